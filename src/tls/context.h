@@ -1,0 +1,72 @@
+/* Everything about TLS that one listener needs: certificates, keys, client CAs, CRLs, policy.
+ *
+ * Loaded whole or not at all, then immutable, counted, and shared by all workers. Files are opened
+ * only by tls_context_load. wolfSSL appears behind this header and engine.h only. */
+#ifndef POSTERN_TLS_CONTEXT_H
+#define POSTERN_TLS_CONTEXT_H
+
+#include "base/config.h"
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct tls_context;
+struct tls_tickets;
+struct tls_session_cache;
+
+/* Once at start and once at the end of the program, from its main thread. 0 or -1. */
+int tls_library_start(struct error *err) __attribute__((warn_unused_result));
+void tls_library_stop(void);
+/* "wolfSSL 5.9.2, accelerated (AES-NI AVX2 ...)" for --version. Static. */
+const char *tls_library_version(void);
+
+/* What outlives every reload and is shared by all contexts; both may be NULL (then there is no
+ * resumption of that kind). The caller keeps them alive longer than any context. */
+struct tls_shared {
+    struct tls_tickets *tickets;
+    struct tls_session_cache *sessions;
+};
+
+/* Reads and checks every file of the listener. NULL with the reason in `err`: the listener, the
+ * file, the certificate's subject, what is wrong with it and what would be right. Refused: what
+ * cannot be read, garbage, a named chain without a certificate, a chain in the wrong order (a root
+ * at its end is tolerated), a key that does not fit, no client_ca where client_auth asks for one.
+ * Only logged as warnings: expired or not yet valid certificates and CAs, keys that everyone can
+ * read. The result carries one reference. */
+struct tls_context *tls_context_load(const struct config_listener *listener,
+                                     const struct tls_shared *shared, struct error *err)
+    __attribute__((warn_unused_result));
+
+struct tls_context *tls_context_ref(struct tls_context *ctx); /* returns ctx */
+void tls_context_unref(struct tls_context *ctx);              /* NULL is fine */
+
+/* A newer context serves the listener. CAs and CRLs are given back as soon as no engine_open'ed
+ * handshake needs them (at once if none does); established connections go on. Any thread, once. */
+void tls_context_retire(struct tls_context *ctx);
+
+/* What --check and the log say of the certificates that are served, in configuration order. */
+struct tls_certificate_info {
+    const char *section; /* [certificate NAME] */
+    const char *file;
+    const char *subject;           /* "CN=mqtt.example.org" */
+    const char *names;             /* "mqtt.example.org, *.example.org, 192.0.2.1" */
+    const char *key_type;          /* "ECDSA P-256", "RSA 2048" */
+    const char *serial;            /* upper-case hex */
+    int64_t not_before, not_after; /* seconds since 1970 */
+};
+size_t tls_context_certificates(const struct tls_context *ctx);
+const struct tls_certificate_info *tls_context_certificate(const struct tls_context *ctx,
+                                                           size_t index);
+
+/* Whether the context's CRL lists this certificate (the handle is engine_revocation_id's); for
+ * revoked_sessions = end. False when there is no CRL or the context is retired. */
+struct tls_peer_id {
+    uint8_t issuer_hash[32]; /* SHA-256 of the issuer's DER name */
+    uint8_t serial[20];
+    uint8_t serial_len; /* 0: there was no client certificate */
+};
+bool tls_context_revokes(const struct tls_context *ctx, const struct tls_peer_id *id);
+
+#endif

@@ -1,0 +1,42 @@
+/* What resumption needs and every reload keeps: session ticket keys, and a cache of TLS 1.2
+ * sessions by ID for stacks that know no tickets (BearSSL).
+ *
+ * Shared by all workers and all contexts; every function may be called from any thread. A ticket or
+ * cache entry is bound to what the full handshake checked (see tls/context.c): it is refused under
+ * another listener, server name, client authentication policy, CA or CRL content, and after the
+ * client certificate's end. */
+#ifndef POSTERN_TLS_TICKETS_H
+#define POSTERN_TLS_TICKETS_H
+
+#include "base/error.h"
+
+#include <stddef.h>
+
+/* How long a ticket or session may be resumed, and how often a key of our own is replaced. Keys
+ * decrypt for one lifetime after they stopped encrypting. */
+#define TLS_RESUME_SECONDS 7200
+
+struct tls_tickets;
+struct tls_session_cache;
+
+/* With keys of our own, random, rotated. NULL without memory or randomness. */
+struct tls_tickets *tls_tickets_new(struct error *err) __attribute__((warn_unused_result));
+void tls_tickets_free(struct tls_tickets *tickets);
+
+/* A checked `ticket_keys` file: one key per line, 64 hex digits; the first encrypts, all decrypt.
+ */
+struct tls_ticket_keys;
+struct tls_ticket_keys *tls_ticket_keys_read(const char *file, struct error *err)
+    __attribute__((warn_unused_result));
+void tls_ticket_keys_free(struct tls_ticket_keys *keys); /* wipes; NULL is fine */
+
+/* Takes over the keys (NULL: back to own keys). Cannot fail, so that a reload can check everything
+ * first and commit last. Tickets under keys no longer listed become full handshakes. */
+void tls_tickets_use(struct tls_tickets *tickets, struct tls_ticket_keys *keys);
+
+/* Holds at most `entries` sessions; the oldest goes first. */
+struct tls_session_cache *tls_session_cache_new(size_t entries, struct error *err)
+    __attribute__((warn_unused_result));
+void tls_session_cache_free(struct tls_session_cache *cache);
+
+#endif

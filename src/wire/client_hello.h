@@ -1,0 +1,49 @@
+/* The first TLS message, read by us before any TLS object exists.
+ *
+ * A pure function over the bytes a client has sent so far: it tells whether they are TLS at all,
+ * whether the ClientHello is whole, and what the choice of a certificate needs. RFC 8446 4.1.2,
+ * RFC 5246 7.4.1.2, RFC 6066 3 and 4. The message may be cut into any number of records
+ * (RFC 8446 5.1); records without content are refused. What this parser accepts and the TLS library
+ * then refuses is the library's to report. */
+#ifndef POSTERN_WIRE_CLIENT_HELLO_H
+#define POSTERN_WIRE_CLIENT_HELLO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* More than any client needs (post-quantum key shares included); a longer one is refused. */
+#define CLIENT_HELLO_MAX 16384
+
+enum client_hello_status {
+    CLIENT_HELLO_OK,
+    CLIENT_HELLO_MORE,    /* so far so good: give more bytes, from the start again */
+    CLIENT_HELLO_NOT_TLS, /* plaintext MQTT, HTTP, SSLv2, noise: decided at the earliest byte */
+    CLIENT_HELLO_BAD      /* TLS, but malformed or over CLIENT_HELLO_MAX */
+};
+
+struct client_hello {
+    /* server_name's host name, lower case, without a trailing dot; empty if absent or not a
+     * plausible host name (letters, digits, - . _). NUL-terminated. */
+    char server_name[256];
+    bool offers_tls12; /* legacy_version >= 0x0303 without supported_versions, or listed there */
+    bool offers_tls13; /* listed in supported_versions */
+    /* Whether the client can verify a server certificate with that key: for TLS 1.3 by
+     * signature_algorithms alone (ecdsa_secp256r1_sha256 or ecdsa_secp384r1_sha384;
+     * rsa_pss_rsae_*), for TLS 1.2 by its suites (ECDHE_ECDSA_* / ECDHE_RSA_*), by
+     * signature_algorithms (absent means yes) and, for ECDSA, by supported_groups (absent means
+     * yes) holding P-256. */
+    bool ecdsa_tls12, ecdsa_tls13;
+    bool rsa_tls12, rsa_tls13;
+    bool ecdsa_p384;       /* secp384r1 keys too */
+    uint16_t max_fragment; /* RFC 6066 4: 512, 1024, 2048, 4096; 0: not asked for */
+    bool has_session_id;   /* a session to resume is named */
+    bool has_ticket;       /* session_ticket with content, or pre_shared_key */
+};
+
+/* `len` bytes from the very first one. `out` is filled for CLIENT_HELLO_OK only (but whatever the
+ * result it may be written to). No allocation; time linear in `len`. */
+enum client_hello_status client_hello_parse(const uint8_t *data, size_t len,
+                                            struct client_hello *out);
+
+#endif
