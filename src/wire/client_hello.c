@@ -1,0 +1,437 @@
+/* Reads the ClientHello; the contract is in the header. Two steps: find the message by record
+ * headers alone (cheap, repeated whenever bytes arrive), then read it, once, when it is whole. */
+#include "wire/client_hello.h"
+
+#include <string.h>
+
+#define RECORD_HEADER    5
+#define RECORD_MAX       16384
+#define RECORD_HANDSHAKE 22
+/* Each MORE walks at most this many headers, whatever a client does that sends single bytes. */
+#define RECORDS_MAX 128
+
+#define MESSAGE_HEADER       4
+#define MESSAGE_CLIENT_HELLO 1
+
+enum extension {
+    EXT_SERVER_NAME = 0,
+    EXT_MAX_FRAGMENT_LENGTH = 1,
+    EXT_SUPPORTED_GROUPS = 10,
+    EXT_SIGNATURE_ALGORITHMS = 13,
+    EXT_SESSION_TICKET = 35,
+    EXT_PRE_SHARED_KEY = 41,
+    EXT_SUPPORTED_VERSIONS = 43
+};
+
+struct cursor {
+    const uint8_t *at;
+    size_t left;
+};
+
+/* What the message says about certificates, before it is put together. */
+struct offer {
+    uint16_t legacy_version;
+    bool versions_given, tls12, tls13;
+    bool algorithms_given, ecdsa_any, ecdsa_256, ecdsa_384, rsa_any, rsa_pss;
+    bool groups_given, p256, p384;
+    bool ecdsa_aead, ecdsa_other, rsa_aead, rsa_other;
+};
+
+static bool take_u8(struct cursor *c, uint8_t *value) {
+    if (c->left < 1) {
+        return false;
+    }
+    *value = c->at[0];
+    c->at += 1;
+    c->left -= 1;
+    return true;
+}
+
+static bool take_u16(struct cursor *c, uint16_t *value) {
+    if (c->left < 2) {
+        return false;
+    }
+    *value = (uint16_t)(c->at[0] << 8 | c->at[1]);
+    c->at += 2;
+    c->left -= 2;
+    return true;
+}
+
+static bool take(struct cursor *c, size_t len, struct cursor *part) {
+    if (c->left < len) {
+        return false;
+    }
+    part->at = c->at;
+    part->left = len;
+    c->at += len;
+    c->left -= len;
+    return true;
+}
+
+static bool take_vector8(struct cursor *c, struct cursor *part) {
+    uint8_t len;
+    return take_u8(c, &len) && take(c, len, part);
+}
+
+static bool take_vector16(struct cursor *c, struct cursor *part) {
+    uint16_t len;
+    return take_u16(c, &len) && take(c, len, part);
+}
+
+/* A list of 16-bit values: never empty, never half a value. */
+static bool is_list16(const struct cursor *c) {
+    return c->left >= 2 && c->left % 2 == 0;
+}
+
+/* ---- finding the message ---- */
+
+struct message {
+    size_t len;    /* header included; 0 while unknown */
+    bool unbroken; /* in one record */
+};
+
+/* Where the message's own header is complete, checks it and notes the whole length. */
+static enum client_hello_status check_message_header(const uint8_t *header, size_t have,
+                                                     struct message *message) {
+    if (have >= 1 && header[0] != MESSAGE_CLIENT_HELLO) {
+        return CLIENT_HELLO_BAD;
+    }
+    if (have < MESSAGE_HEADER) {
+        return CLIENT_HELLO_MORE;
+    }
+    message->len =
+        MESSAGE_HEADER + ((size_t)header[1] << 16 | (size_t)header[2] << 8 | (size_t)header[3]);
+    return message->len > CLIENT_HELLO_MAX ? CLIENT_HELLO_BAD : CLIENT_HELLO_OK;
+}
+
+/* What can be said of a record's first `have` bytes; OK once its header is there and right. */
+static enum client_hello_status check_record_header(const uint8_t *record, size_t have,
+                                                    bool first) {
+    const enum client_hello_status refusal = first ? CLIENT_HELLO_NOT_TLS : CLIENT_HELLO_BAD;
+
+    if (have >= 1 && record[0] != RECORD_HANDSHAKE) {
+        return refusal;
+    }
+    if (have >= 2 && record[1] != 3) {
+        return refusal;
+    }
+    if (have < RECORD_HEADER) {
+        return CLIENT_HELLO_MORE;
+    }
+    const size_t len = (size_t)record[3] << 8 | record[4];
+    return len == 0 || len > RECORD_MAX ? CLIENT_HELLO_BAD : CLIENT_HELLO_OK;
+}
+
+/* OK: every byte of the message is in `data`, in records that it fills to the end. */
+static enum client_hello_status find_message(const uint8_t *data, size_t len,
+                                             struct message *message) {
+    uint8_t header[MESSAGE_HEADER];
+    size_t header_have = 0, promised = 0, at = 0;
+
+    message->len = 0;
+    for (unsigned records = 0; records < RECORDS_MAX; records++) {
+        enum client_hello_status status = check_record_header(data + at, len - at, records == 0);
+        if (status != CLIENT_HELLO_OK) {
+            return status;
+        }
+        const size_t size = (size_t)data[at + 3] << 8 | data[at + 4];
+        at += RECORD_HEADER;
+        const size_t have = size < len - at ? size : len - at;
+
+        for (size_t i = 0; i < have && header_have < MESSAGE_HEADER; i++) {
+            header[header_have++] = data[at + i];
+        }
+        status = check_message_header(header, header_have, message);
+        if (status == CLIENT_HELLO_BAD) {
+            return status;
+        }
+
+        promised += size;
+        if (status == CLIENT_HELLO_OK && promised > message->len) {
+            return CLIENT_HELLO_BAD; /* something follows in the same record */
+        }
+        if (have < size) {
+            return CLIENT_HELLO_MORE;
+        }
+        if (status == CLIENT_HELLO_OK && promised == message->len) {
+            message->unbroken = records == 0;
+            return CLIENT_HELLO_OK;
+        }
+        at += size;
+    }
+    return CLIENT_HELLO_BAD;
+}
+
+/* ---- reading it ---- */
+
+static bool is_host_char(uint8_t c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_';
+}
+
+static void set_server_name(struct client_hello *out, struct cursor name) {
+    if (name.left > 0 && name.at[name.left - 1] == '.') {
+        name.left--;
+    }
+    if (name.left >= sizeof out->server_name) {
+        return;
+    }
+    for (size_t i = 0; i < name.left; i++) {
+        if (!is_host_char(name.at[i])) {
+            out->server_name[0] = '\0';
+            return;
+        }
+        const bool upper = name.at[i] >= 'A' && name.at[i] <= 'Z';
+        out->server_name[i] = (char)(upper ? name.at[i] + ('a' - 'A') : name.at[i]);
+    }
+    out->server_name[name.left] = '\0';
+}
+
+/* An empty host name is no name: some devices send it where none is configured. */
+static bool read_server_name(struct cursor c, struct client_hello *out) {
+    struct cursor list, name;
+    bool seen = false;
+    uint8_t type;
+
+    if (!take_vector16(&c, &list) || c.left != 0 || list.left == 0) {
+        return false;
+    }
+    while (list.left > 0) {
+        if (!take_u8(&list, &type) || !take_vector16(&list, &name)) {
+            return false;
+        }
+        if (type != 0) {
+            continue;
+        }
+        if (seen) {
+            return false;
+        }
+        seen = true;
+        set_server_name(out, name);
+    }
+    return true;
+}
+
+/* A code beyond the four is for the TLS library to refuse, with the right alert. */
+static bool read_max_fragment(struct cursor c, struct client_hello *out) {
+    uint8_t code;
+    if (!take_u8(&c, &code) || c.left != 0) {
+        return false;
+    }
+    if (code >= 1 && code <= 4) {
+        out->max_fragment = (uint16_t)(256u << code);
+    }
+    return true;
+}
+
+static bool read_groups(struct cursor c, struct offer *offer) {
+    struct cursor list;
+    uint16_t group;
+
+    if (!take_vector16(&c, &list) || c.left != 0 || !is_list16(&list)) {
+        return false;
+    }
+    offer->groups_given = true;
+    while (take_u16(&list, &group)) {
+        offer->p256 |= group == 23;
+        offer->p384 |= group == 24;
+    }
+    return true;
+}
+
+static bool read_algorithms(struct cursor c, struct offer *offer) {
+    struct cursor list;
+    uint16_t algorithm;
+
+    if (!take_vector16(&c, &list) || c.left != 0 || !is_list16(&list)) {
+        return false;
+    }
+    offer->algorithms_given = true;
+    while (take_u16(&list, &algorithm)) {
+        /* SHA-1 is left out: no certificate in use today is verified with it. */
+        const bool sha2 = algorithm >> 8 >= 4 && algorithm >> 8 <= 6;
+        const bool pss = algorithm >= 0x0804 && algorithm <= 0x0806;
+        offer->ecdsa_256 |= algorithm == 0x0403;
+        offer->ecdsa_384 |= algorithm == 0x0503;
+        offer->ecdsa_any |= sha2 && (algorithm & 0xff) == 3;
+        offer->rsa_pss |= pss;
+        offer->rsa_any |= pss || (sha2 && (algorithm & 0xff) == 1);
+    }
+    return true;
+}
+
+static bool read_versions(struct cursor c, struct offer *offer) {
+    struct cursor list;
+    uint16_t version;
+
+    if (!take_vector8(&c, &list) || c.left != 0 || !is_list16(&list)) {
+        return false;
+    }
+    offer->versions_given = true;
+    while (take_u16(&list, &version)) {
+        offer->tls12 |= version == 0x0303;
+        offer->tls13 |= version == 0x0304;
+    }
+    return true;
+}
+
+static bool read_extension(uint16_t type, struct cursor c, struct offer *offer,
+                           struct client_hello *out) {
+    switch (type) {
+    case EXT_SERVER_NAME:
+        return read_server_name(c, out);
+    case EXT_MAX_FRAGMENT_LENGTH:
+        return read_max_fragment(c, out);
+    case EXT_SUPPORTED_GROUPS:
+        return read_groups(c, offer);
+    case EXT_SIGNATURE_ALGORITHMS:
+        return read_algorithms(c, offer);
+    case EXT_SUPPORTED_VERSIONS:
+        return read_versions(c, offer);
+    case EXT_SESSION_TICKET:
+    case EXT_PRE_SHARED_KEY:
+        out->has_ticket |= c.left > 0;
+        return true;
+    default:
+        return true;
+    }
+}
+
+static bool read_extensions(struct cursor list, struct offer *offer, struct client_hello *out) {
+    uint8_t seen[65536 / 8] = {0};
+    struct cursor content;
+    uint16_t type;
+
+    while (list.left > 0) {
+        if (!take_u16(&list, &type) || !take_vector16(&list, &content)) {
+            return false;
+        }
+        const uint8_t bit = (uint8_t)(1u << (type & 7));
+        if (seen[type >> 3] & bit) {
+            return false;
+        }
+        seen[type >> 3] |= bit;
+        if (!read_extension(type, content, offer, out)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+struct suite_range {
+    uint16_t first, last;
+    bool ecdsa, aead;
+};
+
+/* ECDHE suites signed by the server's key (IANA's registry); all others need no row. */
+static const struct suite_range suite_ranges[] = {
+    {0xC006, 0xC00A, true, false}, {0xC010, 0xC014, false, false}, /* NULL, RC4, 3DES, AES CBC */
+    {0xC023, 0xC024, true, false}, {0xC027, 0xC028, false, false}, /* AES CBC, SHA-2 */
+    {0xC02B, 0xC02C, true, true},  {0xC02F, 0xC030, false, true},  /* AES GCM */
+    {0xC048, 0xC049, true, false}, {0xC04C, 0xC04D, false, false}, /* ARIA CBC */
+    {0xC05C, 0xC05D, true, true},  {0xC060, 0xC061, false, true},  /* ARIA GCM */
+    {0xC072, 0xC073, true, false}, {0xC076, 0xC077, false, false}, /* Camellia CBC */
+    {0xC086, 0xC087, true, true},  {0xC08A, 0xC08B, false, true},  /* Camellia GCM */
+    {0xC0AC, 0xC0AF, true, true},                                  /* AES CCM */
+    {0xCCA9, 0xCCA9, true, true},  {0xCCA8, 0xCCA8, false, true},  /* ChaCha20 */
+};
+
+static void note_suite(uint16_t suite, struct offer *offer) {
+    for (size_t i = 0; i < sizeof suite_ranges / sizeof suite_ranges[0]; i++) {
+        const struct suite_range *range = &suite_ranges[i];
+        if (suite < range->first || suite > range->last) {
+            continue;
+        }
+        offer->ecdsa_aead |= range->ecdsa && range->aead;
+        offer->ecdsa_other |= range->ecdsa && !range->aead;
+        offer->rsa_aead |= !range->ecdsa && range->aead;
+        offer->rsa_other |= !range->ecdsa && !range->aead;
+        return;
+    }
+}
+
+static bool read_body(struct cursor c, struct offer *offer, struct client_hello *out) {
+    struct cursor random, session_id, suites, compressions, extensions;
+    uint16_t suite;
+
+    if (!take_u16(&c, &offer->legacy_version) || !take(&c, 32, &random) ||
+        !take_vector8(&c, &session_id) || session_id.left > 32 || !take_vector16(&c, &suites) ||
+        !is_list16(&suites) || !take_vector8(&c, &compressions) || compressions.left == 0) {
+        return false;
+    }
+    out->has_session_id = session_id.left > 0;
+    while (take_u16(&suites, &suite)) {
+        note_suite(suite, offer);
+    }
+
+    if (c.left == 0) /* a client of TLS 1.2 without any extension */ {
+        return true;
+    }
+    return take_vector16(&c, &extensions) && c.left == 0 && read_extensions(extensions, offer, out);
+}
+
+static void conclude(const struct offer *offer, struct client_hello *out) {
+    out->offers_tls12 = offer->versions_given ? offer->tls12 : offer->legacy_version >= 0x0303;
+    out->offers_tls13 = offer->tls13;
+
+    /* A client that offers AEAD at all gets AEAD (the default list knows nothing else), so the
+     * key type of its older suites must not count. */
+    const bool aead = offer->ecdsa_aead || offer->rsa_aead;
+    const bool ecdsa_suite = aead ? offer->ecdsa_aead : offer->ecdsa_other;
+    const bool rsa_suite = aead ? offer->rsa_aead : offer->rsa_other;
+    const bool any_algorithm = !offer->algorithms_given;
+    const bool any_group = !offer->groups_given;
+
+    out->ecdsa_tls12 = out->offers_tls12 && ecdsa_suite && (any_algorithm || offer->ecdsa_any) &&
+                       (any_group || offer->p256);
+    out->rsa_tls12 = out->offers_tls12 && rsa_suite && (any_algorithm || offer->rsa_any);
+    out->ecdsa_tls13 = out->offers_tls13 && (offer->ecdsa_256 || offer->ecdsa_384);
+    out->rsa_tls13 = out->offers_tls13 && offer->rsa_pss;
+    /* Groups restrict the key of a certificate in TLS 1.2 only. */
+    out->ecdsa_p384 = (out->ecdsa_tls12 || out->ecdsa_tls13) &&
+                      (any_algorithm || offer->ecdsa_384) &&
+                      (any_group || offer->p384 || out->offers_tls13);
+}
+
+static enum client_hello_status read_message(const uint8_t *message, size_t len,
+                                             struct client_hello *out) {
+    struct cursor body = {message + MESSAGE_HEADER, len - MESSAGE_HEADER};
+    struct offer offer = {0};
+
+    memset(out, 0, sizeof *out);
+    if (!read_body(body, &offer, out)) {
+        return CLIENT_HELLO_BAD;
+    }
+    conclude(&offer, out);
+    return CLIENT_HELLO_OK;
+}
+
+/* Apart from client_hello_parse, so that only a message in several records costs this stack. */
+static __attribute__((noinline)) enum client_hello_status
+join_and_read(const uint8_t *data, size_t len, struct client_hello *out) {
+    uint8_t whole[CLIENT_HELLO_MAX];
+    size_t have = 0;
+
+    for (size_t at = 0; have < len;) {
+        const size_t size = (size_t)data[at + 3] << 8 | data[at + 4];
+        at += RECORD_HEADER;
+        memcpy(whole + have, data + at, size);
+        have += size;
+        at += size;
+    }
+    return read_message(whole, len, out);
+}
+
+enum client_hello_status client_hello_parse(const uint8_t *data, size_t len,
+                                            struct client_hello *out) {
+    struct message message;
+    const enum client_hello_status status = find_message(data, len, &message);
+
+    if (status != CLIENT_HELLO_OK) {
+        return status;
+    }
+    if (message.unbroken) {
+        return read_message(data + RECORD_HEADER, message.len, out);
+    }
+    return join_and_read(data, message.len, out);
+}
