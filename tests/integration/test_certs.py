@@ -1,0 +1,227 @@
+#!/usr/bin/env python3
+"""certs/make-certs: what it makes, and what it never does."""
+import grp
+import hashlib
+import os
+import re
+import stat
+import subprocess
+import tempfile
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+MAKE_CERTS = os.path.join(ROOT, "certs", "make-certs")
+
+
+def openssl(*arguments, **options):
+    return subprocess.run(["openssl", *arguments], check=True, capture_output=True,
+                          **options).stdout
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+class Certs(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.dir = os.path.join(scratch.name, "certs")
+
+    def run_it(self, *arguments):
+        return subprocess.run([MAKE_CERTS, "--dir", self.dir, *arguments], text=True,
+                              capture_output=True)
+
+    def make(self, *arguments):
+        result = self.run_it(*arguments)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result.stdout
+
+    def refused(self, code, *arguments):
+        result = self.run_it(*arguments)
+        self.assertEqual(result.returncode, code, result.stdout + result.stderr)
+        return result.stderr
+
+    def path(self, *parts):
+        return os.path.join(self.dir, *parts)
+
+    def text(self, name, *fields):
+        return openssl("x509", "-in", self.path(name), "-noout", *fields).decode()
+
+    def verify(self, name, *extra):
+        return openssl("verify", "-x509_strict", "-CAfile", self.path("ca.pem"), *extra,
+                       self.path(name))
+
+    def serial(self):
+        return self.text("server/cert.pem", "-serial")
+
+    def test_names_and_addresses_are_each_of_their_own_kind(self):
+        self.make("mqtt.example.org", "*.example.net", "192.0.2.7", "2001:db8::7")
+        names = self.text("server/cert.pem", "-ext", "subjectAltName")
+        self.assertIn("DNS:mqtt.example.org, DNS:*.example.net, IP Address:192.0.2.7, "
+                      "IP Address:2001:DB8:0:0:0:0:0:7", names)
+        for check in (["-verify_hostname", "mqtt.example.org"], ["-verify_hostname", "a.example.net"],
+                      ["-verify_ip", "192.0.2.7"], ["-verify_ip", "2001:db8::7"]):
+            self.verify("server/cert.pem", "-purpose", "sslserver", *check)
+
+    def test_a_name_that_was_not_given_does_not_verify(self):
+        self.make("mqtt.example.org")
+        with self.assertRaises(subprocess.CalledProcessError):
+            self.verify("server/cert.pem", "-verify_hostname", "other.example.org")
+
+    def test_files_are_their_owners_alone(self):
+        self.make("a.lan")
+        self.make("--client", "gateway-1")
+        for folder, _, files in os.walk(self.dir):
+            self.assertEqual(stat.S_IMODE(os.stat(folder).st_mode), 0o700, folder)
+            for name in files:
+                mode = os.stat(os.path.join(folder, name)).st_mode
+                self.assertEqual(stat.S_IMODE(mode), 0o600, name)
+
+    def test_validity_is_ten_years_for_the_ca_and_825_days_for_the_server(self):
+        self.make("a.lan")
+        day = 86400
+        for name, days in (("ca.pem", 3650), ("server/cert.pem", 825)):
+            self.text(name, "-checkend", str((days - 1) * day))
+            with self.assertRaises(subprocess.CalledProcessError):
+                self.text(name, "-checkend", str(days * day))
+
+    def test_a_second_call_renews_for_the_same_names_with_the_same_key(self):
+        self.make("mqtt.example.org", "192.0.2.7", "::1")
+        before = {name: read(self.path(name)) for name in ("ca.pem", "ca-key.pem")}
+        old_names = self.text("server/cert.pem", "-ext", "subjectAltName")
+        old_key, old_serial = read(self.path("server/privkey.pem")), self.serial()
+        self.make()
+        for name, content in before.items():
+            self.assertEqual(read(self.path(name)), content)
+        self.assertNotEqual(self.serial(), old_serial)
+        self.assertEqual(self.text("server/cert.pem", "-ext", "subjectAltName"), old_names)
+        self.assertEqual(read(self.path("server/privkey.pem")), old_key)
+        self.verify("server/cert.pem")
+
+    def test_other_names_replace_the_names_before(self):
+        self.make("a.lan")
+        self.make("b.lan")
+        self.assertNotIn("a.lan", self.text("server/cert.pem", "-text"))
+
+    def test_certificate_and_key_change_in_one_step(self):
+        self.make("a.lan")
+        first = os.path.realpath(self.path("server"))
+        with open(os.path.join(first, "cert.pem"), "rb") as held:
+            self.make("--new-key")
+            self.assertTrue(os.path.islink(self.path("server")))
+            self.assertNotEqual(os.path.realpath(self.path("server")), first)
+            self.assertEqual(held.read(), read(os.path.join(first, "cert.pem")))
+        public = openssl("pkey", "-in", self.path("server/privkey.pem"), "-pubout").decode()
+        self.assertEqual(self.text("server/cert.pem", "-pubkey"), public)
+
+    def test_only_the_generation_before_is_kept(self):
+        for _ in range(4):
+            self.make("a.lan")
+        folders = [name for name in os.listdir(self.dir) if name.startswith("server.")]
+        self.assertEqual(len(folders), 2, folders)
+
+    def test_key_types(self):
+        self.make("--rsa", "a.lan")
+        self.assertIn("Public-Key: (2048 bit)", self.text("server/cert.pem", "-text"))
+        self.make("--ecdsa", "--as", "server-ecdsa", "a.lan")
+        self.assertIn("NIST CURVE: P-256", self.text("server-ecdsa/cert.pem", "-text"))
+        self.verify("server/cert.pem")
+        self.verify("server-ecdsa/cert.pem")
+        self.make()
+        self.assertIn("Public-Key: (2048 bit)", self.text("server/cert.pem", "-text"))
+
+    def test_a_new_key_type_says_that_fingerprints_change(self):
+        self.make("--ecdsa", "a.lan")
+        self.assertIn("fingerprints", self.make("--rsa"))
+
+    def test_a_half_missing_ca_is_not_replaced(self):
+        self.make("a.lan")
+        for name in ("ca.pem", "ca-key.pem"):
+            aside = self.path(name) + ".aside"
+            os.rename(self.path(name), aside)
+            serial = self.serial()
+            self.assertIn("without", self.refused(1, "a.lan"))
+            self.assertFalse(os.path.exists(self.path(name)))
+            self.assertEqual(self.serial(), serial)
+            os.rename(aside, self.path(name))
+
+    def test_a_ca_key_of_another_ca_is_refused(self):
+        self.make("a.lan")
+        openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out",
+                self.path("ca-key.pem"))
+        self.assertIn("is not the key of", self.refused(1))
+
+    def test_client_certificates_are_for_clients_alone(self):
+        told = self.make("--client", "gateway-1")
+        self.assertIn("client_auth = required", told)
+        self.verify("clients/gateway-1/cert.pem", "-purpose", "sslclient")
+        with self.assertRaises(subprocess.CalledProcessError):
+            self.verify("clients/gateway-1/cert.pem", "-purpose", "sslserver")
+        self.assertEqual(self.text("clients/gateway-1/cert.pem", "-subject"),
+                         "subject=CN = gateway-1\n")
+
+    def test_bad_arguments_change_nothing(self):
+        for code, arguments, message in (
+                (2, [], "which names"), (2, ["--nonsense"], "unknown option --nonsense"),
+                (2, ["--client"], "needs a value"), (2, ["--client", "a/../b"], "client's name"),
+                (2, ["--client", "+"], "client's name"), (2, ["--client", "a", "b"], "no further"),
+                (2, ["--as", "../x", "a.lan"], "folder's name"),
+                (1, ["a b"], "not a host name"), (1, ["a..b"], "not a host name"),
+                (1, ["a,DNS:b"], "not a host name"), (1, ["x" * 64 + ".lan"], "not a host name"),
+                (1, ["300.1.1.1"], "not a host name"), (1, ["1.2.3"], "not a host name"),
+                (1, ["2001:db8::zz"], "2001:db8::zz"), (1, ["::1,DNS:b"], "not a host name"),
+                (1, ["*.lan"], "not a host name"), (1, ["a\nb"], "line break"),
+                (1, ["1.2.3.4\n5.6.7.8"], "line break")):
+            with self.subTest(arguments=arguments):
+                self.assertIn(message, self.refused(code, *arguments))
+                self.assertEqual([n for n in os.listdir(self.dir) if n != "clients"], [])
+
+    def test_long_names_fit(self):
+        name = ".".join(["a" * 40] * 4)
+        self.make(name)
+        self.verify("server/cert.pem", "-verify_hostname", name)
+
+    @unittest.skipIf(os.getuid() != 0, "only root may give files to any group")
+    def test_a_group_can_read_the_server_pair_but_not_the_ca_key(self):
+        group = grp.getgrgid(1).gr_name
+        self.make("--group", group, "a.lan")
+        self.make()
+        for name, mode in ((".", 0o750), ("server/", 0o750), ("server/privkey.pem", 0o640),
+                           ("ca-key.pem", 0o600)):
+            status = os.stat(self.path(name))
+            self.assertEqual(stat.S_IMODE(status.st_mode), mode, name)
+            self.assertEqual(status.st_gid, 0 if name == "ca-key.pem" else 1, name)
+
+    def test_what_clients_need_is_printed(self):
+        told = self.make("mqtt.example.org")
+        for piece in ("mosquitto_pub -h mqtt.example.org -p 8883 --cafile", "Node-RED", "MQTT.fx",
+                      "MqttFingerprint1"):
+            self.assertIn(piece, told)
+
+    def tasmota(self, told):
+        match = re.search(r"MqttFingerprint1 ((?:[0-9A-F]{2} ){19}[0-9A-F]{2})$", told, re.M)
+        self.assertIsNotNone(match, told)
+        return bytes.fromhex(match.group(1))
+
+    def test_the_fingerprint_is_tasmotas_for_rsa(self):
+        told = self.make("--rsa", "a.lan")
+        modulus = bytes.fromhex(self.text("server/cert.pem", "-modulus").split("=")[1])
+        parts = (b"ssh-rsa", b"\x01\x00\x01", modulus)
+        want = hashlib.sha1(b"".join(len(p).to_bytes(4, "big") + p for p in parts)).digest()
+        self.assertEqual(self.tasmota(told), want)
+
+    def test_the_fingerprint_is_tasmotas_for_ecdsa(self):
+        told = self.make("--ecdsa", "a.lan")
+        text = self.text("server/cert.pem", "-text")
+        point = bytes.fromhex(re.sub(r"[^0-9a-f]", "", re.search(
+            r"pub:\n(.*?)ASN1", text, re.S).group(1)))
+        self.assertEqual(len(point), 65)
+        parts = (b"ecdsa-sha2-nistp256", point)
+        want = hashlib.sha1(b"".join(len(p).to_bytes(4, "big") + p for p in parts)).digest()
+        self.assertEqual(self.tasmota(told), want)
+
+
+if __name__ == "__main__":
+    unittest.main()
