@@ -1,0 +1,377 @@
+"""Starts the real program for a test, waits until it is ready, and shows its log on failure.
+
+A test is a method of a Case. It asks for what it needs (a broker, a Postern, a client), and
+everything it got is taken down afterwards: Postern by SIGTERM, which must end in exit code 0 and
+without a sanitizer's report. Nothing sleeps in order to wait; no port is fixed; tests share
+nothing. The program's path is in the environment variable POSTERN.
+
+    class Example(Case):
+        def test_bytes_pass_unchanged(self):
+            broker = self.fake_broker(echo)
+            postern = self.postern(broker)
+            client = self.client(postern, version="1.3")
+            client.send(b"hello")
+            self.assertEqual(client.recv_exactly(5), b"hello")
+            client.close()
+            self.assertEqual(postern.end_of(client)["reason"], "client_closed")
+"""
+
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+import pki
+from brokers import FakeBroker, Mosquitto, SilentPort
+from clients import (PATIENCE, SLOW, Mqtt, TcpClient, TlsClient, tls_context, wait_until)
+
+PROGRAM = os.environ.get("POSTERN", "postern")
+ALL = os.environ.get("POSTERN_TEST_ALL") == "1"
+SANITIZED = os.environ.get("POSTERN_SANITIZED") == "1"
+REPORTS = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|"
+                     r"UndefinedBehaviorSanitizer|Assertion .* failed")
+
+
+# The log -------------------------------------------------------------------------------------
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z |<\d>")
+_PAIR = re.compile(r' ([a-z_0-9]+)=("(?:[^"\\]|\\["\\]|\\x[0-9a-f]{2})*"|[A-Za-z0-9._:/@+,\[\]-]*)')
+_ESCAPE = re.compile(r'\\(x[0-9a-f]{2}|["\\])')
+
+
+class Event(dict):
+    """One line of the log: its name, its pairs, the raw text, when it was read."""
+
+    def __init__(self, name, pairs, raw):
+        super().__init__(pairs)
+        self.name, self.raw, self.at = name, raw, time.monotonic()
+
+
+def unquote(value):
+    if not value.startswith('"'):
+        return value
+    return _ESCAPE.sub(lambda m: chr(int(m[1][1:], 16)) if m[1][0] == "x" else m[1], value[1:-1])
+
+
+def parse_line(line):
+    """An Event, or None for what is no line of our log (a sanitizer's report, say)."""
+    if line.startswith("{"):
+        pairs = json.loads(line)
+        return Event(pairs.pop("event"), pairs, line)
+    head = _TIME.match(line)
+    if not head:
+        return None
+    rest = line[head.end():]
+    first = _PAIR.search(rest)
+    if not first:
+        return Event(rest, {}, line)
+    pairs, at = {}, first.start()
+    while match := _PAIR.match(rest, at):
+        pairs[match[1]] = unquote(match[2])
+        at = match.end()
+    if at != len(rest):
+        return Event("MALFORMED " + rest[:first.start()], pairs, line)
+    return Event(rest[:first.start()], pairs, line)
+
+
+# The program ---------------------------------------------------------------------------------
+
+class Postern:
+    """One run of the program. Start it through Case.postern()."""
+
+    def __init__(self, config_file, address_count, arguments=(), descriptors=None, **popen):
+        self.config_file = config_file
+        self.address_count = address_count
+        self.lines, self.events = [], []
+        self._news = threading.Condition()
+        self._ended = False
+        command = [PROGRAM, *(["-c", config_file] if config_file else []), *arguments]
+
+        def limit_descriptors():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+
+        if descriptors:
+            popen["preexec_fn"] = limit_descriptors
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL, **popen)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def _read(self):
+        with self.process.stderr as stream:
+            for raw in stream:
+                line = raw.decode("utf-8", "backslashreplace").rstrip("\n")
+                event = parse_line(line)
+                with self._news:
+                    self.lines.append(line)
+                    if event:
+                        self.events.append(event)
+                    self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    def log(self):
+        with self._news:
+            return "\n".join(self.lines)
+
+    # Events.
+
+    def mark(self):
+        """Where the log is now: for `since`."""
+        with self._news:
+            return len(self.events)
+
+    def all(self, name, since=0, **pairs):
+        """The events so far of that name with those pairs."""
+        with self._news:
+            return [e for e in self.events[since:] if e.name == name
+                    and all(e.get(key) == value for key, value in pairs.items())]
+
+    def wait(self, *names, since=0, timeout=PATIENCE, **pairs):
+        """The first event of one of these names with those pairs; waits for it."""
+        deadline = time.monotonic() + timeout
+        with self._news:
+            while True:
+                for event in self.events[since:]:
+                    if event.name in names and all(event.get(k) == v for k, v in pairs.items()):
+                        return event
+                left = deadline - time.monotonic()
+                if left <= 0 or self._ended:
+                    how = "the program ended" if self._ended else f"waited {timeout} s"
+                    raise AssertionError(f"no event {names} with {pairs}: {how}")
+                self._news.wait(left)
+
+    def end_of(self, client, timeout=PATIENCE):
+        """The closing line of that client's connection, whichever kind it is."""
+        return self.wait("session end", "handshake failed", peer=client.peer, timeout=timeout)
+
+    # Addresses.
+
+    def wait_ready(self):
+        with self._news:
+            self._news.wait_for(
+                lambda: self._ended
+                or len([e for e in self.events if e.name == "ready"]) >= self.address_count,
+                PATIENCE)
+        ready = self.all("ready")
+        if len(ready) < self.address_count:
+            raise AssertionError(f"not ready: exit code {self.process.poll()}")
+        self.addresses = [(e.get("listener"), *self._address(e)) for e in ready]
+        return self
+
+    @staticmethod
+    def _address(event):
+        host, port = (event.get("address") or event["listen"]).rsplit(":", 1)
+        host = {"[::]": "::1", "0.0.0.0": "127.0.0.1"}.get(host, host.strip("[]"))
+        return host, int(port)
+
+    def address(self, listener=None, index=0):
+        """(host, port) to connect to."""
+        found = [a[1:] for a in self.addresses if listener in (None, a[0])]
+        return found[index]
+
+    @property
+    def port(self):
+        return self.address()[1]
+
+    # Doing things to it.
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def reload(self):
+        """SIGHUP; returns the event that tells how it went."""
+        mark = self.mark()
+        self.signal(signal.SIGHUP)
+        return self.wait("reload done", "reload refused", since=mark)
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def memory(self):
+        """Resident bytes."""
+        with open(f"/proc/{self.pid}/smaps_rollup", encoding="ascii") as file:
+            return int(re.search(r"^Rss:\s+(\d+) kB", file.read(), re.M)[1]) * 1024
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.pid}/stat", encoding="ascii") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def wait_exit(self, timeout=PATIENCE):
+        """The exit code, once all its log has been read."""
+        code = self.process.wait(timeout)
+        self._reader.join(timeout)
+        return code
+
+    def stop(self):
+        """Clean-up: must end by SIGTERM, with exit code 0 and no sanitizer's report."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+        try:
+            code = self.wait_exit()
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.wait_exit()
+            raise AssertionError("still running after SIGTERM") from None
+        report = REPORTS.search(self.log())
+        if report:
+            raise AssertionError(f"a report: {report[0]}")
+        malformed = [e.raw for e in self.events if e.name.startswith("MALFORMED")]
+        if malformed:
+            raise AssertionError(f"malformed log lines: {malformed[:3]}")
+        if code != getattr(self, "expected_exit", 0):
+            raise AssertionError(f"exit code {code}")
+
+
+def run_program(*arguments, timeout=PATIENCE, **options):
+    """Runs the program to its end: for --check, --help and what cannot start."""
+    return subprocess.run([PROGRAM, *arguments], stdin=subprocess.DEVNULL, timeout=timeout,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          errors="backslashreplace", **options)
+
+
+# Tests ---------------------------------------------------------------------------------------
+
+class Case(unittest.TestCase):
+    maxDiff = 2000
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="postern-test-")
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self._started = []
+
+    def run(self, result=None):
+        """Shows the logs of a test that failed, clean-up included."""
+        result = result or self.defaultTestResult()
+        before = len(result.failures) + len(result.errors)
+        self._started = []
+        super().run(result)
+        if len(result.failures) + len(result.errors) > before:
+            for started in self._started:
+                log = started.log().splitlines()
+                print(f"--- log in {self.id()} ({len(log)} lines)", *log[-80:], "---",
+                      sep="\n", file=sys.stderr)
+        return result
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write(self, name, text):
+        return pki.write(self.path(name), text)
+
+    # What stands behind.
+
+    def fake_broker(self, handler=None, **options):
+        broker = FakeBroker(handler, **options)
+        self.addCleanup(broker.stop)
+        return broker
+
+    def silent_port(self):
+        port = SilentPort()
+        self.addCleanup(port.stop)
+        return port
+
+    def mosquitto(self, **options):
+        broker = Mosquitto(self.folder, **options)
+        self.addCleanup(broker.stop)
+        self._started.append(broker)
+        return broker
+
+    # The program.
+
+    def config(self, backend, listener=(), main=(), listen="127.0.0.1:0", certificate=None,
+               more=""):
+        """The text of a configuration with one listener; writes the certificate's files.
+
+        listener, main: pairs for these sections; more: further sections. Certificates are given
+        as a pki.Certificate, or as a list of section names that `more` defines.
+        """
+        backend = getattr(backend, "address", backend)
+        settings = {"workers": "2", "drain_timeout": "off", **dict(main)}
+        keys = {"listen": listen, "backend": backend, **dict(listener)}
+        text = "".join(["[postern]\n", *(f"{k} = {v}\n" for k, v in settings.items()),
+                        "\n[listener mqtt]\n"])
+        if "certificates" not in keys:
+            keys["certificates"] = "main"
+            more = self.certificate_section("main", certificate or pki.server()) + more
+        return text + "".join(f"{k} = {v}\n" for k, v in keys.items()) + "\n" + more
+
+    def certificate_section(self, name, certificate):
+        """Writes the certificate's files into a folder of that name; returns the section."""
+        certificate.write(self.path(name))
+        chain = f"chain = {name}/chain.pem\n" if certificate.chain else ""
+        return f"[certificate {name}]\ncert = {name}/cert.pem\n{chain}key = {name}/privkey.pem\n\n"
+
+    def postern(self, backend=None, text=None, **options):
+        """A Postern that is ready, in front of backend (a broker or an address).
+
+        Options: listener={...}, main={...}, listen=, certificate=, more= as in config(), or the
+        whole text; the rest goes to Postern().
+        """
+        parts = {k: options.pop(k) for k in ("listener", "main", "listen", "certificate", "more")
+                 if k in options}
+        text = text or self.config(backend, **parts)
+        return self.start(self.write("postern.conf", text), **options)
+
+    def start(self, config_file=None, address_count=None, ready=True, **options):
+        if address_count is None:
+            with open(config_file, encoding="utf-8") as file:
+                listens = re.findall(r"^listen\s*=(.*)", file.read(), re.M)
+            address_count = sum(len(line.split(",")) for line in listens)
+        postern = Postern(config_file, address_count, **options)
+        self._started.append(postern)
+        self.addCleanup(postern.stop)
+        return postern.wait_ready() if ready else postern
+
+    # Clients.
+
+    def client(self, postern, version=None, cert=None, ca=None, context=None, address=None,
+               **options):
+        """A TLS client whose handshake is complete and whose server is verified."""
+        context = context or tls_context(ca or pki.authority().pem, version, cert)
+        client = TlsClient(address or postern.address(), context, **options)
+        self.addCleanup(client.cut)
+        return client
+
+    def tcp_client(self, postern, address=None, **options):
+        client = TcpClient(address or postern.address(), **options)
+        self.addCleanup(client.cut)
+        return client
+
+    def mqtt_client(self, postern, client_id="", **options):
+        """An MQTT 3.1.1 client that is connected to the broker."""
+        mqtt = Mqtt(self.client(postern, **options))
+        self.assertEqual(mqtt.connect(client_id), 0)
+        return mqtt
+
+    def refused(self, connect):
+        """Calls connect, which must meet a TLS alert; returns the exception's text."""
+        with self.assertRaises(ssl.SSLError) as caught:
+            connect()
+        return str(caught.exception)
+
+    def wait_until(self, condition, what, timeout=PATIENCE):
+        return wait_until(condition, what, timeout)
+
+
+def main():
+    unittest.main(verbosity=2)
+
+
+__all__ = ["ALL", "PATIENCE", "PROGRAM", "SANITIZED", "SLOW", "Case", "Mqtt", "TlsClient",
+           "main", "pki", "run_program", "tls_context", "wait_until"]

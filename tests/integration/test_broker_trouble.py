@@ -1,0 +1,203 @@
+"""A broker in trouble: clients are told at once, nothing leaks, and it recovers by itself."""
+
+import time
+
+from brokers import close_at_once, echo, reset_at_once
+from clients import Truncated
+from harness import Case, main
+
+GONE = (Truncated, OSError, AssertionError)
+
+
+class Trouble(Case):
+    def served(self, postern):
+        """Whether a new client reaches the broker; it leaves again."""
+        try:
+            client = self.client(postern)
+            client.send(b"hello?")
+            client.recv_exactly(6)
+        except GONE:
+            return False
+        client.close()
+        postern.end_of(client)
+        return True
+
+    def lost(self, client):
+        with self.assertRaises(GONE):
+            client.recv_exactly(1)
+
+    def settled(self, postern, before):
+        self.wait_until(lambda: postern.descriptors() <= before,
+                        f"descriptors to come back to {before}")
+
+    def test_it_starts_without_a_broker_and_serves_once_one_is_there(self):
+        broker = self.fake_broker(echo, up=False)
+        postern = self.postern(broker)
+        client = self.client(postern)
+        self.lost(client)
+        self.assertEqual(postern.end_of(client)["reason"], "broker_unreachable")
+        broker.up()
+        self.wait_until(lambda: self.served(postern), "service to come back")
+
+    def test_while_the_broker_is_down_clients_are_closed_before_their_handshake(self):
+        broker = self.fake_broker(echo, up=False)
+        postern = self.postern(broker)
+        self.lost(self.client(postern))
+        postern.wait("session end", reason="broker_unreachable")
+        with self.assertRaises(GONE):
+            self.client(postern)
+        postern.wait("handshake failed", reason="no_backend")
+
+    def test_a_probe_finds_a_broker_that_came_back(self):
+        broker = self.fake_broker(up=False)
+        postern = self.postern(broker)
+        self.lost(self.client(postern))
+        postern.wait("session end", reason="broker_unreachable")
+        broker.up()
+        # No client does anything: the probe comes by itself, and goes without a word.
+        self.assertEqual(broker.accept(5).recv(), b"")
+        self.wait_until(lambda: self.client(postern), "a handshake", timeout=0)
+
+    def test_probes_come_about_once_a_second_and_stop_when_the_broker_is_back(self):
+        broker = self.fake_broker(up=False)
+        postern = self.postern(broker, main={"workers": "4"})
+        self.lost(self.client(postern))
+        broker.up()
+        broker.accept(5)
+        self.assertFalse(broker.has_connection(wait=2.5))
+
+    def test_an_unresolvable_broker_is_no_error_at_start(self):
+        postern = self.postern("no-such-broker.invalid:1883")
+        client = self.client(postern)
+        self.lost(client)
+        self.assertIn(postern.end_of(client)["reason"], ("broker_unreachable", "broker_timeout"))
+
+    def test_a_missing_unix_socket_is_unreachable(self):
+        postern = self.postern("unix:" + self.path("nobody.sock"))
+        client = self.client(postern)
+        self.lost(client)
+        self.assertEqual(postern.end_of(client)["reason"], "broker_unreachable")
+
+    def test_a_broker_that_dies_ends_its_sessions_at_once(self):
+        broker = self.mosquitto()
+        postern = self.postern(broker)
+        clients = [self.mqtt_client(postern) for _ in range(10)]
+        start = time.monotonic()
+        broker.kill()
+        for client in clients:
+            self.lost(client.stream)
+            client.stream.close()
+            self.assertIn(postern.end_of(client.stream)["reason"],
+                          ("broker_closed", "broker_reset"))
+        self.assertLess(time.monotonic() - start, 5)
+
+    def test_a_real_broker_that_is_restarted_is_served_again(self):
+        broker = self.mosquitto()
+        postern = self.postern(broker)
+        self.mqtt_client(postern).ping()
+        broker.kill()
+        for _ in range(3):
+            try:
+                self.mqtt_client(postern)
+            except GONE:
+                pass
+        self.assertTrue(broker.start())
+
+        def back():
+            try:
+                self.mqtt_client(postern).ping()
+                return True
+            except GONE:
+                return False
+
+        self.wait_until(back, "the restarted broker to be found")
+
+    def test_a_broker_that_closes_at_once(self):
+        postern = self.postern(self.fake_broker(close_at_once))
+        client = self.client(postern)
+        self.assertEqual(client.recv(), b"")
+        client.close()
+        self.assertEqual(postern.end_of(client)["reason"], "broker_closed")
+
+    def test_a_broker_that_resets_at_once(self):
+        postern = self.postern(self.fake_broker(reset_at_once))
+        client = self.client(postern)
+        self.lost(client)
+        self.assertEqual(postern.end_of(client)["reason"], "broker_reset")
+
+    def test_no_descriptor_is_lost_whatever_the_broker_does(self):
+        broker = self.fake_broker(echo)
+        postern = self.postern(broker, listener={"connect_timeout": "300ms"})
+        self.assertTrue(self.served(postern))
+        before = postern.descriptors()
+        for handler in (close_at_once, reset_at_once, echo):
+            broker.handler = handler
+            for _ in range(30):
+                self.served(postern)
+        self.settled(postern, before)
+        broker.down()
+        for _ in range(30):
+            self.served(postern)
+        broker.up()
+        self.wait_until(lambda: self.served(postern), "service to come back")
+        self.settled(postern, before)
+
+    def test_no_descriptor_is_lost_when_the_broker_does_not_answer(self):
+        postern = self.postern(self.silent_port(), listener={"connect_timeout": "300ms"})
+        before = postern.descriptors()
+        clients = []
+        for _ in range(20):
+            try:
+                clients.append(self.client(postern))
+            except GONE:
+                pass  # it is known by now
+        for client in clients:
+            self.lost(client)
+            self.assertEqual(postern.end_of(client)["reason"], "broker_timeout")
+        self.settled(postern, before + 1)  # a probe may be under way
+
+    def test_clients_that_leave_while_the_broker_is_dialled_leave_nothing_behind(self):
+        postern = self.postern(self.silent_port(), listener={"connect_timeout": "30s"})
+        before = postern.descriptors()
+        for leave in ("close", "cut", "reset") * 5:
+            client = self.client(postern)
+            getattr(client, leave)()
+            self.assertIn(postern.end_of(client)["reason"],
+                          ("client_closed", "client_truncated", "client_reset"))
+        self.settled(postern, before)
+
+
+class Several(Case):
+    def used(self, postern):
+        client = self.client(postern)
+        client.send(b"x")
+        client.recv_exactly(1)
+        client.close()
+        return postern.end_of(client)["backend"]
+
+    def test_the_first_that_is_up_serves(self):
+        first, second = self.fake_broker(echo), self.fake_broker(echo)
+        postern = self.postern(f"{first.address}, {second.address}")
+        for _ in range(10):
+            self.assertEqual(self.used(postern), first.address)
+
+    def test_the_next_serves_while_one_is_down_and_no_client_notices(self):
+        first, second = self.fake_broker(echo, up=False), self.fake_broker(echo)
+        postern = self.postern(f"{first.address}, {second.address}")
+        for _ in range(10):
+            self.assertEqual(self.used(postern), second.address)
+        first.up()
+        self.wait_until(lambda: self.used(postern) == first.address, "the first to serve again")
+
+    def test_the_next_serves_while_one_does_not_answer(self):
+        second = self.fake_broker(echo)
+        postern = self.postern(f"{self.silent_port().address}, {second.address}",
+                               listener={"connect_timeout": "300ms"})
+        self.assertEqual(self.used(postern), second.address)
+        start = time.monotonic()
+        self.assertEqual(self.used(postern), second.address)
+        self.assertLess(time.monotonic() - start, 5)
+
+
+if __name__ == "__main__":
+    main()

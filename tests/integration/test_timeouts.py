@@ -1,0 +1,206 @@
+"""Time limits: each ends what it is for, with its own reason, and nothing else."""
+
+import select
+import threading
+import time
+
+from brokers import echo
+from clients import SLOW, Truncated
+from harness import Case, main, pki, tls_context
+
+# A limit may be late on a loaded machine, never early.
+LATE = 5 * SLOW
+
+
+class Timeouts(Case):
+    def ends_within(self, postern, client, reason, seconds, start):
+        event = postern.end_of(client)
+        took = time.monotonic() - start
+        self.assertEqual(event["reason"], reason)
+        self.assertGreater(took, seconds - 0.05)
+        self.assertLess(took, seconds + LATE)
+        return event
+
+    def drip(self, client, data, every=0.05):
+        """Sends one byte now and then until the server ends the connection."""
+        for byte in data:
+            readable, _, _ = select.select([client.sock], [], [], every)
+            try:
+                if readable and not client.sock.recv(65536):
+                    return
+                client.raw_send(bytes([byte]))
+            except OSError:
+                return
+
+    def test_a_client_that_never_says_a_word(self):
+        broker = self.fake_broker()
+        postern = self.postern(broker, listener={"first_byte_timeout": "300ms"},
+                               main={"log_level": "debug"})
+        start = time.monotonic()
+        client = self.tcp_client(postern)
+        self.assertEqual(client.raw_end()[0], b"")
+        self.ends_within(postern, client, "first_byte_timeout", 0.3, start)
+        self.assertFalse(broker.has_connection())
+
+    def test_the_first_byte_moves_a_client_to_the_handshakes_limit(self):
+        postern = self.postern(self.fake_broker(), listener={
+            "first_byte_timeout": "200ms", "handshake_timeout": "600ms"})
+        start = time.monotonic()
+        client = self.tcp_client(postern)
+        client.raw_send(b"\x16")
+        client.raw_end()
+        self.ends_within(postern, client, "handshake_timeout", 0.6, start)
+
+    def test_a_hello_that_drips_does_not_stretch_the_handshakes_limit(self):
+        broker = self.fake_broker()
+        postern = self.postern(broker, listener={"handshake_timeout": "600ms"})
+        start = time.monotonic()
+        client = self.client(postern, handshake=False)
+        self.drip(client, client.hello())
+        self.ends_within(postern, client, "handshake_timeout", 0.6, start)
+        self.assertFalse(broker.has_connection())
+
+    def test_a_second_flight_that_drips_does_not_stretch_it_either(self):
+        postern = self.postern(self.fake_broker(), listener={"handshake_timeout": "600ms"})
+        for version in ("1.2", "1.3"):
+            start = time.monotonic()
+            context = tls_context(pki.authority().pem, version)
+            client = self.client(postern, context=context, handshake=False)
+            client.raw_send(client.hello())
+            while not client.step(client.raw_recv()) and not (out := client.pending_output()):
+                pass
+            out = out if version == "1.2" else client.pending_output()
+            self.drip(client, out[:-1])
+            client.raw_end()
+            self.ends_within(postern, client, "handshake_timeout", 0.6, start)
+
+    def test_a_finished_handshake_is_out_of_its_limit(self):
+        postern = self.postern(self.fake_broker(echo), listener={
+            "handshake_timeout": "300ms", "first_byte_timeout": "200ms"})
+        client = self.client(postern)
+        self.assertRaises(AssertionError, postern.wait, "session end", timeout=0.8)
+        client.send(b"x")
+        self.assertEqual(client.recv_exactly(1), b"x")
+
+    def test_silence_in_both_directions(self):
+        broker = self.fake_broker()
+        postern = self.postern(broker, listener={"idle_timeout": "400ms"})
+        client = self.client(postern)
+        peer = broker.accept()
+        start = time.monotonic()
+        client.send(b"x")
+        peer.recv_exactly(1)
+        self.assertEqual(client.recv(), b"")
+        self.ends_within(postern, client, "idle_timeout", 0.4, start)
+        self.assertEqual(peer.recv(), b"")
+
+    def test_either_direction_alone_is_no_silence(self):
+        broker = self.fake_broker()
+        postern = self.postern(broker, listener={"idle_timeout": "500ms"})
+        for speaker in ("client", "broker"):
+            client = self.client(postern)
+            peer = broker.accept()
+            for _ in range(12):
+                select.select([], [], [], 0.1)
+                if speaker == "client":
+                    client.send(b"x")
+                    peer.recv_exactly(1)
+                else:
+                    peer.send(b"x")
+                    client.recv_exactly(1)
+            self.assertEqual(postern.all("session end", peer=client.peer), [])
+            client.close()
+
+    def test_a_client_that_takes_nothing(self):
+        broker = self.fake_broker()
+        postern = self.postern(broker, listener={"write_timeout": "500ms"})
+        client = self.client(postern, receive_buffer=8192)
+        peer = broker.accept()
+        self.fill(peer)
+        event = postern.end_of(client)
+        self.assertEqual(event["reason"], "write_timeout")
+
+    def test_a_broker_that_takes_nothing(self):
+        broker = self.fake_broker()
+        postern = self.postern(broker, listener={"write_timeout": "500ms"})
+        client = self.client(postern)
+        broker.accept()
+        self.fill(client)
+        self.assertEqual(postern.end_of(client)["reason"], "write_timeout")
+
+    def fill(self, stream):
+        """Sends until the other side closes: what it takes ends long before."""
+        block = b"x" * 65536
+        with self.assertRaises(OSError):
+            while True:
+                stream.send(block)
+
+    def test_a_slow_reader_that_takes_something_is_no_timeout(self):
+        broker = self.fake_broker()
+        postern = self.postern(broker, listener={"write_timeout": "600ms"})
+        client = self.client(postern, receive_buffer=8192)
+        peer = broker.accept()
+        total = 4_000_000
+
+        sender = threading.Thread(target=lambda: (peer.send(b"x" * total), peer.close()))
+        sender.start()
+        got = 0
+        # A pause now and then, together longer than the limit.
+        for _ in range(12):
+            got += len(client.recv_exactly(total // 20))
+            select.select([], [], [], 0.1)
+        got += len(client.recv_all())
+        sender.join()
+        self.assertEqual(got, total)
+
+    def test_silence_after_one_side_has_ended(self):
+        for ender in ("client", "broker"):
+            with self.subTest(ender=ender):
+                broker = self.fake_broker()
+                postern = self.postern(broker, listener={"close_timeout": "400ms"})
+                client = self.client(postern)
+                peer = broker.accept()
+                start = time.monotonic()
+                if ender == "client":
+                    client.end_sending()
+                    self.assertEqual(peer.recv(), b"")
+                else:
+                    peer.end_sending()
+                    self.assertEqual(client.recv(), b"")
+                self.ends_within(postern, client, "close_timeout", 0.4, start)
+
+    def test_data_after_one_side_has_ended_is_no_silence(self):
+        broker = self.fake_broker()
+        postern = self.postern(broker, listener={"close_timeout": "500ms"})
+        client = self.client(postern)
+        peer = broker.accept()
+        client.end_sending()
+        for _ in range(12):
+            select.select([], [], [], 0.1)
+            peer.send(b"x")
+            client.recv_exactly(1)
+        peer.close()
+        self.assertEqual(client.recv(), b"")
+        self.assertEqual(postern.end_of(client)["reason"], "client_closed")
+
+    def test_a_broker_that_does_not_answer(self):
+        postern = self.postern(self.silent_port(), listener={"connect_timeout": "400ms"})
+        start = time.monotonic()
+        client = self.client(postern)
+        with self.assertRaises((Truncated, OSError, AssertionError)):
+            client.recv_exactly(1)
+        self.ends_within(postern, client, "broker_timeout", 0.4, start)
+
+    def test_limits_that_are_off_never_end_anything(self):
+        postern = self.postern(self.fake_broker(echo), listener={
+            key: "off" for key in ("first_byte_timeout", "handshake_timeout", "write_timeout",
+                                   "close_timeout", "idle_timeout", "connect_timeout")})
+        silent = self.tcp_client(postern)
+        client = self.client(postern)
+        client.send(b"x")
+        self.assertEqual(client.recv_exactly(1), b"x")
+        self.assertEqual(select.select([silent.sock], [], [], 0.5)[0], [])
+
+
+if __name__ == "__main__":
+    main()
