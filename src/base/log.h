@@ -22,8 +22,9 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 struct log_line {
     enum log_level level;
     bool wanted;
+    bool cut;
     size_t len;
-    char text[2048]; /* a longer line is cut and still well formed */
+    char text[2048]; /* a longer line is cut, still well formed, and ends with cut=yes */
 };
 
 /* Process-wide; may be called again at any time and from any thread (a reload does). */
