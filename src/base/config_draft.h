@@ -31,8 +31,8 @@ struct config_word {
 
 struct config_key {
     const char *name;
-    enum config_section section;
     enum config_kind kind;
+    enum config_section section;
     size_t offset;        /* in the section's struct; lists are known by their kind */
     const char *fallback; /* the default, written as in the file; "": none; NULL: see config.c */
     uint64_t min, max;    /* counts, sizes, durations */
