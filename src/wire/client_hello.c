@@ -2,6 +2,8 @@
  * headers alone (cheap, repeated whenever bytes arrive), then read it, once, when it is whole. */
 #include "wire/client_hello.h"
 
+#include "wire/cursor.h"
+
 #include <string.h>
 
 #define RECORD_HEADER    5
@@ -23,11 +25,6 @@ enum extension {
     EXT_SUPPORTED_VERSIONS = 43
 };
 
-struct cursor {
-    const uint8_t *at;
-    size_t left;
-};
-
 /* What the message says about certificates, before it is put together. */
 struct offer {
     uint16_t legacy_version;
@@ -36,47 +33,6 @@ struct offer {
     bool groups_given, p256, p384;
     bool ecdsa_aead, ecdsa_other, rsa_aead, rsa_other;
 };
-
-static bool take_u8(struct cursor *c, uint8_t *value) {
-    if (c->left < 1) {
-        return false;
-    }
-    *value = c->at[0];
-    c->at += 1;
-    c->left -= 1;
-    return true;
-}
-
-static bool take_u16(struct cursor *c, uint16_t *value) {
-    if (c->left < 2) {
-        return false;
-    }
-    *value = (uint16_t)(c->at[0] << 8 | c->at[1]);
-    c->at += 2;
-    c->left -= 2;
-    return true;
-}
-
-static bool take(struct cursor *c, size_t len, struct cursor *part) {
-    if (c->left < len) {
-        return false;
-    }
-    part->at = c->at;
-    part->left = len;
-    c->at += len;
-    c->left -= len;
-    return true;
-}
-
-static bool take_vector8(struct cursor *c, struct cursor *part) {
-    uint8_t len;
-    return take_u8(c, &len) && take(c, len, part);
-}
-
-static bool take_vector16(struct cursor *c, struct cursor *part) {
-    uint16_t len;
-    return take_u16(c, &len) && take(c, len, part);
-}
 
 /* A list of 16-bit values: never empty, never half a value. */
 static bool is_list16(const struct cursor *c) {
