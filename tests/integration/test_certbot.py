@@ -1,0 +1,392 @@
+#!/usr/bin/env python3
+"""certbot's deploy hook: alone, and with a real certbot renewing at a real ACME server (pebble)."""
+import grp
+import json
+import os
+import shutil
+import socket
+import ssl
+import stat
+import subprocess
+import tempfile
+import threading
+import unittest
+import urllib.request
+
+from harness import PATIENCE, PROGRAM, Case, main, pki, wait_until
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HOOK = os.path.join(ROOT, "systemd", "postern-deploy-hook")
+NAME = "mqtt.example.org"
+OWN_GROUP = grp.getgrgid(os.getgid()).gr_name
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+class Hook(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.folder = scratch.name
+        self.configure(f"cert = {self.path('certs', NAME, 'cert.pem')}")
+        self.pair = pki.authority().issue(NAME, names=[NAME])
+        self.lineage(NAME, self.pair)
+
+    def path(self, *parts):
+        return os.path.join(self.folder, *parts)
+
+    def configure(self, *lines):
+        pki.write(self.path("postern.conf"), "\n".join(["[certificate main]", *lines, ""]))
+
+    def lineage(self, name, certificate):
+        """The files as certbot has them: links from live/ to archive/."""
+        archive = self.path("archive", name)
+        certificate.write(archive)
+        for file in ("chain.pem", "fullchain.pem"):
+            pki.write(os.path.join(archive, file), certificate.pem)
+        os.makedirs(self.path("live", name), exist_ok=True)
+        for file in ("cert.pem", "chain.pem", "fullchain.pem", "privkey.pem"):
+            link = self.path("live", name, file)
+            if not os.path.islink(link):
+                os.symlink(os.path.join("..", "..", "archive", name, file), link)
+
+    def run_hook(self, name=NAME, **more):
+        environment = {**os.environ, "RENEWED_LINEAGE": self.path("live", name),
+                       "POSTERN_CERTS": self.path("certs"), "POSTERN_GROUP": OWN_GROUP,
+                       "POSTERN_CONF": self.path("postern.conf"),
+                       "POSTERN_RELOAD": f"echo x >>{self.path('reloads')}", **more}
+        return subprocess.run([HOOK], env=environment, text=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, check=False)
+
+    def install(self, name=NAME, **more):
+        result = self.run_hook(name, **more)
+        self.assertEqual(result.returncode, 0, result.stdout)
+        return result.stdout
+
+    def refused(self, name=NAME, **more):
+        result = self.run_hook(name, **more)
+        self.assertEqual(result.returncode, 1, result.stdout)
+        return result.stdout
+
+    def reloads(self):
+        return len(read(self.path("reloads"))) // 2 if os.path.exists(self.path("reloads")) else 0
+
+    def installed(self, file="cert.pem", name=NAME):
+        return read(self.path("certs", name, file)).decode()
+
+    def test_copies_appear_behind_a_link_and_are_loaded(self):
+        self.install()
+        self.assertTrue(os.path.islink(self.path("certs", NAME)))
+        self.assertEqual(self.installed("cert.pem"), self.pair.pem)
+        self.assertEqual(self.installed("privkey.pem"), self.pair.key_pem)
+        self.assertEqual(sorted(os.listdir(self.path("certs", NAME))),
+                         ["cert.pem", "chain.pem", "fullchain.pem", "privkey.pem"])
+        self.assertEqual(self.reloads(), 1)
+
+    def test_the_group_may_read_and_nobody_else_may_anything(self):
+        self.install()
+        for folder, _, files in os.walk(self.path("certs")):
+            self.assertEqual(stat.S_IMODE(os.stat(folder).st_mode), 0o750, folder)
+            for file in files:
+                status = os.stat(os.path.join(folder, file))
+                self.assertEqual(stat.S_IMODE(status.st_mode), 0o640, file)
+                self.assertEqual(status.st_gid, os.getgid())
+                self.assertFalse(os.path.islink(os.path.join(folder, file)))
+
+    def test_a_lineage_that_is_not_configured_is_left_alone(self):
+        for name in ("www.example.org", "mqtt.example", NAME + ".org", "org"):
+            self.lineage(name, self.pair)
+            self.assertIn("left alone", self.install(name))
+        self.assertFalse(os.path.exists(self.path("certs")))
+        self.assertEqual(self.reloads(), 0)
+
+    def test_relative_paths_start_at_the_configurations_folder(self):
+        self.configure(f"key=certs/{NAME}/privkey.pem   ; a comment")
+        self.install()
+        self.assertEqual(self.installed(), self.pair.pem)
+
+    def test_a_commented_line_is_no_use(self):
+        self.configure(f"; cert = certs/{NAME}/cert.pem", "cert = other.pem")
+        self.assertIn("left alone", self.install())
+
+    def test_an_empty_configuration_name_takes_every_lineage(self):
+        self.configure()
+        self.install(POSTERN_CONF="")
+        self.assertEqual(self.installed(), self.pair.pem)
+
+    def test_a_configuration_that_is_not_there_is_told(self):
+        self.assertIn("set POSTERN_CONF", self.refused(POSTERN_CONF=self.path("nowhere.conf")))
+
+    def test_lineages_with_a_common_beginning_keep_apart(self):
+        longer = NAME + ".two"
+        self.configure(*(f"cert = certs/{name}/cert.pem" for name in (NAME, longer)))
+        other = pki.authority().issue(longer, names=[longer])
+        self.lineage(longer, other)
+        self.install(longer)
+        for _ in range(4):
+            self.install()
+        self.assertEqual(self.installed(name=longer), other.pem)
+
+    def test_the_generation_before_is_kept_and_no_older_one(self):
+        for _ in range(4):
+            before = os.path.realpath(self.path("certs", NAME))
+            self.install()
+        self.assertEqual(len(os.listdir(self.path("certs", "." + NAME))), 2)
+        self.assertTrue(os.path.exists(os.path.join(before, "cert.pem")))
+
+    def test_no_moment_has_a_new_certificate_beside_an_old_key(self):
+        pairs = [self.pair, pki.authority().issue(NAME, names=[NAME], kind="rsa")]
+        keys = {pair.pem: pair.key_pem for pair in pairs}
+        self.install()
+        stop, wrong, looks = threading.Event(), [], []
+
+        def look():
+            while not stop.is_set():
+                folder = os.path.realpath(self.path("certs", NAME))
+                try:
+                    cert, key = (read(os.path.join(folder, f)).decode()
+                                 for f in ("cert.pem", "privkey.pem"))
+                except FileNotFoundError:
+                    wrong.append("a file was missing")
+                    continue
+                looks.append(1)
+                if keys.get(cert) != key:
+                    wrong.append((cert, key))
+
+        watcher = threading.Thread(target=look)
+        watcher.start()
+        for number in range(10):
+            self.lineage(NAME, pairs[number % 2])
+            self.install()
+        stop.set()
+        watcher.join()
+        self.assertEqual(wrong, [])
+        self.assertGreater(len(looks), 10)
+
+    def test_a_pair_that_does_not_fit_changes_nothing(self):
+        self.install()
+        other = pki.authority().issue(NAME, names=[NAME], kind="rsa")
+        pki.write(self.path("archive", NAME, "privkey.pem"), other.key_pem)
+        self.assertIn("does not belong to its cert.pem", self.refused())
+        pki.write(self.path("archive", NAME, "cert.pem"), "garbage")
+        self.assertIn("no certificate", self.refused())
+        os.unlink(self.path("archive", NAME, "cert.pem"))
+        self.assertIn("cannot read", self.refused())
+        self.assertEqual(self.installed("cert.pem"), self.pair.pem)
+        self.assertEqual(self.installed("privkey.pem"), self.pair.key_pem)
+        self.assertEqual(len(os.listdir(self.path("certs", "." + NAME))), 1)
+        self.assertEqual(self.reloads(), 1)
+
+    def test_a_refused_reload_is_told_and_the_copies_stay(self):
+        told = self.refused(POSTERN_RELOAD="false")
+        self.assertIn("the reload failed", told)
+        self.assertIn("systemctl reload postern", told)
+        self.assertEqual(self.installed(), self.pair.pem)
+
+    def test_a_folder_in_the_links_place_is_not_touched(self):
+        os.makedirs(self.path("certs", NAME))
+        pki.write(self.path("certs", NAME, "mine"), "x")
+        self.assertIn("move it away", self.refused())
+        self.assertEqual(os.listdir(self.path("certs", NAME)), ["mine"])
+
+    def test_a_group_that_does_not_exist_is_refused_by_name(self):
+        self.assertIn("no-such-group", self.refused(POSTERN_GROUP="no-such-group"))
+        self.assertFalse(os.path.exists(self.path("certs", NAME)))
+
+    @unittest.skipIf(any(g.gr_name == "postern" for g in grp.getgrall()), "the group is here")
+    def test_without_the_services_user_it_installs_and_warns(self):
+        self.assertIn("warning: no group postern", self.install(POSTERN_GROUP=""))
+        self.assertEqual(self.installed(), self.pair.pem)
+
+    def test_odd_names_are_refused(self):
+        for lineage in ("", "/", "/etc/letsencrypt/live/..", "/etc/letsencrypt/live/a b"):
+            self.refused(RENEWED_LINEAGE=lineage)
+
+
+def free_port():
+    with socket.socket() as chooser:
+        chooser.bind(("127.0.0.1", 0))
+        return chooser.getsockname()[1]
+
+
+class Pebble:
+    """An ACME server on loopback, with a DNS server for which every name is 127.0.0.1."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.acme, self.management, self.http, self.dns = (free_port() for _ in range(4))
+        pki.server().write(folder)
+        self.ca = pki.write(os.path.join(folder, "acme-ca.pem"), pki.authority().pem)
+        config = pki.write(os.path.join(folder, "pebble.json"), json.dumps({"pebble": {
+            "listenAddress": f"127.0.0.1:{self.acme}",
+            "managementListenAddress": f"127.0.0.1:{self.management}",
+            "certificate": os.path.join(folder, "cert.pem"),
+            "privateKey": os.path.join(folder, "privkey.pem"),
+            "httpPort": self.http, "tlsPort": free_port(), "ocspResponderURL": "",
+            "externalAccountBindingRequired": False}}))
+        self._log = tempfile.TemporaryFile("w+", encoding="utf-8")
+        self._processes = [
+            self._run("pebble-challtestsrv", "-dns01", f"127.0.0.1:{self.dns}", "-http01", "",
+                      "-https01", "", "-tlsalpn01", "", "-defaultIPv6", "",
+                      "-management", f"127.0.0.1:{free_port()}"),
+            self._run("pebble", "-config", config, "-dnsserver", f"127.0.0.1:{self.dns}")]
+        self.root = wait_until(self._fetch_root, "pebble to answer")
+
+    def _run(self, *command):
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._log,
+                                stderr=subprocess.STDOUT, env={
+                                    **os.environ, "PEBBLE_VA_NOSLEEP": "1",
+                                    "PEBBLE_WFE_NONCEREJECT": "0"})
+
+    def _fetch_root(self):
+        trust = ssl.create_default_context(cadata=pki.authority().pem)
+        try:
+            with urllib.request.urlopen(f"https://127.0.0.1:{self.management}/roots/0",
+                                        context=trust, timeout=PATIENCE) as answer:
+                return answer.read().decode()
+        except OSError:
+            return None
+
+    def log(self):
+        """Also after stop(), when the folder is gone."""
+        self._log.seek(0)
+        return self._log.read()
+
+    def stop(self):
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            process.wait(PATIENCE)
+
+
+class Publishers:
+    """Clients that publish, each in its own thread, until told to stop."""
+
+    def __init__(self, clients):
+        self.stop_now = threading.Event()
+        self.published, self.errors = [0] * len(clients), []
+        self._threads = [threading.Thread(target=self._publish, args=(number, client))
+                         for number, client in enumerate(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def _publish(self, number, client):
+        try:
+            while not self.stop_now.wait(0.05):
+                client.publish(f"devices/{number}", "still here")
+                self.published[number] += 1
+        except Exception as error:  # any of them is a lost client: the test shows it
+            self.errors.append((number, repr(error)))
+
+    def progress(self, timeout=PATIENCE):
+        """Waits until every client has published at least once more."""
+        before = list(self.published)
+        wait_until(lambda: self.errors or all(
+            now > then for now, then in zip(self.published, before)), "clients to publish", timeout)
+
+    def finish(self):
+        self.stop_now.set()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+
+
+@unittest.skipUnless(shutil.which("certbot") and shutil.which("pebble"),
+                     "certbot and pebble are not installed")
+class Renewal(Case):
+    def setUp(self):
+        super().setUp()
+        os.makedirs(self.path("acme"))
+        self.pebble = Pebble(self.path("acme"))
+        self.addCleanup(self.pebble.stop)
+        self._started.append(self.pebble)
+        self.conf = self.path("postern.conf")
+
+    def certbot(self, *arguments, reload):
+        command = ["certbot", *arguments, "--non-interactive", "--server",
+                   f"https://127.0.0.1:{self.pebble.acme}/dir", "--config-dir",
+                   self.path("letsencrypt"), "--work-dir", self.path("work"), "--logs-dir",
+                   self.path("logs"), "--http-01-port", str(self.pebble.http)]
+        environment = {**os.environ, "REQUESTS_CA_BUNDLE": self.pebble.ca,
+                       "POSTERN_CERTS": self.path("certs"), "POSTERN_CONF": self.conf,
+                       "POSTERN_GROUP": OWN_GROUP, "POSTERN_RELOAD": reload}
+        result = subprocess.run(command, env=environment, text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
+        self.assertEqual(result.returncode, 0, result.stdout)
+        self.assertNotIn("error output", result.stdout)  # how certbot tells of a failed hook
+        return result.stdout
+
+    def configure(self, broker, reload):
+        text = self.config(broker, main={"reload": reload}, listener={"certificates": "main"},
+                           more=f"[certificate main]\ncert = certs/{NAME}/cert.pem\n"
+                                f"chain = certs/{NAME}/chain.pem\n"
+                                f"key = certs/{NAME}/privkey.pem\n")
+        self.write("postern.conf", text)
+
+    def obtain(self):
+        self.certbot("certonly", "--standalone", "--agree-tos", "--register-unsafely-without-email",
+                     "--domain", NAME, "--deploy-hook", HOOK, reload="true")
+        return self.serial()
+
+    def renew(self, reload):
+        self.certbot("renew", "--force-renewal", "--no-random-sleep-on-renew", reload=reload)
+        return self.serial()
+
+    def serial(self):
+        der = ssl.PEM_cert_to_DER_cert(read(self.path(f"certs/{NAME}/cert.pem")).decode())
+        return pki.serial_of(der)
+
+    def connect(self, postern, version):
+        return self.mqtt_client(postern, version=version, ca=self.pebble.root, server_name=NAME)
+
+    def served(self, postern):
+        serials = set()
+        for version in ("1.2", "1.3"):
+            client = self.client(postern, version=version, ca=self.pebble.root, server_name=NAME)
+            serials.add(client.peer_serial())
+            client.close()
+        return serials
+
+    def test_the_hook_installs_what_certbot_obtains_and_renews(self):
+        self.configure("127.0.0.1:1883", "signal")
+        first = self.obtain()
+        second = self.renew(reload=f"echo x >>{self.path('reloads')}")
+        self.assertNotEqual(second, first)
+        self.assertEqual(read(self.path("reloads")), b"x\n")
+        self.assertEqual(read(self.path(f"certs/{NAME}/privkey.pem")),
+                         read(self.path(f"letsencrypt/live/{NAME}/privkey.pem")))
+
+    def renewing_disconnects_nobody(self, mode, reload_command):
+        self.configure(self.mosquitto(), mode)
+        first = self.obtain()
+        postern = self.start(self.conf)
+        self.assertEqual(self.served(postern), {first})
+        clients = [self.connect(postern, ("1.2", "1.3")[number % 2]) for number in range(20)]
+        publishers = Publishers(clients)
+        self.addCleanup(publishers.finish)
+        publishers.progress()
+        mark = postern.mark()
+        second = self.renew(reload_command(postern))
+        postern.wait("reload done", since=mark)
+        self.assertNotEqual(second, first)
+        self.assertEqual(self.served(postern), {second})
+        publishers.progress()
+        publishers.finish()
+        self.assertEqual(publishers.errors, [])
+        ended = {e["peer"] for e in postern.all("session end", since=mark)}
+        self.assertEqual(ended & {client.stream.peer for client in clients}, set())
+        print(f"{len(clients)} clients, {sum(publishers.published)} messages acknowledged, "
+              f"0 disconnected; serial {first} became {second}")
+
+    def test_a_renewal_disconnects_nobody(self):
+        self.renewing_disconnects_nobody("signal", lambda postern: (
+            f"{PROGRAM} --check -c {self.conf} && kill -HUP {postern.pid}"))
+
+    def test_a_renewal_is_noticed_without_a_signal(self):
+        self.renewing_disconnects_nobody("watch", lambda postern: "true")
+
+
+if __name__ == "__main__":
+    main()
