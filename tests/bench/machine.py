@@ -1,0 +1,93 @@
+"""What is asked of the machine: processors, clocks, memory, ports, facts for the report."""
+
+import os
+import platform
+import random
+import socket
+import subprocess
+import time
+
+
+class Processors:
+    """Who runs where: the proxy alone on the last processors, all else on the others.
+
+    With as many workers as processors there is nothing to divide, and both share them all.
+    """
+
+    def __init__(self, workers):
+        have = sorted(os.sched_getaffinity(0))
+        divided = len(have) > workers
+        self.proxy = have[-workers:] if divided else have
+        self.load = have[:-workers] if divided else have
+
+    @staticmethod
+    def pin(processors, command):
+        return ["taskset", "-c", ",".join(map(str, processors))] + command
+
+
+def family(pid):
+    """A process and all its descendants."""
+    members = [pid]
+    for member in members:
+        try:
+            for task in os.listdir(f"/proc/{member}/task"):
+                with open(f"/proc/{member}/task/{task}/children") as children:
+                    members += map(int, children.read().split())
+        except FileNotFoundError:
+            pass  # a thread or child that has just ended
+    return members
+
+
+def processor_seconds(pid):
+    """Nanosecond clock, user and system, threads that have ended included.
+
+    The number is the kernel's name for a process's CPU clock, as clock_getcpuclockid() makes it:
+    /proc/PID/stat counts in hundredths of a second only, and task/*/schedstat forgets the threads
+    that have ended, of which stunnel has one for every connection.
+    """
+    return sum(time.clock_gettime((~member << 3) | 2) for member in family(pid))
+
+
+def user_memory(pid):
+    """Bytes of memory of a proxy's own: anonymous and shared memory, pages shared between its
+    processes counted once. Program text and libraries are left out: they do not grow."""
+    total = 0
+    for member in family(pid):
+        with open(f"/proc/{member}/smaps_rollup") as rollup:
+            for line in rollup:
+                name, _, rest = line.partition(":")
+                if name in ("Pss_Anon", "Pss_Shmem"):
+                    total += int(rest.split()[0]) * 1024
+    return total
+
+
+def free_port():
+    """A port below the ephemeral range, so that no connection of the bench itself takes it."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+def _processor_name():
+    with open("/proc/cpuinfo") as lines:
+        for line in lines:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def facts():
+    return {
+        "processor": _processor_name(),
+        "processors": len(os.sched_getaffinity(0)),
+        "kernel": platform.release(),
+        "system": platform.freedesktop_os_release().get("PRETTY_NAME", ""),
+        "openssl": subprocess.run(["openssl", "version"], capture_output=True, text=True,
+                                  check=True).stdout.strip(),
+        "day": time.strftime("%Y-%m-%d"),
+    }

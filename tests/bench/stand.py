@@ -1,0 +1,171 @@
+"""A test stand: one backend, one proxy in front of it, load generators; all of them fresh."""
+
+import re
+import select
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+
+import machine
+from proxies import Job
+
+NOT_RESUMED = 3  # exit code of bench-load, common.h
+ANSWER_SECONDS = 300
+
+
+class Failure(Exception):
+    """Something was wrong: a byte, a count, a refused connection, a proxy that died."""
+
+
+class NotOffered(Exception):
+    """The proxy does not do this kind of resumption."""
+
+
+def _fields(line):
+    return {name: float(value) for name, value in re.findall(r"(\S+)=(\S+)", line)}
+
+
+class Talker:
+    """A program that answers each line with a line."""
+
+    def __init__(self, command):
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True, bufsize=1)
+
+    def say(self, line):
+        self.process.stdin.write(line + "\n")
+
+    def hear(self, seconds=ANSWER_SECONDS):
+        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
+        line = self.process.stdout.readline() if ready else ""
+        if not line.endswith("\n"):
+            self._explain()
+        return line
+
+    def answer(self):
+        return _fields(self.hear())
+
+    def ask(self, line):
+        self.say(line)
+        return self.answer()
+
+    def ready(self):
+        """There is something to hear: an answer, or that the program has ended."""
+        return bool(select.select([self.process.stdout], [], [], 0)[0])
+
+    def _explain(self):
+        self.stop()
+        message = self.process.stderr.read().strip()
+        if self.process.returncode == NOT_RESUMED:
+            raise NotOffered(message)
+        raise Failure(message or "no answer in time")
+
+    def stop(self):
+        self.process.stdin.close()
+        try:
+            self.process.wait(2)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Stand:
+    """With it: `load` starts generators, `spent` and `memory` look at the proxy."""
+
+    def __init__(self, tools, proxy, certificate, workers=1):
+        self.tools = tools
+        self.proxy = proxy
+        self.certificate = certificate
+        self.workers = workers
+        self.processors = machine.Processors(workers)
+        self.talkers = []
+
+    def __enter__(self):
+        self.folder = tempfile.mkdtemp(prefix="bench-")
+        self.log = open(f"{self.folder}/log", "w+")
+        self.process = None
+        try:
+            self.backend = self._talker([self.tools / "bench-backend", "127.0.0.1:0"])
+            self.port = machine.free_port()
+            backend_port = int(self.backend.hear().rpartition(":")[2])
+            job = Job(self.folder, self.port, backend_port, self.certificate, self.workers)
+            self.process = subprocess.Popen(
+                machine.Processors.pin(self.processors.proxy, self.proxy.command(job)),
+                stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+            self._await_port()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(self, kind, failure, trace):
+        log = self._stop()
+        if kind is Failure:
+            raise Failure(f"{failure}\n{self.proxy.name}'s log ends with:\n{log[-2000:]}")
+
+    def _talker(self, command):
+        talker = Talker(machine.Processors.pin(self.processors.load, list(map(str, command))))
+        self.talkers.append(talker)
+        return talker
+
+    def _await_port(self):
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+                time.sleep(0.1)  # nginx and Hitch listen before their workers run
+                return
+            except ConnectionRefusedError:
+                time.sleep(0.01)
+        self.log.seek(0)
+        raise Failure(f"{self.proxy.name} did not start: {self.log.read()[-2000:]}")
+
+    def _stop(self):
+        for talker in self.talkers:
+            talker.stop()
+        if self.process:
+            self.process.terminate()
+            try:
+                self.process.wait(0.3)
+            except subprocess.TimeoutExpired:
+                for member in reversed(machine.family(self.process.pid)):
+                    subprocess.run(["kill", "-KILL", str(member)], stderr=subprocess.DEVNULL)
+                self.process.wait()
+        self.log.seek(0)
+        log = self.log.read()
+        self.log.close()
+        shutil.rmtree(self.folder)
+        return log
+
+    def load(self, **options):
+        """A generator; options as its command line has them."""
+        command = [self.tools / "bench-load", "--connect", f"127.0.0.1:{self.port}",
+                   "--key", self.certificate.kind]
+        for name, value in options.items():
+            command += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+        return self._talker(command)
+
+    def spent(self):
+        """Processor seconds of the proxy until now, what follows a last byte included."""
+        time.sleep(0.03)
+        return machine.processor_seconds(self.process.pid)
+
+    def memory(self):
+        time.sleep(0.3)
+        return machine.user_memory(self.process.pid)
+
+    def check_backend(self, connections):
+        """Every client has had one connection to the backend, and each has ended."""
+        deadline = time.monotonic() + 5
+        while True:
+            count = self.backend.ask("stats")
+            if count["open"] == 0 and count["accepted"] == connections:
+                return
+            if time.monotonic() > deadline:
+                raise Failure(f"{connections} clients, but the backend had {count['accepted']:.0f}"
+                              f" connections, and {count['open']:.0f} are still open")
+            time.sleep(0.02)

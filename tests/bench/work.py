@@ -1,0 +1,203 @@
+"""The work that every proxy is given. Each function measures on a fresh stand and returns
+{row: value}; which rows there are, and what they must show, is in report.py."""
+
+import time
+
+from stand import Failure
+
+
+class Size:
+    """How much of everything: enough to measure, or (quick) just enough to see that it works."""
+
+    def __init__(self, quick):
+        self.handshakes = 40 if quick else 3000
+        self.handshakes_rsa = 20 if quick else 2000
+        self.resumed = 40 if quick else 5000
+        self.bulk = 2 << 20 if quick else 300 << 20           # bytes on each of four connections
+        self.bulk_small = 256 << 10 if quick else 40 << 20
+        self.connections = 20 if quick else 100
+        self.messages = 500 if quick else 100000
+        self.rate = 500 if quick else 2000                    # messages per second
+        self.paced_seconds = 0.5 if quick else 5
+        self.idle_connections = 50 if quick else 2000
+        self.storm_connections = 50 if quick else 500
+        self.strangers = 20 if quick else 500
+        self.storm_seconds = 0.5 if quick else 5
+        self.scale = (1, 50) if quick else (1, 100, 1000, 9000)
+        self.scale_messages = 200 if quick else 60000
+        self.scale_accepts = 10 if quick else 200
+        self.idle_seconds = 0.2 if quick else 5
+
+
+MESSAGE = 64
+GIGABYTE = 1e9
+
+
+def handshakes(row, count, tls, resume="none"):
+    def measure(stand):
+        load = stand.load(tls=tls, resume=resume)
+        load.ask("handshakes 16" if resume == "none" else "prime")
+        before = stand.spent()
+        done = load.ask(f"handshakes {count}")["done"]
+        spent = stand.spent() - before
+        stand.check_backend(16 + done)
+        return {row: spent / done * 1e6}
+    return measure
+
+
+def bulk(row, direction, length, write_size):
+    def measure(stand):
+        load = stand.load()
+        load.ask("open 4")
+        load.ask(f"{direction} {max(write_size, length // 16)} {write_size}")
+        before = stand.spent()
+        done = load.ask(f"{direction} {length} {write_size}")["done"]
+        spent = stand.spent() - before
+        load.ask("close")
+        stand.check_backend(4)
+        return {row: spent / done * GIGABYTE}
+    return measure
+
+
+def messages(row, size):
+    def measure(stand):
+        load = stand.load()
+        load.ask(f"open {size.connections}")
+        load.ask(f"messages {size.messages // 10} {MESSAGE} {size.connections}")
+        before = stand.spent()
+        done = load.ask(f"messages {size.messages} {MESSAGE} {size.connections}")["done"]
+        spent = stand.spent() - before
+        load.ask("close")
+        stand.check_backend(size.connections)
+        return {row: spent / done * 1e6}
+    return measure
+
+
+def _paced(load, size, seconds):
+    answer = load.ask(f"paced {size.rate} {int(size.rate * seconds)} {MESSAGE}")
+    if answer["done"] != int(size.rate * seconds):
+        raise Failure(f"{answer['done']:.0f} paced messages came back")
+    return answer
+
+
+def latency(size):
+    def measure(stand):
+        load = stand.load()
+        load.ask(f"open {size.connections}")
+        _paced(load, size, size.paced_seconds / 10)
+        before = stand.spent()
+        answer = _paced(load, size, size.paced_seconds)
+        spent = stand.spent() - before
+        load.ask("close")
+        stand.check_backend(size.connections)
+        return {"paced.p50": answer["p50"], "paced.p99": answer["p99"],
+                "paced.p999": answer["p999"], "paced.cost": spent / answer["done"] * 1e6}
+    return measure
+
+
+def memory(tls, size):
+    def measure(stand):
+        count = size.idle_connections
+        load = stand.load(tls=tls, inflight=4)
+        load.ask("handshakes 16")
+        before = stand.memory()
+        load.ask(f"open {count}")
+        load.ask(f"messages {count} {MESSAGE} 4")
+        idle = stand.memory()
+        load.ask(f"messages {count} 16384 4")
+        after = stand.memory()
+        load.ask("close")
+        stand.check_backend(16 + count)
+        return {f"memory-{tls}.idle": (idle - before) / count,
+                f"memory-{tls}.after": (after - before) / count}
+    return measure
+
+
+def storm(size):
+    """Devices talk at a fixed rate, first alone, then while strangers come as fast as they can.
+    The strangers' generator runs in the background of its processor, so that the devices wait for
+    the proxy and not for it."""
+    def measure(stand):
+        devices = stand.load(inflight=4)
+        devices.ask(f"open {size.storm_connections}")
+        _paced(devices, size, size.storm_seconds / 10)
+        quiet = _paced(devices, size, size.storm_seconds)
+        strangers = stand.load(inflight=size.strangers, background=True)
+        strangers.say(f"handshakes-for {int(1000 * (1.3 * size.storm_seconds + 1))}")
+        time.sleep(0.5)
+        loud = _paced(devices, size, size.storm_seconds)
+        if strangers.ready():
+            raise Failure("the strangers were done before the devices")
+        came = strangers.answer()
+        if came["done"] < size.strangers:
+            raise Failure(f"only {came['done']:.0f} strangers got through")
+        devices.ask("close")
+        stand.check_backend(size.storm_connections + came["done"])
+        rows = {"storm.strangers": came["done"] / came["seconds"]}
+        for part in ("p50", "p99", "p999"):
+            rows[f"storm.quiet.{part}"] = quiet[part]
+            rows[f"storm.{part}"] = loud[part]
+        return rows
+    return measure
+
+
+def scale(count, size):
+    def measure(stand):
+        load = stand.load(inflight=16)
+        load.ask("handshakes 16")
+        empty = stand.memory()
+        load.ask(f"open {count}")
+        full = stand.memory()
+        inflight = min(count, 100)
+        load.ask(f"messages {max(count, size.scale_messages // 10)} {MESSAGE} {inflight}")
+        start = stand.spent()
+        load.ask(f"messages {size.scale_messages} {MESSAGE} {inflight}")
+        talked = stand.spent()
+        time.sleep(size.idle_seconds)
+        idled = stand.spent()
+        load.ask(f"open {size.scale_accepts}")
+        accepted = stand.spent()
+        load.ask("close")
+        stand.check_backend(16 + count + size.scale_accepts)
+        return {f"scale.{count}.memory": (full - empty) / count,
+                f"scale.{count}.message": (talked - start) / size.scale_messages * 1e6,
+                f"scale.{count}.idle": (idled - talked) / (size.idle_seconds + 0.03) * 1e3,
+                f"scale.{count}.accept": (accepted - idled) / size.scale_accepts * 1e6}
+    return measure
+
+
+class Measurement:
+    def __init__(self, name, key, measure, workers=1):
+        self.name = name
+        self.key = key
+        self.measure = measure
+        self.workers = workers
+
+
+def measurements(size):
+    """All of them, in the order in which they are run."""
+    made = []
+    for key, count in (("ecdsa", size.handshakes), ("rsa", size.handshakes_rsa)):
+        for tls in ("1.2", "1.3"):
+            row = f"handshake-{key}-{tls}"
+            made.append(Measurement(row, key, handshakes(row, count, tls)))
+    for name, tls, resume in (("resumed-1.2", "1.2", "ticket"), ("resumed-1.3", "1.3", "ticket"),
+                              ("resumed-id", "1.2", "id")):
+        made.append(Measurement(name, "ecdsa", handshakes(name, size.resumed, tls, resume)))
+    for direction in ("up", "down"):
+        for write_size, length in ((16384, size.bulk), (256, size.bulk_small)):
+            row = f"{direction}-{write_size}"
+            made.append(Measurement(row, "ecdsa", bulk(row, direction, length, write_size)))
+    made.append(Measurement("messages", "ecdsa", messages("messages", size)))
+    made.append(Measurement("paced", "ecdsa", latency(size)))
+    for tls in ("1.2", "1.3"):
+        made.append(Measurement(f"memory-{tls}", "ecdsa", memory(tls, size)))
+    made.append(Measurement("storm", "rsa", storm(size)))
+    for count in size.scale:
+        made.append(Measurement(f"scale-{count}", "ecdsa", scale(count, size)))
+    for name, measure in (
+            ("two.handshake", handshakes("two.handshake", size.handshakes, "1.2")),
+            ("two.up", bulk("two.up", "up", size.bulk, 16384)),
+            ("two.messages", messages("two.messages", size))):
+        made.append(Measurement(name, "ecdsa", measure, workers=2))
+    return made
