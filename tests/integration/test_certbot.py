@@ -252,14 +252,18 @@ class Pebble:
 
     def log(self):
         """Also after stop(), when the folder is gone."""
-        self._log.seek(0)
-        return self._log.read()
+        if not self._log.closed:
+            self._log.seek(0)
+            self._text = self._log.read()
+        return self._text
 
     def stop(self):
         for process in self._processes:
             process.terminate()
         for process in self._processes:
             process.wait(PATIENCE)
+        self.log()
+        self._log.close()
 
 
 class Publishers:

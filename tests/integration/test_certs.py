@@ -107,11 +107,12 @@ class Certs(unittest.TestCase):
 
     def test_certificate_and_key_change_in_one_step(self):
         self.make("a.lan")
-        first = os.path.realpath(self.path("server"))
+        first = os.path.realpath(self.path("server/current"))
         with open(os.path.join(first, "cert.pem"), "rb") as held:
             self.make("--new-key")
-            self.assertTrue(os.path.islink(self.path("server")))
-            self.assertNotEqual(os.path.realpath(self.path("server")), first)
+            self.assertNotEqual(os.path.realpath(self.path("server/current")), first)
+            for name in ("cert.pem", "privkey.pem"):
+                self.assertEqual(os.readlink(self.path("server", name)), "current/" + name)
             self.assertEqual(held.read(), read(os.path.join(first, "cert.pem")))
         public = openssl("pkey", "-in", self.path("server/privkey.pem"), "-pubout").decode()
         self.assertEqual(self.text("server/cert.pem", "-pubkey"), public)
@@ -119,8 +120,15 @@ class Certs(unittest.TestCase):
     def test_only_the_generation_before_is_kept(self):
         for _ in range(4):
             self.make("a.lan")
-        folders = [name for name in os.listdir(self.dir) if name.startswith("server.")]
+        folders = [name for name in os.listdir(self.path("server")) if "Z." in name]
         self.assertEqual(len(folders), 2, folders)
+
+    def test_the_servers_folder_works_wherever_it_is_mounted(self):
+        self.make("a.lan")
+        moved = self.dir + "-mounted"
+        os.rename(self.path("server"), moved)
+        self.assertIn(b"BEGIN", read(os.path.join(moved, "privkey.pem")))
+        self.assertFalse(os.path.exists(os.path.join(moved, "ca-key.pem")))
 
     def test_key_types(self):
         self.make("--rsa", "a.lan")
