@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Builds docker/Dockerfile without a container engine and serves MQTT over TLS from the image.
+# Needs root, Debian's buildah and debootstrap, mosquitto and its clients. Takes some minutes.
+#   tests/image.sh [FOLDER]     everything is made below FOLDER (a temporary one)
+set -euo pipefail
+top=$(cd "$(dirname "$0")/.." && pwd)
+
+work=${1:-$(mktemp -d)}
+mkdir -p "$work"
+processes=()
+
+build() {
+    buildah --root "$work/storage" --runroot "$work/run" --storage-driver vfs "$@"
+}
+
+clean_up() {
+    [ ${#processes[@]} -eq 0 ] || kill "${processes[@]}" 2>/dev/null || true
+    wait
+    build rm --all >/dev/null 2>&1 || true
+    [ $# -gt 0 ] || rm -rf "$work"
+}
+
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+wait_for_port() {
+    local tries
+    for tries in $(seq 100); do
+        ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null || return 0
+        sleep 0.1
+    done
+    echo "nothing listens on port $1 after $((tries / 10)) s" >&2
+    return 1
+}
+
+# The image that the Dockerfile starts from, made of the distribution this machine uses.
+make_base() {
+    local mirror suite container
+    # shellcheck disable=SC2016 # apt's own placeholders
+    read -r mirror suite < <(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI) $(RELEASE)' \
+        'Identifier: Packages' | sed -n 's/^Debian|Debian|//p')
+    [ -d "$work/base" ] || debootstrap --variant=minbase "$suite" "$work/base" "$mirror" >"$work/debootstrap.log"
+    container=$(build from scratch)
+    build add --quiet "$container" "$work/base" / >/dev/null
+    build commit --quiet --rm "$container" localhost/base >/dev/null
+}
+
+# start_in_image CONFIGURATION: the program in the image, as the image's user.
+start_in_image() {
+    local container
+    container=$(build from localhost/postern)
+    build run --isolation chroot --volume "$1:/etc/postern/postern.conf:ro" \
+        --volume "$work/certs/server:/etc/postern/certs:ro" "$container" -- \
+        /usr/bin/postern -c /etc/postern/postern.conf &
+    processes+=($!)
+}
+
+round_trip() { # TLS_VERSION PORT
+    local got
+    mosquitto_sub -h localhost -p "$2" --cafile "$work/certs/ca.pem" --tls-version "$1" \
+        -t image/test -C 1 -W 20 >"$work/got" &
+    local subscriber=$!
+    while kill -0 $subscriber 2>/dev/null; do
+        mosquitto_pub -h localhost -p "$2" --cafile "$work/certs/ca.pem" --tls-version "$1" \
+            -t image/test -m "hello over $1"
+        sleep 0.2
+    done
+    got=$(cat "$work/got")
+    [ "$got" = "hello over $1" ] || {
+        echo "$1: got '$got'" >&2
+        return 1
+    }
+    echo "$1: a message went through the image"
+}
+
+main() {
+    local broker_port port
+    broker_port=$(free_port) port=$(free_port)
+    make_base
+    build bud --isolation chroot --build-arg BASE=localhost/base -f "$top/docker/Dockerfile" \
+        -t localhost/postern "$top"
+    build images
+    "$top/certs/make-certs" --dir "$work/certs" --group 8883 localhost >/dev/null
+    chmod 755 "$work"
+    sed "s/:8883/:$port/; s/:1883/:$broker_port/" "$top/docker/postern.conf" >"$work/postern.conf"
+    mosquitto -p "$broker_port" 2>"$work/mosquitto.log" &
+    processes+=($!)
+    wait_for_port "$broker_port"
+    start_in_image "$work/postern.conf"
+    wait_for_port "$port"
+    ps -o user=,args= -C postern
+    round_trip tlsv1.2 "$port"
+    round_trip tlsv1.3 "$port"
+}
+
+trap 'clean_up "$@"' EXIT
+main
