@@ -33,6 +33,16 @@ class Peer:
             got += data
         return bytes(got)
 
+    def recv_until(self, tail):
+        """Everything up to and with these bytes."""
+        got = bytearray()
+        while not got.endswith(tail):
+            data = self.sock.recv(65536)
+            if not data:
+                raise AssertionError(f"closed after {bytes(got)!r}")
+            got += data
+        return bytes(got)
+
     def recv_all(self):
         """Everything until the end of the stream."""
         got = bytearray()

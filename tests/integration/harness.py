@@ -88,13 +88,14 @@ def parse_line(line):
 class Postern:
     """One run of the program. Start it through Case.postern()."""
 
-    def __init__(self, config_file, address_count, arguments=(), descriptors=None, **popen):
+    def __init__(self, config_file, address_count, arguments=(), descriptors=None,
+                 wrapper=(PROGRAM,), **popen):
         self.config_file = config_file
         self.address_count = address_count
         self.lines, self.events = [], []
         self._news = threading.Condition()
         self._ended = False
-        command = [PROGRAM, *(["-c", config_file] if config_file else []), *arguments]
+        command = [*wrapper, *(["-c", config_file] if config_file else []), *arguments]
 
         def limit_descriptors():
             resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))

@@ -1,0 +1,160 @@
+"""Limits: what a peer can make grow has a bound, and whoever is inside does not feel it."""
+
+import threading
+
+from brokers import echo
+from clients import SLOW, Truncated
+from harness import Case, main, pki, tls_context
+
+GONE = (Truncated, OSError, AssertionError)
+
+
+class Limits(Case):
+    def talks(self, client):
+        client.send(b"x")
+        self.assertEqual(client.recv_exactly(1), b"x")
+
+    def admitted(self, postern):
+        try:
+            self.talks(client := self.client(postern))
+            return client
+        except GONE:
+            return None
+
+    def test_max_connections_counts_over_all_workers(self):
+        postern = self.postern(self.fake_broker(echo), listener={"max_connections": "5"},
+                               main={"workers": "3"})
+        inside = [self.client(postern) for _ in range(5)]
+        for _ in range(10):
+            self.assertIsNone(self.admitted(postern))
+        event = postern.wait("handshake failed")
+        self.assertEqual(event["reason"], "limit_connections")
+        for client in inside:
+            self.talks(client)
+        inside[0].close()
+        postern.end_of(inside[0])
+        self.wait_until(lambda: self.admitted(postern), "room for one more")
+
+    def test_max_connections_is_each_listeners_own(self):
+        broker = self.fake_broker(echo)
+        more = (f"[listener second]\nlisten = 127.0.0.1:0\nbackend = {broker.address}\n"
+                "certificates = main\n")
+        postern = self.postern(broker, listener={"max_connections": "1"}, more=more)
+        self.talks(self.client(postern, address=postern.address("mqtt")))
+        for _ in range(3):
+            self.talks(self.client(postern, address=postern.address("second")))
+
+    def half_done(self, postern):
+        """A client whose hello is there and answered, and who then says nothing."""
+        client = self.client(postern, context=tls_context(pki.authority().pem), handshake=False)
+        client.raw_send(client.hello())
+        self.assertNotEqual(client.raw_recv(), b"")
+        return client
+
+    def test_max_handshakes_counts_over_all_workers(self):
+        broker = self.fake_broker(echo)
+        postern = self.postern(broker, listener={"max_handshakes": "3"}, main={"workers": "2"})
+        inside = self.client(postern)
+        half = [self.half_done(postern) for _ in range(3)]
+        self.assertIsNone(self.admitted(postern))
+        event = postern.wait("handshake failed")
+        self.assertEqual(event["reason"], "limit_handshakes")
+        self.talks(inside)
+        half[0].cut()
+        self.wait_until(lambda: self.admitted(postern), "room for one more handshake")
+
+    def test_silent_and_slow_clients_hold_no_handshake(self):
+        postern = self.postern(self.fake_broker(echo), listener={"max_handshakes": "2"})
+        for number in range(20):
+            client = self.tcp_client(postern)
+            if number % 2:
+                client.raw_send(b"\x16\x03\x01")
+        for _ in range(5):
+            self.talks(self.client(postern))
+
+    def test_a_finished_handshake_frees_its_place(self):
+        postern = self.postern(self.fake_broker(echo), listener={"max_handshakes": "1"})
+        clients = []
+        for _ in range(10):
+            clients.append(self.client(postern))
+            self.talks(clients[-1])
+
+
+class Descriptors(Case):
+    def test_silent_clients_go_when_descriptors_run_out(self):
+        postern = self.postern(self.fake_broker(echo), descriptors=80,
+                               listener={"first_byte_timeout": "1h"})
+        silent = [self.tcp_client(postern) for _ in range(150)]
+        for _ in range(5):
+            client = self.client(postern)
+            client.send(b"x")
+            self.assertEqual(client.recv_exactly(1), b"x")
+        self.assertEqual(len(silent), 150)
+
+    def test_when_sessions_hold_all_descriptors_newcomers_wait_and_nothing_spins(self):
+        postern = self.postern(self.fake_broker(echo), descriptors=60,
+                               listener={"first_byte_timeout": "1h", "handshake_timeout": "1h"})
+        inside, limit = [], 60
+        while len(inside) < limit:
+            try:
+                client = self.client(postern, handshake=False)
+                client.sock.settimeout(0.5 * SLOW)
+                client.handshake()
+                client.send(b"x")
+                client.recv_exactly(1)
+                inside.append(client)
+            except GONE:
+                break
+        self.assertGreater(len(inside), 8)
+        self.assertLess(len(inside), 30)
+        before = postern.cpu_seconds()
+        waiting = [self.tcp_client(postern) for _ in range(5)]
+        self.assertRaises(AssertionError, postern.wait, "nothing", timeout=1)
+        self.assertLess(postern.cpu_seconds() - before, 0.3 * SLOW)
+        for client in inside:
+            client.send(b"y")
+            self.assertEqual(client.recv_exactly(1), b"y")
+        for client in inside[:4]:
+            client.close()
+        for client in waiting:
+            client.cut()
+
+        def admitted():
+            try:
+                client = self.client(postern, handshake=False)
+                client.sock.settimeout(2 * SLOW)
+                client.handshake()
+                client.send(b"z")
+                return client.recv_exactly(1) == b"z"
+            except GONE:
+                return False
+
+        self.wait_until(admitted, "newcomers to be let in")
+
+    def test_a_burst_beyond_the_descriptors_loses_nobody_who_talks(self):
+        postern = self.postern(self.fake_broker(echo), descriptors=100,
+                               listener={"first_byte_timeout": "1h"})
+        failures = []
+
+        def talk():
+            try:
+                for _ in range(10):
+                    client = self.client(postern)
+                    client.send(b"x")
+                    client.recv_exactly(1)
+                    client.close()
+            except BaseException as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=talk) for _ in range(8)]
+        for _ in range(60):
+            self.tcp_client(postern)
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(failures, [])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""reload = watch: certificate files that change are noticed without a signal."""
+
+import os
+import time
+
+from brokers import echo
+from clients import SLOW
+from harness import Case, main, pki
+
+WITHIN = 5 * SLOW  # seconds, promised
+
+
+class Watching(Case):
+    def setUp(self):
+        super().setUp()
+        self.text = self.config(self.fake_broker(echo), main={"reload": "watch"})
+
+    def watching(self, folder="main"):
+        return self.postern(text=self.text.replace("main/", f"{folder}/"))
+
+    def new(self):
+        """Another certificate with another key: a mixed pair cannot pass."""
+        self.count = getattr(self, "count", 0) + 1
+        return pki.authority().issue(own_key=pki.key("ecdsa", ("watch", self.count)))
+
+    def served_in_time(self, postern, certificate, within=WITHIN):
+        self.wait_until(lambda: self.client(postern).peer_serial() == certificate.serial_hex,
+                        "the new certificate to be served", within)
+
+    def test_a_symlink_to_a_folder_that_is_swapped(self):
+        # As the deploy hook installs them.
+        self.new().write(self.path("archive1"))
+        os.symlink("archive1", self.path("live"))
+        postern = self.watching("live")
+        second = self.new()
+        second.write(self.path("archive2"))
+        os.symlink("archive2", self.path("live.new"))
+        os.rename(self.path("live.new"), self.path("live"))
+        self.served_in_time(postern, second)
+        self.assertEqual(len(postern.all("reload done")), 1)
+
+    def test_symlinks_to_files_that_are_swapped_one_by_one(self):
+        # As certbot has them: live/NAME.pem points at archive/NAME2.pem.
+        os.mkdir(self.path("live"))
+
+        def install(certificate, number):
+            certificate.write(self.path("archive"), f"cert{number}.pem",
+                              key_name=f"privkey{number}.pem")
+            for name in ("cert", "privkey"):
+                link = self.path(f"live/{name}.pem")
+                if os.path.lexists(link):
+                    os.unlink(link)
+                os.symlink(f"../archive/{name}{number}.pem", link)
+
+        install(self.new(), 1)
+        postern = self.watching("live")
+        second = self.new()
+        install(second, 2)
+        self.served_in_time(postern, second)
+
+    def test_files_that_are_replaced_by_rename(self):
+        postern = self.watching()
+        second = self.new()
+        second.write(self.path("main"))
+        self.served_in_time(postern, second)
+
+    def test_files_that_are_rewritten_in_place(self):
+        postern = self.watching()
+        second = self.new()
+        for name, text in (("cert", second.pem), ("privkey", second.key_pem)):
+            with open(self.path(f"main/{name}.pem"), "w", encoding="ascii") as file:
+                file.write(text)
+        self.served_in_time(postern, second)
+
+    def test_a_pair_caught_half_written_is_waited_for(self):
+        postern = self.watching()
+        second = self.new()
+        pki.write(self.path("main/cert.pem"), second.pem)
+        # Longer than files must be still before they are read.
+        self.assertRaises(AssertionError, postern.wait, "reload refused", timeout=4)
+        pki.write(self.path("main/privkey.pem"), second.key_pem)
+        self.served_in_time(postern, second)
+        self.assertEqual(postern.all("reload refused"), [])
+
+    def test_a_pair_that_never_fits_is_refused_once_and_the_next_good_one_served(self):
+        postern = self.watching()
+        first = self.client(postern).peer_serial()
+        start = time.monotonic()
+        pki.write(self.path("main/cert.pem"), self.new().pem)
+        refused = postern.wait("reload refused", timeout=10 + 2 * WITHIN)
+        self.assertGreater(time.monotonic() - start, 9)
+        self.assertIn("main/privkey.pem", refused.raw)
+        self.assertEqual(self.client(postern).peer_serial(), first)
+        mark = postern.mark()
+        self.assertRaises(AssertionError, postern.wait, "reload refused", since=mark, timeout=3)
+        good = self.new()
+        good.write(self.path("main"))
+        self.served_in_time(postern, good)
+
+    def test_a_file_that_vanishes_for_a_while(self):
+        postern = self.watching()
+        second = self.new()
+        os.unlink(self.path("main/cert.pem"))
+        self.assertRaises(AssertionError, postern.wait, "reload refused", timeout=3)
+        second.write(self.path("main"))
+        self.served_in_time(postern, second)
+
+    def test_live_sessions_do_not_notice(self):
+        postern = self.watching()
+        client = self.client(postern)
+        second = self.new()
+        second.write(self.path("main"))
+        self.served_in_time(postern, second)
+        client.send(b"x")
+        self.assertEqual(client.recv_exactly(1), b"x")
+
+    def test_a_signal_works_beside_watching(self):
+        postern = self.watching()
+        second = self.new()
+        second.write(self.path("main"))
+        self.assertEqual(postern.reload().name, "reload done")
+        self.assertEqual(self.client(postern).peer_serial(), second.serial_hex)
+
+    def test_without_watch_nothing_is_noticed(self):
+        postern = self.postern(text=self.text.replace("reload = watch", "reload = signal"))
+        self.new().write(self.path("main"))
+        self.assertRaises(AssertionError, postern.wait, "reload done", timeout=3)
+
+
+if __name__ == "__main__":
+    main()
