@@ -42,12 +42,15 @@ struct engine {
     uint8_t alert;            /* sent or received with a failure; 0: none */
     uint8_t failure;          /* enum reason */
     bool handshaking;
+    bool closed;     /* we sent close_notify */
+    bool entered;    /* counted as a user of ctx */
     bool resumed;
     bool cut_flight; /* TLS 1.2 plaintext flight is cut to record_size on its way out */
 };
 
 /* Chooses the certificate for this client (server name, then key type it can verify) and makes the
- * connection. Takes a reference to ctx. False without memory (nothing is held then). */
+ * connection. Holds ctx until the handshake is complete or the engine freed. False without memory,
+ * or if ctx asks for client certificates and is already retired (nothing is held then). */
 bool engine_open(struct engine *e, struct tls_context *ctx, const struct client_hello *hello,
                  struct engine_io *io) __attribute__((warn_unused_result));
 
@@ -79,6 +82,11 @@ enum reason engine_failure(const struct engine *e);
 const char *engine_version(const struct engine *e);  /* "1.2", "1.3" */
 const char *engine_cipher(const struct engine *e);   /* OpenSSL's name */
 const char *engine_identity(const struct engine *e); /* of the client certificate; NULL: none */
+/* First common name of the client certificate; NULL: no certificate, or none that can be shown. */
+const char *engine_peer_cn(const struct engine *e);
+/* Whether the client showed its certificate in this connection; if it has one (engine_peer_id) and
+ * did not, it was in the session that this connection resumes. */
+bool engine_peer_presented(const struct engine *e);
 const struct tls_peer_id *engine_peer_id(const struct engine *e); /* NULL: no client certificate */
 
 #endif

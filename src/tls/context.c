@@ -1,0 +1,264 @@
+#include "tls/context.h"
+#include "tls/ciphers.h"
+#include "tls/internal.h"
+#include "tls/slot.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <wolfssl/wolfcrypt/sha256.h>
+
+int tls_library_start(struct error *err) {
+    int code = wolfSSL_Init();
+    if (code != WOLFSSL_SUCCESS)
+        return error_set(err, "the TLS library does not start (code %d)", code);
+    return 0;
+}
+
+void tls_library_stop(void) {
+    wolfSSL_Cleanup();
+}
+
+const char *tls_library_version(void) {
+#if !defined(POSTERN_OWN_WOLFSSL)
+    return "wolfSSL " LIBWOLFSSL_VERSION_STRING " of the distribution";
+#elif defined(__x86_64__)
+    if (!__builtin_cpu_supports("aes") || !__builtin_cpu_supports("pclmul"))
+        return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", not accelerated (no AES-NI)";
+    if (!__builtin_cpu_supports("avx"))
+        return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI)";
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2"))
+        return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX)";
+    return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2)";
+#elif defined(__aarch64__)
+    return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (ARMv8, NEON)";
+#else
+    return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", not accelerated";
+#endif
+}
+
+/* The library's callbacks; both are given the engine. */
+static int on_receive(WOLFSSL *ssl, char *buf, int size, void *arg) {
+    return engine_receive(arg, (uint8_t *)buf, (size_t)size);
+}
+
+static int on_send(WOLFSSL *ssl, char *buf, int size, void *arg) {
+    return engine_send(arg, (const uint8_t *)buf, (size_t)size);
+}
+
+static int configure(struct tls_slot *slot, const struct tls_context *ctx, const char *ciphers,
+                     struct error *err) {
+    WOLFSSL_CTX *ssl_ctx = slot->ssl_ctx;
+    static int groups[] = {WOLFSSL_ECC_X25519, WOLFSSL_ECC_SECP256R1, WOLFSSL_ECC_SECP384R1};
+    if ((ctx->tls_min == CONFIG_TLS_1_2 &&
+         wolfSSL_CTX_SetMinVersion(ssl_ctx, WOLFSSL_TLSV1_2) != WOLFSSL_SUCCESS) ||
+        wolfSSL_CTX_set_cipher_list(ssl_ctx, ciphers) != WOLFSSL_SUCCESS ||
+        wolfSSL_CTX_set_groups(ssl_ctx, groups, sizeof groups / sizeof *groups) !=
+            WOLFSSL_SUCCESS)
+        return error_set(err, "the TLS library refuses versions %x to %x with suites \"%s\"",
+                         ctx->tls_min, ctx->tls_max, ciphers);
+    wolfSSL_CTX_SetIORecv(ssl_ctx, on_receive);
+    wolfSSL_CTX_SetIOSend(ssl_ctx, on_send);
+    wolfSSL_CTX_set_group_messages(ssl_ctx);
+    wolfSSL_CTX_set_timeout(ssl_ctx, TLS_RESUME_SECONDS);
+    wolfSSL_CTX_set_session_cache_mode(ssl_ctx, WOLFSSL_SESS_CACHE_OFF);
+    if (ctx->shared.tickets) {
+        wolfSSL_CTX_set_TicketEncCb(ssl_ctx, tickets_callback);
+        wolfSSL_CTX_set_TicketEncCtx(ssl_ctx, ctx->shared.tickets);
+        wolfSSL_CTX_set_TicketHint(ssl_ctx, TLS_RESUME_SECONDS);
+    } else {
+        wolfSSL_CTX_NoTicketTLSv12(ssl_ctx);
+        wolfSSL_CTX_no_ticket_TLSv13(ssl_ctx);
+    }
+    return 0;
+}
+
+/* The library fills in some of a WOLFSSL_CTX when its first connection is made. Doing that before
+ * anybody else sees the context keeps threads from racing for it. */
+static int warm_up(struct tls_slot *slot, struct error *err) {
+    WOLFSSL *ssl = wolfSSL_new(slot->ssl_ctx);
+    if (!ssl)
+        return error_set(err, "%s: the TLS library cannot make a connection with this certificate",
+                         slot->info.file);
+    wolfSSL_free(ssl);
+    return 0;
+}
+
+/* What a resumed session must have in common with the full handshake it stands for. */
+static int hash_policy(struct tls_context *ctx, const struct config_listener *listener,
+                       struct error *err) {
+    wc_Sha256 sha;
+    const uint8_t fixed[] = {(uint8_t)listener->client_auth, (uint8_t)listener->identity,
+                             ctx->identity_required};
+    if (wc_InitSha256(&sha) != 0)
+        return error_set(err, "out of memory");
+    wc_Sha256Update(&sha, (const byte *)listener->name, (word32)strlen(listener->name) + 1);
+    wc_Sha256Update(&sha, fixed, sizeof fixed);
+    wc_Sha256Final(&sha, ctx->policy);
+    wc_Sha256Free(&sha);
+    return 0;
+}
+
+static int load_slots(struct tls_context *ctx, const struct config_listener *listener,
+                      struct error *err) {
+    char ciphers[CIPHERS_MAX];
+    if (ciphers_list(listener->ciphers, ciphers, err) != 0)
+        return -1;
+    ctx->slots = calloc(listener->certificate_count, sizeof *ctx->slots);
+    if (!ctx->slots)
+        return error_set(err, "out of memory");
+    for (size_t i = 0; i < listener->certificate_count; i++) {
+        const struct config_certificate *section = listener->certificates[i];
+        struct tls_slot *slot = &ctx->slots[ctx->slot_count++];
+        if (slot_load(slot, section, ctx->tls_min, ctx->tls_max, err) != 0 || configure(slot, ctx, ciphers, err) != 0 ||
+            warm_up(slot, err) != 0)
+            return error_prefix(err, "certificate %s", section->name);
+    }
+    return 0;
+}
+
+static int load(struct tls_context *ctx, const struct config_listener *listener,
+                struct error *err) {
+    if (listener->client_auth != CLIENT_AUTH_NONE)
+        return error_set(err, "client_auth: only none is supported");
+    if (hash_policy(ctx, listener, err) != 0)
+        return -1;
+    return load_slots(ctx, listener, err);
+}
+
+struct tls_context *tls_context_load(const struct config_listener *listener,
+                                     const struct tls_shared *shared, struct error *err) {
+    struct tls_context *ctx = calloc(1, sizeof *ctx);
+    if (!ctx) {
+        error_set(err, "out of memory");
+        return NULL;
+    }
+    atomic_init(&ctx->refs, 1);
+    atomic_init(&ctx->users, 1);
+    if (shared)
+        ctx->shared = *shared;
+    ctx->client_auth = listener->client_auth;
+    ctx->identity = listener->identity;
+    ctx->identity_required = listener->mqtt == MQTT_IDENTITY;
+    ctx->max_record_size = (uint16_t)listener->max_record_size;
+    ctx->tls_min = listener->tls_min;
+    ctx->tls_max = listener->tls_max;
+    if (load(ctx, listener, err) != 0) {
+        error_prefix(err, "listener %s", listener->name);
+        tls_context_unref(ctx);
+        return NULL;
+    }
+    return ctx;
+}
+
+struct tls_context *tls_context_ref(struct tls_context *ctx) {
+    atomic_fetch_add_explicit(&ctx->refs, 1, memory_order_relaxed);
+    return ctx;
+}
+
+void tls_context_unref(struct tls_context *ctx) {
+    if (!ctx || atomic_fetch_sub_explicit(&ctx->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    for (size_t i = 0; i < ctx->slot_count; i++)
+        slot_free(&ctx->slots[i]);
+    free(ctx->slots);
+    free(ctx);
+}
+
+bool tls_context_enter(struct tls_context *ctx) {
+    unsigned users = atomic_load_explicit(&ctx->users, memory_order_relaxed);
+    while (users > 0)
+        if (atomic_compare_exchange_weak_explicit(&ctx->users, &users, users + 1,
+                                                  memory_order_acquire, memory_order_relaxed))
+            return true;
+    return false;
+}
+
+void tls_context_leave(struct tls_context *ctx) {
+    atomic_fetch_sub_explicit(&ctx->users, 1, memory_order_acq_rel);
+}
+
+void tls_context_retire(struct tls_context *ctx) {
+    tls_context_leave(ctx);
+}
+
+size_t tls_context_certificates(const struct tls_context *ctx) {
+    return ctx->slot_count;
+}
+
+const struct tls_certificate_info *tls_context_certificate(const struct tls_context *ctx,
+                                                           size_t index) {
+    return index < ctx->slot_count ? &ctx->slots[index].info : NULL;
+}
+
+bool tls_context_revokes(const struct tls_context *ctx, const struct tls_peer_id *id) {
+    return false;
+}
+
+static bool verifiable(const struct tls_slot *slot, const struct client_hello *hello, bool tls13) {
+    switch (slot->key) {
+    case X509_KEY_RSA:
+        return tls13 ? hello->rsa_tls13 : hello->rsa_tls12;
+    case X509_KEY_P384:
+        return hello->ecdsa_p384 && (tls13 ? hello->ecdsa_tls13 : hello->ecdsa_tls12);
+    default:
+        return tls13 ? hello->ecdsa_tls13 : hello->ecdsa_tls12;
+    }
+}
+
+/* 2: the name itself; 1: a wildcard for its first label (RFC 6125 6.4.3); 0: not at all. */
+static int name_match(const struct tls_slot *slot, const char *name) {
+    int best = 0;
+    const char *dot = strchr(name, '.');
+    for (size_t i = 0; i < slot->name_count && name[0]; i++) {
+        const char *have = slot->names[i];
+        if (strcmp(have, name) == 0)
+            return 2;
+        if (have[0] == '*' && have[1] == '.' && dot && dot != name && strcmp(have + 1, dot) == 0)
+            best = 1;
+    }
+    return best;
+}
+
+static bool share_a_name(const struct tls_slot *a, const struct tls_slot *b) {
+    for (size_t i = 0; i < a->name_count; i++)
+        for (size_t j = 0; j < b->name_count; j++)
+            if (strcmp(a->names[i], b->names[j]) == 0)
+                return true;
+    return false;
+}
+
+/* Whether the slot is a candidate: a match of quality `quality`, or with quality 0 (nobody knows
+ * the name) the first certificate and those that stand beside it under one of its names. */
+static bool candidate(const struct tls_context *ctx, const struct tls_slot *slot,
+                      const char *name, int quality) {
+    if (quality > 0)
+        return name_match(slot, name) == quality;
+    return slot == ctx->slots || share_a_name(slot, ctx->slots);
+}
+
+/* Among candidates: ECDSA that the client can verify, as it costs us a fifth of RSA, then RSA that
+ * it can verify, then the first of all (the library will then find no common suite). */
+const struct tls_slot *tls_context_choose(const struct tls_context *ctx,
+                                          const struct client_hello *hello) {
+    bool tls13 = hello->offers_tls13 && ctx->tls_max >= CONFIG_TLS_1_3;
+    const struct tls_slot *any = NULL, *rsa = NULL;
+    int quality = 0;
+    for (size_t i = 0; i < ctx->slot_count; i++) {
+        int match = name_match(&ctx->slots[i], hello->server_name);
+        quality = match > quality ? match : quality;
+    }
+    for (size_t i = 0; i < ctx->slot_count; i++) {
+        const struct tls_slot *slot = &ctx->slots[i];
+        if (!candidate(ctx, slot, hello->server_name, quality))
+            continue;
+        any = any ? any : slot;
+        if (!verifiable(slot, hello, tls13))
+            continue;
+        if (slot->key != X509_KEY_RSA)
+            return slot;
+        rsa = rsa ? rsa : slot;
+    }
+    return rsa ? rsa : any;
+}

@@ -1,0 +1,276 @@
+#include "tls/engine.h"
+#include "tls/ciphers.h"
+#include "tls/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <wolfssl/error-ssl.h>
+#include <wolfssl/wolfcrypt/sha256.h>
+
+enum {
+    RECORD_HEADER = 5,
+    RECORD_CHANGE_CIPHER_SPEC = 20,
+    RECORD_HANDSHAKE = 22,
+    /* Per record: header, explicit nonce (TLS 1.2 with AES) or content type (TLS 1.3), tag. */
+    RECORD_OVERHEAD = RECORD_HEADER + 8 + 16,
+    /* An alert, key update or ticket that leaves along with data. */
+    EXTRA_OUTPUT = 1024,
+    ALERT_CLOSE_NOTIFY = 0
+};
+
+struct engine *engine_of(WOLFSSL *ssl) {
+    return wolfSSL_GetIOReadCtx(ssl);
+}
+
+int engine_receive(struct engine *e, uint8_t *buf, size_t size) {
+    struct engine_io *io = e->io;
+    if (io->in_len == 0)
+        return WOLFSSL_CBIO_ERR_WANT_READ;
+    size_t n = size < io->in_len ? size : io->in_len;
+    memcpy(buf, io->in, n);
+    io->in += n;
+    io->in_len -= n;
+    return (int)n;
+}
+
+/* Appends one plaintext handshake record as several of at most record_size. The transcript covers
+ * messages, not records (RFC 5246 6.2.1), so nobody but the receiver's buffer notices. */
+static bool append_cut(struct engine *e, const uint8_t *record, size_t body) {
+    struct buf *out = &e->io->out;
+    for (size_t at = 0; at < body;) {
+        size_t n = body - at < e->record_size ? body - at : e->record_size;
+        uint8_t header[RECORD_HEADER] = {record[0], record[1], record[2], (uint8_t)(n >> 8),
+                                         (uint8_t)n};
+        if (!buf_append(out, header, sizeof header, SIZE_MAX) ||
+            !buf_append(out, record + RECORD_HEADER + at, n, SIZE_MAX))
+            return false;
+        at += n;
+    }
+    return true;
+}
+
+/* The library gives whole records. After ChangeCipherSpec they are encrypted and stay as they are
+ * (in TLS 1.3 it follows the ServerHello, so there only that is ever cut). */
+static bool append_flight(struct engine *e, const uint8_t *buf, size_t size) {
+    while (e->cut_flight && size >= RECORD_HEADER) {
+        size_t body = (size_t)buf[3] << 8 | buf[4];
+        if (body > size - RECORD_HEADER)
+            break;
+        if (buf[0] == RECORD_CHANGE_CIPHER_SPEC)
+            e->cut_flight = false;
+        if (buf[0] == RECORD_HANDSHAKE) {
+            if (!append_cut(e, buf, body))
+                return false;
+        } else if (!buf_append(&e->io->out, buf, RECORD_HEADER + body, SIZE_MAX)) {
+            return false;
+        }
+        buf += RECORD_HEADER + body;
+        size -= RECORD_HEADER + body;
+    }
+    return buf_append(&e->io->out, buf, size, SIZE_MAX);
+}
+
+int engine_send(struct engine *e, const uint8_t *buf, size_t size) {
+    if (append_flight(e, buf, size))
+        return (int)size;
+    e->failure = REASON_OUT_OF_MEMORY;
+    return WOLFSSL_CBIO_ERR_GENERAL;
+}
+
+static int make_binding(struct engine_peer *peer, const struct tls_context *ctx,
+                        const char *server_name) {
+    wc_Sha256 sha;
+    if (wc_InitSha256(&sha) != 0)
+        return -1;
+    wc_Sha256Update(&sha, ctx->policy, sizeof ctx->policy);
+    wc_Sha256Update(&sha, (const byte *)server_name, (word32)strlen(server_name));
+    wc_Sha256Final(&sha, peer->binding);
+    wc_Sha256Free(&sha);
+    return 0;
+}
+
+bool engine_open(struct engine *e, struct tls_context *ctx, const struct client_hello *hello,
+                 struct engine_io *io) {
+    memset(e, 0, sizeof *e);
+    bool entered = tls_context_enter(ctx);
+    if (!entered && ctx->client_auth != CLIENT_AUTH_NONE)
+        return false;
+    struct engine_peer *peer = calloc(1, sizeof *peer);
+    WOLFSSL *ssl = peer ? wolfSSL_new(tls_context_choose(ctx, hello)->ssl_ctx) : NULL;
+    if (!ssl || make_binding(peer, ctx, hello->server_name) != 0) {
+        wolfSSL_free(ssl);
+        free(peer);
+        if (entered)
+            tls_context_leave(ctx);
+        return false;
+    }
+    e->ssl = ssl;
+    e->io = io;
+    e->ctx = tls_context_ref(ctx);
+    e->entered = entered;
+    e->peer = peer;
+    e->handshaking = true;
+    e->record_size = ctx->max_record_size;
+    if (hello->max_fragment != 0)
+        e->record_size = hello->max_fragment;
+    e->cut_flight = e->record_size < CLIENT_HELLO_MAX;
+    wolfSSL_SetIOReadCtx(ssl, e);
+    wolfSSL_SetIOWriteCtx(ssl, e);
+    return true;
+}
+
+/* What only the handshake needed: our context, and the room for a certificate that did not come. */
+static void end_handshake(struct engine *e) {
+    if (!e->handshaking)
+        return;
+    e->handshaking = false;
+    e->cut_flight = false;
+    if (e->entered)
+        tls_context_leave(e->ctx);
+    tls_context_unref(e->ctx);
+    e->ctx = NULL;
+}
+
+static enum engine_status fail(struct engine *e, enum reason reason) {
+    WOLFSSL_ALERT_HISTORY alerts;
+    if (e->failure == REASON_NONE)
+        e->failure = (uint8_t)reason;
+    if (wolfSSL_get_alert_history(e->ssl, &alerts) == WOLFSSL_SUCCESS) {
+        if (e->failure == REASON_ALERT_RECEIVED && alerts.last_rx.code > 0)
+            e->alert = (uint8_t)alerts.last_rx.code;
+        else if (alerts.last_tx.code > 0)
+            e->alert = (uint8_t)alerts.last_tx.code;
+        else if (alerts.last_rx.code > 0)
+            e->alert = (uint8_t)alerts.last_rx.code;
+    }
+    return ENGINE_FAILED;
+}
+
+static void keep_peer(struct engine *e) {
+    struct engine_peer *peer = e->peer;
+    /* An accepted ticket need not have been used: then its owner is nobody. */
+    if (peer->id.serial_len == 0 || (!peer->presented && !e->resumed)) {
+        free(peer);
+        e->peer = NULL;
+        return;
+    }
+    size_t text = 0;
+    if (peer->has_identity)
+        text = strlen(peer->text) + 1;
+    if (peer->has_common_name && text < (size_t)peer->common_name + 1)
+        text = peer->common_name + strlen(peer->text + peer->common_name) + 1;
+    struct engine_peer *less = realloc(peer, offsetof(struct engine_peer, text) + text);
+    e->peer = less ? less : peer;
+}
+
+enum engine_status engine_handshake(struct engine *e) {
+    for (;;) {
+        size_t before = e->io->in_len;
+        int code = wolfSSL_accept(e->ssl);
+        if (code == WOLFSSL_SUCCESS)
+            break;
+        code = wolfSSL_get_error(e->ssl, code);
+        if (code != WOLFSSL_ERROR_WANT_READ)
+            return fail(e, e->peer->refusal != REASON_NONE ? e->peer->refusal
+                                                           : failure_reason(code));
+        if (e->io->in_len == 0)
+            return ENGINE_MORE;
+        if (e->io->in_len == before)
+            return fail(e, REASON_PROTOCOL_ERROR);
+    }
+    e->resumed = wolfSSL_session_reused(e->ssl) != 0;
+    keep_peer(e);
+    end_handshake(e);
+    return ENGINE_OK;
+}
+
+enum engine_status engine_read(struct engine *e, uint8_t *plain, size_t cap, size_t *got) {
+    *got = 0;
+    if (e->failure != REASON_NONE)
+        return ENGINE_FAILED;
+    while (*got < cap) {
+        size_t before = e->io->in_len;
+        size_t room = cap - *got < INT32_MAX ? cap - *got : INT32_MAX;
+        int n = wolfSSL_read(e->ssl, plain + *got, (int)room);
+        if (n > 0) {
+            *got += (size_t)n;
+            continue;
+        }
+        int code = wolfSSL_get_error(e->ssl, n);
+        if (code == WOLFSSL_ERROR_ZERO_RETURN)
+            return ENGINE_CLOSED;
+        if (code != WOLFSSL_ERROR_WANT_READ)
+            return fail(e, code == MEMORY_E ? REASON_OUT_OF_MEMORY : REASON_TLS_ERROR);
+        if (e->io->in_len == 0)
+            return ENGINE_MORE;
+        if (e->io->in_len == before)
+            return fail(e, REASON_TLS_ERROR);
+    }
+    return ENGINE_OK;
+}
+
+enum engine_status engine_write(struct engine *e, const uint8_t *plain, size_t len) {
+    if (e->failure != REASON_NONE || e->closed)
+        return ENGINE_FAILED;
+    while (len > 0) {
+        size_t piece = len < e->record_size ? len : e->record_size;
+        int n = wolfSSL_write(e->ssl, plain, (int)piece);
+        if (n <= 0)
+            return fail(e, wolfSSL_get_error(e->ssl, n) == MEMORY_E ? REASON_OUT_OF_MEMORY
+                                                                    : REASON_TLS_ERROR);
+        plain += n;
+        len -= (size_t)n;
+    }
+    return ENGINE_OK;
+}
+
+size_t engine_sealed_size(const struct engine *e, size_t plain_len) {
+    size_t records = (plain_len + e->record_size - 1) / e->record_size;
+    return plain_len + records * RECORD_OVERHEAD + EXTRA_OUTPUT;
+}
+
+void engine_close(struct engine *e) {
+    if (!e->ssl || e->closed || e->failure != REASON_NONE)
+        return;
+    e->closed = true;
+    /* The answer is not waited for: one call only sends. */
+    (void)wolfSSL_shutdown(e->ssl);
+}
+
+void engine_free(struct engine *e) {
+    if (!e->ssl)
+        return;
+    end_handshake(e);
+    free(e->peer);
+    wolfSSL_free(e->ssl);
+    memset(e, 0, sizeof *e);
+}
+
+enum reason engine_failure(const struct engine *e) {
+    return e->failure;
+}
+
+const char *engine_version(const struct engine *e) {
+    return wolfSSL_version(e->ssl) == TLS1_3_VERSION ? "1.3" : "1.2";
+}
+
+const char *engine_cipher(const struct engine *e) {
+    return ciphers_name(wolfSSL_get_cipher_name(e->ssl));
+}
+
+const char *engine_identity(const struct engine *e) {
+    return e->peer && e->peer->has_identity ? e->peer->text : NULL;
+}
+
+const char *engine_peer_cn(const struct engine *e) {
+    return e->peer && e->peer->has_common_name ? e->peer->text + e->peer->common_name : NULL;
+}
+
+bool engine_peer_presented(const struct engine *e) {
+    return e->peer && e->peer->presented;
+}
+
+const struct tls_peer_id *engine_peer_id(const struct engine *e) {
+    return e->peer && e->peer->id.serial_len > 0 ? &e->peer->id : NULL;
+}

@@ -1,0 +1,99 @@
+/* What the files of src/tls/ share among themselves. Nobody else includes this. */
+#ifndef POSTERN_TLS_INTERNAL_H
+#define POSTERN_TLS_INTERNAL_H
+
+#include "tls/context.h"
+#include "tls/engine.h"
+#include "tls/tickets.h"
+#include "tls/wolfssl.h"
+#include "tls/x509.h"
+
+#include <stdatomic.h>
+
+#define TLS_HASH_SIZE 32
+/* Longest identity; longer ones are refused, never cut. */
+#define TLS_IDENTITY_MAX 255
+
+/* One certificate with its key. The library has one such slot per WOLFSSL_CTX. */
+struct tls_slot {
+    WOLFSSL_CTX *ssl_ctx;
+    enum x509_key key;
+    char **names; /* DNS names, lower case; "*.example.org" is a wildcard */
+    size_t name_count;
+    struct tls_certificate_info info; /* its strings are ours */
+};
+
+/* What client certificates are checked against (client.c). */
+struct tls_clients;
+
+struct tls_context {
+    atomic_uint refs;
+    /* Handshakes that may still ask for CAs and CRLs, and one for not being retired; whoever takes
+     * it to 0 gives those back. */
+    atomic_uint users;
+    struct tls_slot *slots;
+    size_t slot_count;
+    struct tls_shared shared;
+    struct tls_clients *clients; /* NULL with client_auth = none */
+    enum config_client_auth client_auth;
+    enum config_identity identity;
+    bool identity_required; /* something behind us believes it: a bad one ends the handshake */
+    uint16_t max_record_size;
+    enum config_tls_version tls_min, tls_max;
+    /* SHA-256 over what a full handshake would have checked; see engine.c for the server name. */
+    uint8_t policy[TLS_HASH_SIZE];
+};
+
+/* The slot for this client: server name first, then what it can verify. */
+const struct tls_slot *tls_context_choose(const struct tls_context *ctx,
+                                          const struct client_hello *hello);
+
+/* Before and after a handshake: see `users`. False if the context is already retired. */
+bool tls_context_enter(struct tls_context *ctx);
+void tls_context_leave(struct tls_context *ctx);
+
+/* What is known of a client certificate. During the handshake engine.peer always points to one;
+ * afterwards only if there was a certificate, and then cut to its strings. */
+struct engine_peer {
+    struct tls_peer_id id; /* serial_len 0: no certificate */
+    bool presented;        /* in this connection, not only in the session it resumes */
+    bool has_identity;
+    bool has_common_name;
+    uint16_t common_name; /* offset into text */
+    int64_t not_after;
+    /* From here on only during the handshake. */
+    enum reason refusal;              /* why our own checks refused the certificate */
+    uint8_t binding[TLS_HASH_SIZE];   /* what tickets and sessions are tied to */
+    uint8_t ticket_mac[16];           /* of the one ticket that was accepted */
+    bool ticket_accepted;
+    bool ticket_is_old; /* under a key that no longer encrypts */
+    /* Identity, NUL, common name, NUL. */
+    char text[2 * (TLS_IDENTITY_MAX + 1)];
+};
+
+/* The certificate's part of engine_peer as bytes, for tickets and the session cache. */
+#define PEER_BYTES_MAX (2 + 8 + 1 + 32 + 1 + 20 + 2 * (TLS_IDENTITY_MAX + 1) + 4)
+size_t peer_pack(const struct engine_peer *peer, uint8_t out[PEER_BYTES_MAX]);
+bool peer_unpack(struct engine_peer *peer, const uint8_t *data, size_t len);
+
+/* The library's ticket callback; `arg` is the struct tls_tickets. */
+int tickets_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
+                     unsigned char iv[WOLFSSL_TICKET_IV_SZ],
+                     unsigned char mac[WOLFSSL_TICKET_MAC_SZ], int encrypt,
+                     unsigned char *ticket, int in_len, int *out_len, void *arg);
+
+/* Makes the context's connections use the session cache; where the library has no hooks for one,
+ * nothing. */
+void session_cache_attach(struct tls_session_cache *cache, WOLFSSL_CTX *ssl_ctx);
+
+/* The engine behind one of the library's connections. */
+struct engine *engine_of(WOLFSSL *ssl);
+
+/* The library's I/O: what its callbacks return. */
+int engine_receive(struct engine *e, uint8_t *buf, size_t size);
+int engine_send(struct engine *e, const uint8_t *buf, size_t size);
+
+/* The reason for the library's error code while shaking hands. */
+enum reason failure_reason(int code);
+
+#endif

@@ -1,0 +1,40 @@
+/* Files of certificates and keys: reading them whole, and taking PEM apart (RFC 7468). */
+#ifndef POSTERN_TLS_PEM_H
+#define POSTERN_TLS_PEM_H
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "tls/x509.h"
+
+#include <stdbool.h>
+
+/* Reads a whole file. 0, or -1 with the file's name and the reason in `err`. */
+int file_read(struct buf *out, const char *file, bool *world_readable, struct error *err)
+    __attribute__((warn_unused_result));
+void file_wipe(struct buf *b); /* buf_free for secrets */
+
+struct pem_block {
+    char label[48];   /* "CERTIFICATE" */
+    struct span text; /* the block's lines, BEGIN and END included; points into the file's bytes */
+    struct buf der;
+};
+
+struct pem {
+    struct buf file;
+    struct pem_block *blocks;
+    size_t count;
+    bool world_readable;
+};
+
+/* Reads the file and all its blocks; text outside blocks is ignored, as everywhere. 0 or -1: `err`
+ * then starts with the file's name. A file without any block is no error here. Wiped by pem_free. */
+int pem_read(struct pem *pem, const char *file, struct error *err)
+    __attribute__((warn_unused_result));
+void pem_free(struct pem *pem); /* zeroed is fine */
+
+bool pem_is_certificate(const struct pem_block *block);
+bool pem_is_crl(const struct pem_block *block);
+bool pem_is_key(const struct pem_block *block); /* encrypted ones too */
+bool pem_is_encrypted(const struct pem_block *block);
+
+#endif

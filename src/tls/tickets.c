@@ -1,0 +1,373 @@
+#include "tls/tickets.h"
+#include "base/log.h"
+#include "tls/internal.h"
+#include "tls/pem.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include <wolfssl/wolfcrypt/aes.h>
+#include <wolfssl/wolfcrypt/hmac.h>
+
+/* The library's own default, which its distribution builds do not tell. */
+#ifndef WOLFSSL_TICKET_EXTRA_PADDING_SZ
+#define WOLFSSL_TICKET_EXTRA_PADDING_SZ 32
+#endif
+
+enum {
+    KEY_SIZE = 32,
+    NAME_SIZE = WOLFSSL_TICKET_NAME_SZ,
+    KEYS_MAX = 16, /* of a ticket_keys file */
+    TAG_SIZE = 16,
+    /* Behind the library's part of a ticket: our data, then two bytes with its length. */
+    TRAILER_LENGTH = 2,
+    EXPIRY_SIZE = 4
+};
+
+struct ticket_key {
+    uint8_t name[NAME_SIZE];
+    uint8_t secret[KEY_SIZE];
+    int64_t made; /* monotonic seconds; own keys only */
+};
+
+struct tls_ticket_keys {
+    struct ticket_key keys[KEYS_MAX];
+    size_t count;
+};
+
+struct tls_tickets {
+    pthread_mutex_t lock;
+    bool shared;         /* keys come from a file: no rotation of ours */
+    struct ticket_key keys[KEYS_MAX]; /* the first encrypts */
+    size_t count;
+};
+
+static int64_t monotonic_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
+static bool random_bytes(void *out, size_t len) {
+    return getrandom(out, len, 0) == (ssize_t)len;
+}
+
+static bool hmac(const uint8_t key[KEY_SIZE], const char *label, const uint8_t *data, size_t len,
+                 uint8_t out[32]) {
+    Hmac h;
+    if (wc_HmacInit(&h, NULL, INVALID_DEVID) != 0)
+        return false;
+    bool done = wc_HmacSetKey(&h, WC_SHA256, key, KEY_SIZE) == 0 &&
+                wc_HmacUpdate(&h, (const byte *)label, (word32)strlen(label)) == 0 &&
+                wc_HmacUpdate(&h, data, (word32)len) == 0 && wc_HmacFinal(&h, out) == 0;
+    wc_HmacFree(&h);
+    return done;
+}
+
+/* The name tells nothing about the key and is never zero (the library refuses that). */
+static bool name_key(struct ticket_key *key) {
+    uint8_t digest[32];
+    if (!hmac(key->secret, "postern ticket key name", NULL, 0, digest))
+        return false;
+    memcpy(key->name, digest, NAME_SIZE);
+    return true;
+}
+
+static bool make_key(struct ticket_key *key) {
+    key->made = monotonic_seconds();
+    return random_bytes(key->secret, KEY_SIZE) && name_key(key);
+}
+
+struct tls_tickets *tls_tickets_new(struct error *err) {
+    struct tls_tickets *tickets = calloc(1, sizeof *tickets);
+    if (!tickets || pthread_mutex_init(&tickets->lock, NULL) != 0 ||
+        !make_key(&tickets->keys[0])) {
+        free(tickets);
+        error_set(err, "session tickets: no memory or no randomness");
+        return NULL;
+    }
+    tickets->count = 1;
+    return tickets;
+}
+
+void tls_tickets_free(struct tls_tickets *tickets) {
+    if (!tickets)
+        return;
+    pthread_mutex_destroy(&tickets->lock);
+    explicit_bzero(tickets, sizeof *tickets);
+    free(tickets);
+}
+
+/* With the lock held: a fresh key in front when the first has had its time; keys that have not
+ * encrypted for a lifetime go. */
+static void rotate(struct tls_tickets *tickets) {
+    int64_t now = monotonic_seconds();
+    struct ticket_key fresh;
+    while (tickets->count > 1 &&
+           now - tickets->keys[tickets->count - 2].made > TLS_RESUME_SECONDS)
+        explicit_bzero(&tickets->keys[--tickets->count], sizeof *tickets->keys);
+    if (now - tickets->keys[0].made <= TLS_RESUME_SECONDS || !make_key(&fresh))
+        return;
+    if (tickets->count == KEYS_MAX)
+        tickets->count--;
+    memmove(&tickets->keys[1], &tickets->keys[0], tickets->count * sizeof *tickets->keys);
+    tickets->keys[0] = fresh;
+    tickets->count++;
+    explicit_bzero(&fresh, sizeof fresh);
+}
+
+/* The key that encrypts, or the one with that name. */
+static bool get_key(struct tls_tickets *tickets, const uint8_t *name, struct ticket_key *key,
+                    bool *old) {
+    bool found = false;
+    pthread_mutex_lock(&tickets->lock);
+    if (!tickets->shared)
+        rotate(tickets);
+    for (size_t i = 0; i < tickets->count && !found; i++) {
+        found = !name || memcmp(tickets->keys[i].name, name, NAME_SIZE) == 0;
+        if (found) {
+            *key = tickets->keys[i];
+            *old = i > 0;
+        }
+    }
+    pthread_mutex_unlock(&tickets->lock);
+    return found;
+}
+
+static int hex_digit(char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool read_key_line(struct tls_ticket_keys *keys, const char *line, size_t len) {
+    struct ticket_key *key = &keys->keys[keys->count];
+    if (len != 2 * KEY_SIZE)
+        return false;
+    for (size_t i = 0; i < KEY_SIZE; i++) {
+        int high = hex_digit(line[2 * i]), low = hex_digit(line[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        key->secret[i] = (uint8_t)(high << 4 | low);
+    }
+    keys->count++;
+    return name_key(key);
+}
+
+static int read_lines(struct tls_ticket_keys *keys, const struct buf *text, const char *file,
+                      struct error *err) {
+    const char *at = (const char *)text->data, *end = at + text->len;
+    for (unsigned number = 1; at < end; number++) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        const char *stop = newline ? newline : end;
+        size_t len = (size_t)(stop - at);
+        while (len > 0 && (at[len - 1] == '\r' || at[len - 1] == ' '))
+            len--;
+        if (len > 0 && keys->count == KEYS_MAX)
+            return error_set(err, "%s:%u: more than %d keys", file, number, KEYS_MAX);
+        if (len > 0 && !read_key_line(keys, at, len))
+            return error_set(err, "%s:%u: not a key; each line is 64 hexadecimal digits "
+                             "(openssl rand -hex 32)", file, number);
+        at = newline ? newline + 1 : end;
+    }
+    if (keys->count == 0)
+        return error_set(err, "%s: holds no key; each line is 64 hexadecimal digits "
+                         "(openssl rand -hex 32)", file);
+    return 0;
+}
+
+struct tls_ticket_keys *tls_ticket_keys_read(const char *file, struct error *err) {
+    struct tls_ticket_keys *keys = calloc(1, sizeof *keys);
+    struct buf text = {0};
+    bool world_readable;
+    if (!keys) {
+        error_set(err, "out of memory");
+        return NULL;
+    }
+    int result = file_read(&text, file, &world_readable, err);
+    if (result == 0)
+        result = read_lines(keys, &text, file, err);
+    file_wipe(&text);
+    if (result != 0) {
+        tls_ticket_keys_free(keys);
+        return NULL;
+    }
+    if (world_readable)
+        log_message(LOG_LEVEL_WARNING, "key readable",
+                    "%s: everyone can read these ticket keys; chmod 0640 or 0600", file);
+    return keys;
+}
+
+void tls_ticket_keys_free(struct tls_ticket_keys *keys) {
+    if (keys)
+        explicit_bzero(keys, sizeof *keys);
+    free(keys);
+}
+
+void tls_tickets_use(struct tls_tickets *tickets, struct tls_ticket_keys *keys) {
+    struct ticket_key own;
+    bool have_own = !keys && make_key(&own);
+    pthread_mutex_lock(&tickets->lock);
+    if (keys) {
+        memcpy(tickets->keys, keys->keys, sizeof keys->keys);
+        tickets->count = keys->count;
+        tickets->shared = true;
+    } else if (tickets->shared && have_own) {
+        explicit_bzero(tickets->keys, sizeof tickets->keys);
+        tickets->keys[0] = own;
+        tickets->count = 1;
+        tickets->shared = false;
+    }
+    pthread_mutex_unlock(&tickets->lock);
+    tls_ticket_keys_free(keys);
+    explicit_bzero(&own, sizeof own);
+}
+
+/* Each ticket has an AES key of its own, made from its random 128-bit IV, so that keys which live
+ * for years in a file never meet the same key and nonce twice. */
+static bool ticket_cipher(Aes *aes, const struct ticket_key *key, const uint8_t *iv) {
+    uint8_t secret[32];
+    bool done = hmac(key->secret, "postern ticket", iv, WOLFSSL_TICKET_IV_SZ, secret) &&
+                wc_AesInit(aes, NULL, INVALID_DEVID) == 0 &&
+                wc_AesGcmSetKey(aes, secret, sizeof secret) == 0;
+    explicit_bzero(secret, sizeof secret);
+    return done;
+}
+
+/* What a ticket must be presented under: its key's name and IV, and all that the full handshake
+ * depended on. Nothing of it takes room in the ticket. */
+struct associated {
+    uint8_t name[NAME_SIZE], iv[WOLFSSL_TICKET_IV_SZ], binding[TLS_HASH_SIZE];
+};
+
+static bool seal(const struct ticket_key *key, const struct associated *with, uint8_t *data,
+                 size_t len, uint8_t tag[TAG_SIZE]) {
+    static const uint8_t nonce[12];
+    Aes aes;
+    bool done = ticket_cipher(&aes, key, with->iv) &&
+                wc_AesGcmEncrypt(&aes, data, data, (word32)len, nonce, sizeof nonce, tag, TAG_SIZE,
+                                 (const byte *)with, sizeof *with) == 0;
+    wc_AesFree(&aes);
+    return done;
+}
+
+static bool unseal(const struct ticket_key *key, const struct associated *with, uint8_t *data,
+                   size_t len, const uint8_t tag[TAG_SIZE]) {
+    static const uint8_t nonce[12];
+    Aes aes;
+    bool done = ticket_cipher(&aes, key, with->iv) &&
+                wc_AesGcmDecrypt(&aes, data, data, (word32)len, nonce, sizeof nonce, tag, TAG_SIZE,
+                                 (const byte *)with, sizeof *with) == 0;
+    wc_AesFree(&aes);
+    return done;
+}
+
+/* Our part of a ticket: expiry, then the client certificate's. A certificate that does not fit
+ * makes a ticket that says it is expired: its owner always comes back with a full handshake. */
+static size_t write_trailer(const struct engine_peer *peer, bool certified, uint8_t *out,
+                            size_t cap) {
+    uint8_t packed[PEER_BYTES_MAX] = {0}; /* no certificate */
+    size_t len = certified ? peer_pack(peer, packed) : 1;
+    int64_t expires = (int64_t)time(NULL) + TLS_RESUME_SECONDS;
+    if (certified && peer->id.serial_len > 0 && peer->not_after < expires)
+        expires = peer->not_after;
+    if (EXPIRY_SIZE + len + TRAILER_LENGTH > cap) {
+        expires = 0;
+        len = 0;
+    }
+    for (size_t i = 0; i < EXPIRY_SIZE; i++)
+        out[i] = (uint8_t)((uint64_t)expires >> (8 * i));
+    memcpy(out + EXPIRY_SIZE, packed, len);
+    len += EXPIRY_SIZE;
+    out[len] = (uint8_t)(len >> 8);
+    out[len + 1] = (uint8_t)len;
+    return len + TRAILER_LENGTH;
+}
+
+/* The trailer's size, or 0 if the ticket is no longer good. */
+static size_t read_trailer(struct engine_peer *peer, const uint8_t *ticket, size_t len) {
+    if (len < EXPIRY_SIZE + TRAILER_LENGTH)
+        return 0;
+    size_t own = (size_t)ticket[len - 2] << 8 | ticket[len - 1];
+    if (own < EXPIRY_SIZE || own > len - TRAILER_LENGTH)
+        return 0;
+    const uint8_t *data = ticket + len - TRAILER_LENGTH - own;
+    uint32_t expires = 0;
+    for (size_t i = 0; i < EXPIRY_SIZE; i++)
+        expires |= (uint32_t)data[i] << (8 * i);
+    if ((int64_t)time(NULL) >= (int64_t)expires)
+        return 0;
+    if (!peer_unpack(peer, data + EXPIRY_SIZE, own - EXPIRY_SIZE))
+        return 0;
+    return own + TRAILER_LENGTH;
+}
+
+/* `certified`: the peer's certificate is this connection's. If an accepted ticket was not used in
+ * the end (another suite), what it said of its owner is nobody's. */
+static int encrypt_ticket(struct tls_tickets *tickets, const struct engine_peer *peer,
+                          bool certified, struct associated *with, uint8_t *mac, uint8_t *ticket,
+                          int in_len, int *out_len) {
+    struct ticket_key key;
+    bool old;
+    size_t len = (size_t)in_len;
+    if (!get_key(tickets, NULL, &key, &old) || !random_bytes(with->iv, sizeof with->iv))
+        return WOLFSSL_TICKET_RET_FATAL;
+    memcpy(with->name, key.name, NAME_SIZE);
+    len += write_trailer(peer, certified, ticket + len,
+                         WOLFSSL_TICKET_EXTRA_PADDING_SZ);
+    memset(mac, 0, WOLFSSL_TICKET_MAC_SZ);
+    bool done = seal(&key, with, ticket, len, mac);
+    explicit_bzero(&key, sizeof key);
+    *out_len = (int)len;
+    return done ? WOLFSSL_TICKET_RET_OK : WOLFSSL_TICKET_RET_FATAL;
+}
+
+/* Only one ticket is taken per connection, however many a TLS 1.3 client offers, so that what it
+ * says of the client cannot be mixed up with another's. (It comes again after a HelloRetryRequest.)
+ */
+static int decrypt_ticket(struct tls_tickets *tickets, struct engine_peer *peer,
+                          const struct associated *with, const uint8_t *mac, uint8_t *ticket,
+                          int in_len, int *out_len) {
+    static const uint8_t zero[WOLFSSL_TICKET_MAC_SZ - TAG_SIZE];
+    struct ticket_key key;
+    bool old;
+    if (peer->ticket_accepted && memcmp(peer->ticket_mac, mac, TAG_SIZE) != 0)
+        return WOLFSSL_TICKET_RET_REJECT;
+    if (memcmp(mac + TAG_SIZE, zero, sizeof zero) != 0 ||
+        !get_key(tickets, with->name, &key, &old))
+        return WOLFSSL_TICKET_RET_REJECT;
+    bool good = unseal(&key, with, ticket, (size_t)in_len, mac);
+    explicit_bzero(&key, sizeof key);
+    size_t own = good ? read_trailer(peer, ticket, (size_t)in_len) : 0;
+    if (own == 0)
+        return WOLFSSL_TICKET_RET_REJECT;
+    memcpy(peer->ticket_mac, mac, TAG_SIZE);
+    peer->ticket_accepted = true;
+    *out_len = in_len - (int)own;
+    return old ? WOLFSSL_TICKET_RET_CREATE : WOLFSSL_TICKET_RET_OK;
+}
+
+int tickets_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
+                     unsigned char iv[WOLFSSL_TICKET_IV_SZ],
+                     unsigned char mac[WOLFSSL_TICKET_MAC_SZ], int encrypt, unsigned char *ticket,
+                     int in_len, int *out_len, void *arg) {
+    struct engine_peer *peer = engine_of(ssl)->peer;
+    struct associated with;
+    if (!peer || in_len <= 0) /* not within a handshake */
+        return WOLFSSL_TICKET_RET_REJECT;
+    memcpy(with.binding, peer->binding, sizeof with.binding);
+    memcpy(with.name, name, NAME_SIZE);
+    memcpy(with.iv, iv, sizeof with.iv);
+    if (!encrypt)
+        return decrypt_ticket(arg, peer, &with, mac, ticket, in_len, out_len);
+    bool certified = peer->presented || wolfSSL_session_reused(ssl) != 0;
+    int result = encrypt_ticket(arg, peer, certified, &with, mac, ticket, in_len, out_len);
+    memcpy(name, with.name, NAME_SIZE);
+    memcpy(iv, with.iv, sizeof with.iv);
+    return result;
+}

@@ -1,0 +1,158 @@
+#define _GNU_SOURCE
+#include "pki.h"
+
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NEED(condition) \
+    do { \
+        if (!(condition)) { \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+            abort(); \
+        } \
+    } while (0)
+
+enum { DAY = 86400, FILES_MAX = 256 };
+
+static char folder[64];
+static char *files[FILES_MAX];
+static size_t file_count;
+static long next_serial = 0x1000;
+
+static EVP_PKEY *make_key(enum pki_key kind) {
+    EVP_PKEY *key = NULL;
+    if (kind == PKI_RSA2048)
+        key = EVP_RSA_gen(2048);
+    else
+        key = EVP_EC_gen(kind == PKI_P256 ? "P-256" : "P-384");
+    NEED(key);
+    return key;
+}
+
+static void add_extension(X509 *cert, X509 *issuer, int nid, const char *value) {
+    X509V3_CTX ctx;
+    X509V3_set_ctx(&ctx, issuer, cert, NULL, NULL, 0);
+    X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
+    NEED(ext && X509_add_ext(cert, ext, -1));
+    X509_EXTENSION_free(ext);
+}
+
+static void add_names(X509 *cert, const char *cn) {
+    X509_NAME *name = X509_get_subject_name(cert);
+    X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8, (const unsigned char *)"Test", -1, -1, 0);
+    char *copy = strdup(cn ? cn : ""), *save = NULL;
+    for (char *one = strtok_r(copy, "|", &save); one; one = strtok_r(NULL, "|", &save))
+        NEED(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (unsigned char *)one, -1, -1,
+                                        0));
+    free(copy);
+}
+
+struct pki pki_make(struct pki_spec spec, const struct pki *issuer) {
+    struct pki p = {X509_new(), make_key(spec.key)};
+    X509 *issuer_cert = issuer ? issuer->cert : p.cert;
+    NEED(p.cert && X509_set_version(p.cert, 2));
+    ASN1_INTEGER_set(X509_get_serialNumber(p.cert), next_serial++);
+    X509_gmtime_adj(X509_getm_notBefore(p.cert), spec.from_day ? spec.from_day * DAY : -3600);
+    X509_gmtime_adj(X509_getm_notAfter(p.cert), (spec.to_day ? spec.to_day : 30) * DAY);
+    add_names(p.cert, spec.cn);
+    X509_set_issuer_name(p.cert, X509_get_subject_name(issuer_cert));
+    X509_set_pubkey(p.cert, p.key);
+    if (spec.ca) {
+        add_extension(p.cert, issuer_cert, NID_basic_constraints, "critical,CA:TRUE");
+        add_extension(p.cert, issuer_cert, NID_key_usage, "critical,keyCertSign,cRLSign");
+    }
+    add_extension(p.cert, issuer_cert, NID_subject_key_identifier, "hash");
+    if (issuer)
+        add_extension(p.cert, issuer_cert, NID_authority_key_identifier, "keyid");
+    if (spec.alt)
+        add_extension(p.cert, issuer_cert, NID_subject_alt_name, spec.alt);
+    if (spec.usage)
+        add_extension(p.cert, issuer_cert, NID_ext_key_usage, spec.usage);
+    NEED(X509_sign(p.cert, issuer ? issuer->key : p.key, EVP_sha256()));
+    return p;
+}
+
+void pki_free(struct pki *p) {
+    X509_free(p->cert);
+    EVP_PKEY_free(p->key);
+    memset(p, 0, sizeof *p);
+}
+
+static FILE *create(const char *name, mode_t mode) {
+    if (!folder[0]) {
+        snprintf(folder, sizeof folder, "/tmp/postern-pki-XXXXXX");
+        NEED(mkdtemp(folder));
+    }
+    NEED(file_count < FILES_MAX && asprintf(&files[file_count], "%s/%s", folder, name) > 0);
+    FILE *f = fopen(files[file_count++], "w");
+    NEED(f && fchmod(fileno(f), mode) == 0);
+    return f;
+}
+
+static const char *close_last(FILE *f) {
+    NEED(fclose(f) == 0);
+    return files[file_count - 1];
+}
+
+const char *pki_certs(const char *name, const struct pki *first, ...) {
+    FILE *f = create(name, 0644);
+    va_list args;
+    va_start(args, first);
+    for (const struct pki *p = first; p; p = va_arg(args, const struct pki *))
+        NEED(PEM_write_X509(f, p->cert));
+    va_end(args);
+    return close_last(f);
+}
+
+const char *pki_key(const char *name, const struct pki *p) {
+    FILE *f = create(name, 0600);
+    NEED(PEM_write_PrivateKey(f, p->key, NULL, NULL, 0, NULL, NULL));
+    return close_last(f);
+}
+
+const char *pki_text(const char *name, const char *text) {
+    FILE *f = create(name, 0600);
+    NEED(fputs(text, f) >= 0);
+    return close_last(f);
+}
+
+const char *pki_crl(const char *name, const struct pki *issuer, const struct pki *listed,
+                    long days) {
+    X509_CRL *crl = X509_CRL_new();
+    ASN1_TIME *at = X509_gmtime_adj(NULL, -10 * DAY);
+    NEED(crl && X509_CRL_set_version(crl, 1));
+    X509_CRL_set_issuer_name(crl, X509_get_subject_name(issuer->cert));
+    X509_CRL_set1_lastUpdate(crl, at);
+    X509_gmtime_adj(at, days * DAY);
+    X509_CRL_set1_nextUpdate(crl, at);
+    if (listed) {
+        X509_REVOKED *revoked = X509_REVOKED_new();
+        X509_REVOKED_set_serialNumber(revoked, X509_get_serialNumber(listed->cert));
+        X509_gmtime_adj(at, -5 * DAY);
+        X509_REVOKED_set_revocationDate(revoked, at);
+        NEED(X509_CRL_add0_revoked(crl, revoked));
+    }
+    ASN1_TIME_free(at);
+    X509_CRL_sort(crl);
+    NEED(X509_CRL_sign(crl, issuer->key, EVP_sha256()));
+    FILE *f = create(name, 0644);
+    NEED(PEM_write_X509_CRL(f, crl));
+    X509_CRL_free(crl);
+    return close_last(f);
+}
+
+void pki_clean(void) {
+    while (file_count > 0) {
+        unlink(files[--file_count]);
+        free(files[file_count]);
+    }
+    if (folder[0])
+        rmdir(folder);
+    folder[0] = '\0';
+}

@@ -1,0 +1,39 @@
+/* Certificates, keys and CRLs made on the spot, by OpenSSL. Every failure aborts the test. */
+#ifndef POSTERN_TEST_PKI_H
+#define POSTERN_TEST_PKI_H
+
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+enum pki_key { PKI_P256, PKI_P384, PKI_RSA2048 };
+
+struct pki_spec {
+    const char *cn;     /* several, separated by '|', make several attributes; NULL: none */
+    enum pki_key key;
+    const char *alt;    /* "DNS:a.example,URI:urn:x"; NULL: none */
+    const char *usage;  /* extendedKeyUsage, "clientAuth"; NULL: none */
+    int ca;             /* basicConstraints CA:TRUE */
+    long from_day;      /* days from now; 0 means an hour ago */
+    long to_day;        /* 0 means 30 */
+};
+
+struct pki {
+    X509 *cert;
+    EVP_PKEY *key;
+};
+
+/* A certificate by `issuer`, or self-signed with NULL. */
+struct pki pki_make(struct pki_spec spec, const struct pki *issuer);
+void pki_free(struct pki *p);
+
+/* The path of a file with these certificates; of the key; of a CRL. All in one temporary folder,
+ * which pki_clean removes. The strings live until then. */
+const char *pki_certs(const char *name, const struct pki *first, ...); /* up to NULL */
+const char *pki_key(const char *name, const struct pki *p);
+const char *pki_text(const char *name, const char *text);
+/* Revokes `listed` (may be NULL); next update in `days` (negative: expired). */
+const char *pki_crl(const char *name, const struct pki *issuer, const struct pki *listed,
+                    long days);
+void pki_clean(void);
+
+#endif
