@@ -15,7 +15,8 @@
 /* A file of more than this is not one of ours. */
 enum { FILE_MAX = 1 << 20 };
 
-#define DAY 86400000ull
+#define DAY   86400000ull
+#define MONTH (30 * DAY)
 
 /* A key's section and the field it sets. */
 #define P(field) SECTION_POSTERN, offsetof(struct config, field)
@@ -88,13 +89,13 @@ const struct config_key config_keys[] = {
     {"max_connections",  KIND_COUNT, L(max_connections),  "0",     0,   10000000, NULL},
     {"max_handshakes",   KIND_COUNT, L(max_handshakes),   "512",   1,   100000,   NULL},
 
-    {"first_byte_timeout",     KIND_DURATION, L(first_byte_timeout_ms),     "5s",  100, DAY,      NULL},
-    {"handshake_timeout",      KIND_DURATION, L(handshake_timeout_ms),      "10s", 100, DAY,      NULL},
-    {"connect_packet_timeout", KIND_DURATION, L(connect_packet_timeout_ms), "10s", 100, DAY,      NULL},
-    {"connect_timeout",        KIND_DURATION, L(connect_timeout_ms),        "5s",  100, DAY,      NULL},
-    {"write_timeout",          KIND_DURATION, L(write_timeout_ms),          "60s", 100, DAY,      NULL},
-    {"close_timeout",          KIND_DURATION, L(close_timeout_ms),          "10s", 100, DAY,      NULL},
-    {"idle_timeout",           KIND_DURATION, L(idle_timeout_ms),           "off", 100, 30 * DAY, off},
+    {"first_byte_timeout",     KIND_DURATION, L(first_byte_timeout_ms),     "5s",  100, DAY, NULL},
+    {"handshake_timeout",      KIND_DURATION, L(handshake_timeout_ms),      "10s", 100, DAY, NULL},
+    {"connect_packet_timeout", KIND_DURATION, L(connect_packet_timeout_ms), "10s", 100, DAY, NULL},
+    {"connect_timeout",        KIND_DURATION, L(connect_timeout_ms),        "5s",  100, DAY, NULL},
+    {"write_timeout",          KIND_DURATION, L(write_timeout_ms),          "60s", 100, DAY, NULL},
+    {"close_timeout",          KIND_DURATION, L(close_timeout_ms),          "10s", 100, DAY, NULL},
+    {"idle_timeout",           KIND_DURATION, L(idle_timeout_ms),           "off", 100, MONTH, off},
 
     {"cert",  KIND_PATH, C(cert),  NULL, 0, 0, NULL},
     {"chain", KIND_PATH, C(chain), "",   0, 0, NULL},
@@ -183,7 +184,7 @@ static char *read_file(const char *file, size_t *len, struct error *err) {
         goto fail;
     }
     if (*len > FILE_MAX) {
-        error_set(err, "%s: larger than 1 MiB, which no configuration is", file);
+        error_set(err, "%s: larger than 1 MiB, so no configuration; name another file", file);
         goto fail;
     }
     close(fd);

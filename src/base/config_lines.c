@@ -138,7 +138,7 @@ static char *give(struct lines *lines, char *buffer, size_t size, bool first) {
     size_t indent = first ? 0 : 1;
     size_t len = piece_len(lines->rest, lines->rest_len, size - 2 - indent);
     if (len == 0 || (first && len < lines->rest_len && memchr(lines->rest, '=', len) == NULL)) {
-        return fail(lines, "the line is too long, and cannot be divided");
+        return fail(lines, "the line is too long, and has no place to divide it; make it shorter");
     }
     buffer[0] = ' ';
     memcpy(buffer + indent, lines->rest, len);

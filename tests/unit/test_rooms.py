@@ -1,0 +1,133 @@
+"""The house has walls: who may include whom (see the rooms in docs and headers).
+
+Each rule is also tried on a tree that breaks it, so that it cannot pass by seeing nothing.
+"""
+
+import re
+import tempfile
+import unittest
+from pathlib import Path
+
+SRC = Path(__file__).resolve().parents[2] / "src"
+
+# From the bottom to the top. A file may include its own room and those below it.
+ROOMS = ["base", "wire", "tls", "ops", "proxy", "main"]
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
+
+
+def room_of(path):
+    """The room of a file below src/: its folder; main.c is the door, above all."""
+    if path.parent == Path("."):
+        return "main"
+    return path.parts[0]
+
+
+def includes(src):
+    """(file below src, '<' or '"', what it includes) for every include of every file."""
+    for file in sorted([*src.rglob("*.c"), *src.rglob("*.h"), *src.rglob("*.S")]):
+        for mark, name in INCLUDE.findall(file.read_text(encoding="utf-8")):
+            yield file.relative_to(src), mark, name
+
+
+def wolfssl_outside_tls(src):
+    return [f"{file} includes {name}" for file, _, name in includes(src)
+            if name.startswith(("wolfssl/", "cyassl/")) and room_of(file) != "tls"]
+
+
+def inih_outside_config(src):
+    return [f"{file} includes {name}" for file, _, name in includes(src)
+            if name == "ini.h" and file != Path("base/config.c")]
+
+
+def libuv_at_the_bottom(src):
+    return [f"{file} includes {name}" for file, _, name in includes(src)
+            if (name == "uv.h" or name.startswith("uv/"))
+            and room_of(file) in ("tls", "wire", "base")]
+
+
+def upward_includes(src):
+    wrong = []
+    for file, mark, name in includes(src):
+        if mark == "<":
+            continue
+        if not (src / name).is_file():
+            wrong.append(f"{file} includes {name}, which is no file below src/")
+        elif ROOMS.index(room_of(Path(name))) > ROOMS.index(room_of(file)):
+            wrong.append(f"{file} includes {name} above it")
+    return wrong
+
+
+def unknown_rooms(src):
+    return [str(file.relative_to(src)) for file in [*src.rglob("*.c"), *src.rglob("*.h")]
+            if room_of(file.relative_to(src)) not in ROOMS]
+
+
+class TheHouse(unittest.TestCase):
+    def test_wolfssl_headers_appear_under_tls_alone(self):
+        self.assertEqual(wolfssl_outside_tls(SRC), [])
+
+    def test_inih_appears_in_config_alone(self):
+        self.assertEqual(inih_outside_config(SRC), [])
+
+    def test_libuv_appears_nowhere_under_tls_wire_and_base(self):
+        self.assertEqual(libuv_at_the_bottom(SRC), [])
+
+    def test_a_file_includes_only_its_own_room_and_those_below(self):
+        self.assertEqual(upward_includes(SRC), [])
+
+    def test_every_file_is_in_a_room(self):
+        self.assertEqual(unknown_rooms(SRC), [])
+
+
+class TheRules(unittest.TestCase):
+    """Every rule finds what breaks it."""
+
+    def broken(self, path, text):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        src = Path(folder.name)
+        for name in ("base/buf.h", "wire/w.h", "tls/t.h", "ops/o.h", "proxy/p.h", path):
+            (src / name).parent.mkdir(exist_ok=True)
+            (src / name).touch()
+        (src / path).write_text(text, encoding="utf-8")
+        return src
+
+    def test_wolfssl_in_another_room_is_found(self):
+        for path in ("base/x.c", "wire/x.h", "proxy/x.c", "ops/x.c", "main.c"):
+            src = self.broken(path, "#include <wolfssl/ssl.h>\n")
+            self.assertEqual(len(wolfssl_outside_tls(src)), 1, path)
+        self.assertEqual(wolfssl_outside_tls(self.broken("tls/x.c", "#include <wolfssl/ssl.h>\n")),
+                         [])
+
+    def test_inih_in_another_file_is_found(self):
+        for path in ("base/x.c", "base/config.h", "proxy/config.c", "main.c"):
+            src = self.broken(path, "#  include <ini.h>\n")
+            self.assertEqual(len(inih_outside_config(src)), 1, path)
+
+    def test_libuv_at_the_bottom_is_found(self):
+        for path in ("base/x.c", "wire/x.h", "tls/x.c"):
+            for header in ("uv.h", "uv/unix.h"):
+                src = self.broken(path, f"#include <{header}>\n")
+                self.assertEqual(len(libuv_at_the_bottom(src)), 1, path)
+
+    def test_an_include_from_above_is_found(self):
+        for path, name in (("base/x.c", "wire/w.h"), ("wire/x.c", "tls/t.h"),
+                           ("tls/x.h", "ops/o.h"), ("ops/x.c", "proxy/p.h")):
+            src = self.broken(path, f'\t#include "{name}"\n')
+            self.assertEqual(upward_includes(src), [f"{path} includes {name} above it"])
+            lower, upper = path, name
+            src = self.broken(f"{Path(upper).parts[0]}/y.c",
+                              f'#include "{Path(lower).parts[0]}/x.h"\n')
+            (src / Path(lower).parts[0] / "x.h").touch()
+            self.assertEqual(upward_includes(src), [])
+
+    def test_an_include_that_is_not_relative_to_src_is_found(self):
+        self.assertEqual(len(upward_includes(self.broken("base/x.c", '#include "buf.h"\n'))), 1)
+
+    def test_a_file_without_a_room_is_found(self):
+        self.assertEqual(unknown_rooms(self.broken("util/x.c", "")), ["util/x.c"])
+
+
+if __name__ == "__main__":
+    unittest.main()
