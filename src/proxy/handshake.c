@@ -1,0 +1,155 @@
+#include "proxy/session.h"
+
+#include "proxy/worker.h"
+#include "wire/proxy_protocol.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A ClientHello, or a client's certificate flight; more is no handshake. */
+enum { FLIGHT_MAX = 65536 };
+
+static struct listener_counts *counts_of(const struct session *s) {
+    return &s->worker->shared->listeners[s->listener];
+}
+
+/* False if the session ended. */
+static bool take_slot(struct session *s) {
+    s->slot = true;
+    size_t slots =
+        atomic_fetch_add_explicit(&counts_of(s)->handshakes, 1, memory_order_relaxed) + 1;
+    if (slots > session_config(s)->max_handshakes) {
+        session_end(s, REASON_LIMIT_HANDSHAKES, NULL);
+        return false;
+    }
+    return true;
+}
+
+void handshake_leave(struct session *s) {
+    if (s->slot) {
+        s->slot = false;
+        atomic_fetch_sub_explicit(&counts_of(s)->handshakes, 1, memory_order_relaxed);
+    }
+}
+
+static void on_whole_hello(struct session *s) {
+    struct opening *o = s->opening;
+    s->runtime = runtime_ref(s->worker->runtime);
+    if (o->hello.server_name[0] != '\0') {
+        s->server_name = strdup(o->hello.server_name);
+        if (s->server_name == NULL) {
+            session_end(s, REASON_OUT_OF_MEMORY, NULL);
+            return;
+        }
+    }
+    if (take_slot(s)) {
+        s->state = SESSION_HANDSHAKE;
+        worker_queue_handshake(s->worker, s);
+    }
+}
+
+static void read_hello(struct session *s) {
+    struct opening *o = s->opening;
+    switch (client_hello_parse(o->cipher.data, o->cipher.len, &o->hello)) {
+    case CLIENT_HELLO_MORE:
+        return;
+    case CLIENT_HELLO_NOT_TLS:
+        session_end(s, REASON_NOT_TLS, NULL);
+        return;
+    case CLIENT_HELLO_BAD:
+        session_end(s, REASON_PROTOCOL_ERROR, "malformed ClientHello");
+        return;
+    case CLIENT_HELLO_OK:
+        on_whole_hello(s);
+        return;
+    }
+}
+
+/* True when the header is whole and gone, and the client behind the balancer may go on. */
+static bool take_proxy_header(struct session *s) {
+    struct opening *o = s->opening;
+    struct proxy_header header;
+    switch (proxy_header_parse(o->cipher.data, o->cipher.len, &header)) {
+    case PROXY_HEADER_MORE:
+        return false;
+    case PROXY_HEADER_BAD:
+        session_end(s, REASON_BAD_PROXY_HEADER, "accept_proxy names this peer as a balancer");
+        return false;
+    case PROXY_HEADER_OK:
+        break;
+    }
+    if (header.has_addresses) {
+        memcpy(&s->peer, &header.source, sizeof s->peer);
+        o->destination = header.destination;
+    }
+    s->header_due = false;
+    buf_consume(&o->cipher, header.size);
+    return session_check_limits(s);
+}
+
+/* Out of the list of the silent; the silence ends with a whole PROXY header, if one is due. */
+static bool on_first_byte(struct session *s) {
+    s->silent = false;
+    link_remove(&s->link);
+    link_append(&s->worker->sessions, &s->link);
+    s->opening = calloc(1, sizeof *s->opening);
+    return s->opening != NULL;
+}
+
+static void read_opening_bytes(struct session *s) {
+    if (s->header_due && !take_proxy_header(s)) {
+        return;
+    }
+    if (s->opening->cipher.len > 0) {
+        deadline_clear(&s->silence);
+        read_hello(s);
+    }
+}
+
+void handshake_feed(struct session *s, const uint8_t *data, size_t len) {
+    struct buf *cipher;
+    if (s->silent && !on_first_byte(s)) {
+        session_end(s, REASON_OUT_OF_MEMORY, NULL);
+        return;
+    }
+    cipher = &s->opening->cipher;
+    if (cipher->len + len > FLIGHT_MAX) {
+        session_end(s, REASON_PROTOCOL_ERROR, "too many bytes for a handshake");
+    } else if (!buf_append(cipher, data, len, FLIGHT_MAX)) {
+        session_end(s, REASON_OUT_OF_MEMORY, NULL);
+    } else if (s->state == SESSION_HELLO) {
+        read_opening_bytes(s);
+    } else {
+        worker_queue_handshake(s->worker, s);
+    }
+}
+
+static bool begin(struct session *s) {
+    struct tls_context *tls = s->runtime->listeners[s->listener].tls;
+    return engine_open(&s->engine, tls, &s->opening->hello, &s->worker->io);
+}
+
+void handshake_step(struct session *s) {
+    struct worker *w = s->worker;
+    struct buf *cipher = &s->opening->cipher;
+    if (s->engine.ssl == NULL && !begin(s)) {
+        session_end(s, REASON_OUT_OF_MEMORY, NULL);
+        return;
+    }
+    w->io.in = cipher->data;
+    w->io.in_len = cipher->len;
+    enum engine_status status = engine_handshake(&s->engine);
+    buf_consume(cipher, cipher->len - w->io.in_len);
+    if (status == ENGINE_FAILED || status == ENGINE_CLOSED) {
+        session_end(s, engine_failure(&s->engine), NULL);
+        return;
+    }
+    if (!pump_flush_engine(s)) {
+        return;
+    }
+    if (status == ENGINE_OK) {
+        s->established = true;
+        handshake_leave(s);
+        opening_begin(s);
+    }
+}

@@ -1,0 +1,33 @@
+/* The whole program between main's arguments and its exit code: worker threads, signals, the
+ * current runtime, reload, drain. */
+#ifndef POSTERN_PROXY_SERVER_H
+#define POSTERN_PROXY_SERVER_H
+
+#include "base/config.h"
+
+#include <stddef.h>
+
+/* Where the configuration comes from: a file, which every reload reads again, or, with `file` NULL,
+ * a command line, whose certificate files every reload reads again. */
+struct server_source {
+    const char *file;
+    const struct config_option *options;
+    size_t option_count;
+};
+
+/* As in postern(8). */
+enum server_exit {
+    SERVER_DONE = 0,
+    SERVER_UNUSABLE = 1,
+    SERVER_WRONG_USE = 2,
+    SERVER_CANNOT_RUN = 3
+};
+
+/* Serves until SIGTERM or SIGINT. The source stays the caller's and must stay as it is. */
+enum server_exit server_run(const struct server_source *source);
+
+/* Loads all that a start or a reload would load, and prints to standard output what would be
+ * served. */
+enum server_exit server_check(const struct server_source *source);
+
+#endif

@@ -1,0 +1,376 @@
+#include "proxy/session.h"
+
+#include "base/log.h"
+#include "proxy/listener.h"
+#include "proxy/worker.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How long a client may take to read our last words and close. */
+enum { LINGER_MS = 2000 };
+
+const struct config_listener *session_config(const struct session *s) {
+    const struct runtime *rt = s->runtime != NULL ? s->runtime : s->worker->runtime;
+    return rt->listeners[s->listener].config;
+}
+
+static struct listener_counts *counts_of(const struct session *s) {
+    return &s->worker->shared->listeners[s->listener];
+}
+
+/* --- the beginning --- */
+
+static void count_in(struct session *s) {
+    struct worker *w = s->worker;
+    link_append(&w->silent, &s->link);
+    w->session_count++;
+    w->unfreed_count++;
+    atomic_fetch_add_explicit(&w->shared->sessions, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&counts_of(s)->connections, 1, memory_order_relaxed);
+}
+
+/* IPv4-mapped addresses become IPv4 before anything looks at them. */
+static void take_peer_address(struct session *s) {
+    struct sockaddr_storage sa;
+    int len = sizeof sa;
+    if (uv_tcp_getpeername(&s->client.stream.tcp, (struct sockaddr *)&sa, &len) != 0) {
+        return;
+    }
+    memcpy(&s->peer, &sa, sizeof s->peer);
+    if (sa.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&s->peer.sin6_addr)) {
+        struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = s->peer.sin6_port};
+        memcpy(&v4.sin_addr, &s->peer.sin6_addr.s6_addr[12], sizeof v4.sin_addr);
+        memset(&s->peer, 0, sizeof s->peer);
+        memcpy(&s->peer, &v4, sizeof v4);
+    }
+}
+
+/* Whether the peer is in one of accept_proxy's networks. */
+static bool is_balancer(const struct config_listener *config, const struct sockaddr_in6 *peer) {
+    const uint8_t *bytes = peer->sin6_family == AF_INET
+                               ? (const uint8_t *)&((const struct sockaddr_in *)peer)->sin_addr
+                               : peer->sin6_addr.s6_addr;
+    for (size_t i = 0; i < config->accept_proxy_count; i++) {
+        const struct config_network *n = &config->accept_proxy[i];
+        unsigned whole = n->prefix / 8, rest = n->prefix % 8;
+        uint8_t mask = (uint8_t)(0xff00u >> rest);
+        if (n->family == peer->sin6_family && memcmp(n->bytes, bytes, whole) == 0 &&
+            (rest == 0 || ((n->bytes[whole] ^ bytes[whole]) & mask) == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool session_check_limits(struct session *s) {
+    const struct runtime_listener *l = &s->worker->runtime->listeners[s->listener];
+    size_t connections = atomic_load_explicit(&counts_of(s)->connections, memory_order_relaxed);
+    if (l->config->max_connections > 0 && connections > l->config->max_connections) {
+        session_end(s, REASON_LIMIT_CONNECTIONS, NULL);
+        return false;
+    }
+    if (backends_all_down(l->backends, l->config->backend_count)) {
+        session_end(s, REASON_NO_BACKEND, NULL);
+        return false;
+    }
+    return true;
+}
+
+bool session_accept(struct listener *l) {
+    struct worker *w = l->worker;
+    struct session *s = calloc(1, sizeof *s);
+    if (s == NULL || uv_tcp_init(&w->loop, &s->client.stream.tcp) != 0) {
+        free(s);
+        return false;
+    }
+    s->worker = w;
+    s->listener = (uint32_t)l->index;
+    s->state = SESSION_HELLO;
+    s->silent = true;
+    s->client.open = true;
+    s->accepted_ms = worker_now(w);
+    link_init(&s->queue);
+    count_in(s);
+    if (uv_accept((uv_stream_t *)&l->socket, &s->client.stream.stream) != 0) {
+        session_abort(s);
+        return true;
+    }
+    take_peer_address(s);
+    const struct config_listener *config = session_config(s);
+    s->header_due = is_balancer(config, &s->peer);
+    if (!s->header_due && !session_check_limits(s)) {
+        return true;
+    }
+    if (!worker_deadline(w, &w->progress, &s->progress, config->handshake_timeout_ms) ||
+        !worker_deadline(w, &w->silence, &s->silence, config->first_byte_timeout_ms)) {
+        session_end(s, REASON_OUT_OF_MEMORY, NULL);
+        return true;
+    }
+    pump_read(s, &s->client);
+    return true;
+}
+
+bool session_make_room(struct worker *w) {
+    struct shared *shared = w->shared;
+    if (atomic_load_explicit(&shared->sessions, memory_order_relaxed) < shared->max_sessions) {
+        return true;
+    }
+    if (link_is_empty(&w->silent)) {
+        return false;
+    }
+    struct session *oldest = container_of(w->silent.next, struct session, link);
+    session_end(oldest, REASON_FIRST_BYTE_TIMEOUT, "made room for another client");
+    return true;
+}
+
+/* --- the closing line --- */
+
+static void log_peer(struct log_line *line, const struct session *s) {
+    char host[INET6_ADDRSTRLEN] = "", text[INET6_ADDRSTRLEN + 16];
+    if (s->peer.sin6_family == AF_INET) {
+        uv_ip4_name((const struct sockaddr_in *)&s->peer, host, sizeof host);
+        snprintf(text, sizeof text, "%s:%u", host, ntohs(s->peer.sin6_port));
+    } else if (s->peer.sin6_family == AF_INET6) {
+        uv_ip6_name(&s->peer, host, sizeof host);
+        snprintf(text, sizeof text, "[%s]:%u", host, ntohs(s->peer.sin6_port));
+    } else {
+        snprintf(text, sizeof text, "-");
+    }
+    log_str(line, "peer", text);
+}
+
+static void log_established(struct log_line *line, const struct session *s) {
+    const struct runtime_listener *l = &s->runtime->listeners[s->listener];
+    bool dialled = s->backend < l->config->backend_count && s->broker.open;
+    log_str(line, "tls", engine_version(&s->engine));
+    log_str(line, "cipher", engine_cipher(&s->engine));
+    log_str(line, "sni", s->server_name);
+    log_str(line, "resumed", s->engine.resumed ? "yes" : "no");
+    log_str(line, "identity", engine_identity(&s->engine));
+    log_str(line, "backend", dialled ? backend_text(l->backends[s->backend]) : NULL);
+    log_num(line, "up", s->up);
+    log_num(line, "down", s->down);
+}
+
+/* A stranger can make many of these; whoever reached the broker is always told in full. */
+static bool may_log(struct session *s, enum reason reason, enum log_level level,
+                    uint64_t *suppressed) {
+    *suppressed = 0;
+    if (!log_wants(level)) {
+        return false;
+    }
+    return (s->established && s->broker.open) || worker_may_log(s->worker, reason, suppressed);
+}
+
+static void log_end_of(struct session *s, enum reason reason, const char *error) {
+    bool never_spoke =
+        s->silent && (reason == REASON_CLIENT_CLOSED || reason == REASON_CLIENT_RESET ||
+                      reason == REASON_FIRST_BYTE_TIMEOUT);
+    enum log_level level = never_spoke ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
+    uint64_t suppressed;
+    if (!may_log(s, reason, level, &suppressed)) {
+        return;
+    }
+    struct log_line line;
+    log_begin(&line, level, s->established ? "session end" : "handshake failed");
+    log_str(&line, "listener", session_config(s)->name);
+    log_peer(&line, s);
+    if (s->established) {
+        log_established(&line, s);
+    } else {
+        log_str(&line, "sni", s->server_name);
+    }
+    if (!s->established && s->engine.alert != 0) {
+        log_num(&line, "alert", s->engine.alert);
+    }
+    log_seconds(&line, "seconds", worker_now(s->worker) - s->accepted_ms);
+    log_str(&line, "reason", reason_name(reason));
+    if (error != NULL) {
+        log_str(&line, "error", error);
+    }
+    if (suppressed > 0) {
+        log_num(&line, "suppressed", suppressed);
+    }
+    log_end(&line);
+}
+
+/* --- the end --- */
+
+static void free_session(struct session *s) {
+    struct worker *w = s->worker;
+    engine_free(&s->engine);
+    opening_free(s);
+    free(s->server_name);
+    runtime_unref(s->runtime);
+    deadline_clear(&s->silence);
+    link_remove(&s->link);
+    free(s);
+    worker_session_freed(w);
+}
+
+static void on_client_closed(uv_handle_t *handle) {
+    struct session *s = container_of((union stream *)(void *)handle, struct session, client.stream);
+    s->client.open = false;
+    if (!s->broker.open) {
+        free_session(s);
+    }
+}
+
+static void on_broker_closed(uv_handle_t *handle) {
+    struct session *s = container_of((union stream *)(void *)handle, struct session, broker.stream);
+    s->broker.open = false;
+    if (!s->client.open) {
+        free_session(s);
+    }
+}
+
+static void close_client(struct session *s) {
+    if (s->client.open && !s->client.closing) {
+        s->client.closing = true;
+        uv_close(&s->client.stream.handle, on_client_closed);
+    }
+}
+
+static void close_broker(struct session *s) {
+    if (s->opening != NULL && dial_cancel(&s->opening->dial, on_broker_closed)) {
+        s->broker.open = s->broker.closing = true;
+    } else if (s->broker.open && !s->broker.closing) {
+        s->broker.closing = true;
+        uv_close(&s->broker.stream.handle, on_broker_closed);
+    }
+}
+
+/* Everything that counts live sessions forgets this one. */
+static void leave_the_living(struct session *s) {
+    struct worker *w = s->worker;
+    s->state = SESSION_ENDED;
+    handshake_leave(s);
+    link_remove(&s->queue);
+    deadline_clear(&s->progress);
+    deadline_clear(&s->silence);
+    link_remove(&s->link);
+    link_append(&w->over, &s->link);
+    w->session_count--;
+    atomic_fetch_sub_explicit(&counts_of(s)->connections, 1, memory_order_relaxed);
+}
+
+void session_abort(struct session *s) {
+    if (!session_is_over(s)) {
+        leave_the_living(s);
+    }
+    s->worker->io.out.len = 0;
+    close_broker(s);
+    close_client(s);
+}
+
+void session_linger(struct session *s) {
+    if (s->client.ended && s->client.pieces == 0) {
+        close_client(s);
+    }
+    if (s->broker.ended && s->broker.pieces == 0) {
+        close_broker(s);
+    }
+}
+
+/* Whether the client may still be reading, so that it should hear the reason from us. */
+static bool client_can_hear(const struct session *s, enum reason reason) {
+    if (s->client_eof || reason == REASON_CLIENT_RESET || reason == REASON_WRITE_TIMEOUT) {
+        return false;
+    }
+    return s->established || s->worker->io.out.len > 0;
+}
+
+/* A reset broker's stream is cut short: the client must not take it for a proper end. */
+static void say_goodbye(struct session *s, enum reason reason) {
+    if (s->established && !s->client.shut_wanted && reason != REASON_BROKER_RESET &&
+        reason != REASON_TLS_ERROR) {
+        engine_close(&s->engine);
+    }
+    if (!pump_flush_engine(s)) {
+        s->client.ended = true;
+    }
+    pump_shut(&s->client);
+}
+
+void session_end(struct session *s, enum reason reason, const char *error) {
+    if (session_is_over(s)) {
+        return;
+    }
+    log_end_of(s, reason, error);
+    leave_the_living(s);
+    if (!client_can_hear(s, reason) && s->broker.pieces == 0) {
+        session_abort(s);
+        return;
+    }
+    if (client_can_hear(s, reason)) {
+        say_goodbye(s, reason);
+    } else {
+        s->client.ended = true;
+    }
+    if (s->broker.open && reason != REASON_BROKER_RESET) {
+        pump_shut(&s->broker);
+    } else {
+        close_broker(s);
+    }
+    if (!worker_deadline(s->worker, &s->worker->silence, &s->silence, LINGER_MS)) {
+        session_abort(s);
+        return;
+    }
+    pump_read(s, &s->client);
+    pump_read(s, &s->broker);
+    session_linger(s);
+}
+
+void session_check_revoked(struct session *s, const struct runtime *now) {
+    const struct runtime_listener *l = &now->listeners[s->listener];
+    const struct tls_peer_id *id = s->established ? engine_peer_id(&s->engine) : NULL;
+    if (id != NULL && l->config->revoked_sessions == REVOKED_END &&
+        tls_context_revokes(l->tls, id)) {
+        session_end(s, REASON_REVOKED, NULL);
+    }
+}
+
+/* --- deadlines --- */
+
+void session_on_progress_due(struct session *s) {
+    struct worker *w = s->worker;
+    switch ((enum session_state)s->state) {
+    case SESSION_HELLO:
+    case SESSION_HANDSHAKE:
+        session_end(s, REASON_HANDSHAKE_TIMEOUT, NULL);
+        return;
+    case SESSION_CONNECT:
+        session_end(s, REASON_CONNECT_PACKET_TIMEOUT, NULL);
+        return;
+    case SESSION_DIALING:
+        opening_expire(s);
+        return;
+    case SESSION_STREAMING:
+        if (s->answer_due) {
+            session_end(s, REASON_BROKER_TIMEOUT, "it took the CONNECT and said nothing");
+        } else if (pump_is_stuck(s)) {
+            session_end(s, REASON_WRITE_TIMEOUT, NULL);
+        } else if (!worker_deadline(w, &w->progress, &s->progress,
+                                    session_config(s)->write_timeout_ms)) {
+            session_end(s, REASON_OUT_OF_MEMORY, NULL);
+        }
+        return;
+    case SESSION_ENDED:
+        return;
+    }
+}
+
+void session_on_silence_due(struct session *s) {
+    if (session_is_over(s)) {
+        session_abort(s);
+    } else if (s->state == SESSION_HELLO) {
+        session_end(s, REASON_FIRST_BYTE_TIMEOUT, NULL);
+    } else if (s->client.ended || s->broker.ended) {
+        session_end(s, REASON_CLOSE_TIMEOUT, NULL);
+    } else {
+        session_end(s, REASON_IDLE_TIMEOUT, NULL);
+    }
+}

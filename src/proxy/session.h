@@ -1,0 +1,180 @@
+/* One client and its broker connection: states, pumping, the single way to end.
+ *
+ * A session is one allocation with both sockets' handles inside. What only some moments need is
+ * allocated for those moments: `struct opening` until the broker is connected, a `struct pending`
+ * for each piece a peer would not take at once. A session is freed in the close callback of its
+ * last handle, and nothing in it earlier.
+ *
+ * session.c owns life and end, handshake.c the way to an established TLS connection, opening.c the
+ * way to a connected broker, pump.c the bytes after that. All run on the worker's thread. */
+#ifndef POSTERN_PROXY_SESSION_H
+#define POSTERN_PROXY_SESSION_H
+
+#include "base/buf.h"
+#include "base/reason.h"
+#include "proxy/backend.h"
+#include "proxy/deadline.h"
+#include "proxy/link.h"
+#include "proxy/runtime.h"
+#include "tls/engine.h"
+#include "wire/client_hello.h"
+#include "wire/mqtt_connect.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct listener;
+struct worker;
+
+enum session_state {
+    SESSION_HELLO,     /* until the ClientHello is whole */
+    SESSION_HANDSHAKE, /* holds a handshake slot */
+    SESSION_CONNECT,   /* established; with mqtt on, until the CONNECT packet is whole */
+    SESSION_DIALING,   /* the broker is being reached */
+    SESSION_STREAMING,
+    SESSION_ENDED /* the closing line is written; what is queued may still leave */
+};
+
+/* One of the two sockets. */
+struct side {
+    union stream stream;
+    uint32_t pieces;     /* of what is queued for it */
+    uint32_t seen_queue; /* bytes queued when write_timeout last looked; 0: not looked yet */
+    bool open : 1;       /* the handle counts and must pass through uv_close */
+    bool closing : 1;
+    bool reading : 1;
+    bool ended : 1;       /* it will send nothing more */
+    bool shut_wanted : 1; /* nothing more will be sent to it: FIN after what is queued */
+    bool shut : 1;        /* FIN is out */
+};
+
+/* What is needed only until the broker is connected. */
+struct opening {
+    struct buf cipher; /* from the client, not decrypted yet */
+    struct buf plain;  /* decrypted, for the broker */
+    struct client_hello hello;
+    struct sockaddr_storage destination; /* from a balancer's header; AF_UNSPEC: our own address */
+    struct dial dial;
+};
+
+struct session {
+    struct worker *worker;
+    struct runtime *runtime; /* NULL until the ClientHello is whole */
+    uint32_t listener;       /* index in any runtime */
+    uint8_t state;           /* enum session_state */
+    uint8_t backend;         /* index: the one that took the connection */
+    bool queued : 1;         /* in a handshake queue */
+    bool slot : 1;           /* counted in the listener's handshakes */
+    bool silent : 1;         /* no byte has come */
+    bool established : 1;
+    bool client_eof : 1; /* its TCP end has come; what came before may still wait for the broker */
+    bool header_due : 1; /* a balancer's PROXY header must come first */
+    bool answer_due : 1; /* with mqtt on: the broker has not said anything yet */
+    bool broker_first : 1; /* the broker ended before the client */
+    struct link link;      /* in the worker's silent or heard sessions */
+    struct link queue;     /* in a handshake queue */
+    struct deadline progress, silence;
+    struct engine engine;
+    struct mqtt_follower follower; /* mqtt = identity: a second CONNECT would be another name */
+    struct opening *opening;       /* NULL once streaming */
+    char *server_name;             /* as in the ClientHello; NULL: none */
+    uint64_t up, down;             /* plaintext bytes */
+    uint64_t accepted_ms;
+    struct sockaddr_in6 peer; /* sockaddr_in for IPv4 */
+    struct side client, broker;
+};
+
+/* --- session.c --- */
+
+/* Takes the connection that libuv holds for the listener. False without memory: it stays there. */
+bool session_accept(struct listener *l) __attribute__((warn_unused_result));
+
+/* Whether there are descriptors for one more session, after the oldest silent client has made room
+ * if need be. */
+bool session_make_room(struct worker *w) __attribute__((warn_unused_result));
+
+/* max_connections and the backends' state, for the client behind `s->peer`. False if the session
+ * ended. */
+bool session_check_limits(struct session *s) __attribute__((warn_unused_result));
+
+/* A reload: ends the session if the new runtime asks for that and its CRL lists the certificate. */
+void session_check_revoked(struct session *s, const struct runtime *now);
+
+/* The only way out: writes the closing line, sends what is queued (close_notify included, where the
+ * other end may still read), and closes both sockets. May be called twice; `s` may not be used
+ * afterwards except in callbacks that return first when the session has ended. `error` is the
+ * detail for the line, or NULL. */
+void session_end(struct session *s, enum reason reason, const char *error);
+
+/* Ends it without waiting for anything; also when it has ended and lingers. */
+void session_abort(struct session *s);
+
+/* After the closing line, when a side has nothing left to take or to say: closes what is done. */
+void session_linger(struct session *s);
+
+static inline bool session_is_over(const struct session *s) {
+    return s->state == SESSION_ENDED;
+}
+
+/* Of the session's runtime, or of the current one before there is a ClientHello. */
+const struct config_listener *session_config(const struct session *s);
+
+/* A deadline was reached. */
+void session_on_progress_due(struct session *s);
+void session_on_silence_due(struct session *s);
+
+/* --- handshake.c --- */
+
+/* Ciphertext came, or room in the queue. May end the session. */
+void handshake_feed(struct session *s, const uint8_t *data, size_t len);
+
+/* One expensive step of a queued session. */
+void handshake_step(struct session *s);
+
+/* Gives the slot back, if the session holds one. */
+void handshake_leave(struct session *s);
+
+/* --- opening.c --- */
+
+/* The handshake is complete: see the CONNECT packet where asked, and reach the broker. May end the
+ * session. */
+void opening_begin(struct session *s);
+
+/* Ciphertext came before the broker was connected. May end the session. */
+void opening_feed(struct session *s, const uint8_t *data, size_t len);
+void opening_expire(struct session *s); /* connect_timeout */
+
+void opening_free(struct session *s);
+
+/* --- pump.c --- */
+
+/* Both ends are there: hands over what came early and starts reading. May end the session. */
+void pump_start(struct session *s);
+
+/* Client to broker: decrypts and sends. All of the ciphertext is used up, whatever the broker
+ * takes. May end the session. */
+void pump_up(struct session *s, const uint8_t *cipher, size_t len);
+
+/* One side has ended in order (close_notify, FIN); the session goes on for the other, if it can. */
+void pump_note_end(struct session *s, struct side *side);
+
+/* Sends all of it or queues the rest; false if that ended the session. */
+bool pump_send(struct session *s, struct side *to, const uint8_t *data, size_t len)
+    __attribute__((warn_unused_result));
+
+/* Sends what the engine has appended to the worker's output. False if that ended the session. */
+bool pump_flush_engine(struct session *s) __attribute__((warn_unused_result));
+
+/* Reads that side from now on; what comes goes where the session's state wants it. */
+void pump_read(struct session *s, struct side *from);
+void pump_stop_reading(struct side *from);
+
+/* Sends FIN when what is queued has left. */
+void pump_shut(struct side *to);
+
+/* write_timeout: whether a side with something queued has taken nothing since the last look. */
+bool pump_is_stuck(struct session *s);
+
+#endif
