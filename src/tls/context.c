@@ -62,7 +62,12 @@ static int configure(struct tls_slot *slot, const struct tls_context *ctx, const
     wolfSSL_CTX_SetIOSend(ssl_ctx, on_send);
     wolfSSL_CTX_set_group_messages(ssl_ctx);
     wolfSSL_CTX_set_timeout(ssl_ctx, TLS_RESUME_SECONDS);
-    wolfSSL_CTX_set_session_cache_mode(ssl_ctx, WOLFSSL_SESS_CACHE_OFF);
+    /* The library's own cache is process-wide and bound to nothing: never that one. */
+    wolfSSL_CTX_set_session_cache_mode(ssl_ctx, ctx->shared.sessions
+                                                    ? WOLFSSL_SESS_CACHE_SERVER |
+                                                          WOLFSSL_SESS_CACHE_NO_INTERNAL
+                                                    : WOLFSSL_SESS_CACHE_OFF);
+    session_cache_attach(ctx->shared.sessions, ssl_ctx);
     if (ctx->shared.tickets) {
         wolfSSL_CTX_set_TicketEncCb(ssl_ctx, tickets_callback);
         wolfSSL_CTX_set_TicketEncCtx(ssl_ctx, ctx->shared.tickets);
@@ -87,13 +92,14 @@ static int warm_up(struct tls_slot *slot, struct error *err) {
 
 /* What a resumed session must have in common with the full handshake it stands for. */
 static int hash_policy(struct tls_context *ctx, const struct config_listener *listener,
-                       struct error *err) {
+                       const char *ciphers, struct error *err) {
     wc_Sha256 sha;
     const uint8_t fixed[] = {(uint8_t)listener->client_auth, (uint8_t)listener->identity,
-                             ctx->identity_required};
+                             ctx->identity_required, (uint8_t)ctx->tls_min, (uint8_t)ctx->tls_max};
     if (wc_InitSha256(&sha) != 0)
         return error_set(err, "out of memory");
     wc_Sha256Update(&sha, (const byte *)listener->name, (word32)strlen(listener->name) + 1);
+    wc_Sha256Update(&sha, (const byte *)ciphers, (word32)strlen(ciphers) + 1);
     wc_Sha256Update(&sha, fixed, sizeof fixed);
     wc_Sha256Final(&sha, ctx->policy);
     wc_Sha256Free(&sha);
@@ -103,7 +109,8 @@ static int hash_policy(struct tls_context *ctx, const struct config_listener *li
 static int load_slots(struct tls_context *ctx, const struct config_listener *listener,
                       struct error *err) {
     char ciphers[CIPHERS_MAX];
-    if (ciphers_list(listener->ciphers, ciphers, err) != 0)
+    if (ciphers_list(listener->ciphers, ciphers, err) != 0 ||
+        hash_policy(ctx, listener, ciphers, err) != 0)
         return -1;
     ctx->slots = calloc(listener->certificate_count, sizeof *ctx->slots);
     if (!ctx->slots)
@@ -122,8 +129,6 @@ static int load(struct tls_context *ctx, const struct config_listener *listener,
                 struct error *err) {
     if (listener->client_auth != CLIENT_AUTH_NONE)
         return error_set(err, "client_auth: only none is supported");
-    if (hash_policy(ctx, listener, err) != 0)
-        return -1;
     return load_slots(ctx, listener, err);
 }
 

@@ -66,7 +66,7 @@ struct engine_peer {
     uint8_t binding[TLS_HASH_SIZE];   /* what tickets and sessions are tied to */
     uint8_t ticket_mac[16];           /* of the one ticket that was accepted */
     bool ticket_accepted;
-    bool ticket_is_old; /* under a key that no longer encrypts */
+    bool ticket_issued; /* in this connection */
     /* Identity, NUL, common name, NUL. */
     char text[2 * (TLS_IDENTITY_MAX + 1)];
 };

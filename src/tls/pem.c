@@ -1,4 +1,3 @@
-#define _GNU_SOURCE /* memmem */
 #include "tls/pem.h"
 #include "tls/wolfssl.h"
 

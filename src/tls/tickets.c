@@ -367,6 +367,7 @@ int tickets_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
         return decrypt_ticket(arg, peer, &with, mac, ticket, in_len, out_len);
     bool certified = peer->presented || wolfSSL_session_reused(ssl) != 0;
     int result = encrypt_ticket(arg, peer, certified, &with, mac, ticket, in_len, out_len);
+    peer->ticket_issued = true;
     memcpy(name, with.name, NAME_SIZE);
     memcpy(iv, with.iv, sizeof with.iv);
     return result;
