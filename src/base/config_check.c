@@ -86,10 +86,16 @@ static bool is_any(const struct config_address *a) {
     return IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)&a->sa)->sin6_addr);
 }
 
-/* `a` and, from line `line`, `b` before it. With SO_REUSEPORT the system would let both stand, and
- * deal clients to either. */
+/* Whether a client of `b` is one of `a` too. [::] serves IPv4 as well. */
+static bool covers(const struct config_address *a, const struct config_address *b) {
+    return is_any(a) && (a->sa.ss_family == AF_INET6 || b->sa.ss_family == AF_INET);
+}
+
+/* `a` and, from line `line`, `b` before it. The system refuses such pairs with a message that fits
+ * another program on the same address better. */
 static int check_pair(struct place place, const struct config_address *a,
                       const struct config_address *b, unsigned line, struct error *err) {
+    static const char right[] = "leave one, or give one another port";
     char first[32] = "";
     if (port_of(a) == 0 || port_of(a) != port_of(b)) {
         return 0;
@@ -98,16 +104,13 @@ static int check_pair(struct place place, const struct config_address *a,
         snprintf(first, sizeof first, " (line %u)", line);
     }
     if (strcmp(a->text, b->text) == 0) {
-        return place_fail(place, err,
-                          "%s is listened on twice%s; leave one, or give one another "
-                          "port",
-                          a->text, first);
+        return place_fail(place, err, "%s is listened on twice%s; %s", a->text, first, right);
     }
-    if (is_any(a) && is_any(b)) {
-        return place_fail(place, err,
-                          "%s and %s%s are the same, for [::] serves IPv4 as well; "
-                          "leave one, or give one another port",
-                          a->text, b->text, first);
+    if (covers(a, b)) {
+        return place_fail(place, err, "%s includes %s%s; %s", a->text, b->text, first, right);
+    }
+    if (covers(b, a)) {
+        return place_fail(place, err, "%s is included in %s%s; %s", a->text, b->text, first, right);
     }
     return 0;
 }

@@ -269,7 +269,8 @@ static const char *const odd_but_good[] = {
     "# note\n; note\n   ; note\n\t# note\n \t \n[ listener   mqtt ] ; note\n" CERTIFICATE,
     "[certificate main]\ncert=c\nkey\t=\tk\n[listener mqtt]\n[postern]\n",
     LISTENER "listen = 0.0.0.0:0, 0.0.0.0:0, [::]:0\n" CERTIFICATE,
-    LISTENER "listen = 127.0.0.1:1, 127.0.0.2:1, [::1]:1, 0.0.0.0:1\n" CERTIFICATE,
+    LISTENER "listen = 127.0.0.1:1, 127.0.0.2:1, [::1]:1, 127.0.0.1:2\n" CERTIFICATE,
+    LISTENER "listen = 0.0.0.0:1, [::1]:1\n" CERTIFICATE,
     "[listener a.B-1_]\n" CERTIFICATE,
 };
 
@@ -565,7 +566,11 @@ static const struct {
      "[::ffff:127.0.0.1]:1\n" CERTIFICATE,
      ":4: 127.0.0.1:1 is listened on twice (line 2); "},
     {"[listener a]\nlisten = [::]:1\n[listener b]\nlisten = 0.0.0.0:1\n" CERTIFICATE,
-     ":4: 0.0.0.0:1 and [::]:1 (line 2) are the same, for [::] serves IPv4 as well; "},
+     ":4: 0.0.0.0:1 is included in [::]:1 (line 2); "},
+    {LISTENER "listen = [2001:db8::1]:1, [::]:1\n" CERTIFICATE,
+     ":2: [::]:1 includes [2001:db8::1]:1 (line 2); "},
+    {LISTENER "listen = 127.0.0.1:1, 0.0.0.0:1\n" CERTIFICATE,
+     ":2: 0.0.0.0:1 includes 127.0.0.1:1 (line 2); "},
 
     /* backends */
     {LISTENER "backend = 1883\n" CERTIFICATE,
