@@ -52,7 +52,7 @@ start_in_image() {
     container=$(build from localhost/postern)
     build run --isolation chroot --volume "$1:/etc/postern/postern.conf:ro" \
         --volume "$work/certs/server:/etc/postern/certs:ro" "$container" -- \
-        /usr/bin/postern -c /etc/postern/postern.conf &
+        /usr/sbin/postern -c /etc/postern/postern.conf &
     processes+=($!)
 }
 

@@ -30,7 +30,7 @@ class Units(unittest.TestCase):
         # verify wants the program to be there, and the manual pages to be found.
         program = shutil.which(PROGRAM) or PROGRAM
         with open(os.path.join(UNITS, "postern.service"), encoding="utf-8") as file:
-            unit = file.read().replace("/usr/bin/postern", os.path.abspath(program))
+            unit = file.read().replace("/usr/sbin/postern", os.path.abspath(program))
         with open(self.path("postern.service"), "w", encoding="utf-8") as file:
             file.write(unit)
         shutil.copy(os.path.join(UNITS, "postern.socket"), self.folder)
