@@ -1,0 +1,74 @@
+/* The configuration's parser: what is refused is said with the file's name, what is taken is
+ * complete, and the same text is judged the same twice. */
+#include "base/config.h"
+
+#include "fuzz.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+static void check_file(const char *file, void *arg) {
+    size_t *count = arg;
+    CHECK(file != NULL && file[0] != '\0');
+    (*count)++;
+}
+
+static void check_listener(const struct config *config, const struct config_listener *listener) {
+    CHECK(listener->name != NULL && listener->address_count > 0 && listener->backend_count > 0);
+    CHECK(listener->certificate_count > 0);
+    for (size_t i = 0; i < listener->address_count; i++) {
+        CHECK(listener->addresses[i].text != NULL && listener->addresses[i].sa_len > 0);
+    }
+    for (size_t i = 0; i < listener->backend_count; i++) {
+        const struct config_backend *backend = &listener->backends[i];
+        CHECK((backend->path != NULL) != (backend->host != NULL && backend->port > 0));
+    }
+    for (size_t i = 0; i < listener->certificate_count; i++) {
+        CHECK(listener->certificates[i] >= config->certificates &&
+              listener->certificates[i] < config->certificates + config->certificate_count);
+    }
+    for (size_t i = 0; i < listener->accept_proxy_count; i++) {
+        const struct config_network *network = &listener->accept_proxy[i];
+        CHECK(network->prefix <= (network->family == AF_INET ? 32 : 128));
+    }
+    CHECK(listener->tls_min <= listener->tls_max);
+    CHECK(listener->client_auth == CLIENT_AUTH_NONE || listener->client_ca != NULL);
+    CHECK(listener->mqtt != MQTT_IDENTITY || listener->client_auth == CLIENT_AUTH_REQUIRED);
+    CHECK(listener->max_record_size >= 512 && listener->max_record_size <= 16384);
+}
+
+static void check_config(const struct config *config) {
+    size_t files = 0;
+    CHECK(config->listener_count > 0 && config->certificate_count > 0);
+    for (size_t i = 0; i < config->listener_count; i++) {
+        check_listener(config, &config->listeners[i]);
+    }
+    for (size_t i = 0; i < config->certificate_count; i++) {
+        CHECK(config->certificates[i].cert != NULL && config->certificates[i].key != NULL);
+    }
+    config_each_file(config, check_file, &files);
+    CHECK(files >= 2 * config->certificate_count);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct error err = {""}, again = {""};
+    char path[64];
+
+    log_setup(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
+    const int fd = memfd_create("config", 0);
+    CHECK(fd >= 0 && write(fd, data, size) == (ssize_t)size);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+
+    struct config *config = config_load(path, &err);
+    if (config != NULL) {
+        check_config(config);
+    } else {
+        CHECK(strncmp(err.text, path, strlen(path)) == 0);
+    }
+    struct config *second = config_load(path, &again);
+    CHECK((config == NULL) == (second == NULL) && strcmp(err.text, again.text) == 0);
+    config_free(second);
+    config_free(config);
+    close(fd);
+    return 0;
+}
