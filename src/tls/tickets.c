@@ -330,7 +330,7 @@ static int encrypt_ticket(struct tls_tickets *tickets, const struct engine_peer 
 /* Only one ticket is taken per connection, however many a TLS 1.3 client offers, so that what it
  * says of the client cannot be mixed up with another's. (It comes again after a HelloRetryRequest.)
  */
-static int decrypt_ticket(struct tls_tickets *tickets, struct engine_peer *peer,
+static int decrypt_ticket(struct tls_tickets *tickets, struct engine_peer *peer, bool tls13,
                           const struct associated *with, const uint8_t *mac, uint8_t *ticket,
                           int in_len, int *out_len) {
     static const uint8_t zero[WOLFSSL_TICKET_MAC_SZ - TAG_SIZE];
@@ -349,7 +349,8 @@ static int decrypt_ticket(struct tls_tickets *tickets, struct engine_peer *peer,
     memcpy(peer->ticket_mac, mac, TAG_SIZE);
     peer->ticket_accepted = true;
     *out_len = in_len - (int)own;
-    return old ? WOLFSSL_TICKET_RET_CREATE : WOLFSSL_TICKET_RET_OK;
+    /* In TLS 1.3 every connection gets a new one, and the library takes CREATE for a refusal. */
+    return old && !tls13 ? WOLFSSL_TICKET_RET_CREATE : WOLFSSL_TICKET_RET_OK;
 }
 
 int tickets_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
@@ -364,7 +365,8 @@ int tickets_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
     memcpy(with.name, name, NAME_SIZE);
     memcpy(with.iv, iv, sizeof with.iv);
     if (!encrypt)
-        return decrypt_ticket(arg, peer, &with, mac, ticket, in_len, out_len);
+        return decrypt_ticket(arg, peer, wolfSSL_version(ssl) == TLS1_3_VERSION, &with, mac, ticket,
+                              in_len, out_len);
     bool certified = peer->presented || wolfSSL_session_reused(ssl) != 0;
     int result = encrypt_ticket(arg, peer, certified, &with, mac, ticket, in_len, out_len);
     peer->ticket_issued = true;

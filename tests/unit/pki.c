@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "pki.h"
 
 #include <openssl/pem.h>
