@@ -21,7 +21,7 @@
 enum proxy_header_status {
     PROXY_HEADER_OK,
     PROXY_HEADER_MORE, /* so far so good: give more bytes, from the start again */
-    PROXY_HEADER_BAD   /* no such header, or malformed: decided as early as it can be */
+    PROXY_HEADER_BAD   /* no such header, or malformed */
 };
 
 struct proxy_header {
@@ -32,8 +32,9 @@ struct proxy_header {
     struct sockaddr_storage source, destination; /* AF_INET or AF_INET6, each by itself */
 };
 
-/* `len` bytes from the very first one. `out` is filled for PROXY_HEADER_OK only (but whatever the
- * result it may be written to). */
+/* `len` bytes from the very first one. What is no header is known by its first wrong byte; a line
+ * is judged when it ends, a block's fields one by one. `out` is filled for PROXY_HEADER_OK only
+ * (but whatever the result it may be written to). */
 enum proxy_header_status proxy_header_parse(const uint8_t *data, size_t len,
                                             struct proxy_header *out)
     __attribute__((warn_unused_result));

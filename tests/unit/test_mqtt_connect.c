@@ -286,6 +286,19 @@ START_TEST(what_they_forbid_is_refused) {
 }
 END_TEST
 
+/* A client that is a bridge of MQTT 5, in the bytes that Mosquitto 2.0 takes for it: it reads no
+ * properties, so the user name is where we would not look for it. Seen with 2.0.11. */
+START_TEST(a_user_name_cannot_hide_behind_level_0x85) {
+    static const char packet[] = "\x10\x17\0\4MQTT\x85\x82\0\x3c\0\1h\0\x8smuggled";
+    static struct packet p;
+    p.len = 0;
+    put(&p, packet, sizeof packet - 1);
+    ck_assert_int_eq(fault_of(&p), MQTT_FAULT_PROTOCOL);
+    p.data[8] = 0x84; /* without that level it is in order */
+    ck_assert_int_eq(fault_of(&p), MQTT_FAULT_NONE);
+}
+END_TEST
+
 START_TEST(a_string_must_be_utf8) {
     static const struct {
         const char *text;
@@ -590,6 +603,7 @@ int main(void) {
     tcase_add_loop_test(parsed, what_the_specifications_allow_is_understood, 0, COUNT(good));
     tcase_add_loop_test(parsed, a_packet_cut_short_is_refused, 0, COUNT(good));
     tcase_add_loop_test(parsed, what_they_forbid_is_refused, 0, COUNT(bad));
+    tcase_add_test(parsed, a_user_name_cannot_hide_behind_level_0x85);
     tcase_add_test(parsed, a_string_must_be_utf8);
     tcase_add_loop_test(parsed, properties_that_are_not_allowed_are_refused, 0,
                         COUNT(bad_properties));
