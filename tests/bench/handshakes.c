@@ -3,8 +3,7 @@
 struct handshakes {
     struct load *load;
     struct client *clients;
-    uint64_t left;  /* still to be started */
-    uint64_t until; /* no start after this; 0: no such time */
+    uint64_t left; /* still to be started */
     uint64_t done;
     unsigned running;
 };
@@ -30,7 +29,7 @@ static void on_closed(struct client *c) {
 static const struct client_hooks hooks = {on_opened, on_moved, on_closed};
 
 static void handshake_start(struct handshakes *h, struct client *c) {
-    if (h->left == 0 || (h->until && now_ns() >= h->until))
+    if (h->left == 0)
         return;
     h->left--;
     h->running++;
@@ -44,32 +43,21 @@ struct handshakes *handshakes_new(struct load *load) {
     return h;
 }
 
-static uint64_t handshakes_run(struct handshakes *h, uint64_t count, uint64_t until) {
+void handshakes_run(struct handshakes *h, uint64_t count) {
     h->left = count;
-    h->until = until;
     h->done = 0;
     for (unsigned i = 0; i < h->load->options.inflight; i++)
         handshake_start(h, &h->clients[i]);
     while (h->running > 0)
         load_turn(h->load, -1);
-    if (!until && h->done != count)
+    if (h->done != count)
         fail("%llu of %llu handshakes were done", (unsigned long long)h->done,
              (unsigned long long)count);
-    return h->done;
-}
-
-uint64_t handshakes_count(struct handshakes *h, uint64_t count) {
-    return handshakes_run(h, count, 0);
-}
-
-uint64_t handshakes_for(struct handshakes *h, uint64_t ns) {
-    return handshakes_run(h, UINT64_MAX, now_ns() + ns);
 }
 
 void handshakes_prime(struct handshakes *h) {
     for (unsigned i = 0; i < h->load->options.inflight; i++) {
         h->left = 1;
-        h->until = 0;
         handshake_start(h, &h->clients[i]);
         while (h->running > 0)
             load_turn(h->load, -1);

@@ -9,10 +9,9 @@ struct handshakes;
 /* options.inflight clients take turns. */
 struct handshakes *handshakes_new(struct load *load);
 
-/* Makes count of them, or starts new ones until the time is over; returns how many were done.
- * With options.resume, each resumes the session its client has from the one before. */
-uint64_t handshakes_count(struct handshakes *h, uint64_t count);
-uint64_t handshakes_for(struct handshakes *h, uint64_t ns);
+/* Makes count of them. With options.resume, each resumes the session its client has from the one
+ * before. */
+void handshakes_run(struct handshakes *h, uint64_t count);
 
 /* One full handshake for each client, after which each must hold a session to resume. */
 void handshakes_prime(struct handshakes *h);

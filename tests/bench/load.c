@@ -3,7 +3,6 @@
  *
  *   prime                          one full handshake per client, to have sessions to resume
  *   handshakes COUNT
- *   handshakes-for MILLISECONDS
  *   open COUNT                     connections that stay, for the commands below
  *   messages COUNT SIZE INFLIGHT   echoed as fast as they come back
  *   paced PER_SECOND COUNT SIZE    echoed at a fixed rate: percentiles of their times
@@ -13,9 +12,7 @@
  *
  * An answer is `ok done=N seconds=S` and what else there is. Anything wrong ends the program with
  * a message (common.h). One thread: more load is another process. */
-#include <errno.h>
 #include <getopt.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,11 +47,8 @@ static uint64_t run_prime(struct session *s, const uint64_t *arguments) {
 }
 
 static uint64_t run_handshakes(struct session *s, const uint64_t *arguments) {
-    return handshakes_count(s->handshakes, arguments[0]);
-}
-
-static uint64_t run_handshakes_for(struct session *s, const uint64_t *arguments) {
-    return handshakes_for(s->handshakes, arguments[0] * 1000000u);
+    handshakes_run(s->handshakes, arguments[0]);
+    return arguments[0];
 }
 
 static uint64_t run_open(struct session *s, const uint64_t *arguments) {
@@ -94,15 +88,9 @@ static uint64_t run_close(struct session *s, const uint64_t *arguments) {
 }
 
 static const struct command commands[] = {
-    {"prime", 0, run_prime},
-    {"handshakes", 1, run_handshakes},
-    {"open", 1, run_open},
-    {"handshakes-for", 1, run_handshakes_for},
-    {"messages", 3, run_messages},
-    {"paced", 3, run_paced},
-    {"up", 2, run_up},
-    {"down", 2, run_down},
-    {"close", 0, run_close},
+    {"prime", 0, run_prime},       {"handshakes", 1, run_handshakes}, {"open", 1, run_open},
+    {"messages", 3, run_messages}, {"paced", 3, run_paced},           {"up", 2, run_up},
+    {"down", 2, run_down},         {"close", 0, run_close},
 };
 
 static void obey(struct session *s, char *line) {
@@ -125,14 +113,6 @@ static void obey(struct session *s, char *line) {
     fflush(stdout);
 }
 
-/* Background load gives way to whatever else wants the processor: strangers that share one with
- * the measured devices must not be what these wait for. */
-static void stay_in_background(void) {
-    struct sched_param none = {0};
-    if (sched_setscheduler(0, SCHED_IDLE, &none) != 0)
-        fail("setting SCHED_IDLE: %s", strerror(errno));
-}
-
 static enum resume resume_parse(const char *text) {
     if (strcmp(text, "none") == 0)
         return RESUME_NONE;
@@ -151,10 +131,13 @@ static int choice(const char *text, const char *first, int a, const char *second
 
 static struct load_options options_parse(int argc, char **argv) {
     static const struct option names[] = {
-        {"connect", 1, NULL, 'c'},    {"tls", 1, NULL, 't'},
-        {"key", 1, NULL, 'k'},        {"resume", 1, NULL, 'r'},
-        {"inflight", 1, NULL, 'i'},   {"group", 1, NULL, 'g'},
-        {"background", 0, NULL, 'b'}, {0},
+        {"connect", 1, NULL, 'c'},
+        {"tls", 1, NULL, 't'},
+        {"key", 1, NULL, 'k'},
+        {"resume", 1, NULL, 'r'},
+        {"inflight", 1, NULL, 'i'},
+        {"group", 1, NULL, 'g'},
+        {0},
     };
     struct load_options o = {
         .tls = TLS1_2_VERSION, .key = EVP_PKEY_EC, .group = EVP_PKEY_X25519, .inflight = 16};
@@ -177,9 +160,6 @@ static struct load_options options_parse(int argc, char **argv) {
             break;
         case 'g':
             o.group = choice(optarg, "x25519", EVP_PKEY_X25519, "p256", EVP_PKEY_EC);
-            break;
-        case 'b':
-            stay_in_background();
             break;
         default:
             fputs(usage, stderr);

@@ -21,8 +21,17 @@ class Processors:
         self.load = have[:-workers] if divided else have
 
     @staticmethod
-    def pin(processors, command):
+    def start(processors, command):
+        """The command, changed so that it starts there."""
         return ["taskset", "-c", ",".join(map(str, processors))] + command
+
+    @staticmethod
+    def keep(processors, pid):
+        """Puts a family back there: Hitch ties its first worker to processor 0 by itself, where
+        the load would then be on its back, or its messages cost no wake-up across processors."""
+        for member in family(pid):
+            for task in os.listdir(f"/proc/{member}/task"):
+                os.sched_setaffinity(int(task), processors)
 
 
 def family(pid):

@@ -27,6 +27,7 @@ def rows_of(results):
         Row("up-256", "client to broker, 256-byte records", "s/GB"),
         Row("down-256", "broker to client, 256-byte writes", "s/GB"),
         Row("messages", "small message echoed, proxy busy", "us"),
+        Row("messages.busy", "share of that time in which the proxy was busy", "%"),
         Row("paced.cost", "small message echoed, fixed rate", "us"),
         Row("paced.p50", "latency at a fixed rate, median", "us"),
         Row("paced.p99", "latency at a fixed rate, p99", "us"),
@@ -42,6 +43,7 @@ def rows_of(results):
         Row("storm.p99", "in the storm, p99", "us"),
         Row("storm.p999", "in the storm, p99.9", "us"),
         Row("storm.strangers", "strangers' handshakes meanwhile (more is better)", "/s"),
+        Row("storm.busy", "share of that time in which the proxy was busy", "%"),
     ]
     counts = sorted({int(key.split(".")[1]) for key in results if key.startswith("scale.")})
     for what, title, unit in (("memory", "memory of a connection", "bytes"),

@@ -81,8 +81,10 @@ class Stand:
         self.workers = workers
         self.processors = machine.Processors(workers)
         self.talkers = []
+        self.spinners = {}
 
     def __enter__(self):
+        self.keep_awake(self.processors.proxy + self.processors.load)
         self.folder = tempfile.mkdtemp(prefix="bench-")
         self.log = open(f"{self.folder}/log", "w+")
         self.process = None
@@ -92,9 +94,10 @@ class Stand:
             backend_port = int(self.backend.hear().rpartition(":")[2])
             job = Job(self.folder, self.port, backend_port, self.certificate, self.workers)
             self.process = subprocess.Popen(
-                machine.Processors.pin(self.processors.proxy, self.proxy.command(job)),
+                machine.Processors.start(self.processors.proxy, self.proxy.command(job)),
                 stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
             self._await_port()
+            machine.Processors.keep(self.processors.proxy, self.process.pid)
         except BaseException:
             self._stop()
             raise
@@ -105,8 +108,18 @@ class Stand:
         if kind is Failure:
             raise Failure(f"{failure}\n{self.proxy.name}'s log ends with:\n{log[-2000:]}")
 
+    def keep_awake(self, processors):
+        """Spinners of idle priority on these processors and no others (awake.c)."""
+        for processor in set(self.spinners) - set(processors):
+            spinner = self.spinners.pop(processor)
+            spinner.kill()
+            spinner.wait()
+        for processor in set(processors) - set(self.spinners):
+            self.spinners[processor] = subprocess.Popen(
+                machine.Processors.start([processor], [str(self.tools / "bench-awake")]))
+
     def _talker(self, command):
-        talker = Talker(machine.Processors.pin(self.processors.load, list(map(str, command))))
+        talker = Talker(machine.Processors.start(self.processors.load, list(map(str, command))))
         self.talkers.append(talker)
         return talker
 
@@ -125,6 +138,7 @@ class Stand:
         raise Failure(f"{self.proxy.name} did not start: {self.log.read()[-2000:]}")
 
     def _stop(self):
+        self.keep_awake([])
         for talker in self.talkers:
             talker.stop()
         if self.process:
@@ -148,6 +162,9 @@ class Stand:
         for name, value in options.items():
             command += [f"--{name}"] if value is True else [f"--{name}", str(value)]
         return self._talker(command)
+
+    def strangers(self, inflight):
+        return self._talker([self.tools / "bench-strangers", f"127.0.0.1:{self.port}", inflight])
 
     def spent(self):
         """Processor seconds of the proxy until now, what follows a last byte included."""
