@@ -9,6 +9,10 @@
 #include <string.h>
 #include <time.h>
 
+#include <wolfssl/wolfcrypt/asn_public.h>
+#include <wolfssl/wolfcrypt/ecc.h>
+#include <wolfssl/wolfcrypt/rsa.h>
+
 enum { CHAIN_MAX = 9, NAMES_TEXT_MAX = 4096 };
 
 /* The certificates of a section in the order they will be sent. */
@@ -124,14 +128,52 @@ static bool key_is_sound(const struct pem_block *key) {
     return sound;
 }
 
+static bool rsa_fits(const struct x509 *cert, const uint8_t *der, word32 at, word32 len) {
+    RsaKey key;
+    uint8_t e[8], n[512];
+    word32 e_len = sizeof e, n_len = sizeof n;
+    if (wc_InitRsaKey(&key, NULL) != 0)
+        return false;
+    bool fits = wc_RsaPrivateKeyDecode(der, &at, &key, len) == 0 &&
+                wc_RsaFlattenPublicKey(&key, e, &e_len, n, &n_len) == 0 &&
+                same(cert->public_key, (struct span){n, n_len});
+    wc_FreeRsaKey(&key);
+    return fits;
+}
+
+static bool ecc_fits(const struct x509 *cert, const uint8_t *der, word32 at, word32 len) {
+    ecc_key key;
+    uint8_t point[1 + 2 * 48];
+    word32 point_len = sizeof point;
+    if (wc_ecc_init(&key) != 0)
+        return false;
+    bool fits = wc_EccPrivateKeyDecode(der, &at, &key, len) == 0 &&
+                wc_ecc_make_pub(&key, NULL) == 0 &&
+                wc_ecc_export_x963(&key, point, &point_len) == 0 &&
+                same(cert->public_key, (struct span){point, point_len});
+    wc_ecc_free(&key);
+    return fits;
+}
+
+/* The library's own check does not compare the keys in every version. */
+static bool key_fits(const struct x509 *cert, const struct pem_block *key) {
+    const uint8_t *der = key->der.data;
+    word32 len = (word32)key->der.len, at = 0;
+    if (strcmp(key->label, "PRIVATE KEY") == 0 &&
+        wc_GetPkcs8TraditionalOffset(key->der.data, &at, len) < 0)
+        return false;
+    return cert->key == X509_KEY_RSA ? rsa_fits(cert, der, at, len) : ecc_fits(cert, der, at, len);
+}
+
 /* A single block is handed over: the library would stumble over EC PARAMETERS before the key. */
-static int use_key(struct tls_slot *slot, const struct pem_block *key,
+static int use_key(struct tls_slot *slot, const struct x509 *leaf, const struct pem_block *key,
                    const struct config_certificate *section, const char *subject,
                    struct error *err) {
     if (!key_is_sound(key))
         return error_set(err, "%s: the private key is damaged, or of a kind that is not supported; "
                          "use RSA, ECDSA P-256 or ECDSA P-384", section->key);
-    if (wolfSSL_CTX_use_PrivateKey_buffer(slot->ssl_ctx, key->text.data, (long)key->text.len,
+    if (!key_fits(leaf, key) ||
+        wolfSSL_CTX_use_PrivateKey_buffer(slot->ssl_ctx, key->text.data, (long)key->text.len,
                                           WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS ||
         wolfSSL_CTX_check_private_key(slot->ssl_ctx) != WOLFSSL_SUCCESS)
         return error_set(err, "%s: the key does not belong to the certificate of \"%s\" (%s) in %s",
@@ -158,7 +200,7 @@ static int use_files(struct tls_slot *slot, const struct chain *chain,
     if (used != WOLFSSL_SUCCESS)
         return error_set(err, "%s: the TLS library does not accept the certificate of \"%s\" or its "
                          "chain (code %d)", section->cert, subject, used);
-    return use_key(slot, key, section, subject, err);
+    return use_key(slot, &chain->certs[0], key, section, subject, err);
 }
 
 static const char *date_text(int64_t at, char out[32]) {

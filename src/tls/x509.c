@@ -135,8 +135,14 @@ static bool read_public_key(struct x509 *cert, struct span spki) {
             return false;
         cert->key = X509_KEY_RSA;
         cert->key_bits = bit_length(modulus);
+        while (modulus.len > 0 && modulus.data[0] == 0) {
+            modulus.data++;
+            modulus.len--;
+        }
+        cert->public_key = modulus;
     } else if (IS_OID(oid, "\x2a\x86\x48\xce\x3d\x02\x01") &&
                take_tag(&algorithm, TAG_OID, &curve)) {
+        cert->public_key = (struct span){bits.data + 1, bits.len - 1};
         if (IS_OID(curve, "\x2a\x86\x48\xce\x3d\x03\x01\x07")) {
             cert->key = X509_KEY_P256;
             cert->key_bits = 256;

@@ -23,6 +23,7 @@ struct x509 {
     int64_t not_before, not_after; /* seconds since 1970 */
     enum x509_key key;
     unsigned key_bits;
+    struct span public_key; /* RSA: the modulus; ECDSA: the point */
     struct span alt_names; /* inside of GeneralNames; empty: no such extension */
     bool is_ca;            /* basicConstraints cA */
 };
