@@ -176,7 +176,8 @@ static void look_for_connect(struct session *s) {
     }
 }
 
-static void read_connect(struct session *s, const uint8_t *cipher, size_t len) {
+/* Decrypts into `opening->plain`. False if the session ended. */
+static bool decrypt_early(struct session *s, const uint8_t *cipher, size_t len) {
     struct worker *w = s->worker;
     enum engine_status status;
     w->io.in = cipher;
@@ -185,19 +186,39 @@ static void read_connect(struct session *s, const uint8_t *cipher, size_t len) {
         size_t got;
         status = engine_read(&s->engine, w->plain, WORKER_PLAIN_SIZE, &got);
         if (!pump_flush_engine(s)) {
-            return;
+            return false;
         }
         if (!buf_append(&s->opening->plain, w->plain, got, SIZE_MAX)) {
             session_end(s, REASON_OUT_OF_MEMORY, NULL);
-            return;
+            return false;
         }
     } while (status == ENGINE_OK);
     if (status == ENGINE_FAILED) {
         session_end(s, REASON_TLS_ERROR, reason_name(engine_failure(&s->engine)));
-        return;
+        return false;
     }
     s->client.ended = status == ENGINE_CLOSED;
-    look_for_connect(s);
+    return true;
+}
+
+static void read_connect(struct session *s, const uint8_t *cipher, size_t len) {
+    if (decrypt_early(s, cipher, len)) {
+        look_for_connect(s);
+    }
+}
+
+void opening_on_client_eof(struct session *s) {
+    struct opening *o = s->opening;
+    if (s->state == SESSION_DIALING && o->plain.len == 0 && o->cipher.len > 0) {
+        if (!decrypt_early(s, o->cipher.data, o->cipher.len)) {
+            return;
+        }
+        o->cipher.len = 0;
+        s->up = o->plain.len;
+    }
+    if (s->state == SESSION_CONNECT || o->plain.len == 0) {
+        session_end(s, s->client.ended ? REASON_CLIENT_CLOSED : REASON_CLIENT_TRUNCATED, NULL);
+    }
 }
 
 void opening_feed(struct session *s, const uint8_t *data, size_t len) {

@@ -37,6 +37,8 @@ static void end_closed(struct session *s) {
 static void end_broken(struct session *s, struct side *side, int status) {
     if (s->client.ended || s->broker.ended) {
         end_closed(s);
+    } else if (!s->established) {
+        session_end(s, REASON_CLIENT_CLOSED, uv_strerror(status));
     } else if (is_client(s, side)) {
         session_end(s, REASON_CLIENT_RESET, uv_strerror(status));
     } else {
@@ -270,9 +272,8 @@ static void on_client_eof(struct session *s) {
         session_end(s, REASON_CLIENT_CLOSED, NULL);
         return;
     case SESSION_CONNECT:
-        session_end(s, REASON_CLIENT_TRUNCATED, NULL);
-        return;
-    case SESSION_DIALING: /* it may have said all it wanted; pump_start goes on */
+    case SESSION_DIALING:
+        opening_on_client_eof(s);
         return;
     case SESSION_STREAMING:
         if (s->broker.ended) {

@@ -12,6 +12,9 @@
 /* How long a client may take to read our last words and close. */
 enum { LINGER_MS = 2000 };
 
+/* In a burst everybody is silent for a moment: only who has been so for longer makes room. */
+enum { SILENT_GRACE_MS = 1000 };
+
 const struct config_listener *session_config(const struct session *s) {
     const struct runtime *rt = s->runtime != NULL ? s->runtime : s->worker->runtime;
     return rt->listeners[s->listener].config;
@@ -118,10 +121,10 @@ bool session_make_room(struct worker *w) {
     if (atomic_load_explicit(&shared->sessions, memory_order_relaxed) < shared->max_sessions) {
         return true;
     }
-    if (link_is_empty(&w->silent)) {
+    struct session *oldest = container_of(w->silent.next, struct session, link);
+    if (link_is_empty(&w->silent) || worker_now(w) - oldest->accepted_ms < SILENT_GRACE_MS) {
         return false;
     }
-    struct session *oldest = container_of(w->silent.next, struct session, link);
     session_end(oldest, REASON_FIRST_BYTE_TIMEOUT, "made room for another client");
     return true;
 }
@@ -183,11 +186,17 @@ static void log_end_of(struct session *s, enum reason reason, const char *error)
     } else {
         log_str(&line, "sni", s->server_name);
     }
-    if (!s->established && s->engine.alert != 0) {
-        log_num(&line, "alert", s->engine.alert);
+    uint64_t age_ms = worker_now(s->worker) - s->accepted_ms;
+    if (s->established) {
+        log_seconds(&line, "seconds", age_ms);
+        log_str(&line, "reason", reason_name(reason));
+    } else {
+        log_str(&line, "reason", reason_name(reason));
+        if (s->engine.alert != 0) {
+            log_num(&line, "alert", s->engine.alert);
+        }
+        log_seconds(&line, "seconds", age_ms);
     }
-    log_seconds(&line, "seconds", worker_now(s->worker) - s->accepted_ms);
-    log_str(&line, "reason", reason_name(reason));
     if (error != NULL) {
         log_str(&line, "error", error);
     }

@@ -146,6 +146,10 @@ void opening_begin(struct session *s);
 void opening_feed(struct session *s, const uint8_t *data, size_t len);
 void opening_expire(struct session *s); /* connect_timeout */
 
+/* The client's TCP end came meanwhile: goes on only for bytes that the broker is still to have. May
+ * end the session. */
+void opening_on_client_eof(struct session *s);
+
 void opening_free(struct session *s);
 
 /* --- pump.c --- */
