@@ -21,6 +21,9 @@ static const struct unit duration_units[] = {{"d", 86400000}, {"h", 3600000}, {"
                                              {"s", 1000},     {"ms", 1},      {NULL, 0}};
 static const struct unit size_units[] = {{"M", 1048576}, {"k", 1024}, {"", 1}, {NULL, 0}};
 
+static const char address_example[] =
+    "write an address and a port, as in [::]:8883 or 127.0.0.1:8883";
+
 static int no_memory(struct error *err) {
     return error_set(err, "out of memory");
 }
@@ -123,19 +126,12 @@ static bool parse_ipv4(const char *host, uint16_t port, struct config_address *a
     return inet_pton(AF_INET, host, &sa->sin_addr) == 1;
 }
 
-/* With an interface behind % for link-local addresses. */
-static bool parse_ipv6(char *host, uint16_t port, struct config_address *address) {
+static bool parse_ipv6(const char *host, uint32_t scope, uint16_t port,
+                       struct config_address *address) {
     struct sockaddr_in6 *sa = (struct sockaddr_in6 *)&address->sa;
-    *sa = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    *sa = (struct sockaddr_in6){
+        .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_scope_id = scope};
     address->sa_len = sizeof *sa;
-    char *scope = strchr(host, '%');
-    if (scope != NULL) {
-        *scope++ = '\0';
-        sa->sin6_scope_id = if_nametoindex(scope);
-        if (sa->sin6_scope_id == 0) {
-            return false;
-        }
-    }
     if (inet_pton(AF_INET6, host, &sa->sin6_addr) != 1) {
         return false;
     }
@@ -147,6 +143,30 @@ static bool parse_ipv6(char *host, uint16_t port, struct config_address *address
         address->sa_len = sizeof in;
     }
     return true;
+}
+
+/* What stands before the port; cuts the interface (behind %, of link-local addresses) off it. */
+static int parse_address(char *host, bool bracketed, uint16_t port, struct config_address *address,
+                         struct error *err) {
+    char *interface = bracketed ? strchr(host, '%') : NULL;
+    uint32_t scope = 0;
+    if (interface != NULL) {
+        *interface++ = '\0';
+        scope = if_nametoindex(interface);
+        if (scope == 0) {
+            return error_set(err, "there is no interface %.40s; `ip link` lists them", interface);
+        }
+    }
+    bool every = !bracketed && host[0] == '\0';
+    if (bracketed || every ? parse_ipv6(every ? "::" : host, scope, port, address)
+                           : parse_ipv4(host, port, address)) {
+        return 0;
+    }
+    if (!bracketed && strchr(host, ':') != NULL) {
+        return error_set(err, "an IPv6 address without brackets; write [%.60s]:%u", host, port);
+    }
+    return error_set(err, "%.60s is no numeric address (names are not looked up here); %s",
+                     host[0] != '\0' ? host : "nothing", address_example);
 }
 
 static char *print_address(const struct config_address *address) {
@@ -167,7 +187,6 @@ static char *print_address(const struct config_address *address) {
 }
 
 int value_address(const char *text, struct config_address *address, struct error *err) {
-    static const char right[] = "write an address and a port, as in [::]:8883 or 127.0.0.1:8883";
     char *host = NULL;
     const char *port_text;
     bool bracketed;
@@ -177,32 +196,21 @@ int value_address(const char *text, struct config_address *address, struct error
                          text);
     }
     if (split_host(text, &host, &bracketed, &port_text) != 0) {
-        return error_set(err, "no address with a port; %s", right);
+        return error_set(err, "no address with a port; %s", address_example);
     }
     if (host == NULL) {
         return no_memory(err);
     }
     int result = parse_port(port_text, 0, &port, err);
     if (result == 0) {
-        char any[] = "::";
-        bool good = host[0] == '\0' && !bracketed ? parse_ipv6(any, port, address)
-                    : bracketed                   ? parse_ipv6(host, port, address)
-                                                  : parse_ipv4(host, port, address);
-        if (!good && !bracketed && strchr(host, ':') != NULL) {
-            result =
-                error_set(err, "an IPv6 address without brackets; write [%.60s]:%u", host, port);
-        } else if (!good) {
-            result = error_set(err,
-                               "%.60s is no numeric address (names are not looked up here); "
-                               "%s",
-                               host, right);
-        } else {
-            address->text = print_address(address);
-            result = address->text != NULL ? 0 : no_memory(err);
-        }
+        result = parse_address(host, bracketed, port, address, err);
     }
     free(host);
-    return result;
+    if (result != 0) {
+        return -1;
+    }
+    address->text = print_address(address);
+    return address->text != NULL ? 0 : no_memory(err);
 }
 
 static bool is_host(const char *host, bool bracketed) {
