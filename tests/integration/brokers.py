@@ -212,8 +212,8 @@ class Mosquitto:
     def __init__(self, folder=None, path=None, settings="allow_anonymous true\n"):
         self.folder = folder or tempfile.mkdtemp()
         self.path, self.settings = path, settings
-        self.process = None
-        self.port = None
+        self.process = self.port = None
+        self._last_log = ""
         for _ in range(20):
             if path is None:
                 with socket.socket() as chooser:
@@ -228,6 +228,9 @@ class Mosquitto:
         return f"unix:{self.path}" if self.path else f"127.0.0.1:{self.port}"
 
     def log(self):
+        """Its log; nothing once the test's folder is gone."""
+        if not os.path.exists(self._log_path):
+            return self._last_log
         with open(self._log_path, encoding="utf-8", errors="replace") as file:
             return file.read()
 
@@ -260,6 +263,7 @@ class Mosquitto:
         self.process.wait()
 
     def stop(self):
+        self._last_log = self.log()
         if self.process and self.process.poll() is None:
             self.process.terminate()
             try:

@@ -250,9 +250,13 @@ class TlsClient(TcpClient):
             self.sock.sendall(out)
 
     def close(self):
-        """The polite end."""
+        """The polite end. What has come and was not read is read first: else the kernel would
+        make it a reset."""
         try:
             self.end_sending()
+            self.sock.setblocking(False)
+            while self.sock.recv(262144):
+                pass
         except (OSError, ssl.SSLError):
             pass
         self.sock.close()

@@ -53,7 +53,7 @@ class Backpressure(Case):
     def setUp(self):
         super().setUp()
         self.broker = self.fake_broker()
-        self.server = self.postern(self.broker, listener={"write_timeout": "off"})
+        self.server = self.postern(self.broker, listener={"write_timeout": "1h"})
         # One exchange first, so that what is allocated once is there.
         client, peer = self.pair("1.2")
         flow = Flow(client, 4 << 20, 0)

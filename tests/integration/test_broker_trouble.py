@@ -123,7 +123,8 @@ class Trouble(Case):
         postern = self.postern(self.fake_broker(reset_at_once))
         client = self.client(postern)
         self.lost(client)
-        self.assertEqual(postern.end_of(client)["reason"], "broker_reset")
+        # The reset may come before we have learnt that we were connected.
+        self.assertIn(postern.end_of(client)["reason"], ("broker_reset", "broker_unreachable"))
 
     def test_no_descriptor_is_lost_whatever_the_broker_does(self):
         broker = self.fake_broker(echo)

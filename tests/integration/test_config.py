@@ -113,14 +113,19 @@ class Mistakes(Case):
         self.refused([*sound, "[postern x]"], len(sound) + 1, "postern")
 
     def test_missing_keys_are_told_at_their_section(self):
-        for section, key in (("listener mqtt", "listen"), ("listener mqtt", "backend"),
-                             ("listener mqtt", "certificates"), ("certificate main", "cert"),
-                             ("certificate main", "key")):
+        for section, key in (("certificate main", "cert"), ("certificate main", "key")):
             sections = self.sections()
             sections[section] = [l for l in sections[section] if l.split()[0] != key]
             lines = [line for name, body in sections.items() for line in (f"[{name}]", *body)]
             with self.subTest(section=section, key=key):
                 self.refused(lines, lines.index(f"[{section}]") + 1, key)
+
+    def test_a_listener_needs_nothing_but_a_certificate(self):
+        text = "[listener x]\n[certificate main]\ncert = main/cert.pem\nkey = main/privkey.pem\n"
+        done = run_program("--check", "-c", self.write("postern.conf", text))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("[::]:8883", done.stdout)
+        self.assertIn("127.0.0.1:1883", done.stdout)
 
     def test_a_file_without_a_listener(self):
         file = self.write("postern.conf", "[postern]\nworkers = 1\n")
@@ -134,7 +139,7 @@ class Mistakes(Case):
         self.refused([*sound, "[unclosed"], len(sound) + 1)
         self.refused(["workers = 1", *sound], 1)
         self.refused([*sound, "  key = indented"], len(sound) + 1)
-        self.refused([*sound, "# " + "x" * 20_000], len(sound) + 1, "long")
+        self.refused([*sound, "chain = " + "x" * 20_000], len(sound) + 1, "long")
 
     def test_a_file_that_is_not_there(self):
         for name in (self.path("nowhere.conf"), self.folder):

@@ -112,7 +112,7 @@ class SharedKeys(Visits):
         postern = self.instance()
         context = self.context("1.3 ticket")
         session = self.visit(postern, context)[1]
-        for bad in ("", "x" * 64, good[:-1], good + "00", "0" * 64):
+        for bad in ("", "x" * 64, good[:-1], good + "00"):
             with self.subTest(bad=bad):
                 self.keys(bad)
                 event = postern.reload()

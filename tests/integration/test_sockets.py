@@ -139,12 +139,13 @@ class Notify(Case):
         sock, env = self.manager()
         file = self.write("postern.conf", self.config(self.fake_broker(echo)))
         postern = self.start(file, env={**env, "WATCHDOG_USEC": "1000000"})
-        last = time.monotonic()
-        for _ in range(4):
+        moments = []
+        for _ in range(8):
             self.told(sock, "WATCHDOG=1")
-            now = time.monotonic()
-            self.assertLess(now - last, 1 * SLOW)
-            last = now
+            moments.append(time.monotonic())
+        # The machine may have its own pauses: half of the gaps must be short.
+        gaps = sorted(b - a for a, b in zip(moments, moments[1:]))
+        self.assertLess(gaps[len(gaps) // 2], 0.5 * SLOW)
         self.assertIsNone(postern.process.poll())
 
     def test_a_watchdog_meant_for_another_process_is_not_fed(self):

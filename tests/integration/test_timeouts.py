@@ -191,15 +191,12 @@ class Timeouts(Case):
             client.recv_exactly(1)
         self.ends_within(postern, client, "broker_timeout", 0.4, start)
 
-    def test_limits_that_are_off_never_end_anything(self):
-        postern = self.postern(self.fake_broker(echo), listener={
-            key: "off" for key in ("first_byte_timeout", "handshake_timeout", "write_timeout",
-                                   "close_timeout", "idle_timeout", "connect_timeout")})
-        silent = self.tcp_client(postern)
-        client = self.client(postern)
+    def test_silence_is_allowed_where_its_limit_is_off(self):
+        postern = self.postern(self.fake_broker(echo), listener={"idle_timeout": "off"})
+        client = self.client(postern, "1.2")  # 1.3 sends tickets
+        self.assertEqual(select.select([client.sock], [], [], 1)[0], [])
         client.send(b"x")
         self.assertEqual(client.recv_exactly(1), b"x")
-        self.assertEqual(select.select([silent.sock], [], [], 0.5)[0], [])
 
 
 if __name__ == "__main__":
