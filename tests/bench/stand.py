@@ -1,5 +1,6 @@
 """A test stand: one backend, one proxy in front of it, load generators; all of them fresh."""
 
+import contextlib
 import re
 import select
 import shutil
@@ -31,11 +32,15 @@ class Talker:
     """A program that answers each line with a line."""
 
     def __init__(self, command):
+        self.complaint = ""
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True, bufsize=1)
 
     def say(self, line):
-        self.process.stdin.write(line + "\n")
+        try:
+            self.process.stdin.write(line + "\n")
+        except BrokenPipeError:
+            self._explain()
 
     def hear(self, seconds=ANSWER_SECONDS):
         ready, _, _ = select.select([self.process.stdout], [], [], seconds)
@@ -57,18 +62,24 @@ class Talker:
 
     def _explain(self):
         self.stop()
-        message = self.process.stderr.read().strip()
         if self.process.returncode == NOT_RESUMED:
-            raise NotOffered(message)
-        raise Failure(message or "no answer in time")
+            raise NotOffered(self.complaint)
+        raise Failure(self.complaint or "no answer in time")
 
     def stop(self):
-        self.process.stdin.close()
+        """Afterwards `complaint` is what it had to say on its standard error."""
+        if self.process.stdin.closed:
+            return
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         try:
             self.process.wait(2)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.complaint = self.process.stderr.read().strip()
+        self.process.stderr.close()
+        self.process.stdout.close()
 
 
 class Stand:
@@ -106,6 +117,8 @@ class Stand:
     def __exit__(self, kind, failure, trace):
         log = self._stop()
         if kind is Failure:
+            if self.backend.complaint:
+                failure = f"{failure}\n{self.backend.complaint}"
             raise Failure(f"{failure}\n{self.proxy.name}'s log ends with:\n{log[-2000:]}")
 
     def keep_awake(self, processors):

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Compares Postern with every peer that is installed: the same work in turns, one table.
 
-    bench.py --tools BUILD/tests/bench --postern BUILD/postern [--out results.json]
-    bench.py --show results.json [--markdown | --svg FILE]
+    run.py --postern BUILD/postern [--out results.json]
+    run.py --show results.json [--markdown | --svg FILE]
 
 Processor time of the proxy is the main figure. How it is measured and what it does not say:
 docs/performance.md. Ends with 1 when a byte, a count or a connection was wrong.
@@ -27,7 +27,7 @@ def parse():
     here = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     here.add_argument("--postern", metavar="PATH", help="the program; without it, peers only")
     here.add_argument("--tools", metavar="FOLDER", type=Path,
-                      help="where bench-load and bench-backend are")
+                      help="where bench-load is; tests/bench beside the program unless told")
     here.add_argument("--peers", default="haproxy,nginx,hitch,stunnel", metavar="NAMES",
                       help="which of them, or none; those not installed are left out")
     here.add_argument("--only", metavar="NAMES", help="measurements whose names start so")
@@ -40,8 +40,10 @@ def parse():
     here.add_argument("--markdown", action="store_true", help="the table for a document")
     here.add_argument("--svg", metavar="FILE", type=Path, help="a picture of the main figures")
     options = here.parse_args()
+    if options.postern and not options.tools:
+        options.tools = Path(options.postern).resolve().parent / "tests" / "bench"
     if not (options.show or options.list or options.tools):
-        here.error("--tools is needed (see --help)")
+        here.error("--postern or --tools is needed")
     return options
 
 
