@@ -68,7 +68,8 @@ static int unknown_suite(const char *name, size_t len, struct error *err) {
                      (int)(len > 60 ? 60 : len), name, known);
 }
 
-int ciphers_list(const char *wanted, char out[CIPHERS_MAX], struct error *err) {
+int ciphers_list(const char *wanted, bool tls12, bool tls13, char out[CIPHERS_MAX],
+                 struct error *err) {
     bool seen13 = false, seen12 = false;
     char list[CIPHERS_MAX] = "";
     for (const char *at = wanted; at && *at;) {
@@ -79,18 +80,19 @@ int ciphers_list(const char *wanted, char out[CIPHERS_MAX], struct error *err) {
                 return unknown_suite(at, len, err);
             if (strlen(list) + strlen(suite->library) + 2 > sizeof list / 2)
                 return error_set(err, "ciphers: the list is too long; name each suite once");
-            append(list, suite->library);
+            if (suite->flags & TLS13 ? tls13 : tls12)
+                append(list, suite->library);
             *(suite->flags & TLS13 ? &seen13 : &seen12) = true;
         }
         at += len;
         at += strspn(at, ":, ");
     }
     out[0] = '\0';
-    if (!seen13)
+    if (tls13 && !seen13)
         append_defaults(out, TLS13);
     if (list[0])
         append(out, list);
-    if (!seen12)
+    if (tls12 && !seen12)
         append_defaults(out, 0);
     return 0;
 }

@@ -50,12 +50,15 @@ static int on_send(WOLFSSL *ssl, char *buf, int size, void *arg) {
 static int configure(struct tls_slot *slot, const struct tls_context *ctx, const char *ciphers,
                      struct error *err) {
     WOLFSSL_CTX *ssl_ctx = slot->ssl_ctx;
+    /* wolfSSL 5.5.4 takes groups for TLS 1.3 only; for 1.2 it then has all it was built with. */
     static int groups[] = {WOLFSSL_ECC_X25519, WOLFSSL_ECC_SECP256R1, WOLFSSL_ECC_SECP384R1};
+    bool need_groups = ctx->tls_max == CONFIG_TLS_1_3;
     if ((ctx->tls_min == CONFIG_TLS_1_2 &&
          wolfSSL_CTX_SetMinVersion(ssl_ctx, WOLFSSL_TLSV1_2) != WOLFSSL_SUCCESS) ||
         wolfSSL_CTX_set_cipher_list(ssl_ctx, ciphers) != WOLFSSL_SUCCESS ||
-        wolfSSL_CTX_set_groups(ssl_ctx, groups, sizeof groups / sizeof *groups) !=
-            WOLFSSL_SUCCESS)
+        (wolfSSL_CTX_set_groups(ssl_ctx, groups, sizeof groups / sizeof *groups) !=
+             WOLFSSL_SUCCESS &&
+         need_groups))
         return error_set(err, "the TLS library refuses versions %x to %x with suites \"%s\"",
                          ctx->tls_min, ctx->tls_max, ciphers);
     wolfSSL_CTX_SetIORecv(ssl_ctx, on_receive);
@@ -109,7 +112,8 @@ static int hash_policy(struct tls_context *ctx, const struct config_listener *li
 static int load_slots(struct tls_context *ctx, const struct config_listener *listener,
                       struct error *err) {
     char ciphers[CIPHERS_MAX];
-    if (ciphers_list(listener->ciphers, ciphers, err) != 0 ||
+    if (ciphers_list(listener->ciphers, ctx->tls_min == CONFIG_TLS_1_2,
+                     ctx->tls_max == CONFIG_TLS_1_3, ciphers, err) != 0 ||
         hash_policy(ctx, listener, ciphers, err) != 0)
         return -1;
     ctx->slots = calloc(listener->certificate_count, sizeof *ctx->slots);

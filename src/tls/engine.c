@@ -16,7 +16,8 @@ enum {
     RECORD_OVERHEAD = RECORD_HEADER + 8 + 16,
     /* An alert, key update or ticket that leaves along with data. */
     EXTRA_OUTPUT = 1024,
-    ALERT_CLOSE_NOTIFY = 0
+    ALERT_FATAL = 2,
+    ALERT_PROTOCOL_VERSION = 70
 };
 
 struct engine *engine_of(WOLFSSL *ssl) {
@@ -111,6 +112,9 @@ bool engine_open(struct engine *e, struct tls_context *ctx, const struct client_
     e->entered = entered;
     e->peer = peer;
     e->handshaking = true;
+    if (!(hello->offers_tls13 && ctx->tls_max == CONFIG_TLS_1_3) &&
+        !(hello->offers_tls12 && ctx->tls_min == CONFIG_TLS_1_2))
+        peer->refusal = REASON_UNSUPPORTED_VERSION;
     e->record_size = ctx->max_record_size;
     if (hello->max_fragment != 0)
         e->record_size = hello->max_fragment;
@@ -132,18 +136,31 @@ static void end_handshake(struct engine *e) {
     e->ctx = NULL;
 }
 
+/* A fatal alert of the peer is the reason, whatever the library makes of it: in TLS 1.3 it calls one
+ * that came in plaintext, as it does when our certificate is refused, a parse error. */
 static enum engine_status fail(struct engine *e, enum reason reason) {
     WOLFSSL_ALERT_HISTORY alerts;
-    if (e->failure == REASON_NONE)
-        e->failure = (uint8_t)reason;
     if (wolfSSL_get_alert_history(e->ssl, &alerts) == WOLFSSL_SUCCESS) {
-        if (e->failure == REASON_ALERT_RECEIVED && alerts.last_rx.code > 0)
+        bool received = alerts.last_rx.level == ALERT_FATAL && alerts.last_rx.code > 0;
+        if (received)
             e->alert = (uint8_t)alerts.last_rx.code;
         else if (alerts.last_tx.code > 0)
             e->alert = (uint8_t)alerts.last_tx.code;
-        else if (alerts.last_rx.code > 0)
-            e->alert = (uint8_t)alerts.last_rx.code;
+        if (received && e->handshaking)
+            reason = REASON_ALERT_RECEIVED;
     }
+    if (e->failure == REASON_NONE)
+        e->failure = (uint8_t)reason;
+    return ENGINE_FAILED;
+}
+
+/* No version in common is our own finding: the library would only miss a common suite. */
+static enum engine_status refuse_version(struct engine *e) {
+    static const uint8_t record[] = {21, 3, 3, 0, 2, ALERT_FATAL, ALERT_PROTOCOL_VERSION};
+    e->failure = buf_append(&e->io->out, record, sizeof record, SIZE_MAX)
+                     ? REASON_UNSUPPORTED_VERSION
+                     : REASON_OUT_OF_MEMORY;
+    e->alert = ALERT_PROTOCOL_VERSION;
     return ENGINE_FAILED;
 }
 
@@ -165,6 +182,10 @@ static void keep_peer(struct engine *e) {
 }
 
 enum engine_status engine_handshake(struct engine *e) {
+    if (e->failure != REASON_NONE)
+        return ENGINE_FAILED;
+    if (e->peer->refusal == REASON_UNSUPPORTED_VERSION)
+        return refuse_version(e);
     for (;;) {
         size_t before = e->io->in_len;
         int code = wolfSSL_accept(e->ssl);
