@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds docker/Dockerfile without a container engine and serves MQTT over TLS from the image.
 # Needs root, Debian's buildah and debootstrap, mosquitto and its clients. Takes some minutes.
-#   tests/image.sh [FOLDER]     everything is made below FOLDER (a temporary one)
+#   tests/image.sh [FOLDER]     everything is made below FOLDER, and kept (a temporary one, removed)
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 
@@ -9,12 +9,16 @@ work=${1:-$(mktemp -d)}
 mkdir -p "$work"
 processes=()
 
+storage=(--root "$work/storage" --runroot "$work/run" --storage-driver vfs)
 build() {
-    buildah --root "$work/storage" --runroot "$work/run" --storage-driver vfs "$@"
+    buildah "${storage[@]}" "$@"
 }
 
 clean_up() {
-    [ ${#processes[@]} -eq 0 ] || kill "${processes[@]}" 2>/dev/null || true
+    local process
+    for process in "${processes[@]}"; do
+        kill -- "-$process" 2>/dev/null || true # the group: buildah does not pass signals on
+    done
     wait
     build rm --all >/dev/null 2>&1 || true
     [ $# -gt 0 ] || rm -rf "$work"
@@ -50,27 +54,40 @@ make_base() {
 start_in_image() {
     local container
     container=$(build from localhost/postern)
-    build run --isolation chroot --volume "$1:/etc/postern/postern.conf:ro" \
+    setsid buildah "${storage[@]}" run --isolation chroot --volume "$1:/etc/postern/postern.conf:ro" \
         --volume "$work/certs/server:/etc/postern/certs:ro" "$container" -- \
-        /usr/sbin/postern -c /etc/postern/postern.conf &
+        /usr/sbin/postern -c /etc/postern/postern.conf 2>"$work/postern.log" &
     processes+=($!)
 }
 
+# mosquitto_pub takes --tls-version for the least version: only OpenSSL's configuration limits it.
+limit_tls() { # MaxProtocol
+    cat >"$work/openssl.cnf" <<TEXT
+openssl_conf = all
+[all]
+ssl_conf = ssl
+[ssl]
+system_default = limits
+[limits]
+MinProtocol = $1
+MaxProtocol = $1
+TEXT
+}
+
 round_trip() { # TLS_VERSION PORT
-    local got
-    mosquitto_sub -h localhost -p "$2" --cafile "$work/certs/ca.pem" --tls-version "$1" \
-        -t image/test -C 1 -W 20 >"$work/got" &
+    local got to=(-h localhost -p "$2" --cafile "$work/certs/ca.pem" -t image/test)
+    limit_tls "$1"
+    OPENSSL_CONF=$work/openssl.cnf mosquitto_sub "${to[@]}" -C 1 -W 20 >"$work/got" &
     local subscriber=$!
     while kill -0 $subscriber 2>/dev/null; do
-        mosquitto_pub -h localhost -p "$2" --cafile "$work/certs/ca.pem" --tls-version "$1" \
-            -t image/test -m "hello over $1"
+        OPENSSL_CONF=$work/openssl.cnf mosquitto_pub "${to[@]}" -m "hello over $1"
         sleep 0.2
     done
     got=$(cat "$work/got")
-    [ "$got" = "hello over $1" ] || {
-        echo "$1: got '$got'" >&2
+    if [ "$got" != "hello over $1" ] || ! grep -q " tls=${1#TLSv} " "$work/postern.log"; then
+        echo "$1: got '$got'; Postern's log: $(cat "$work/postern.log")" >&2
         return 1
-    }
+    fi
     echo "$1: a message went through the image"
 }
 
@@ -84,14 +101,14 @@ main() {
     "$top/certs/make-certs" --dir "$work/certs" --group 8883 localhost >/dev/null
     chmod 755 "$work"
     sed "s/:8883/:$port/; s/:1883/:$broker_port/" "$top/docker/postern.conf" >"$work/postern.conf"
-    mosquitto -p "$broker_port" 2>"$work/mosquitto.log" &
+    setsid mosquitto -p "$broker_port" 2>"$work/mosquitto.log" &
     processes+=($!)
     wait_for_port "$broker_port"
     start_in_image "$work/postern.conf"
     wait_for_port "$port"
-    ps -o user=,args= -C postern
-    round_trip tlsv1.2 "$port"
-    round_trip tlsv1.3 "$port"
+    echo "runs as user $(ps -o uid=,args= -C postern | awk '$3 == "-c" && $4 == "/etc/postern/postern.conf" { print $1 }')"
+    round_trip TLSv1.2 "$port"
+    round_trip TLSv1.3 "$port"
 }
 
 trap 'clean_up "$@"' EXIT
