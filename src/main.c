@@ -2,11 +2,13 @@
 #include "proxy/server.h"
 #include "tls/context.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
 #define DEFAULT_FILE "/etc/postern/postern.conf"
@@ -134,6 +136,15 @@ static int run(const struct command *c) {
     return (int)(c->check ? server_check(&source) : server_run(&source));
 }
 
+/* A socket must never get the number of standard error, or log lines would go to a peer. */
+static bool fill_standard_descriptors(void) {
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    return fd >= 0 && close(fd) == 0;
+}
+
 int main(int argc, char **argv) {
     struct option list[SIDECAR_OPTIONS + 6];
     struct command command = {0};
@@ -153,6 +164,9 @@ int main(int argc, char **argv) {
     }
     if (command.version) {
         return print_version();
+    }
+    if (!fill_standard_descriptors()) {
+        return SERVER_CANNOT_RUN;
     }
     signal(SIGPIPE, SIG_IGN);
     return run(&command);

@@ -15,10 +15,7 @@ bool buf_reserve(struct buf *b, size_t more, size_t limit) {
     }
     size_t cap = b->cap > 0 ? b->cap : FIRST_SIZE;
     while (cap < need) {
-        cap *= 2;
-    }
-    if (cap > limit) {
-        cap = limit;
+        cap = cap > limit / 2 ? limit : cap * 2;
     }
     uint8_t *data = realloc(b->data, cap);
     if (data == NULL) {

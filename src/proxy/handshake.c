@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A ClientHello, or a client's certificate flight; more is no handshake. */
+/* More than a client's flight with its certificates needs. What is beyond may be data sent right
+ * behind Finished: reading waits until the handshake has made room. */
 enum { FLIGHT_MAX = 65536 };
 
 static struct listener_counts *counts_of(const struct session *s) {
@@ -113,14 +114,15 @@ void handshake_feed(struct session *s, const uint8_t *data, size_t len) {
         return;
     }
     cipher = &s->opening->cipher;
-    if (cipher->len + len > FLIGHT_MAX) {
-        session_end(s, REASON_PROTOCOL_ERROR, "too many bytes for a handshake");
-    } else if (!buf_append(cipher, data, len, FLIGHT_MAX)) {
+    if (!buf_append(cipher, data, len, SIZE_MAX)) {
         session_end(s, REASON_OUT_OF_MEMORY, NULL);
     } else if (s->state == SESSION_HELLO) {
         read_opening_bytes(s);
     } else {
         worker_queue_handshake(s->worker, s);
+    }
+    if (!session_is_over(s) && cipher->len >= FLIGHT_MAX) {
+        pump_stop_reading(&s->client);
     }
 }
 
@@ -146,6 +148,9 @@ void handshake_step(struct session *s) {
     }
     if (!pump_flush_engine(s)) {
         return;
+    }
+    if (cipher->len < FLIGHT_MAX) {
+        pump_read(s, &s->client);
     }
     if (status == ENGINE_OK) {
         s->established = true;

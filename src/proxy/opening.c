@@ -253,4 +253,7 @@ void opening_begin(struct session *s) {
         read_connect(s, early.data, early.len);
         buf_free(&early);
     }
+    if (!session_is_over(s)) {
+        pump_read(s, &s->client);
+    }
 }

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-enum { WATCH_EVERY_MS = 1000 };
+enum { WATCH_EVERY_MS = 1000, SESSION_CACHE_ENTRIES = 20000 };
 enum { OTHER_DESCRIPTORS = 64, DESCRIPTORS_A_WORKER = 8, DESCRIPTORS_A_SESSION = 2 };
 
 struct server {
@@ -37,77 +37,10 @@ struct server {
     unsigned *turns_seen; /* by the watchdog, of each worker */
 };
 
-/* --- loading --- */
-
-static struct config *read_source(const struct server_source *source, struct error *err) {
-    return source->file != NULL ? config_load(source->file, err)
-                                : config_from_options(source->options, source->option_count, err);
-}
-
-static struct runtime *load(const struct server_source *source, const struct tls_shared *tls,
-                            struct backend_table *backends, struct error *err) {
-    struct config *config = read_source(source, err);
-    return config != NULL ? runtime_load(config, tls, backends, err) : NULL;
-}
-
 static size_t processors(void) {
     cpu_set_t set;
     int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
     return count > 0 ? (size_t)count : 1;
-}
-
-/* --- what --check prints --- */
-
-static void print_date(const char *label, int64_t seconds) {
-    char text[32];
-    time_t when = (time_t)seconds;
-    struct tm utc;
-    strftime(text, sizeof text, "%Y-%m-%d", gmtime_r(&when, &utc));
-    printf("%s%s", label, text);
-}
-
-static void print_listener(const struct runtime_listener *l) {
-    const struct config_listener *config = l->config;
-    printf("listener %s\n", config->name);
-    for (size_t i = 0; i < config->address_count; i++) {
-        printf("  listen      %s\n", config->addresses[i].text);
-    }
-    for (size_t i = 0; i < config->backend_count; i++) {
-        printf("  backend     %s\n", config->backends[i].text);
-    }
-    for (size_t i = 0; i < tls_context_certificates(l->tls); i++) {
-        const struct tls_certificate_info *c = tls_context_certificate(l->tls, i);
-        printf("  certificate %s: %s, %s, for %s, serial %s", c->section, c->subject, c->key_type,
-               c->names, c->serial);
-        print_date(", from ", c->not_before);
-        print_date(" to ", c->not_after);
-        printf("\n");
-    }
-}
-
-enum server_exit server_check(const struct server_source *source) {
-    struct error err;
-    struct tls_shared none = {0};
-    struct backend_table *backends = backend_table_new();
-    if (backends == NULL || tls_library_start(&err) != 0) {
-        log_message(LOG_LEVEL_ERROR, "check failed", "%s", backends ? err.text : "out of memory");
-        backend_table_free(backends);
-        return SERVER_CANNOT_RUN;
-    }
-    struct runtime *rt = load(source, &none, backends, &err);
-    if (rt == NULL) {
-        log_message(LOG_LEVEL_ERROR, "check failed", "%s", err.text);
-    } else {
-        for (size_t i = 0; i < rt->config->listener_count; i++) {
-            print_listener(&rt->listeners[i]);
-        }
-        printf("check passed\n");
-    }
-    enum server_exit result = rt != NULL ? SERVER_DONE : SERVER_UNUSABLE;
-    runtime_unref(rt);
-    tls_library_stop();
-    backend_table_free(backends);
-    return result;
 }
 
 /* --- certificate files --- */
@@ -167,7 +100,7 @@ static void hand_out(struct server *s) {
 
 /* Loads everything beside the old runtime; swaps, or changes nothing. */
 static bool try_reload(struct server *s, struct error *err) {
-    struct runtime *next = load(s->source, &s->shared.tls, s->shared.backends, err);
+    struct runtime *next = source_load(s->source, &s->shared.tls, s->shared.backends, err);
     if (next == NULL) {
         return false;
     }
@@ -345,12 +278,14 @@ static int make_shared(struct server *s, struct error *err) {
     if (s->shared.tls.tickets == NULL) {
         return -1;
     }
-    return 0;
+    s->shared.tls.sessions = tls_session_cache_new(SESSION_CACHE_ENTRIES, err);
+    return s->shared.tls.sessions != NULL ? 0 : -1;
 }
 
 static void free_shared(struct server *s) {
     runtime_unref(s->runtime);
     tls_tickets_free(s->shared.tls.tickets);
+    tls_session_cache_free(s->shared.tls.sessions);
     backend_table_free(s->shared.backends);
     free(s->shared.listeners);
     watch_free(s->watch);
@@ -504,12 +439,15 @@ enum server_exit server_run(const struct server_source *source) {
     struct server s = {.source = source};
     struct error err;
     enum server_exit result;
+    if (source_check_command_line(source, &err) != 0) {
+        return fail(SERVER_WRONG_USE, &err);
+    }
     if (tls_library_start(&err) != 0) {
         return fail(SERVER_CANNOT_RUN, &err);
     }
     if (make_shared(&s, &err) != 0) {
         result = fail(SERVER_CANNOT_RUN, &err);
-    } else if ((s.runtime = load(source, &s.shared.tls, s.shared.backends, &err)) == NULL) {
+    } else if ((s.runtime = source_load(source, &s.shared.tls, s.shared.backends, &err)) == NULL) {
         result = fail(SERVER_UNUSABLE, &err);
     } else if (runtime_commit(s.runtime, &s.shared.tls), init_loop(&s, &err) != 0) {
         result = fail(SERVER_CANNOT_RUN, &err);

@@ -3,17 +3,7 @@
 #ifndef POSTERN_PROXY_SERVER_H
 #define POSTERN_PROXY_SERVER_H
 
-#include "base/config.h"
-
-#include <stddef.h>
-
-/* Where the configuration comes from: a file, which every reload reads again, or, with `file` NULL,
- * a command line, whose certificate files every reload reads again. */
-struct server_source {
-    const char *file;
-    const struct config_option *options;
-    size_t option_count;
-};
+#include "proxy/source.h"
 
 /* As in postern(8). */
 enum server_exit {
