@@ -12,15 +12,15 @@ GONE = (Truncated, OSError, AssertionError)
 class Trouble(Case):
     def served(self, postern):
         """Whether a new client reaches the broker; it leaves again."""
+        client = self.client(postern, handshake=False)
         try:
-            client = self.client(postern)
+            client.handshake()
             client.send(b"hello?")
-            client.recv_exactly(6)
+            return client.recv_exactly(6) == b"hello?"
         except GONE:
             return False
-        client.close()
-        postern.end_of(client)
-        return True
+        finally:
+            client.close()
 
     def lost(self, client):
         with self.assertRaises(GONE):

@@ -479,7 +479,7 @@ class ClosingLines(Case):
     def test_a_server_name_cannot_forge_a_line(self):
         postern = self.postern(self.fake_broker(echo))
         hello = TlsClient.hello(self.client(postern, handshake=False))
-        forged = hello.replace(b"localhost", b'a" x=\n\r\x00')
+        forged = hello.replace(b"localhost", b'a" x=\n\r\x00z')
         client = self.tcp_client(postern)
         client.raw_send(forged)
         client.raw_recv()
