@@ -53,6 +53,8 @@ class Stop(Case):
                 return False
             except ConnectionRefusedError:
                 return True
+            except OSError:  # it was in the queue when the listener closed
+                return False
 
         self.wait_until(refused, "the listener to close")
         postern.signal(signal.SIGTERM)
@@ -92,6 +94,15 @@ class Stop(Case):
         self.assertLess(time.monotonic() - start, 3 * SLOW)
         self.assertEqual({e["reason"] for e in postern.all("session end")}, {"drained"})
         self.assertEqual(len(postern.all("session end")), 10)
+
+    def test_no_signal_cuts_a_stop_short(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            postern, clients = self.serving(4, drain="200ms")
+            while postern.process.poll() is None:
+                postern.signal(number)
+                postern.signal(signal.SIGTERM)
+            self.assertEqual(postern.wait_exit(), 0)
+            self.assertEqual(len(postern.all("session end", reason="drained")), 4)
 
     def test_it_ends_as_soon_as_the_last_session_has_left_by_itself(self):
         postern, clients = self.serving(3, drain="1h")
