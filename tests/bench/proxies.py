@@ -66,10 +66,18 @@ class Postern(Proxy):
         return _version([self.program, "--version"], r"[Pp]ostern (\S+)")
 
     def command(self, job):
-        return [self.program, "--listen", f"127.0.0.1:{job.port}",
-                "--backend", f"127.0.0.1:{job.backend_port}",
-                "--cert", str(job.certificate.fullchain), "--key", str(job.certificate.key),
-                "--workers", str(job.workers)]
+        return [self.program, "-c", job.write("postern.conf", f"""
+[postern]
+workers = {job.workers}
+log_level = warning
+[listener mqtt]
+listen = 127.0.0.1:{job.port}
+backend = 127.0.0.1:{job.backend_port}
+certificates = main
+[certificate main]
+cert = {job.certificate.fullchain}
+key = {job.certificate.key}
+""")]
 
 
 class HAProxy(Proxy):
