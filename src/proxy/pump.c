@@ -68,6 +68,9 @@ void pump_shut(struct side *to) {
         return;
     }
     to->shut = true;
+    if (to->ended) {
+        return; /* both directions are done: the close that follows says it */
+    }
     if (uv_fileno(&to->stream.handle, &fd) == 0) {
         shutdown(fd, SHUT_WR); /* fails only where the peer is gone, which reading will tell */
     }

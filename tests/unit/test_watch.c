@@ -1,0 +1,132 @@
+#include "ops/watch.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Times are ours: the watch is told what time it is. */
+static char folder[] = "/tmp/postern-watch-XXXXXX";
+static char cert[64], key[64], other[64];
+static struct watch *watch;
+
+static void put(const char *file, const char *text) {
+    FILE *f = fopen(file, "w");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_int_ge(fputs(text, f), 0);
+    ck_assert_int_eq(fclose(f), 0);
+}
+
+static void begin(void) {
+    strcpy(folder + strlen(folder) - 6, "XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(cert, sizeof cert, "%s/cert.pem", folder);
+    snprintf(key, sizeof key, "%s/key.pem", folder);
+    snprintf(other, sizeof other, "%s/other.pem", folder);
+    put(cert, "cert 1");
+    put(key, "key 1");
+    watch = watch_new();
+    ck_assert_ptr_nonnull(watch);
+    ck_assert(watch_add(watch, cert));
+    ck_assert(watch_add(watch, key));
+    ck_assert(watch_add(watch, cert));
+    watch_settle(watch);
+}
+
+static void end(void) {
+    watch_free(watch);
+    unlink(cert);
+    unlink(key);
+    unlink(other);
+    ck_assert_int_eq(rmdir(folder), 0);
+}
+
+START_TEST(untouched_files_are_never_read) {
+    for (uint64_t now = 0; now < 100000; now += 1000)
+        ck_assert(!watch_look(watch, now));
+}
+END_TEST
+
+START_TEST(a_change_is_read_once_it_has_been_still) {
+    put(cert, "cert 2, longer");
+    ck_assert(!watch_look(watch, 1000));
+    ck_assert(watch_look(watch, 2000));
+    ck_assert_int_eq(watch_read(watch, true, 2000), WATCH_GOOD);
+    ck_assert(!watch_look(watch, 3000));
+}
+END_TEST
+
+START_TEST(files_that_keep_changing_wait) {
+    put(cert, "cert 2, longer");
+    ck_assert(!watch_look(watch, 1000));
+    put(key, "key 2, longer");
+    ck_assert(!watch_look(watch, 2000));
+    ck_assert(watch_look(watch, 3000));
+}
+END_TEST
+
+START_TEST(a_file_replaced_by_rename_is_noticed_though_its_size_is_the_same) {
+    put(other, "cert 2");
+    ck_assert_int_eq(rename(other, cert), 0);
+    ck_assert(!watch_look(watch, 1000));
+    ck_assert(watch_look(watch, 2000));
+}
+END_TEST
+
+START_TEST(what_changes_while_it_is_read_is_read_again) {
+    put(cert, "cert 2, longer");
+    ck_assert(!watch_look(watch, 1000));
+    ck_assert(watch_look(watch, 2000));
+    put(key, "key 2, longer");
+    ck_assert_int_eq(watch_read(watch, true, 2000), WATCH_AGAIN);
+    ck_assert(!watch_look(watch, 2500));
+    ck_assert(watch_look(watch, 3000));
+    ck_assert_int_eq(watch_read(watch, true, 3000), WATCH_GOOD);
+}
+END_TEST
+
+START_TEST(a_pair_caught_half_written_is_tried_again_then_given_up_once) {
+    put(cert, "cert 2, longer");
+    ck_assert(!watch_look(watch, 1000));
+    uint64_t now = 2000;
+    for (; now < 2000 + WATCH_RETRY_MS; now += 1000) {
+        ck_assert(watch_look(watch, now));
+        ck_assert_int_eq(watch_read(watch, false, now), WATCH_AGAIN);
+    }
+    ck_assert(watch_look(watch, now));
+    ck_assert_int_eq(watch_read(watch, false, now), WATCH_GIVE_UP);
+    ck_assert(!watch_look(watch, now + 1000));
+    put(key, "key 2, longer");
+    ck_assert(!watch_look(watch, now + 2000));
+    ck_assert(watch_look(watch, now + 3000));
+    ck_assert_int_eq(watch_read(watch, true, now + 3000), WATCH_GOOD);
+}
+END_TEST
+
+START_TEST(a_file_that_vanishes_is_a_change) {
+    ck_assert_int_eq(unlink(cert), 0);
+    ck_assert(!watch_look(watch, 1000));
+    ck_assert(watch_look(watch, 2000));
+    ck_assert_int_eq(watch_read(watch, false, 2000), WATCH_AGAIN);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("watch");
+    TCase *tests = tcase_create("watch");
+    tcase_add_checked_fixture(tests, begin, end);
+    tcase_add_test(tests, untouched_files_are_never_read);
+    tcase_add_test(tests, a_change_is_read_once_it_has_been_still);
+    tcase_add_test(tests, files_that_keep_changing_wait);
+    tcase_add_test(tests, a_file_replaced_by_rename_is_noticed_though_its_size_is_the_same);
+    tcase_add_test(tests, what_changes_while_it_is_read_is_read_again);
+    tcase_add_test(tests, a_pair_caught_half_written_is_tried_again_then_given_up_once);
+    tcase_add_test(tests, a_file_that_vanishes_is_a_change);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
