@@ -1,5 +1,6 @@
 #include "tls/context.h"
 #include "tls/ciphers.h"
+#include "tls/client.h"
 #include "tls/internal.h"
 #include "tls/slot.h"
 
@@ -79,6 +80,9 @@ static int configure(struct tls_slot *slot, const struct tls_context *ctx, const
         wolfSSL_CTX_NoTicketTLSv12(ssl_ctx);
         wolfSSL_CTX_no_ticket_TLSv13(ssl_ctx);
     }
+    if (ctx->clients)
+        return clients_apply(ctx->clients, ssl_ctx, err);
+    wolfSSL_CTX_set_verify(ssl_ctx, WOLFSSL_VERIFY_NONE, NULL);
     return 0;
 }
 
@@ -104,6 +108,8 @@ static int hash_policy(struct tls_context *ctx, const struct config_listener *li
     wc_Sha256Update(&sha, (const byte *)listener->name, (word32)strlen(listener->name) + 1);
     wc_Sha256Update(&sha, (const byte *)ciphers, (word32)strlen(ciphers) + 1);
     wc_Sha256Update(&sha, fixed, sizeof fixed);
+    if (ctx->clients)
+        wc_Sha256Update(&sha, clients_hash(ctx->clients), TLS_HASH_SIZE);
     wc_Sha256Final(&sha, ctx->policy);
     wc_Sha256Free(&sha);
     return 0;
@@ -131,8 +137,11 @@ static int load_slots(struct tls_context *ctx, const struct config_listener *lis
 
 static int load(struct tls_context *ctx, const struct config_listener *listener,
                 struct error *err) {
-    if (listener->client_auth != CLIENT_AUTH_NONE)
-        return error_set(err, "client_auth: only none is supported");
+    if (listener->client_auth != CLIENT_AUTH_NONE) {
+        ctx->clients = clients_load(listener, err);
+        if (!ctx->clients)
+            return -1;
+    }
     return load_slots(ctx, listener, err);
 }
 
@@ -172,6 +181,7 @@ void tls_context_unref(struct tls_context *ctx) {
     for (size_t i = 0; i < ctx->slot_count; i++)
         slot_free(&ctx->slots[i]);
     free(ctx->slots);
+    clients_free(ctx->clients);
     free(ctx);
 }
 
@@ -185,7 +195,12 @@ bool tls_context_enter(struct tls_context *ctx) {
 }
 
 void tls_context_leave(struct tls_context *ctx) {
-    atomic_fetch_sub_explicit(&ctx->users, 1, memory_order_acq_rel);
+    if (atomic_fetch_sub_explicit(&ctx->users, 1, memory_order_acq_rel) != 1 || !ctx->clients)
+        return;
+    for (size_t i = 0; i < ctx->slot_count; i++)
+        clients_unload(ctx->slots[i].ssl_ctx);
+    clients_free(ctx->clients);
+    ctx->clients = NULL;
 }
 
 void tls_context_retire(struct tls_context *ctx) {
@@ -202,7 +217,12 @@ const struct tls_certificate_info *tls_context_certificate(const struct tls_cont
 }
 
 bool tls_context_revokes(const struct tls_context *ctx, const struct tls_peer_id *id) {
-    return false;
+    struct tls_context *held = (struct tls_context *)(uintptr_t)ctx; /* only its counter changes */
+    if (id->serial_len == 0 || !tls_context_enter(held))
+        return false;
+    bool revokes = ctx->clients && clients_revoke(ctx->clients, id);
+    tls_context_leave(held);
+    return revokes;
 }
 
 static bool verifiable(const struct tls_slot *slot, const struct client_hello *hello, bool tls13) {

@@ -63,7 +63,7 @@ const struct tls_certificate_info *tls_context_certificate(const struct tls_cont
 /* Whether the context's CRL lists this certificate (the handle is engine_revocation_id's); for
  * revoked_sessions = end. False when there is no CRL or the context is retired. */
 struct tls_peer_id {
-    uint8_t issuer_hash[32]; /* SHA-256 of the issuer's DER name */
+    uint8_t issuer_hash[32]; /* first half of SHA-256 of the issuer's DER name, then zeros */
     uint8_t serial[20];
     uint8_t serial_len; /* 0: there was no client certificate */
 };

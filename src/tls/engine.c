@@ -121,6 +121,7 @@ bool engine_open(struct engine *e, struct tls_context *ctx, const struct client_
     e->cut_flight = e->record_size < CLIENT_HELLO_MAX;
     wolfSSL_SetIOReadCtx(ssl, e);
     wolfSSL_SetIOWriteCtx(ssl, e);
+    wolfSSL_SetCertCbCtx(ssl, e);
     return true;
 }
 

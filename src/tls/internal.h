@@ -11,6 +11,8 @@
 #include <stdatomic.h>
 
 #define TLS_HASH_SIZE 32
+/* How much of tls_peer_id.issuer_hash is used, and travels in tickets; the rest is zero. */
+#define TLS_ISSUER_HASH_SIZE 16
 /* Longest identity; longer ones are refused, never cut. */
 #define TLS_IDENTITY_MAX 255
 
@@ -65,6 +67,7 @@ struct engine_peer {
     enum reason refusal;              /* why our own checks refused the certificate */
     uint8_t binding[TLS_HASH_SIZE];   /* what tickets and sessions are tied to */
     uint8_t ticket_mac[16];           /* of the one ticket that was accepted */
+    uint8_t ticket_generation;        /* resumptions in a row before the accepted ticket's */
     bool ticket_accepted;
     bool ticket_issued; /* in this connection */
     /* Identity, NUL, common name, NUL. */
@@ -72,7 +75,7 @@ struct engine_peer {
 };
 
 /* The certificate's part of engine_peer as bytes, for tickets and the session cache. */
-#define PEER_BYTES_MAX (2 + 8 + 1 + 32 + 1 + 20 + 2 * (TLS_IDENTITY_MAX + 1) + 4)
+#define PEER_BYTES_MAX (1 + 4 + TLS_ISSUER_HASH_SIZE + 1 + 20 + 2 * (TLS_IDENTITY_MAX + 1))
 size_t peer_pack(const struct engine_peer *peer, uint8_t out[PEER_BYTES_MAX]);
 bool peer_unpack(struct engine_peer *peer, const uint8_t *data, size_t len);
 

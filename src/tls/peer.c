@@ -20,10 +20,11 @@ size_t peer_pack(const struct engine_peer *peer, uint8_t out[PEER_BYTES_MAX]) {
         return 1;
     }
     out[0] = PRESENT;
-    for (unsigned i = 0; i < 8; i++)
-        *at++ = (uint8_t)((uint64_t)peer->not_after >> (8 * i));
-    memcpy(at, peer->id.issuer_hash, sizeof peer->id.issuer_hash);
-    at += sizeof peer->id.issuer_hash;
+    uint64_t not_after = peer->not_after < UINT32_MAX ? (uint64_t)peer->not_after : UINT32_MAX;
+    for (unsigned i = 0; i < 4; i++)
+        *at++ = (uint8_t)(not_after >> (8 * i));
+    memcpy(at, peer->id.issuer_hash, TLS_ISSUER_HASH_SIZE);
+    at += TLS_ISSUER_HASH_SIZE;
     *at++ = peer->id.serial_len;
     memcpy(at, peer->id.serial, peer->id.serial_len);
     at += peer->id.serial_len;
@@ -58,7 +59,7 @@ static bool get_text(const uint8_t **at, const uint8_t *end, char *out) {
 
 bool peer_unpack(struct engine_peer *peer, const uint8_t *data, size_t len) {
     const uint8_t *at = data, *end = data + len;
-    uint8_t flags, not_after[8];
+    uint8_t flags, not_after[4];
     if (!get(&at, end, &flags, 1))
         return false;
     memset(&peer->id, 0, sizeof peer->id);
@@ -66,15 +67,15 @@ bool peer_unpack(struct engine_peer *peer, const uint8_t *data, size_t len) {
     if (flags == NO_CERTIFICATE)
         return at == end;
     if (!get(&at, end, not_after, sizeof not_after) ||
-        !get(&at, end, peer->id.issuer_hash, sizeof peer->id.issuer_hash) ||
+        !get(&at, end, peer->id.issuer_hash, TLS_ISSUER_HASH_SIZE) ||
         !get(&at, end, &peer->id.serial_len, 1) || peer->id.serial_len == 0 ||
         peer->id.serial_len > sizeof peer->id.serial ||
         !get(&at, end, peer->id.serial, peer->id.serial_len))
         return false;
-    uint64_t seconds = 0;
-    for (unsigned i = 0; i < 8; i++)
-        seconds |= (uint64_t)not_after[i] << (8 * i);
-    peer->not_after = (int64_t)seconds;
+    uint32_t seconds = 0;
+    for (unsigned i = 0; i < 4; i++)
+        seconds |= (uint32_t)not_after[i] << (8 * i);
+    peer->not_after = seconds;
     size_t used = 0;
     if (flags & HAS_IDENTITY) {
         if (!get_text(&at, end, peer->text))

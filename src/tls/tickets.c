@@ -267,23 +267,29 @@ static bool unseal(const struct ticket_key *key, const struct associated *with, 
     return done;
 }
 
-/* Our part of a ticket: expiry, then the client certificate's. A certificate that does not fit
+/* How many times in a row a client may resume. The library numbers the tickets of one full handshake
+ * in a byte and fails the handshake that would take the 256th; whoever comes that far has a full
+ * handshake in time instead. */
+enum { GENERATIONS_MAX = 200 };
+
+/* Our part of a ticket: expiry, generation, then the client certificate's. A certificate that does not fit
  * makes a ticket that says it is expired: its owner always comes back with a full handshake. */
-static size_t write_trailer(const struct engine_peer *peer, bool certified, uint8_t *out,
-                            size_t cap) {
+static size_t write_trailer(const struct engine_peer *peer, bool certified, uint8_t generation,
+                            uint8_t *out, size_t cap) {
     uint8_t packed[PEER_BYTES_MAX] = {0}; /* no certificate */
     size_t len = certified ? peer_pack(peer, packed) : 1;
     int64_t expires = (int64_t)time(NULL) + TLS_RESUME_SECONDS;
     if (certified && peer->id.serial_len > 0 && peer->not_after < expires)
         expires = peer->not_after;
-    if (EXPIRY_SIZE + len + TRAILER_LENGTH > cap) {
+    if (EXPIRY_SIZE + 1 + len + TRAILER_LENGTH > cap) {
         expires = 0;
         len = 0;
     }
     for (size_t i = 0; i < EXPIRY_SIZE; i++)
         out[i] = (uint8_t)((uint64_t)expires >> (8 * i));
-    memcpy(out + EXPIRY_SIZE, packed, len);
-    len += EXPIRY_SIZE;
+    out[EXPIRY_SIZE] = generation;
+    memcpy(out + EXPIRY_SIZE + 1, packed, len);
+    len += EXPIRY_SIZE + 1;
     out[len] = (uint8_t)(len >> 8);
     out[len + 1] = (uint8_t)len;
     return len + TRAILER_LENGTH;
@@ -291,18 +297,19 @@ static size_t write_trailer(const struct engine_peer *peer, bool certified, uint
 
 /* The trailer's size, or 0 if the ticket is no longer good. */
 static size_t read_trailer(struct engine_peer *peer, const uint8_t *ticket, size_t len) {
-    if (len < EXPIRY_SIZE + TRAILER_LENGTH)
+    if (len < EXPIRY_SIZE + 1 + TRAILER_LENGTH)
         return 0;
     size_t own = (size_t)ticket[len - 2] << 8 | ticket[len - 1];
-    if (own < EXPIRY_SIZE || own > len - TRAILER_LENGTH)
+    if (own < EXPIRY_SIZE + 1 || own > len - TRAILER_LENGTH)
         return 0;
     const uint8_t *data = ticket + len - TRAILER_LENGTH - own;
     uint32_t expires = 0;
     for (size_t i = 0; i < EXPIRY_SIZE; i++)
         expires |= (uint32_t)data[i] << (8 * i);
-    if ((int64_t)time(NULL) >= (int64_t)expires)
+    peer->ticket_generation = data[EXPIRY_SIZE];
+    if ((int64_t)time(NULL) >= (int64_t)expires || peer->ticket_generation >= GENERATIONS_MAX)
         return 0;
-    if (!peer_unpack(peer, data + EXPIRY_SIZE, own - EXPIRY_SIZE))
+    if (!peer_unpack(peer, data + EXPIRY_SIZE + 1, own - EXPIRY_SIZE - 1))
         return 0;
     return own + TRAILER_LENGTH;
 }
@@ -310,15 +317,15 @@ static size_t read_trailer(struct engine_peer *peer, const uint8_t *ticket, size
 /* `certified`: the peer's certificate is this connection's. If an accepted ticket was not used in
  * the end (another suite), what it said of its owner is nobody's. */
 static int encrypt_ticket(struct tls_tickets *tickets, const struct engine_peer *peer,
-                          bool certified, struct associated *with, uint8_t *mac, uint8_t *ticket,
-                          int in_len, int *out_len) {
+                          bool certified, uint8_t generation, struct associated *with,
+                          uint8_t *mac, uint8_t *ticket, int in_len, int *out_len) {
     struct ticket_key key;
     bool old;
     size_t len = (size_t)in_len;
     if (!get_key(tickets, NULL, &key, &old) || !random_bytes(with->iv, sizeof with->iv))
         return WOLFSSL_TICKET_RET_FATAL;
     memcpy(with->name, key.name, NAME_SIZE);
-    len += write_trailer(peer, certified, ticket + len,
+    len += write_trailer(peer, certified, generation, ticket + len,
                          WOLFSSL_TICKET_EXTRA_PADDING_SZ);
     memset(mac, 0, WOLFSSL_TICKET_MAC_SZ);
     bool done = seal(&key, with, ticket, len, mac);
@@ -367,8 +374,10 @@ int tickets_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
     if (!encrypt)
         return decrypt_ticket(arg, peer, wolfSSL_version(ssl) == TLS1_3_VERSION, &with, mac, ticket,
                               in_len, out_len);
-    bool certified = peer->presented || wolfSSL_session_reused(ssl) != 0;
-    int result = encrypt_ticket(arg, peer, certified, &with, mac, ticket, in_len, out_len);
+    bool resumed = wolfSSL_session_reused(ssl) != 0;
+    uint8_t generation = resumed ? (uint8_t)(peer->ticket_generation + 1) : 0;
+    int result = encrypt_ticket(arg, peer, peer->presented || resumed, generation, &with, mac,
+                                ticket, in_len, out_len);
     peer->ticket_issued = true;
     memcpy(name, with.name, NAME_SIZE);
     memcpy(iv, with.iv, sizeof with.iv);

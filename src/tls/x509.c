@@ -1,7 +1,13 @@
 #include "tls/x509.h"
+#include "tls/wolfssl.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#include <wolfssl/wolfcrypt/asn_public.h>
+#include <wolfssl/wolfcrypt/ecc.h>
+#include <wolfssl/wolfcrypt/rsa.h>
+#include <wolfssl/wolfcrypt/signature.h>
 
 enum {
     TAG_BOOLEAN = 0x01,
@@ -203,7 +209,8 @@ bool x509_read(struct x509 *cert, const uint8_t *der, size_t len) {
         !take_tag(&tbs, TAG_SEQUENCE, &validity) || !take_time(&validity, &cert->not_before) ||
         !take_time(&validity, &cert->not_after) ||
         !take(&tbs, &tag, &ignored, &cert->subject) || tag != TAG_SEQUENCE ||
-        !take_tag(&tbs, TAG_SEQUENCE, &spki) || !read_public_key(cert, spki))
+        !take(&tbs, &tag, &spki, &cert->key_info) || tag != TAG_SEQUENCE ||
+        !read_public_key(cert, spki))
         return false;
     while (tbs.len > 0) {
         if (!take(&tbs, &tag, &extensions, NULL))
@@ -281,13 +288,18 @@ void x509_name_text(struct span name, char *out, size_t cap) {
 }
 
 bool x509_read_crl(struct x509_crl *crl, const uint8_t *der, size_t len) {
-    struct span in = {der, len}, outer, tbs, ignored, wrapped, list, oid, value;
+    struct span in = {der, len}, outer, tbs, ignored, wrapped, list, oid, value, algorithm;
     uint8_t tag;
     bool critical;
     memset(crl, 0, sizeof *crl);
     if (!take_tag(&in, TAG_SEQUENCE, &outer) || in.len != 0 ||
-        !take_tag(&outer, TAG_SEQUENCE, &tbs))
+        !take(&outer, &tag, &tbs, &crl->signed_part) || tag != TAG_SEQUENCE ||
+        !take_tag(&outer, TAG_SEQUENCE, &algorithm) ||
+        !take_tag(&algorithm, TAG_OID, &crl->signature_oid) ||
+        !take_tag(&outer, TAG_BIT_STRING, &crl->signature) || crl->signature.len < 1)
         return false;
+    crl->signature.data++; /* the count of unused bits */
+    crl->signature.len--;
     if (next_is(tbs, TAG_INTEGER) && !take_tag(&tbs, TAG_INTEGER, &ignored))
         return false;
     if (!take_tag(&tbs, TAG_SEQUENCE, &ignored) || !take(&tbs, &tag, &ignored, &crl->issuer) ||
@@ -308,6 +320,58 @@ bool x509_read_crl(struct x509_crl *crl, const uint8_t *der, size_t len) {
         }
     }
     return true;
+}
+
+static const struct {
+    const char *oid;
+    size_t len;
+    enum wc_HashType hash;
+    bool rsa;
+} signatures[] = {
+    {"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b", 9, WC_HASH_TYPE_SHA256, true},
+    {"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0c", 9, WC_HASH_TYPE_SHA384, true},
+    {"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0d", 9, WC_HASH_TYPE_SHA512, true},
+    {"\x2a\x86\x48\xce\x3d\x04\x03\x02", 8, WC_HASH_TYPE_SHA256, false},
+    {"\x2a\x86\x48\xce\x3d\x04\x03\x03", 8, WC_HASH_TYPE_SHA384, false},
+    {"\x2a\x86\x48\xce\x3d\x04\x03\x04", 8, WC_HASH_TYPE_SHA512, false},
+};
+
+static bool rsa_signed(const struct x509_crl *crl, enum wc_HashType hash,
+                       const struct x509 *issuer) {
+    RsaKey key;
+    word32 at = 0;
+    if (wc_InitRsaKey(&key, NULL) != 0)
+        return false;
+    bool good = wc_RsaPublicKeyDecode(issuer->key_info.data, &at, &key,
+                                      (word32)issuer->key_info.len) == 0 &&
+                wc_SignatureVerify(hash, WC_SIGNATURE_TYPE_RSA_W_ENC, crl->signed_part.data,
+                                   (word32)crl->signed_part.len, crl->signature.data,
+                                   (word32)crl->signature.len, &key, sizeof key) == 0;
+    wc_FreeRsaKey(&key);
+    return good;
+}
+
+static bool ecc_signed(const struct x509_crl *crl, enum wc_HashType hash,
+                       const struct x509 *issuer) {
+    ecc_key key;
+    word32 at = 0;
+    if (wc_ecc_init(&key) != 0)
+        return false;
+    bool good = wc_EccPublicKeyDecode(issuer->key_info.data, &at, &key,
+                                      (word32)issuer->key_info.len) == 0 &&
+                wc_SignatureVerify(hash, WC_SIGNATURE_TYPE_ECC, crl->signed_part.data,
+                                   (word32)crl->signed_part.len, crl->signature.data,
+                                   (word32)crl->signature.len, &key, sizeof key) == 0;
+    wc_ecc_free(&key);
+    return good;
+}
+
+bool x509_crl_signed_by(const struct x509_crl *crl, const struct x509 *issuer) {
+    for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++)
+        if (is_oid(crl->signature_oid, signatures[i].oid, signatures[i].len))
+            return signatures[i].rsa ? rsa_signed(crl, signatures[i].hash, issuer)
+                                     : ecc_signed(crl, signatures[i].hash, issuer);
+    return false;
 }
 
 bool x509_next_revoked(struct span *rest, struct span *serial, bool *bad) {

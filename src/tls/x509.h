@@ -1,6 +1,6 @@
 /* Reads what we need from certificates and CRLs in DER: names, dates, serials, kinds of key.
  *
- * Verifying signatures is the library's work; this only reads, strictly, and never allocates. Spans
+ * Verifying certificates is the library's work; this only reads, strictly, and never allocates. Spans
  * point into the caller's bytes. RFC 5280, X.690. */
 #ifndef POSTERN_TLS_X509_H
 #define POSTERN_TLS_X509_H
@@ -24,6 +24,7 @@ struct x509 {
     enum x509_key key;
     unsigned key_bits;
     struct span public_key; /* RSA: the modulus; ECDSA: the point */
+    struct span key_info;   /* whole DER of SubjectPublicKeyInfo */
     struct span alt_names; /* inside of GeneralNames; empty: no such extension */
     bool is_ca;            /* basicConstraints cA */
 };
@@ -46,9 +47,12 @@ struct x509_crl {
     struct span issuer;
     int64_t this_update, next_update; /* next_update 0: none given */
     struct span revoked;              /* inside of revokedCertificates */
+    struct span signed_part, signature_oid, signature;
     bool special; /* has a critical extension (partial, indirect or delta CRL): cannot be used */
 };
 bool x509_read_crl(struct x509_crl *crl, const uint8_t *der, size_t len);
+/* Whether the list was signed with that key (RSA PKCS #1 or ECDSA, with SHA-2). */
+bool x509_crl_signed_by(const struct x509_crl *crl, const struct x509 *issuer);
 /* Steps through the revoked serials. False at the end; `*bad` tells whether it was a fault. */
 bool x509_next_revoked(struct span *rest, struct span *serial, bool *bad);
 

@@ -58,7 +58,7 @@ struct pki pki_make(struct pki_spec spec, const struct pki *issuer) {
     NEED(p.cert && X509_set_version(p.cert, 2));
     ASN1_INTEGER_set(X509_get_serialNumber(p.cert), next_serial++);
     X509_gmtime_adj(X509_getm_notBefore(p.cert), spec.from_day ? spec.from_day * DAY : -3600);
-    X509_gmtime_adj(X509_getm_notAfter(p.cert), (spec.to_day ? spec.to_day : 30) * DAY);
+    X509_gmtime_adj(X509_getm_notAfter(p.cert), spec.to_seconds ? spec.to_seconds : (spec.to_day ? spec.to_day : 30) * DAY);
     add_names(p.cert, spec.cn);
     X509_set_issuer_name(p.cert, X509_get_subject_name(issuer_cert));
     X509_set_pubkey(p.cert, p.key);

@@ -15,6 +15,7 @@ struct pki_spec {
     int ca;             /* basicConstraints CA:TRUE */
     long from_day;      /* days from now; 0 means an hour ago */
     long to_day;        /* 0 means 30 */
+    long to_seconds;    /* from now; instead of to_day */
 };
 
 struct pki {

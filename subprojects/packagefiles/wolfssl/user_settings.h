@@ -51,8 +51,11 @@ int postern_random(unsigned char *out, unsigned int len); /* 0, or -1; in poster
 /* What a ticket carries of a client certificate (tickets.c) fits here. Every connection has room
  * for one ticket, so each byte is paid by all of them. */
 #define WOLFSSL_TICKET_EXTRA_PADDING_SZ 160
-/* A TLS 1.3 client may offer another server's ticket; a longer one must be skipped, not fatal. */
-#define MAX_PSK_ID_LEN 4096
+/* A TLS 1.3 client may offer another server's ticket, and one longer than this is fatal. Each
+ * handshake under way has room for two. */
+#define MAX_PSK_ID_LEN 2048
+/* Bytes of signature_algorithms that are looked at; every connection keeps room for them. */
+#define WOLFSSL_MAX_SIGALGO 96
 
 /* ---- Sessions by ID (TLS 1.2) ----
  * Only through the callbacks of tickets.c. The library's own table is never used, and small. */
@@ -65,9 +68,8 @@ int postern_random(unsigned char *out, unsigned int len); /* 0, or -1; in poster
 #define WOLFSSL_PEM_TO_DER
 #define WOLFSSL_BASE64_ENCODE
 #define WOLFSSL_ASN_TEMPLATE
-#define HAVE_CRL
-#define WOLFSSL_NO_CRL_DATE_CHECK   /* else an expired CRL hides which serials it lists */
-#define WOLFSSL_NO_CRL_NEXT_DATE
+/* HAVE_CRL is off: an expired CRL would hide which serials it lists, and lists are searched from
+ * end to end. tls/client.c does that. */
 #define WOLFSSL_ALWAYS_VERIFY_CB    /* the callback sees good certificates too: identity */
 #define WOLFSSL_ALT_CERT_CHAINS
 #define WOLFSSL_ALT_NAMES

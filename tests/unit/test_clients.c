@@ -1,0 +1,650 @@
+#include "tls/tickets.h"
+#include "tls_pair.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct pki server, ca, other_ca, inter, late_inter, stranger_ca;
+static struct pki good, rsa_good, second, expired, early, revoked, server_only, stranger, by_inter,
+    by_late, self;
+static const char *server_cert, *server_key, *ca_file, *both_cas, *crl, *empty_crl, *stale_crl;
+static struct site site;
+static struct tls_shared shared;
+static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+
+static void make_clients(void) {
+    good = pki_make((struct pki_spec){.cn = "device-1", .usage = "clientAuth",
+                                      .alt = "DNS:dev1.example,URI:urn:dev:1"}, &ca);
+    rsa_good = pki_make((struct pki_spec){.cn = "device-rsa", .key = PKI_RSA2048}, &ca);
+    second = pki_make((struct pki_spec){.cn = "device-2"}, &other_ca);
+    expired = pki_make((struct pki_spec){.cn = "old", .from_day = -20, .to_day = -1}, &ca);
+    early = pki_make((struct pki_spec){.cn = "early", .from_day = 2}, &ca);
+    revoked = pki_make((struct pki_spec){.cn = "lost"}, &ca);
+    server_only = pki_make((struct pki_spec){.cn = "srv", .usage = "serverAuth"}, &ca);
+    stranger = pki_make((struct pki_spec){.cn = "stranger"}, &stranger_ca);
+    by_inter = pki_make((struct pki_spec){.cn = "device-3"}, &inter);
+    by_late = pki_make((struct pki_spec){.cn = "device-4"}, &late_inter);
+    self = pki_make((struct pki_spec){.cn = "device-1"}, NULL);
+}
+
+static void once(void) {
+    struct error err;
+    ck_assert_int_eq(tls_library_start(&err), 0);
+    server = pki_make((struct pki_spec){.cn = "localhost", .alt = "DNS:localhost"}, NULL);
+    ca = pki_make((struct pki_spec){.cn = "Client CA", .ca = 1}, NULL);
+    other_ca = pki_make((struct pki_spec){.cn = "Other CA", .ca = 1}, NULL);
+    stranger_ca = pki_make((struct pki_spec){.cn = "Stranger CA", .ca = 1}, NULL);
+    inter = pki_make((struct pki_spec){.cn = "Client inter", .ca = 1}, &ca);
+    late_inter = pki_make((struct pki_spec){.cn = "Late inter", .ca = 1, .from_day = -20,
+                                            .to_day = -2}, &ca);
+    make_clients();
+    server_cert = pki_certs("server.pem", &server, NULL);
+    server_key = pki_key("server.key", &server);
+    ca_file = pki_certs("ca.pem", &ca, NULL);
+    both_cas = pki_certs("cas.pem", &other_ca, &ca, NULL);
+    crl = pki_crl("crl.pem", &ca, &revoked, 5);
+    empty_crl = pki_crl("empty.pem", &ca, NULL, 5);
+    stale_crl = pki_crl("stale.pem", &ca, &revoked, -1);
+}
+
+static void finally(void) {
+    struct pki *all[] = {&server,   &ca,    &other_ca, &inter,   &late_inter,  &stranger_ca,
+                         &good,     &rsa_good, &second, &expired, &early,       &revoked,
+                         &server_only, &stranger, &by_inter, &by_late, &self};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        pki_free(all[i]);
+    pki_clean();
+    tls_library_stop();
+}
+
+static void setup(void) {
+    struct error err;
+    site_init(&site, server_cert, server_key);
+    site.listener.client_auth = CLIENT_AUTH_REQUIRED;
+    site.listener.client_ca = (char *)ca_file;
+    shared.tickets = tls_tickets_new(&err);
+    shared.sessions = tls_session_cache_new(100, &err);
+}
+
+static void teardown(void) {
+    tls_tickets_free(shared.tickets);
+    tls_session_cache_free(shared.sessions);
+}
+
+static bool own_library(void) {
+    return strstr(tls_library_version(), "distribution") == NULL;
+}
+
+static SSL_CTX *client_with(int version, const struct pki *cert, const struct pki *more) {
+    SSL_CTX *client = client_new(version);
+    SSL_CTX_set_security_level(client, 1);
+    if (cert) {
+        ck_assert_int_eq(SSL_CTX_use_certificate(client, cert->cert), 1);
+        ck_assert_int_eq(SSL_CTX_use_PrivateKey(client, cert->key), 1);
+    }
+    if (more)
+        ck_assert_int_eq(SSL_CTX_add1_chain_cert(client, more->cert), 1);
+    return client;
+}
+
+/* One visit; what the engine then says is left in `seen`. */
+static struct {
+    enum engine_status status;
+    enum reason reason;
+    uint8_t alert;
+    bool resumed, presented, has_id;
+    char identity[300], cn[300];
+    struct tls_peer_id id;
+    SSL_SESSION *session;
+} seen;
+
+static void look(struct pair *p) {
+    const char *identity = engine_identity(&p->engine), *cn = engine_peer_cn(&p->engine);
+    const struct tls_peer_id *id = engine_peer_id(&p->engine);
+    memset(&seen, 0, sizeof seen);
+    seen.status = p->status;
+    seen.reason = engine_failure(&p->engine);
+    seen.alert = p->engine.alert;
+    seen.resumed = p->engine.resumed;
+    if (p->status != ENGINE_OK)
+        return;
+    seen.presented = engine_peer_presented(&p->engine);
+    snprintf(seen.identity, sizeof seen.identity, "%s", identity ? identity : "-");
+    snprintf(seen.cn, sizeof seen.cn, "%s", cn ? cn : "-");
+    seen.has_id = id != NULL;
+    if (id)
+        seen.id = *id;
+    pair_send_up(p, "up", 2);
+    pair_send_down(p, "down", 4);
+    engine_close(&p->engine);
+    pair_deliver(p);
+    SSL_shutdown(p->client);
+    seen.session = SSL_get1_session(p->client);
+}
+
+static void visit_in(struct tls_context *ctx, SSL_CTX *client, SSL_SESSION *session) {
+    struct pair p;
+    pair_init(&p, client, "localhost", session);
+    pair_handshake(&p, ctx);
+    look(&p);
+    pair_free(&p);
+}
+
+static void visit(SSL_CTX *client, SSL_SESSION *session) {
+    struct tls_context *ctx = site_load(&site, &shared);
+    visit_in(ctx, client, session);
+    tls_context_unref(ctx);
+}
+
+static void one_visit(int version, const struct pki *cert, const struct pki *more) {
+    SSL_CTX *client = client_with(version, cert, more);
+    visit(client, NULL);
+    SSL_SESSION_free(seen.session);
+    SSL_CTX_free(client);
+}
+
+static void accepted(int version, const struct pki *cert, const struct pki *more,
+                     const char *identity) {
+    one_visit(version, cert, more);
+    ck_assert_msg(seen.status == ENGINE_OK, "%s", reason_name(seen.reason));
+    ck_assert_str_eq(seen.identity, identity);
+    ck_assert_int_eq(seen.presented, cert != NULL);
+    ck_assert_int_eq(seen.has_id, cert != NULL);
+}
+
+static void refused(int version, const struct pki *cert, const struct pki *more,
+                    enum reason reason, uint8_t alert) {
+    one_visit(version, cert, more);
+    ck_assert_int_eq(seen.status, ENGINE_FAILED);
+    ck_assert_msg(seen.reason == reason, "%s, not %s", reason_name(seen.reason),
+                  reason_name(reason));
+    if (own_library()) /* wolfSSL 5.5.4 has fewer alerts */
+        ck_assert_uint_eq(seen.alert, alert);
+}
+
+START_TEST(a_client_of_the_ca_is_known_by_name) {
+    accepted(versions[_i], &good, NULL, "device-1");
+    ck_assert_str_eq(seen.cn, "device-1");
+    if (own_library() || versions[_i] == TLS1_3_VERSION) /* 5.5.4 asks for the server's key type */
+        accepted(versions[_i], &rsa_good, NULL, "device-rsa");
+    accepted(versions[_i], &good, &ca, "device-1"); /* the root is sent along */
+    accepted(versions[_i], &good, &stranger_ca, "device-1"); /* and so is nonsense */
+}
+END_TEST
+
+START_TEST(a_client_without_a_certificate_is_refused_where_one_is_required) {
+    refused(versions[_i], NULL, NULL, REASON_NO_CERTIFICATE_GIVEN, _i ? 116 : 40);
+    site.listener.client_auth = CLIENT_AUTH_OPTIONAL;
+    accepted(versions[_i], NULL, NULL, "-");
+    accepted(versions[_i], &good, NULL, "device-1");
+    refused(versions[_i], &stranger, NULL, REASON_UNKNOWN_CA, 48);
+    site.listener.client_auth = CLIENT_AUTH_NONE;
+    one_visit(versions[_i], &good, NULL);
+    ck_assert_str_eq(seen.identity, "-");
+}
+END_TEST
+
+START_TEST(bad_certificates_are_refused_each_with_its_reason) {
+    refused(versions[_i], &stranger, NULL, REASON_UNKNOWN_CA, 48);
+    refused(versions[_i], &stranger, &stranger_ca, REASON_UNKNOWN_CA, 48);
+    refused(versions[_i], &self, NULL, REASON_UNKNOWN_CA, 48);
+    refused(versions[_i], &second, NULL, REASON_UNKNOWN_CA, 48);
+    refused(versions[_i], &expired, NULL, REASON_EXPIRED, 45);
+    refused(versions[_i], &early, NULL, REASON_NOT_YET_VALID, 45);
+    refused(versions[_i], &server_only, NULL, REASON_WRONG_USAGE, 42);
+}
+END_TEST
+
+START_TEST(several_cas_are_trusted) {
+    site.listener.client_ca = (char *)both_cas;
+    accepted(versions[_i], &good, NULL, "device-1");
+    accepted(versions[_i], &second, NULL, "device-2");
+    refused(versions[_i], &stranger, NULL, REASON_UNKNOWN_CA, 48);
+}
+END_TEST
+
+START_TEST(an_intermediate_must_come_with_every_client) {
+    struct tls_context *ctx = site_load(&site, &shared);
+    SSL_CTX *whole = client_with(versions[_i], &by_inter, &inter);
+    SSL_CTX *part = client_with(versions[_i], &by_inter, NULL);
+    for (int i = 0; i < 2; i++) {
+        visit_in(ctx, part, NULL);
+        ck_assert_int_eq(seen.reason, REASON_UNKNOWN_CA);
+        visit_in(ctx, whole, NULL);
+        ck_assert_msg(seen.status == ENGINE_OK, "%s", reason_name(seen.reason));
+        ck_assert_str_eq(seen.identity, "device-3");
+        SSL_SESSION_free(seen.session);
+    }
+    SSL_CTX_free(whole);
+    SSL_CTX_free(part);
+    tls_context_unref(ctx);
+    site.listener.client_ca = (char *)pki_certs("root+inter.pem", &ca, &inter, NULL);
+    accepted(versions[_i], &by_inter, NULL, "device-3");
+}
+END_TEST
+
+START_TEST(an_expired_intermediate_vouches_for_nobody) {
+    one_visit(versions[_i], &by_late, &late_inter);
+    ck_assert_int_eq(seen.status, ENGINE_FAILED);
+}
+END_TEST
+
+START_TEST(listed_serials_are_refused) {
+    site.listener.client_crl = (char *)crl;
+    accepted(versions[_i], &good, NULL, "device-1");
+    refused(versions[_i], &revoked, NULL, REASON_REVOKED, 42);
+    site.listener.client_crl = (char *)empty_crl;
+    accepted(versions[_i], &revoked, NULL, "lost");
+}
+END_TEST
+
+START_TEST(an_expired_crl_still_refuses_what_it_lists) {
+    site.listener.client_crl = (char *)stale_crl;
+    accepted(versions[_i], &good, NULL, "device-1");
+    refused(versions[_i], &revoked, NULL, REASON_REVOKED, 42);
+    site.listener.crl_expired = CRL_EXPIRED_REFUSE;
+    refused(versions[_i], &good, NULL, REASON_REVOKED, 42);
+    refused(versions[_i], &revoked, NULL, REASON_REVOKED, 42);
+}
+END_TEST
+
+START_TEST(a_ca_without_a_crl_vouches_for_nobody_once_there_are_crls) {
+    site.listener.client_ca = (char *)both_cas;
+    site.listener.client_crl = (char *)crl;
+    accepted(versions[_i], &good, NULL, "device-1");
+    refused(versions[_i], &second, NULL, REASON_REVOKED, 42);
+}
+END_TEST
+
+static const char *joined(const char *name, const char *a, const char *b) {
+    static char text[40000];
+    size_t len = 0;
+    const char *files[] = {a, b};
+    for (int i = 0; i < 2; i++) {
+        FILE *f = fopen(files[i], "r");
+        len += fread(text + len, 1, sizeof text - len - 1, f);
+        fclose(f);
+    }
+    text[len] = '\0';
+    return pki_text(name, text);
+}
+
+START_TEST(a_revoked_intermediate_vouches_for_nobody) {
+    const char *root_crl = pki_crl("root.crl", &ca, &inter, 5);
+    const char *root_clean = pki_crl("root-clean.crl", &ca, NULL, 5);
+    const char *inter_crl = pki_crl("inter.crl", &inter, NULL, 5);
+    site.listener.client_ca = (char *)pki_certs("ri.pem", &ca, &inter, NULL);
+    site.listener.client_crl = (char *)joined("clean.crl", root_clean, inter_crl);
+    accepted(versions[_i], &by_inter, NULL, "device-3");
+    accepted(versions[_i], &by_inter, &inter, "device-3");
+    site.listener.client_crl = (char *)joined("both.crl", root_crl, inter_crl);
+    refused(versions[_i], &by_inter, NULL, REASON_REVOKED, 42);
+    refused(versions[_i], &by_inter, &inter, REASON_REVOKED, 42);
+    /* The intermediate is not ours, but comes with the client. */
+    site.listener.client_ca = (char *)ca_file;
+    site.listener.client_crl = (char *)root_crl;
+    refused(versions[_i], &by_inter, &inter, REASON_REVOKED, 42);
+}
+END_TEST
+
+static void not_loaded(const char *word) {
+    struct error err = {""};
+    ck_assert_ptr_null(tls_context_load(&site.listener, &shared, &err));
+    ck_assert_msg(strstr(err.text, word), "\"%s\" is not in: %s", word, err.text);
+    ck_assert_ptr_nonnull(strstr(err.text, "listener mqtt"));
+}
+
+START_TEST(bad_ca_and_crl_files_are_refused) {
+    site.listener.client_ca = NULL;
+    not_loaded("client_ca");
+    site.listener.client_ca = (char *)"/nonexistent/ca.pem";
+    not_loaded("/nonexistent/ca.pem: cannot open");
+    site.listener.client_ca = (char *)server_key;
+    not_loaded("holds no certificate");
+    site.listener.client_ca = (char *)pki_certs("leaf-as-ca.pem", &good, NULL);
+    not_loaded("is not the certificate of a CA");
+    site.listener.client_ca = (char *)ca_file;
+    site.listener.client_crl = (char *)ca_file;
+    not_loaded("holds no revocation list");
+    site.listener.client_crl = (char *)pki_crl("strange.crl", &stranger_ca, NULL, 5);
+    not_loaded("not in client_ca");
+    struct pki impostor = pki_make((struct pki_spec){.cn = "Client CA", .ca = 1}, NULL);
+    site.listener.client_crl = (char *)pki_crl("forged.crl", &impostor, NULL, 5);
+    not_loaded("not signed by the CA");
+    pki_free(&impostor);
+}
+END_TEST
+
+START_TEST(identities_come_from_where_the_listener_says) {
+    unsigned char hash[32];
+    char hex[65];
+    X509_digest(good.cert, EVP_sha256(), hash, NULL);
+    for (int i = 0; i < 32; i++)
+        snprintf(hex + 2 * i, 3, "%02x", hash[i]);
+    site.listener.identity = IDENTITY_SAN_DNS;
+    accepted(versions[_i], &good, NULL, "dev1.example");
+    site.listener.identity = IDENTITY_SAN_URI;
+    accepted(versions[_i], &good, NULL, "urn:dev:1");
+    ck_assert_str_eq(seen.cn, "device-1");
+    site.listener.identity = IDENTITY_FINGERPRINT;
+    accepted(versions[_i], &good, NULL, hex);
+}
+END_TEST
+
+static char too_long[300];
+
+static const struct {
+    const char *cn, *alt;
+    enum config_identity kind;
+} bad_identities[] = {
+    {NULL, NULL, IDENTITY_CN},
+    {"two|names", NULL, IDENTITY_CN},
+    {"plus+", NULL, IDENTITY_CN},
+    {"#", NULL, IDENTITY_CN},
+    {"tab\there", NULL, IDENTITY_CN},
+    {"c1 \xc2\x85", NULL, IDENTITY_CN},
+    {"x", NULL, IDENTITY_SAN_DNS},
+    {"x", "DNS:a,DNS:b", IDENTITY_SAN_DNS},
+    {"x", "DNS:a+b", IDENTITY_SAN_DNS},
+    {"x", "URI:urn:a,URI:urn:b", IDENTITY_SAN_URI},
+    {"x", too_long, IDENTITY_SAN_URI},
+};
+
+START_TEST(a_bad_identity_is_refused_where_the_broker_believes_it) {
+    memset(too_long, 'a', 270);
+    memcpy(too_long, "URI:urn:", 8);
+    for (size_t i = 0; i < sizeof bad_identities / sizeof *bad_identities; i++) {
+        struct pki bad = pki_make((struct pki_spec){.cn = bad_identities[i].cn,
+                                                    .alt = bad_identities[i].alt}, &ca);
+        site.listener.identity = bad_identities[i].kind;
+        site.listener.mqtt = MQTT_OFF;
+        accepted(versions[_i], &bad, NULL, "-");
+        site.listener.mqtt = MQTT_IDENTITY;
+        refused(versions[_i], &bad, NULL, REASON_BAD_IDENTITY, 42);
+        pki_free(&bad);
+    }
+}
+END_TEST
+
+/* ---- Resumption ---- */
+
+struct way {
+    int version;
+    bool tickets;
+};
+static const struct way ways[] = {
+    {TLS1_2_VERSION, true}, {TLS1_2_VERSION, false}, {TLS1_3_VERSION, true}};
+
+/* A first visit with the certificate, a change, a second one with the session. The second one has
+ * no certificate to fall back on. */
+static void come_back(struct way way, const struct pki *cert, const struct pki *more,
+                      void (*change)(void)) {
+    SSL_CTX *with = client_with(way.version, cert, more),
+            *without = client_with(way.version, NULL, NULL);
+    if (!way.tickets) {
+        SSL_CTX_set_options(with, SSL_OP_NO_TICKET);
+        SSL_CTX_set_options(without, SSL_OP_NO_TICKET);
+    }
+    visit(with, NULL);
+    ck_assert_msg(seen.status == ENGINE_OK, "%s", reason_name(seen.reason));
+    SSL_SESSION *session = seen.session;
+    if (change)
+        change();
+    visit(without, session);
+    SSL_SESSION_free(seen.session);
+    SSL_SESSION_free(session);
+    SSL_CTX_free(with);
+    SSL_CTX_free(without);
+}
+
+/* With the distribution's library a ticket has no room for an identity. */
+static bool can_resume(struct way way) {
+    return own_library() || !way.tickets;
+}
+
+START_TEST(a_resumed_client_keeps_its_identity) {
+    site.listener.client_crl = (char *)crl;
+    come_back(ways[_i], &good, NULL, NULL);
+    if (!can_resume(ways[_i])) {
+        ck_assert_int_eq(seen.reason, REASON_NO_CERTIFICATE_GIVEN);
+        return;
+    }
+    ck_assert_int_eq(seen.status, ENGINE_OK);
+    ck_assert(seen.resumed);
+    ck_assert(!seen.presented);
+    ck_assert_str_eq(seen.identity, "device-1");
+    ck_assert_str_eq(seen.cn, "device-1");
+    ck_assert(seen.has_id);
+    site.listener.identity = IDENTITY_SAN_URI;
+    come_back(ways[_i], &good, NULL, NULL);
+    ck_assert(seen.resumed);
+    ck_assert_str_eq(seen.identity, "urn:dev:1");
+    ck_assert_str_eq(seen.cn, "device-1");
+}
+END_TEST
+
+START_TEST(a_name_too_long_for_a_ticket_means_full_handshakes) {
+    char name[160] = "URI:urn:";
+    memset(name + 8, 'n', 140);
+    struct pki device = pki_make((struct pki_spec){.cn = "x", .alt = name}, &ca);
+    site.listener.identity = IDENTITY_SAN_URI;
+    come_back(ways[_i], &device, NULL, NULL);
+    if (ways[_i].tickets)
+        ck_assert_int_eq(seen.reason, REASON_NO_CERTIFICATE_GIVEN);
+    else
+        ck_assert_str_eq(seen.identity, name + 4);
+    pki_free(&device);
+}
+END_TEST
+
+static void crl_now_lists_it(void) {
+    site.listener.client_crl = (char *)crl;
+}
+static void another_ca(void) {
+    site.listener.client_ca = (char *)both_cas;
+}
+static void another_identity(void) {
+    site.listener.identity = IDENTITY_FINGERPRINT;
+}
+static void stricter_crl(void) {
+    site.listener.crl_expired = CRL_EXPIRED_REFUSE;
+}
+static void another_listener(void) {
+    site.listener.name = (char *)"other";
+}
+static void (*const changes[])(void) = {crl_now_lists_it, another_ca, another_identity,
+                                        stricter_crl, another_listener};
+
+START_TEST(resumption_never_outlives_what_was_checked) {
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        teardown();
+        setup();
+        site.listener.client_crl = (char *)empty_crl;
+        come_back(ways[_i], &revoked, NULL, changes[i]);
+        ck_assert_int_eq(seen.status, ENGINE_FAILED);
+        ck_assert_int_eq(seen.reason, REASON_NO_CERTIFICATE_GIVEN);
+    }
+}
+END_TEST
+
+static void now_required(void) {
+    site.listener.client_auth = CLIENT_AUTH_REQUIRED;
+}
+
+START_TEST(a_session_from_before_certificates_were_required_is_refused) {
+    site.listener.client_auth = CLIENT_AUTH_NONE;
+    come_back(ways[_i], NULL, NULL, now_required);
+    ck_assert_int_eq(seen.reason, REASON_NO_CERTIFICATE_GIVEN);
+    site.listener.client_auth = CLIENT_AUTH_OPTIONAL;
+    come_back(ways[_i], NULL, NULL, now_required);
+    ck_assert_int_eq(seen.reason, REASON_NO_CERTIFICATE_GIVEN);
+}
+END_TEST
+
+static void wait_for_the_end(void) {
+    sleep(3);
+}
+
+START_TEST(resumption_ends_with_the_certificate) {
+    struct pki brief = pki_make((struct pki_spec){.cn = "brief", .to_seconds = 2}, &ca);
+    come_back(ways[_i], &brief, NULL, wait_for_the_end);
+    ck_assert_int_eq(seen.reason, REASON_NO_CERTIFICATE_GIVEN);
+    pki_free(&brief);
+}
+END_TEST
+
+START_TEST(resumption_ends_with_the_intermediate) {
+    struct pki brief = pki_make((struct pki_spec){.cn = "brief inter", .ca = 1, .to_seconds = 2},
+                                &ca);
+    struct pki device = pki_make((struct pki_spec){.cn = "device-5"}, &brief);
+    come_back(ways[_i], &device, &brief, wait_for_the_end);
+    ck_assert_int_eq(seen.reason, REASON_NO_CERTIFICATE_GIVEN);
+    pki_free(&device);
+    pki_free(&brief);
+}
+END_TEST
+
+START_TEST(two_hundred_attempts_to_resume_past_a_revocation_fail) {
+    SSL_CTX *with = client_with(ways[_i].version, &revoked, NULL);
+    if (!ways[_i].tickets)
+        SSL_CTX_set_options(with, SSL_OP_NO_TICKET);
+    site.listener.client_crl = (char *)empty_crl;
+    visit(with, NULL);
+    SSL_SESSION *session = seen.session;
+    ck_assert_int_eq(seen.status, ENGINE_OK);
+    site.listener.client_crl = (char *)crl;
+    struct tls_context *ctx = site_load(&site, &shared);
+    for (int i = 0; i < 200; i++) {
+        visit_in(ctx, with, session);
+        ck_assert_int_eq(seen.status, ENGINE_FAILED);
+        ck_assert_int_eq(seen.reason, REASON_REVOKED);
+    }
+    tls_context_unref(ctx);
+    SSL_SESSION_free(session);
+    SSL_CTX_free(with);
+}
+END_TEST
+
+/* Whoever overheard a ticket can show it, and steer to a full handshake by offering another suite.
+ * The connection, and the tickets it earns, must not bear the owner's name. */
+START_TEST(an_overheard_ticket_lends_no_identity) {
+    SSL_CTX *with = client_with(versions[_i], &good, NULL),
+            *thief = client_with(versions[_i], NULL, NULL);
+    site.listener.client_auth = CLIENT_AUTH_OPTIONAL;
+    if (_i)
+        SSL_CTX_set_ciphersuites(with, "TLS_AES_256_GCM_SHA384");
+    visit(with, NULL);
+    SSL_SESSION *stolen = seen.session;
+    ck_assert_str_eq(seen.identity, "device-1");
+    struct tls_context *ctx = site_load(&site, &shared);
+    struct pair p;
+    pair_init(&p, thief, "localhost", stolen);
+    /* The client's own checks would not send it with other suites: change the suite on the way. */
+    SSL_do_handshake(p.client);
+    pair_collect(&p);
+    ck_assert_int_eq(client_hello_parse(p.up.data, p.up.len, &p.hello), CLIENT_HELLO_OK);
+    ck_assert(p.hello.has_ticket);
+    uint8_t *suites = p.up.data + 5 + 4 + 2 + 32 + 1 + p.up.data[5 + 4 + 2 + 32];
+    size_t len = (size_t)suites[0] << 8 | suites[1];
+    for (size_t i = 0; i + 1 < len && _i == 0; i += 2)
+        if (suites[2 + i] == 0xc0 && suites[3 + i] == 0x2b) /* what the session had */
+            suites[3 + i] = 0x2c;
+    for (size_t i = 0; i + 1 < len && _i == 1; i += 2)
+        if (suites[2 + i] == 0x13 && suites[3 + i] == 0x02)
+            suites[3 + i] = 0x01;
+    pair_handshake(&p, ctx);
+    if (p.status == ENGINE_OK)
+        ck_assert_ptr_null(engine_identity(&p.engine));
+    pair_free(&p);
+    tls_context_unref(ctx);
+    SSL_SESSION_free(stolen);
+    SSL_CTX_free(with);
+    SSL_CTX_free(thief);
+}
+END_TEST
+
+START_TEST(a_retired_context_finishes_its_handshakes_and_starts_no_more) {
+    struct tls_context *ctx = site_load(&site, &shared);
+    SSL_CTX *client = client_with(versions[_i], &good, NULL);
+    struct pair p, q;
+    pair_init(&p, client, "localhost", NULL);
+    SSL_do_handshake(p.client);
+    pair_collect(&p);
+    ck_assert_int_eq(client_hello_parse(p.up.data, p.up.len, &p.hello), CLIENT_HELLO_OK);
+    ck_assert(engine_open(&p.engine, ctx, &p.hello, &p.io));
+    p.opened = true;
+    tls_context_retire(ctx);
+    ck_assert_int_eq(pair_handshake(&p, ctx), ENGINE_OK);
+    ck_assert_str_eq(engine_identity(&p.engine), "device-1");
+    pair_init(&q, client, "localhost", NULL);
+    ck_assert(!engine_open(&q.engine, ctx, &p.hello, &q.io));
+    tls_context_unref(ctx);
+    pair_send_up(&p, "x", 1);
+    pair_free(&p);
+    pair_free(&q);
+    SSL_CTX_free(client);
+}
+END_TEST
+
+START_TEST(a_crl_names_the_sessions_to_end) {
+    accepted(versions[_i], &revoked, NULL, "lost");
+    struct tls_peer_id lost = seen.id;
+    accepted(versions[_i], &good, NULL, "device-1");
+    struct tls_peer_id kept = seen.id, none = {.serial_len = 0};
+    struct tls_context *before = site_load(&site, &shared);
+    site.listener.client_crl = (char *)crl;
+    struct tls_context *after = site_load(&site, &shared);
+    ck_assert(!tls_context_revokes(before, &lost));
+    ck_assert(tls_context_revokes(after, &lost));
+    ck_assert(!tls_context_revokes(after, &kept));
+    ck_assert(!tls_context_revokes(after, &none));
+    tls_context_retire(after);
+    ck_assert(!tls_context_revokes(after, &lost));
+    tls_context_unref(before);
+    tls_context_unref(after);
+}
+END_TEST
+
+static Suite *suite(void) {
+    Suite *s = suite_create("clients");
+    TCase *tc = tcase_create("clients");
+    tcase_set_timeout(tc, 120);
+    tcase_add_unchecked_fixture(tc, once, finally);
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_loop_test(tc, a_client_of_the_ca_is_known_by_name, 0, 2);
+    tcase_add_loop_test(tc, a_client_without_a_certificate_is_refused_where_one_is_required, 0, 2);
+    tcase_add_loop_test(tc, bad_certificates_are_refused_each_with_its_reason, 0, 2);
+    tcase_add_loop_test(tc, several_cas_are_trusted, 0, 2);
+    tcase_add_loop_test(tc, an_intermediate_must_come_with_every_client, 0, 2);
+    tcase_add_loop_test(tc, an_expired_intermediate_vouches_for_nobody, 0, 2);
+    tcase_add_loop_test(tc, listed_serials_are_refused, 0, 2);
+    tcase_add_loop_test(tc, an_expired_crl_still_refuses_what_it_lists, 0, 2);
+    tcase_add_loop_test(tc, a_ca_without_a_crl_vouches_for_nobody_once_there_are_crls, 0, 2);
+    tcase_add_loop_test(tc, a_revoked_intermediate_vouches_for_nobody, 0, 2);
+    tcase_add_test(tc, bad_ca_and_crl_files_are_refused);
+    tcase_add_loop_test(tc, identities_come_from_where_the_listener_says, 0, 2);
+    tcase_add_loop_test(tc, a_bad_identity_is_refused_where_the_broker_believes_it, 0, 2);
+    tcase_add_loop_test(tc, a_resumed_client_keeps_its_identity, 0, 3);
+    tcase_add_loop_test(tc, a_name_too_long_for_a_ticket_means_full_handshakes, 0, 3);
+    tcase_add_loop_test(tc, resumption_never_outlives_what_was_checked, 0, 3);
+    tcase_add_loop_test(tc, a_session_from_before_certificates_were_required_is_refused, 0, 3);
+    tcase_add_loop_test(tc, resumption_ends_with_the_certificate, 0, 3);
+    tcase_add_loop_test(tc, resumption_ends_with_the_intermediate, 0, 3);
+    tcase_add_loop_test(tc, two_hundred_attempts_to_resume_past_a_revocation_fail, 0, 3);
+    tcase_add_loop_test(tc, an_overheard_ticket_lends_no_identity, 0, 2);
+    tcase_add_loop_test(tc, a_retired_context_finishes_its_handshakes_and_starts_no_more, 0, 2);
+    tcase_add_loop_test(tc, a_crl_names_the_sessions_to_end, 0, 2);
+    suite_add_tcase(s, tc);
+    return s;
+}
+
+int main(void) {
+    SRunner *runner = srunner_create(suite());
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
