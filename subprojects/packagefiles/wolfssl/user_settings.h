@@ -13,6 +13,7 @@
 #endif
 #define HAVE_NETINET_IN_H
 #define HAVE_PTHREAD
+#define HAVE_GMTIME_R       /* gmtime() races between threads that check dates */
 #define WOLFSSL_HAVE_ATOMIC_H
 #define HAVE_C___ATOMIC     /* reference counts without a mutex (44 bytes and a lock each) */
 #define WOLFSSL_USER_IO     /* no socket calls: the engine feeds memory */
