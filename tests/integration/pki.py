@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import tempfile
 
-UTF8, PRINTABLE, IA5 = 0x0C, 0x13, 0x16
+UTF8, TELETEX, BMP = 0x0C, 0x14, 0x1E
 NOW = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
 DAY = datetime.timedelta(days=1)
 _serials = itertools.count(0x1001)

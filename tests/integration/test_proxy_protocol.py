@@ -139,6 +139,7 @@ class ToTheBroker(Case):
                 self.assertEqual(bool(flags & 0x02), resumed == "no")
                 self.assertEqual((verify, details[0x22]), (0, b"device-1"))
                 client.close()
+                peer.close()
                 self.assertEqual(postern.end_of(client)["resumed"], resumed)
 
     def test_the_header_comes_in_one_write_before_anything_else_and_is_small(self):
@@ -167,8 +168,10 @@ class ToTheBroker(Case):
         postern = self.postern(broker, listener={"proxy_protocol": "v2"})
         client = self.client(postern)
         client.send(b"data")
-        broker.accept().recv_until(b"data")
+        peer = broker.accept()
+        peer.recv_until(b"data")
         client.close()
+        peer.close()
         self.assertEqual(postern.end_of(client)["up"], "4")
 
 
