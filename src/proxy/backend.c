@@ -2,12 +2,14 @@
 
 #include "base/log.h"
 
+#include <errno.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { RESOLVED_MS = 10000, PROBE_MS = 1000, PROBE_TICKS = 5 };
 enum { KEEPALIVE_S = 60, USER_TIMEOUT_MS = 120000 };
@@ -175,7 +177,7 @@ static void mark_down(struct backend *b, struct dialer *dialer, int status) {
 }
 
 static void mark_up(struct backend *b) {
-    if (atomic_exchange(&b->down, false)) {
+    if (atomic_load_explicit(&b->down, memory_order_relaxed) && atomic_exchange(&b->down, false)) {
         struct log_line line;
         log_begin(&line, LOG_LEVEL_INFO, "backend up");
         log_str(&line, "backend", b->text);
@@ -335,6 +337,14 @@ static void set_options(uv_tcp_t *tcp, const struct sockaddr_in6 *address) {
     }
 }
 
+static void on_connected(struct dial *d) {
+    if (d->stream->handle.type == UV_TCP) {
+        set_options(&d->stream->tcp, &d->addresses[d->address]);
+    }
+    mark_up(d->backends[d->backend]);
+    finish(d, 0);
+}
+
 static void on_connect(uv_connect_t *request, int status) {
     struct dial *d = container_of(request, struct dial, request);
     if (d->state != DIAL_CONNECTING) {
@@ -344,11 +354,44 @@ static void on_connect(uv_connect_t *request, int status) {
         close_and_retry(d, status);
         return;
     }
-    if (d->stream->handle.type == UV_TCP) {
-        set_options(&d->stream->tcp, &d->addresses[d->address]);
+    on_connected(d);
+}
+
+/* A connect over loopback is complete as soon as it was asked for, only told late: asking again
+ * tells. That spares the loop's turn and four system calls for each client. Returns 1 with the
+ * stream connected, a libuv code if the broker refuses, or 0 to go the usual way. */
+static int connect_at_once(struct dial *d, const struct sockaddr_in6 *address) {
+    const struct sockaddr *sa = (const struct sockaddr *)address;
+    socklen_t len = address->sin6_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof *address;
+    int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return uv_translate_sys_error(errno);
     }
-    mark_up(d->backends[d->backend]);
-    finish(d, 0);
+    int rc = connect(fd, sa, len);
+    if (rc != 0 && errno == EINPROGRESS) {
+        rc = connect(fd, sa, len);
+    }
+    if (rc == 0 && uv_tcp_open(&d->stream->tcp, fd) == 0) {
+        return 1;
+    }
+    int error = rc == 0 ? ENOMEM : errno;
+    close(fd);
+    return error == EALREADY ? 0 : uv_translate_sys_error(error);
+}
+
+static void connect_tcp(struct dial *d) {
+    const struct sockaddr_in6 *address = &d->addresses[d->address];
+    int rc = is_loopback(address) ? connect_at_once(d, address) : 0;
+    if (rc == 0) {
+        rc = uv_tcp_connect(&d->request, &d->stream->tcp, (const struct sockaddr *)address,
+                            on_connect);
+    } else if (rc == 1) {
+        on_connected(d);
+        return;
+    }
+    if (rc != 0) {
+        close_and_retry(d, rc);
+    }
 }
 
 static void connect_next_address(struct dial *d) {
@@ -370,11 +413,7 @@ static void connect_next_address(struct dial *d) {
         uv_pipe_connect(&d->request, &d->stream->pipe, b->path, on_connect);
         return;
     }
-    rc = uv_tcp_connect(&d->request, &d->stream->tcp,
-                        (const struct sockaddr *)&d->addresses[d->address], on_connect);
-    if (rc != 0) {
-        close_and_retry(d, rc);
-    }
+    connect_tcp(d);
 }
 
 static void resolve(struct dial *d, struct backend *b) {

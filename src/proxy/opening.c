@@ -253,7 +253,7 @@ void opening_begin(struct session *s) {
         read_connect(s, early.data, early.len);
         buf_free(&early);
     }
-    if (!session_is_over(s)) {
+    if (s->state == SESSION_CONNECT) {
         pump_read(s, &s->client);
     }
 }

@@ -259,6 +259,11 @@ static void pump_down(struct session *s, const uint8_t *plain, size_t len) {
 }
 
 static void on_broker_eof(struct session *s) {
+    if (s->client.ended) {
+        s->broker.ended = true;
+        end_closed(s);
+        return;
+    }
     engine_close(&s->engine);
     if (!pump_flush_engine(s)) {
         return;

@@ -7,7 +7,9 @@
 #include "proxy/worker.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -23,6 +25,7 @@ struct server {
     size_t worker_count;
 
     uv_loop_t loop;
+    bool has_loop;
     uv_async_t news; /* from the workers */
     uv_signal_t hangup, terminate, interrupt;
     uv_timer_t watchdog, watch_timer;
@@ -191,12 +194,23 @@ static void on_terminate(uv_signal_t *signal, int number) {
     bind_close(&s->bound);
 }
 
+/* From here on a signal would find its handler gone and end the process with a wrong exit code. */
+static void hold_signals_back(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
 static void on_news(uv_async_t *async) {
     struct server *s = async->data;
     if (s->retiring != NULL && atomic_load(&s->workers_to_adopt) == 0) {
         finish_reload(s);
     }
     if (atomic_load(&s->workers_running) == 0) {
+        hold_signals_back();
         uv_walk(&s->loop, close_handle, NULL);
     }
 }
@@ -302,6 +316,7 @@ static int init_loop(struct server *s, struct error *err) {
     if (rc != 0) {
         return error_set(err, "cannot make an event loop: %s", uv_strerror(rc));
     }
+    s->has_loop = true;
     uv_timer_init(&s->loop, &s->watchdog);
     uv_timer_init(&s->loop, &s->watch_timer);
     s->watchdog.data = s->watch_timer.data = s->news.data = s;
@@ -319,6 +334,10 @@ static int init_loop(struct server *s, struct error *err) {
 }
 
 static void close_loop(struct server *s) {
+    if (!s->has_loop) {
+        return;
+    }
+    hold_signals_back();
     uv_walk(&s->loop, close_handle, NULL);
     uv_run(&s->loop, UV_RUN_DEFAULT);
     int rc = uv_loop_close(&s->loop);
@@ -367,9 +386,13 @@ static int start_workers(struct server *s, size_t count, struct error *err) {
         s->worker_count += rc == 0;
     }
     atomic_store(&s->workers_running, s->worker_count);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before); /* signals are for this thread, not for theirs */
     for (size_t i = 0; rc == 0 && i < s->worker_count; i++) {
         rc = worker_start(&s->workers[i]);
     }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc == 0) {
         return 0;
     }
@@ -414,7 +437,7 @@ static enum server_exit fail(enum server_exit result, const struct error *err) {
     return result;
 }
 
-static enum server_exit run_with_loop(struct server *s) {
+static enum server_exit run_with_runtime(struct server *s) {
     struct error err;
     enum server_exit result = SERVER_DONE;
     size_t count = s->runtime->config->workers;
@@ -435,26 +458,36 @@ static enum server_exit run_with_loop(struct server *s) {
     return result;
 }
 
+/* With the loop made first, an early SIGHUP is a reload to come, not the end of the process. */
+static enum server_exit run_with_loop(struct server *s) {
+    struct error err;
+    if (make_shared(s, &err) != 0) {
+        return fail(SERVER_CANNOT_RUN, &err);
+    }
+    s->runtime = source_load(s->source, &s->shared.tls, s->shared.backends, &err);
+    if (s->runtime == NULL) {
+        return fail(SERVER_UNUSABLE, &err);
+    }
+    runtime_commit(s->runtime, &s->shared.tls);
+    return run_with_runtime(s);
+}
+
 enum server_exit server_run(const struct server_source *source) {
     struct server s = {.source = source};
     struct error err;
-    enum server_exit result;
     if (source_check_command_line(source, &err) != 0) {
         return fail(SERVER_WRONG_USE, &err);
     }
     if (tls_library_start(&err) != 0) {
         return fail(SERVER_CANNOT_RUN, &err);
     }
-    if (make_shared(&s, &err) != 0) {
-        result = fail(SERVER_CANNOT_RUN, &err);
-    } else if ((s.runtime = source_load(source, &s.shared.tls, s.shared.backends, &err)) == NULL) {
-        result = fail(SERVER_UNUSABLE, &err);
-    } else if (runtime_commit(s.runtime, &s.shared.tls), init_loop(&s, &err) != 0) {
-        result = fail(SERVER_CANNOT_RUN, &err);
-    } else {
+    enum server_exit result = SERVER_CANNOT_RUN;
+    if (init_loop(&s, &err) == 0) {
         result = run_with_loop(&s);
-        close_loop(&s);
+    } else {
+        result = fail(SERVER_CANNOT_RUN, &err);
     }
+    close_loop(&s);
     free_shared(&s);
     tls_library_stop();
     return result;

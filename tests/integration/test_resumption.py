@@ -54,6 +54,17 @@ class Resumption(Visits):
                     reused, session = self.visit(postern, context, session)
                     self.assertTrue(reused)
 
+    def test_a_device_may_come_back_any_number_of_times(self):
+        """The library's own count of tickets ends at 255; a device must not notice."""
+        postern = self.postern(self.fake_broker(echo))
+        for way in WAYS:
+            with self.subTest(way=way):
+                context, session, full = self.context(way), None, 0
+                for _ in range(300):
+                    reused, session = self.visit(postern, context, session)
+                    full += not reused
+                self.assertLessEqual(full, 2)
+
     def test_another_server_name_is_another_session(self):
         more = "".join(self.certificate_section(n, pki.authority().issue(n, names=[n]))
                        for n in ("a.example", "b.example"))
