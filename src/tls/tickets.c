@@ -214,7 +214,9 @@ void tls_tickets_use(struct tls_tickets *tickets, struct tls_ticket_keys *keys) 
     bool have_own = !keys && make_key(&own);
     pthread_mutex_lock(&tickets->lock);
     if (keys) {
-        memcpy(tickets->keys, keys->keys, sizeof keys->keys);
+        explicit_bzero(tickets->keys, sizeof tickets->keys);
+        for (size_t i = 0; i < keys->count; i++)
+            tickets->keys[i] = keys->keys[i];
         tickets->count = keys->count;
         tickets->shared = true;
     } else if (tickets->shared && have_own) {

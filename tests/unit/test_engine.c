@@ -317,6 +317,16 @@ START_TEST(a_hello_retry_request_works) {
 }
 END_TEST
 
+/* RFC 8446 D.4: middle boxes expect it where the client sent a session ID, as OpenSSL does. */
+START_TEST(tls13_looks_like_resumption_to_middle_boxes) {
+    struct pair p;
+    connect_pair(&p, TLS1_3_VERSION);
+    if (own_library())
+        ck_assert_uint_eq(largest_record(&p.down, 20), 1);
+    pair_free(&p);
+}
+END_TEST
+
 START_TEST(suites_are_picked_in_our_order) {
     struct pair p;
     SSL_CTX *client = client_new(TLS1_2_VERSION);
@@ -533,6 +543,7 @@ static Suite *suite(void) {
     tcase_add_test(tc, a_client_of_the_wrong_version_is_told);
     tcase_add_loop_test(tc, a_client_that_rejects_our_certificate_is_reported_with_its_alert, 0, 2);
     tcase_add_test(tc, a_hello_retry_request_works);
+    tcase_add_test(tc, tls13_looks_like_resumption_to_middle_boxes);
     tcase_add_test(tc, suites_are_picked_in_our_order);
     tcase_add_test(tc, every_suite_works);
     tcase_add_loop_test(tc, a_damaged_handshake_fails_and_never_hangs, 0, 2);

@@ -4,6 +4,9 @@
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 static struct pki server;
 static const char *server_cert, *server_key;
@@ -37,6 +40,16 @@ static void setup(void) {
 static void teardown(void) {
     tls_tickets_free(shared.tickets);
     tls_session_cache_free(shared.sessions);
+}
+
+/* The tickets' clock, which the tests can put forward. */
+static long clock_offset;
+
+int clock_gettime(clockid_t id, struct timespec *at) {
+    long result = syscall(SYS_clock_gettime, id, at);
+    if (result == 0 && id == CLOCK_MONOTONIC)
+        at->tv_sec += clock_offset;
+    return (int)result;
 }
 
 /* One connection with the listener as it is now. Returns the client's session, for the next one,
@@ -139,13 +152,12 @@ static const struct {
 START_TEST(another_name_or_listener_or_policy_means_a_full_handshake) {
     for (int version = 0; version < 2; version++)
         for (int tickets = version; tickets < 2; tickets++) {
+            teardown();
             setup();
             ck_assert_msg(!resumes(versions[version], tickets, mismatches[_i].name,
                                    mismatches[_i].change), "version %d tickets %d", version,
                           tickets);
-            teardown();
         }
-    setup();
 }
 END_TEST
 
@@ -189,6 +201,26 @@ START_TEST(a_foreign_ticket_means_a_full_handshake) {
     SSL_free(c);
     SSL_CTX_free(foreign);
     SSL_CTX_free(client);
+}
+END_TEST
+
+static void one_lifetime_later(void) {
+    clock_offset += TLS_RESUME_SECONDS + 1;
+}
+
+static void two_lifetimes_later(void) {
+    one_lifetime_later();
+    /* Somebody comes, so that the key is replaced; then the old one has had its second lifetime. */
+    SSL_CTX *client = client_new(0);
+    bool resumed;
+    SSL_SESSION_free(visit(client, "localhost", NULL, &resumed, 0));
+    SSL_CTX_free(client);
+    one_lifetime_later();
+}
+
+START_TEST(an_own_key_decrypts_for_one_lifetime_after_it_was_replaced) {
+    ck_assert(resumes(versions[_i], true, "localhost", one_lifetime_later));
+    ck_assert(!resumes(versions[_i], true, "localhost", two_lifetimes_later));
 }
 END_TEST
 
@@ -331,6 +363,7 @@ static Suite *suite(void) {
     tcase_add_test(tc, a_session_id_resumes_after_a_reload);
     tcase_add_loop_test(tc, another_name_or_listener_or_policy_means_a_full_handshake, 0, 3);
     tcase_add_loop_test(tc, a_ticket_under_a_lost_key_means_a_full_handshake, 0, 2);
+    tcase_add_loop_test(tc, an_own_key_decrypts_for_one_lifetime_after_it_was_replaced, 0, 2);
     tcase_add_loop_test(tc, a_foreign_ticket_means_a_full_handshake, 0, 2);
     tcase_add_loop_test(tc, instances_that_share_a_key_file_resume_each_others_tickets, 0, 2);
     tcase_add_loop_test(tc, a_key_that_left_the_file_decrypts_no_more, 0, 2);

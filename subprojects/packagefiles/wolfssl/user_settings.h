@@ -35,6 +35,7 @@ int postern_random(unsigned char *out, unsigned int len); /* 0, or -1; in poster
 /* ---- Protocol ---- */
 #define WOLFSSL_TLS13
 #define NO_OLD_TLS          /* nothing before TLS 1.2 */
+#define WOLFSSL_TLS13_MIDDLEBOX_COMPAT /* RFC 8446 D.4: a must where the client asks for it */
 #define NO_WOLFSSL_CLIENT
 #define HAVE_TLS_EXTENSIONS
 #define HAVE_SUPPORTED_CURVES

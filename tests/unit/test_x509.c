@@ -1,0 +1,168 @@
+#include "tls/identity.h"
+#include "tls/x509.h"
+#include "pki.h"
+
+#include <check.h>
+#include <openssl/pem.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static struct pki ca, leaf;
+static unsigned char *der, *crl_der;
+static size_t der_len, crl_len;
+
+static void once(void) {
+    ca = pki_make((struct pki_spec){.cn = "CA", .ca = 1, .key = PKI_RSA2048}, NULL);
+    leaf = pki_make((struct pki_spec){.cn = "a|b", .alt = "DNS:x.example,URI:urn:u,IP:192.0.2.1"},
+                    &ca);
+    int len = i2d_X509(leaf.cert, &der);
+    ck_assert_int_gt(len, 0);
+    der_len = (size_t)len;
+    FILE *f = fopen(pki_crl("crl.pem", &ca, &leaf, 3), "r");
+    X509_CRL *crl = PEM_read_X509_CRL(f, NULL, NULL, NULL);
+    fclose(f);
+    len = i2d_X509_CRL(crl, &crl_der);
+    ck_assert_int_gt(len, 0);
+    crl_len = (size_t)len;
+    X509_CRL_free(crl);
+}
+
+static void finally(void) {
+    OPENSSL_free(der);
+    OPENSSL_free(crl_der);
+    pki_free(&ca);
+    pki_free(&leaf);
+    pki_clean();
+}
+
+/* Reads all that can be read; returns whether it is a certificate at all. */
+static bool read_all(const uint8_t *data, size_t len) {
+    struct x509 cert;
+    char text[256];
+    if (!x509_read(&cert, data, len))
+        return false;
+    x509_name_text(cert.subject, text, 20);
+    x509_name_text(cert.issuer, text, sizeof text);
+    for (int kind = IDENTITY_CN; kind <= IDENTITY_FINGERPRINT; kind++)
+        if (identity_read((enum config_identity)kind, &cert, (struct span){data, len}, text))
+            ck_assert_uint_le(strlen(text), 255);
+    if (identity_common_name(&cert, text))
+        ck_assert_uint_ge(strlen(text), 1);
+    return true;
+}
+
+static bool read_crl(const uint8_t *data, size_t len) {
+    struct x509_crl crl;
+    struct span rest, serial;
+    bool bad = false;
+    if (!x509_read_crl(&crl, data, len))
+        return false;
+    for (rest = crl.revoked; x509_next_revoked(&rest, &serial, &bad);)
+        ck_assert_uint_ge(serial.len, 1);
+    return !bad;
+}
+
+START_TEST(a_certificate_is_read) {
+    struct x509 cert;
+    struct span value, rest;
+    uint8_t tag;
+    unsigned type, types = 0;
+    char text[100];
+    ck_assert(x509_read(&cert, der, der_len));
+    ck_assert_int_eq(cert.key, X509_KEY_P256);
+    ck_assert(!cert.is_ca);
+    ck_assert_uint_eq(x509_common_name(cert.subject, &value, &tag), 2);
+    ck_assert_uint_eq(value.len, 1);
+    ck_assert_uint_eq(value.data[0], 'a');
+    x509_name_text(cert.issuer, text, sizeof text);
+    ck_assert_str_eq(text, "O=Test, CN=CA");
+    for (rest = cert.alt_names; x509_next_alt_name(&rest, &type, &value);)
+        types |= 1u << type;
+    ck_assert_uint_eq(types, 1u << X509_ALT_DNS | 1u << X509_ALT_URI | 1u << X509_ALT_IP);
+    int64_t now = (int64_t)time(NULL);
+    ck_assert_int_le(llabs(cert.not_before - (now - 3600)), 60);
+    ck_assert_int_le(llabs(cert.not_after - (now + 30 * 86400)), 60);
+}
+END_TEST
+
+START_TEST(a_crl_is_read_and_its_signature_checked) {
+    struct x509_crl crl;
+    struct x509 issuer, cert;
+    struct span serial;
+    bool bad;
+    unsigned char *ca_der = NULL;
+    int ca_len = i2d_X509(ca.cert, &ca_der);
+    ck_assert(x509_read(&issuer, ca_der, (size_t)ca_len));
+    ck_assert(x509_read(&cert, der, der_len));
+    ck_assert(x509_read_crl(&crl, crl_der, crl_len));
+    ck_assert(!crl.special);
+    ck_assert(x509_next_revoked(&crl.revoked, &serial, &bad));
+    ck_assert_uint_eq(serial.len, cert.serial.len);
+    ck_assert_mem_eq(serial.data, cert.serial.data, serial.len);
+    ck_assert(!x509_next_revoked(&crl.revoked, &serial, &bad));
+    ck_assert(!bad);
+    ck_assert(x509_crl_signed_by(&crl, &issuer));
+    ck_assert(!x509_crl_signed_by(&crl, &cert));
+    size_t from = (size_t)(crl.signed_part.data - crl_der), to = from + crl.signed_part.len;
+    for (size_t i = from; i < to; i += 3) {
+        crl_der[i] ^= 1;
+        ck_assert(!x509_read_crl(&crl, crl_der, crl_len) || !x509_crl_signed_by(&crl, &issuer));
+        crl_der[i] ^= 1;
+    }
+    OPENSSL_free(ca_der);
+}
+END_TEST
+
+START_TEST(a_cut_certificate_or_crl_is_none) {
+    for (size_t len = 0; len < der_len; len++) {
+        uint8_t *copy = malloc(len + 1); /* so that the sanitizer sees one byte too far */
+        uint8_t *exact = realloc(copy, len ? len : 1);
+        memcpy(exact, der, len);
+        ck_assert(!read_all(exact, len));
+        free(exact);
+    }
+    for (size_t len = 0; len < crl_len; len++) {
+        uint8_t *copy = malloc(len ? len : 1);
+        memcpy(copy, crl_der, len);
+        ck_assert(!read_crl(copy, len));
+        free(copy);
+    }
+}
+END_TEST
+
+START_TEST(damage_is_survived) {
+    uint8_t *copy = malloc(der_len), *copy_crl = malloc(crl_len);
+    for (size_t i = 0; i < der_len; i++)
+        for (int value = 0; value < 256; value++) {
+            memcpy(copy, der, der_len);
+            copy[i] = (uint8_t)value;
+            (void)read_all(copy, der_len);
+        }
+    for (size_t i = 0; i < crl_len; i++)
+        for (int value = 0; value < 256; value += 5) {
+            memcpy(copy_crl, crl_der, crl_len);
+            copy_crl[i] = (uint8_t)value;
+            (void)read_crl(copy_crl, crl_len);
+        }
+    free(copy);
+    free(copy_crl);
+}
+END_TEST
+
+int main(void) {
+    Suite *s = suite_create("x509");
+    TCase *tc = tcase_create("x509");
+    tcase_set_timeout(tc, 120);
+    tcase_add_unchecked_fixture(tc, once, finally);
+    tcase_add_test(tc, a_certificate_is_read);
+    tcase_add_test(tc, a_crl_is_read_and_its_signature_checked);
+    tcase_add_test(tc, a_cut_certificate_or_crl_is_none);
+    tcase_add_test(tc, damage_is_survived);
+    suite_add_tcase(s, tc);
+    SRunner *runner = srunner_create(s);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
