@@ -12,8 +12,8 @@
 
 /* Writes the library's list for a user's one ("A:B:C", OpenSSL's names, in order of preference;
  * NULL: the default). A list that names no suite of TLS 1.3 leaves those at the default, and
- * likewise for TLS 1.2, as OpenSSL has it; suites of versions that are not served are left out. 0, or
- * -1 with the list of known names in `err`. */
+ * likewise for TLS 1.2, as OpenSSL has it; suites of versions that are not served are left out. 0,
+ * or -1 with the list of known names in `err`. */
 int ciphers_list(const char *wanted, bool tls12, bool tls13, char out[CIPHERS_MAX],
                  struct error *err) __attribute__((warn_unused_result));
 

@@ -55,9 +55,11 @@ static int add_ca(struct tls_clients *clients, struct pem_block *block, const ch
         return error_set(err, "%s: certificate %zu is damaged", file, clients->ca_count);
     x509_name_text(ca->cert.subject, subject, sizeof subject);
     if (!ca->cert.is_ca)
-        return error_set(err, "%s: \"%s\" is not the certificate of a CA (no basicConstraints "
+        return error_set(err,
+                         "%s: \"%s\" is not the certificate of a CA (no basicConstraints "
                          "CA:TRUE); client_ca takes those that sign clients' certificates, not "
-                         "the clients' own", file, subject);
+                         "the clients' own",
+                         file, subject);
     warn_dates(&ca->cert, file, subject);
     return 0;
 }
@@ -84,8 +86,7 @@ static WOLFSSL_CERT_MANAGER *make_manager(const struct tls_clients *clients) {
     for (size_t i = 0; manager && i < clients->ca_count; i++)
         /* One that is expired does not load here; what it signed fails as it should. */
         (void)wolfSSL_CertManagerLoadCABuffer(manager, clients->cas[i].der.data,
-                                              (long)clients->cas[i].der.len,
-                                              WOLFSSL_FILETYPE_ASN1);
+                                              (long)clients->cas[i].der.len, WOLFSSL_FILETYPE_ASN1);
     return manager;
 }
 
@@ -102,8 +103,10 @@ static int check_signer(const struct tls_clients *clients, const struct x509_crl
     }
     if (!known)
         return error_set(err, "the list is by \"%s\", which is not in client_ca", issuer);
-    return error_set(err, "the list of \"%s\" is not signed by the CA of that name in client_ca "
-                     "(with RSA or ECDSA, and SHA-256 or better)", issuer);
+    return error_set(err,
+                     "the list of \"%s\" is not signed by the CA of that name in client_ca "
+                     "(with RSA or ECDSA, and SHA-256 or better)",
+                     issuer);
 }
 
 static int add_crl(struct tls_clients *clients, const struct buf *der, struct error *err) {
@@ -113,8 +116,10 @@ static int add_crl(struct tls_clients *clients, const struct buf *der, struct er
         return error_set(err, "a list in it is damaged");
     x509_name_text(crl.issuer, issuer, sizeof issuer);
     if (crl.special)
-        return error_set(err, "the list of \"%s\" is a partial or indirect one (it has a critical "
-                         "extension); only complete ones can be used", issuer);
+        return error_set(err,
+                         "the list of \"%s\" is a partial or indirect one (it has a critical "
+                         "extension); only complete ones can be used",
+                         issuer);
     if (check_signer(clients, &crl, issuer, err) != 0)
         return -1;
     if (crl.next_update != 0 && crl.next_update < (int64_t)time(NULL))
@@ -136,8 +141,10 @@ static void warn_missing(const struct tls_clients *clients, const char *file) {
         x509_name_text(clients->cas[i].cert.subject, subject, sizeof subject);
         if (revocation_id(&id, clients->cas[i].cert.subject, (struct span){one, 1}) &&
             !revocation_by(&clients->revocation, &id))
-            log_message(LOG_LEVEL_WARNING, "crl missing", "%s: has no list by the CA \"%s\"; "
-                        "certificates that it signed will be refused", file, subject);
+            log_message(LOG_LEVEL_WARNING, "crl missing",
+                        "%s: has no list by the CA \"%s\"; "
+                        "certificates that it signed will be refused",
+                        file, subject);
     }
 }
 
@@ -241,8 +248,10 @@ int clients_apply(const struct tls_clients *clients, WOLFSSL_CTX *ssl_ctx, struc
         if (code != WOLFSSL_SUCCESS) {
             char subject[160];
             x509_name_text(ca->cert.subject, subject, sizeof subject);
-            return error_set(err, "client_ca: the TLS library does not accept the CA \"%s\" "
-                             "(code %d)", subject, code);
+            return error_set(err,
+                             "client_ca: the TLS library does not accept the CA \"%s\" "
+                             "(code %d)",
+                             subject, code);
         }
     }
     wolfSSL_CTX_set_verify(ssl_ctx,
@@ -301,8 +310,8 @@ static enum reason add_intermediate(const struct tls_clients *clients,
     struct x509 cert;
     if (!x509_read(&cert, der.data, der.len) || !cert.is_ca)
         return REASON_UNKNOWN_CA;
-    int code = wolfSSL_CertManagerVerifyBuffer(manager, der.data, (long)der.len,
-                                               WOLFSSL_FILETYPE_ASN1);
+    int code =
+        wolfSSL_CertManagerVerifyBuffer(manager, der.data, (long)der.len, WOLFSSL_FILETYPE_ASN1);
     if (code != WOLFSSL_SUCCESS)
         return failure_reason(code);
     enum reason reason = check_revocation(clients, &cert);

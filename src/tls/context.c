@@ -101,10 +101,9 @@ static int configure(struct tls_slot *slot, const struct tls_context *ctx, const
     wolfSSL_CTX_set_group_messages(ssl_ctx);
     wolfSSL_CTX_set_timeout(ssl_ctx, TLS_RESUME_SECONDS);
     /* The library's own cache is process-wide and bound to nothing: never that one. */
-    wolfSSL_CTX_set_session_cache_mode(ssl_ctx, ctx->shared.sessions
-                                                    ? WOLFSSL_SESS_CACHE_SERVER |
-                                                          WOLFSSL_SESS_CACHE_NO_INTERNAL
-                                                    : WOLFSSL_SESS_CACHE_OFF);
+    wolfSSL_CTX_set_session_cache_mode(
+        ssl_ctx, ctx->shared.sessions ? WOLFSSL_SESS_CACHE_SERVER | WOLFSSL_SESS_CACHE_NO_INTERNAL
+                                      : WOLFSSL_SESS_CACHE_OFF);
     session_cache_attach(ctx->shared.sessions, ssl_ctx);
     if (ctx->shared.tickets) {
         wolfSSL_CTX_set_TicketEncCb(ssl_ctx, tickets_callback);
@@ -162,8 +161,8 @@ static int load_slots(struct tls_context *ctx, const struct config_listener *lis
     for (size_t i = 0; i < listener->certificate_count; i++) {
         const struct config_certificate *section = listener->certificates[i];
         struct tls_slot *slot = &ctx->slots[ctx->slot_count++];
-        if (slot_load(slot, section, ctx->tls_min, ctx->tls_max, err) != 0 || configure(slot, ctx, ciphers, err) != 0 ||
-            warm_up(slot, err) != 0)
+        if (slot_load(slot, section, ctx->tls_min, ctx->tls_max, err) != 0 ||
+            configure(slot, ctx, ciphers, err) != 0 || warm_up(slot, err) != 0)
             return error_prefix(err, "certificate %s", section->name);
     }
     return 0;
@@ -294,8 +293,8 @@ static bool share_a_name(const struct tls_slot *a, const struct tls_slot *b) {
 
 /* Whether the slot is a candidate: a match of quality `quality`, or with quality 0 (nobody knows
  * the name) the first certificate and those that stand beside it under one of its names. */
-static bool candidate(const struct tls_context *ctx, const struct tls_slot *slot,
-                      const char *name, int quality) {
+static bool candidate(const struct tls_context *ctx, const struct tls_slot *slot, const char *name,
+                      int quality) {
     if (quality > 0)
         return name_match(slot, name) == quality;
     return slot == ctx->slots || share_a_name(slot, ctx->slots);

@@ -137,8 +137,8 @@ static void end_handshake(struct engine *e) {
     e->ctx = NULL;
 }
 
-/* A fatal alert of the peer is the reason, whatever the library makes of it: in TLS 1.3 it calls one
- * that came in plaintext, as it does when our certificate is refused, a parse error. */
+/* A fatal alert of the peer is the reason, whatever the library makes of it: in TLS 1.3 it calls
+ * one that came in plaintext, as it does when our certificate is refused, a parse error. */
 static enum engine_status fail(struct engine *e, enum reason reason) {
     WOLFSSL_ALERT_HISTORY alerts;
     if (wolfSSL_get_alert_history(e->ssl, &alerts) == WOLFSSL_SUCCESS) {
@@ -194,8 +194,8 @@ enum engine_status engine_handshake(struct engine *e) {
             break;
         code = wolfSSL_get_error(e->ssl, code);
         if (code != WOLFSSL_ERROR_WANT_READ)
-            return fail(e, e->peer->refusal != REASON_NONE ? e->peer->refusal
-                                                           : failure_reason(code));
+            return fail(e,
+                        e->peer->refusal != REASON_NONE ? e->peer->refusal : failure_reason(code));
         if (e->io->in_len == 0)
             return ENGINE_MORE;
         if (e->io->in_len == before)

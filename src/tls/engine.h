@@ -42,8 +42,8 @@ struct engine {
     uint8_t alert;            /* sent or received with a failure; 0: none */
     uint8_t failure;          /* enum reason */
     bool handshaking;
-    bool closed;     /* we sent close_notify */
-    bool entered;    /* counted as a user of ctx */
+    bool closed;  /* we sent close_notify */
+    bool entered; /* counted as a user of ctx */
     bool resumed;
     bool cut_flight; /* TLS 1.2 plaintext flight is cut to record_size on its way out */
 };

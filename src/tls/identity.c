@@ -5,12 +5,7 @@
 
 #include <wolfssl/wolfcrypt/hash.h>
 
-enum {
-    IDENTITY_MAX = 255,
-    TAG_UTF8 = 0x0c,
-    TAG_PRINTABLE = 0x13,
-    TAG_IA5 = 0x16
-};
+enum { IDENTITY_MAX = 255, TAG_UTF8 = 0x0c, TAG_PRINTABLE = 0x13, TAG_IA5 = 0x16 };
 
 /* The length of the UTF-8 sequence at `p`, or 0 (RFC 3629: shortest form, no surrogates). */
 static size_t utf8_length(const uint8_t *p, size_t left, uint32_t *code) {
@@ -83,10 +78,10 @@ bool identity_read(enum config_identity kind, const struct x509 *cert, struct sp
     uint8_t tag = 0;
     if (kind == IDENTITY_FINGERPRINT)
         return fingerprint(der, out);
-    bool found = kind == IDENTITY_CN
-                     ? x509_common_name(cert->subject, &value, &tag) == 1 && is_string(tag)
-                     : only_alt_name(cert, kind == IDENTITY_SAN_DNS ? X509_ALT_DNS : X509_ALT_URI,
-                                     &value);
+    bool found =
+        kind == IDENTITY_CN
+            ? x509_common_name(cert->subject, &value, &tag) == 1 && is_string(tag)
+            : only_alt_name(cert, kind == IDENTITY_SAN_DNS ? X509_ALT_DNS : X509_ALT_URI, &value);
     return found && !memchr(value.data, '+', value.len) && !memchr(value.data, '#', value.len) &&
            copy(value, out);
 }
@@ -94,6 +89,5 @@ bool identity_read(enum config_identity kind, const struct x509 *cert, struct sp
 bool identity_common_name(const struct x509 *cert, char out[256]) {
     struct span value;
     uint8_t tag;
-    return x509_common_name(cert->subject, &value, &tag) > 0 && is_string(tag) &&
-           copy(value, out);
+    return x509_common_name(cert->subject, &value, &tag) > 0 && is_string(tag) && copy(value, out);
 }

@@ -64,10 +64,10 @@ struct engine_peer {
     uint16_t common_name; /* offset into text */
     int64_t not_after;
     /* From here on only during the handshake. */
-    enum reason refusal;              /* why our own checks refused the certificate */
-    uint8_t binding[TLS_HASH_SIZE];   /* what tickets and sessions are tied to */
-    uint8_t ticket_mac[16];           /* of the one ticket that was accepted */
-    uint8_t ticket_generation;        /* resumptions in a row before the accepted ticket's */
+    enum reason refusal;            /* why our own checks refused the certificate */
+    uint8_t binding[TLS_HASH_SIZE]; /* what tickets and sessions are tied to */
+    uint8_t ticket_mac[16];         /* of the one ticket that was accepted */
+    uint8_t ticket_generation;      /* resumptions in a row before the accepted ticket's */
     bool ticket_accepted;
     bool ticket_issued; /* in this connection */
     /* Identity, NUL, common name, NUL. */
@@ -82,8 +82,8 @@ bool peer_unpack(struct engine_peer *peer, const uint8_t *data, size_t len);
 /* The library's ticket callback; `arg` is the struct tls_tickets. */
 int tickets_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
                      unsigned char iv[WOLFSSL_TICKET_IV_SZ],
-                     unsigned char mac[WOLFSSL_TICKET_MAC_SZ], int encrypt,
-                     unsigned char *ticket, int in_len, int *out_len, void *arg);
+                     unsigned char mac[WOLFSSL_TICKET_MAC_SZ], int encrypt, unsigned char *ticket,
+                     int in_len, int *out_len, void *arg);
 
 /* Makes the context's connections use the session cache; where the library has no hooks for one,
  * nothing. */

@@ -101,12 +101,16 @@ static int split(struct pem *pem, const char *file, struct error *err) {
         const char *end_line = find(body, end, end_mark);
         const char *next = find(body, end, begin_mark);
         if (!end_line || (next && next < end_line))
-            return error_set(err, "%s: \"-----BEGIN %.*s-----\" has no matching END line; the file "
-                             "is cut short or damaged", file, label_len, label);
+            return error_set(err,
+                             "%s: \"-----BEGIN %.*s-----\" has no matching END line; the file "
+                             "is cut short or damaged",
+                             file, label_len, label);
         at = end_line + strlen(end_mark);
         if (add_block(pem, begin, label, (size_t)label_len, body, end_line, at) != 0)
-            return error_set(err, "%s: what stands between \"-----BEGIN %.*s-----\" and its END is "
-                             "not base64", file, label_len, label);
+            return error_set(err,
+                             "%s: what stands between \"-----BEGIN %.*s-----\" and its END is "
+                             "not base64",
+                             file, label_len, label);
     }
     return 0;
 }

@@ -27,7 +27,8 @@ struct pem {
 };
 
 /* Reads the file and all its blocks; text outside blocks is ignored, as everywhere. 0 or -1: `err`
- * then starts with the file's name. A file without any block is no error here. Wiped by pem_free. */
+ * then starts with the file's name. A file without any block is no error here. Wiped by pem_free.
+ */
 int pem_read(struct pem *pem, const char *file, struct error *err)
     __attribute__((warn_unused_result));
 void pem_free(struct pem *pem); /* zeroed is fine */

@@ -104,15 +104,16 @@ static struct tls_session_cache *cache_of(const struct engine *e) {
     return e->ctx ? e->ctx->shared.sessions : NULL;
 }
 
-/* The session in the library's form. That starts with side (1 byte), time of birth (4), timeout (4),
- * length of the ID (1), ID; no function of the lean build tells the ID. */
+/* The session in the library's form. That starts with side (1 byte), time of birth (4), timeout
+ * (4), length of the ID (1), ID; no function of the lean build tells the ID. */
 enum { LENGTH_AT = 9, ID_AT = 10 };
 
 static struct entry *make_entry(WOLFSSL_SESSION *session, const struct engine_peer *peer) {
     uint8_t packed[PEER_BYTES_MAX];
     size_t peer_len = peer_pack(peer, packed);
     int session_len = wolfSSL_i2d_SSL_SESSION(session, NULL);
-    struct entry *e = session_len > ID_AT + ID_SIZE ? malloc(sizeof *e + (size_t)session_len + peer_len) : NULL;
+    struct entry *e =
+        session_len > ID_AT + ID_SIZE ? malloc(sizeof *e + (size_t)session_len + peer_len) : NULL;
     if (!e)
         return NULL;
     unsigned char *at = e->data;

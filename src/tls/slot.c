@@ -70,10 +70,11 @@ static int chain_check_order(struct chain *chain, struct error *err) {
         x509_name_text(chain->certs[i - 1].subject, before, sizeof before);
         x509_name_text(chain->certs[i - 1].issuer, issuer, sizeof issuer);
         x509_name_text(chain->certs[i].subject, found, sizeof found);
-        return error_set(err, "%s: the chain is in the wrong order: \"%s\" must be followed by its "
+        return error_set(err,
+                         "%s: the chain is in the wrong order: \"%s\" must be followed by its "
                          "issuer \"%s\", but \"%s\" comes next; the right order is the server's "
-                         "certificate first, then each one's issuer", chain->files[i], before,
-                         issuer, found);
+                         "certificate first, then each one's issuer",
+                         chain->files[i], before, issuer, found);
     }
     const struct x509 *last = &chain->certs[chain->count - 1];
     if (chain->count > 1 && same(last->issuer, last->subject))
@@ -86,8 +87,10 @@ static int check_leaf(const struct chain *chain, struct error *err) {
     char subject[160];
     x509_name_text(leaf->subject, subject, sizeof subject);
     if (leaf->key == X509_KEY_OTHER)
-        return error_set(err, "%s: \"%s\" has a key of a kind that is not supported; use RSA, "
-                         "ECDSA P-256 or ECDSA P-384", chain->files[0], subject);
+        return error_set(err,
+                         "%s: \"%s\" has a key of a kind that is not supported; use RSA, "
+                         "ECDSA P-256 or ECDSA P-384",
+                         chain->files[0], subject);
     if (leaf->key == X509_KEY_RSA && (leaf->key_bits < 2048 || leaf->key_bits > 4096))
         return error_set(err, "%s: \"%s\" has an RSA key of %u bits; use 2048 to 4096",
                          chain->files[0], subject, leaf->key_bits);
@@ -111,8 +114,10 @@ static const struct pem_block *find_key(const struct pem *pem, const char *file,
                   pem->count > 0 && pem_is_certificate(&pem->blocks[0]) ? "; it is a certificate"
                                                                         : "");
     else if (pem_is_encrypted(key)) {
-        error_set(err, "%s: the private key is encrypted; store it without a pass phrase "
-                  "(openssl pkey -in OLD -out NEW) and protect the file instead", file);
+        error_set(err,
+                  "%s: the private key is encrypted; store it without a pass phrase "
+                  "(openssl pkey -in OLD -out NEW) and protect the file instead",
+                  file);
         return NULL;
     }
     return key;
@@ -120,10 +125,9 @@ static const struct pem_block *find_key(const struct pem *pem, const char *file,
 
 static bool key_is_sound(const struct pem_block *key) {
     WOLFSSL_CTX *empty = wolfSSL_CTX_new(wolfSSLv23_server_method());
-    bool sound = empty && wolfSSL_CTX_use_PrivateKey_buffer(empty, key->text.data,
-                                                            (long)key->text.len,
-                                                            WOLFSSL_FILETYPE_PEM) ==
-                              WOLFSSL_SUCCESS;
+    bool sound =
+        empty && wolfSSL_CTX_use_PrivateKey_buffer(empty, key->text.data, (long)key->text.len,
+                                                   WOLFSSL_FILETYPE_PEM) == WOLFSSL_SUCCESS;
     wolfSSL_CTX_free(empty);
     return sound;
 }
@@ -170,8 +174,10 @@ static int use_key(struct tls_slot *slot, const struct x509 *leaf, const struct 
                    const struct config_certificate *section, const char *subject,
                    struct error *err) {
     if (!key_is_sound(key))
-        return error_set(err, "%s: the private key is damaged, or of a kind that is not supported; "
-                         "use RSA, ECDSA P-256 or ECDSA P-384", section->key);
+        return error_set(err,
+                         "%s: the private key is damaged, or of a kind that is not supported; "
+                         "use RSA, ECDSA P-256 or ECDSA P-384",
+                         section->key);
     if (!key_fits(leaf, key) ||
         wolfSSL_CTX_use_PrivateKey_buffer(slot->ssl_ctx, key->text.data, (long)key->text.len,
                                           WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS ||
@@ -182,24 +188,26 @@ static int use_key(struct tls_slot *slot, const struct x509 *leaf, const struct 
 }
 
 /* Hands everything to the library, as PEM, leaf first. */
-static int use_files(struct tls_slot *slot, const struct chain *chain,
-                     const struct pem_block *key, const struct config_certificate *section,
-                     struct error *err) {
+static int use_files(struct tls_slot *slot, const struct chain *chain, const struct pem_block *key,
+                     const struct config_certificate *section, struct error *err) {
     char subject[160];
     struct buf text = {0};
     bool fits = true;
     x509_name_text(chain->certs[0].subject, subject, sizeof subject);
     for (size_t i = 0; i < chain->count; i++)
-        fits = fits && buf_append(&text, chain->blocks[i]->text.data, chain->blocks[i]->text.len,
-                                  SIZE_MAX) &&
-               buf_append(&text, "\n", 1, SIZE_MAX);
-    int used = fits ? wolfSSL_CTX_use_certificate_chain_buffer(slot->ssl_ctx, text.data,
-                                                               (long)text.len)
-                    : 0;
+        fits =
+            fits &&
+            buf_append(&text, chain->blocks[i]->text.data, chain->blocks[i]->text.len, SIZE_MAX) &&
+            buf_append(&text, "\n", 1, SIZE_MAX);
+    int used =
+        fits ? wolfSSL_CTX_use_certificate_chain_buffer(slot->ssl_ctx, text.data, (long)text.len)
+             : 0;
     buf_free(&text);
     if (used != WOLFSSL_SUCCESS)
-        return error_set(err, "%s: the TLS library does not accept the certificate of \"%s\" or its "
-                         "chain (code %d)", section->cert, subject, used);
+        return error_set(err,
+                         "%s: the TLS library does not accept the certificate of \"%s\" or its "
+                         "chain (code %d)",
+                         section->cert, subject, used);
     return use_key(slot, &chain->certs[0], key, section, subject, err);
 }
 

@@ -41,7 +41,7 @@ struct tls_ticket_keys {
 
 struct tls_tickets {
     pthread_mutex_t lock;
-    bool shared;         /* keys come from a file: no rotation of ours */
+    bool shared;                      /* keys come from a file: no rotation of ours */
     struct ticket_key keys[KEYS_MAX]; /* the first encrypts */
     size_t count;
 };
@@ -84,8 +84,7 @@ static bool make_key(struct ticket_key *key) {
 
 struct tls_tickets *tls_tickets_new(struct error *err) {
     struct tls_tickets *tickets = calloc(1, sizeof *tickets);
-    if (!tickets || pthread_mutex_init(&tickets->lock, NULL) != 0 ||
-        !make_key(&tickets->keys[0])) {
+    if (!tickets || pthread_mutex_init(&tickets->lock, NULL) != 0 || !make_key(&tickets->keys[0])) {
         free(tickets);
         error_set(err, "session tickets: no memory or no randomness");
         return NULL;
@@ -107,8 +106,7 @@ void tls_tickets_free(struct tls_tickets *tickets) {
 static void rotate(struct tls_tickets *tickets) {
     int64_t now = monotonic_seconds();
     struct ticket_key fresh;
-    while (tickets->count > 1 &&
-           now - tickets->keys[tickets->count - 2].made > TLS_RESUME_SECONDS)
+    while (tickets->count > 1 && now - tickets->keys[tickets->count - 2].made > TLS_RESUME_SECONDS)
         explicit_bzero(&tickets->keys[--tickets->count], sizeof *tickets->keys);
     if (now - tickets->keys[0].made <= TLS_RESUME_SECONDS || !make_key(&fresh))
         return;
@@ -171,13 +169,17 @@ static int read_lines(struct tls_ticket_keys *keys, const struct buf *text, cons
         if (len > 0 && keys->count == KEYS_MAX)
             return error_set(err, "%s:%u: more than %d keys", file, number, KEYS_MAX);
         if (len > 0 && !read_key_line(keys, at, len))
-            return error_set(err, "%s:%u: not a key; each line is 64 hexadecimal digits "
-                             "(openssl rand -hex 32)", file, number);
+            return error_set(err,
+                             "%s:%u: not a key; each line is 64 hexadecimal digits "
+                             "(openssl rand -hex 32)",
+                             file, number);
         at = newline ? newline + 1 : end;
     }
     if (keys->count == 0)
-        return error_set(err, "%s: holds no key; each line is 64 hexadecimal digits "
-                         "(openssl rand -hex 32)", file);
+        return error_set(err,
+                         "%s: holds no key; each line is 64 hexadecimal digits "
+                         "(openssl rand -hex 32)",
+                         file);
     return 0;
 }
 
@@ -269,13 +271,14 @@ static bool unseal(const struct ticket_key *key, const struct associated *with, 
     return done;
 }
 
-/* How many times in a row a client may resume. The library numbers the tickets of one full handshake
- * in a byte and fails the handshake that would take the 256th; whoever comes that far has a full
- * handshake in time instead. */
+/* How many times in a row a client may resume. The library numbers the tickets of one full
+ * handshake in a byte and fails the handshake that would take the 256th; whoever comes that far has
+ * a full handshake in time instead. */
 enum { GENERATIONS_MAX = 200 };
 
-/* Our part of a ticket: expiry, generation, then the client certificate's. A certificate that does not fit
- * makes a ticket that says it is expired: its owner always comes back with a full handshake. */
+/* Our part of a ticket: expiry, generation, then the client certificate's. A certificate that does
+ * not fit makes a ticket that says it is expired: its owner always comes back with a full
+ * handshake. */
 static size_t write_trailer(const struct engine_peer *peer, bool certified, uint8_t generation,
                             uint8_t *out, size_t cap) {
     uint8_t packed[PEER_BYTES_MAX] = {0}; /* no certificate */
@@ -319,16 +322,16 @@ static size_t read_trailer(struct engine_peer *peer, const uint8_t *ticket, size
 /* `certified`: the peer's certificate is this connection's. If an accepted ticket was not used in
  * the end (another suite), what it said of its owner is nobody's. */
 static int encrypt_ticket(struct tls_tickets *tickets, const struct engine_peer *peer,
-                          bool certified, uint8_t generation, struct associated *with,
-                          uint8_t *mac, uint8_t *ticket, int in_len, int *out_len) {
+                          bool certified, uint8_t generation, struct associated *with, uint8_t *mac,
+                          uint8_t *ticket, int in_len, int *out_len) {
     struct ticket_key key;
     bool old;
     size_t len = (size_t)in_len;
     if (!get_key(tickets, NULL, &key, &old) || !random_bytes(with->iv, sizeof with->iv))
         return WOLFSSL_TICKET_RET_FATAL;
     memcpy(with->name, key.name, NAME_SIZE);
-    len += write_trailer(peer, certified, generation, ticket + len,
-                         WOLFSSL_TICKET_EXTRA_PADDING_SZ);
+    len +=
+        write_trailer(peer, certified, generation, ticket + len, WOLFSSL_TICKET_EXTRA_PADDING_SZ);
     memset(mac, 0, WOLFSSL_TICKET_MAC_SZ);
     bool done = seal(&key, with, ticket, len, mac);
     explicit_bzero(&key, sizeof key);
@@ -347,8 +350,7 @@ static int decrypt_ticket(struct tls_tickets *tickets, struct engine_peer *peer,
     bool old;
     if (peer->ticket_accepted && memcmp(peer->ticket_mac, mac, TAG_SIZE) != 0)
         return WOLFSSL_TICKET_RET_REJECT;
-    if (memcmp(mac + TAG_SIZE, zero, sizeof zero) != 0 ||
-        !get_key(tickets, with->name, &key, &old))
+    if (memcmp(mac + TAG_SIZE, zero, sizeof zero) != 0 || !get_key(tickets, with->name, &key, &old))
         return WOLFSSL_TICKET_RET_REJECT;
     bool good = unseal(&key, with, ticket, (size_t)in_len, mac);
     explicit_bzero(&key, sizeof key);

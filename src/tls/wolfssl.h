@@ -1,5 +1,5 @@
-/* The TLS library's headers, for src/tls/ alone: its own build is configured by user_settings.h, the
- * distribution's by options.h, which must come first. */
+/* The TLS library's headers, for src/tls/ alone: its own build is configured by user_settings.h,
+ * the distribution's by options.h, which must come first. */
 #ifndef POSTERN_TLS_WOLFSSL_H
 #define POSTERN_TLS_WOLFSSL_H
 

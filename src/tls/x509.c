@@ -112,8 +112,8 @@ static bool take_time(struct span *in, int64_t *out) {
         field[0] += field[0] >= 50 ? 1900 : 2000;
     if (field[1] < 1 || field[1] > 12 || field[2] < 1 || field[2] > 31)
         return false;
-    *out = days_from_civil(field[0], field[1], field[2]) * 86400 + field[3] * 3600 +
-           field[4] * 60 + field[5];
+    *out = days_from_civil(field[0], field[1], field[2]) * 86400 + field[3] * 3600 + field[4] * 60 +
+           field[5];
     return true;
 }
 
@@ -207,9 +207,8 @@ bool x509_read(struct x509 *cert, const uint8_t *der, size_t len) {
     if (!take_serial(&tbs, &cert->serial) || !take_tag(&tbs, TAG_SEQUENCE, &ignored) ||
         !take(&tbs, &tag, &ignored, &cert->issuer) || tag != TAG_SEQUENCE ||
         !take_tag(&tbs, TAG_SEQUENCE, &validity) || !take_time(&validity, &cert->not_before) ||
-        !take_time(&validity, &cert->not_after) ||
-        !take(&tbs, &tag, &ignored, &cert->subject) || tag != TAG_SEQUENCE ||
-        !take(&tbs, &tag, &spki, &cert->key_info) || tag != TAG_SEQUENCE ||
+        !take_time(&validity, &cert->not_after) || !take(&tbs, &tag, &ignored, &cert->subject) ||
+        tag != TAG_SEQUENCE || !take(&tbs, &tag, &spki, &cert->key_info) || tag != TAG_SEQUENCE ||
         !read_public_key(cert, spki))
         return false;
     while (tbs.len > 0) {
@@ -260,7 +259,7 @@ static const char *attribute_name(struct span oid) {
     static const struct {
         char last;
         const char *name;
-    } names[] = {{3, "CN"}, {4, "SN"},  {5, "serialNumber"}, {6, "C"},
+    } names[] = {{3, "CN"}, {4, "SN"}, {5, "serialNumber"}, {6, "C"},
                  {7, "L"},  {8, "ST"}, {10, "O"},           {11, "OU"}};
     if (oid.len == 3 && oid.data[0] == 0x55 && oid.data[1] == 0x04)
         for (size_t i = 0; i < sizeof names / sizeof *names; i++)

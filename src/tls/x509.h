@@ -1,7 +1,7 @@
 /* Reads what we need from certificates and CRLs in DER: names, dates, serials, kinds of key.
  *
- * Verifying certificates is the library's work; this only reads, strictly, and never allocates. Spans
- * point into the caller's bytes. RFC 5280, X.690. */
+ * Verifying certificates is the library's work; this only reads, strictly, and never allocates.
+ * Spans point into the caller's bytes. RFC 5280, X.690. */
 #ifndef POSTERN_TLS_X509_H
 #define POSTERN_TLS_X509_H
 
@@ -17,16 +17,16 @@ struct span {
 enum x509_key { X509_KEY_OTHER, X509_KEY_RSA, X509_KEY_P256, X509_KEY_P384 };
 
 struct x509 {
-    struct span serial;  /* magnitude, without leading zeros */
-    struct span issuer;  /* whole DER of the Name, tag included */
-    struct span subject; /* likewise */
+    struct span serial;            /* magnitude, without leading zeros */
+    struct span issuer;            /* whole DER of the Name, tag included */
+    struct span subject;           /* likewise */
     int64_t not_before, not_after; /* seconds since 1970 */
     enum x509_key key;
     unsigned key_bits;
     struct span public_key; /* RSA: the modulus; ECDSA: the point */
     struct span key_info;   /* whole DER of SubjectPublicKeyInfo */
-    struct span alt_names; /* inside of GeneralNames; empty: no such extension */
-    bool is_ca;            /* basicConstraints cA */
+    struct span alt_names;  /* inside of GeneralNames; empty: no such extension */
+    bool is_ca;             /* basicConstraints cA */
 };
 
 /* False if the bytes are not one whole certificate. */

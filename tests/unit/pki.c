@@ -9,12 +9,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NEED(condition) \
-    do { \
-        if (!(condition)) { \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            abort(); \
-        } \
+#define NEED(condition)                                                                            \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
+            abort();                                                                               \
+        }                                                                                          \
     } while (0)
 
 enum { DAY = 86400, FILES_MAX = 256 };
@@ -47,8 +47,8 @@ static void add_names(X509 *cert, const char *cn) {
     X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8, (const unsigned char *)"Test", -1, -1, 0);
     char *copy = strdup(cn ? cn : ""), *save = NULL;
     for (char *one = strtok_r(copy, "|", &save); one; one = strtok_r(NULL, "|", &save))
-        NEED(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (unsigned char *)one, -1, -1,
-                                        0));
+        NEED(
+            X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (unsigned char *)one, -1, -1, 0));
     free(copy);
 }
 
@@ -58,7 +58,8 @@ struct pki pki_make(struct pki_spec spec, const struct pki *issuer) {
     NEED(p.cert && X509_set_version(p.cert, 2));
     ASN1_INTEGER_set(X509_get_serialNumber(p.cert), next_serial++);
     X509_gmtime_adj(X509_getm_notBefore(p.cert), spec.from_day ? spec.from_day * DAY : -3600);
-    X509_gmtime_adj(X509_getm_notAfter(p.cert), spec.to_seconds ? spec.to_seconds : (spec.to_day ? spec.to_day : 30) * DAY);
+    X509_gmtime_adj(X509_getm_notAfter(p.cert),
+                    spec.to_seconds ? spec.to_seconds : (spec.to_day ? spec.to_day : 30) * DAY);
     add_names(p.cert, spec.cn);
     X509_set_issuer_name(p.cert, X509_get_subject_name(issuer_cert));
     X509_set_pubkey(p.cert, p.key);

@@ -8,14 +8,14 @@
 enum pki_key { PKI_P256, PKI_P384, PKI_RSA2048 };
 
 struct pki_spec {
-    const char *cn;     /* several, separated by '|', make several attributes; NULL: none */
+    const char *cn; /* several, separated by '|', make several attributes; NULL: none */
     enum pki_key key;
-    const char *alt;    /* "DNS:a.example,URI:urn:x"; NULL: none */
-    const char *usage;  /* extendedKeyUsage, "clientAuth"; NULL: none */
-    int ca;             /* basicConstraints CA:TRUE */
-    long from_day;      /* days from now; 0 means an hour ago */
-    long to_day;        /* 0 means 30 */
-    long to_seconds;    /* from now; instead of to_day */
+    const char *alt;   /* "DNS:a.example,URI:urn:x"; NULL: none */
+    const char *usage; /* extendedKeyUsage, "clientAuth"; NULL: none */
+    int ca;            /* basicConstraints CA:TRUE */
+    long from_day;     /* days from now; 0 means an hour ago */
+    long to_day;       /* 0 means 30 */
+    long to_seconds;   /* from now; instead of to_day */
 };
 
 struct pki {

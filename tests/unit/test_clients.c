@@ -16,8 +16,10 @@ static struct tls_shared shared;
 static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
 
 static void make_clients(void) {
-    good = pki_make((struct pki_spec){.cn = "device-1", .usage = "clientAuth",
-                                      .alt = "DNS:dev1.example,URI:urn:dev:1"}, &ca);
+    good = pki_make((struct pki_spec){.cn = "device-1",
+                                      .usage = "clientAuth",
+                                      .alt = "DNS:dev1.example,URI:urn:dev:1"},
+                    &ca);
     rsa_good = pki_make((struct pki_spec){.cn = "device-rsa", .key = PKI_RSA2048}, &ca);
     second = pki_make((struct pki_spec){.cn = "device-2"}, &other_ca);
     expired = pki_make((struct pki_spec){.cn = "old", .from_day = -20, .to_day = -1}, &ca);
@@ -38,8 +40,8 @@ static void once(void) {
     other_ca = pki_make((struct pki_spec){.cn = "Other CA", .ca = 1}, NULL);
     stranger_ca = pki_make((struct pki_spec){.cn = "Stranger CA", .ca = 1}, NULL);
     inter = pki_make((struct pki_spec){.cn = "Client inter", .ca = 1}, &ca);
-    late_inter = pki_make((struct pki_spec){.cn = "Late inter", .ca = 1, .from_day = -20,
-                                            .to_day = -2}, &ca);
+    late_inter = pki_make(
+        (struct pki_spec){.cn = "Late inter", .ca = 1, .from_day = -20, .to_day = -2}, &ca);
     make_clients();
     server_cert = pki_certs("server.pem", &server, NULL);
     server_key = pki_key("server.key", &server);
@@ -51,8 +53,8 @@ static void once(void) {
 }
 
 static void finally(void) {
-    struct pki *all[] = {&server,   &ca,    &other_ca, &inter,   &late_inter,  &stranger_ca,
-                         &good,     &rsa_good, &second, &expired, &early,       &revoked,
+    struct pki *all[] = {&server,      &ca,       &other_ca, &inter,   &late_inter, &stranger_ca,
+                         &good,        &rsa_good, &second,   &expired, &early,      &revoked,
                          &server_only, &stranger, &by_inter, &by_late, &self};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         pki_free(all[i]);
@@ -155,8 +157,8 @@ static void accepted(int version, const struct pki *cert, const struct pki *more
     ck_assert_int_eq(seen.has_id, cert != NULL);
 }
 
-static void refused(int version, const struct pki *cert, const struct pki *more,
-                    enum reason reason, uint8_t alert) {
+static void refused(int version, const struct pki *cert, const struct pki *more, enum reason reason,
+                    uint8_t alert) {
     one_visit(version, cert, more);
     ck_assert_int_eq(seen.status, ENGINE_FAILED);
     ck_assert_msg(seen.reason == reason, "%s, not %s", reason_name(seen.reason),
@@ -170,7 +172,7 @@ START_TEST(a_client_of_the_ca_is_known_by_name) {
     ck_assert_str_eq(seen.cn, "device-1");
     if (own_library() || versions[_i] == TLS1_3_VERSION) /* 5.5.4 asks for the server's key type */
         accepted(versions[_i], &rsa_good, NULL, "device-rsa");
-    accepted(versions[_i], &good, &ca, "device-1"); /* the root is sent along */
+    accepted(versions[_i], &good, &ca, "device-1");          /* the root is sent along */
     accepted(versions[_i], &good, &stranger_ca, "device-1"); /* and so is nonsense */
 }
 END_TEST
@@ -340,16 +342,11 @@ static const struct {
     const char *cn, *alt;
     enum config_identity kind;
 } bad_identities[] = {
-    {NULL, NULL, IDENTITY_CN},
-    {"two|names", NULL, IDENTITY_CN},
-    {"plus+", NULL, IDENTITY_CN},
-    {"#", NULL, IDENTITY_CN},
-    {"tab\there", NULL, IDENTITY_CN},
-    {"c1 \xc2\x85", NULL, IDENTITY_CN},
-    {"x", NULL, IDENTITY_SAN_DNS},
-    {"x", "DNS:a,DNS:b", IDENTITY_SAN_DNS},
-    {"x", "DNS:a+b", IDENTITY_SAN_DNS},
-    {"x", "URI:urn:a,URI:urn:b", IDENTITY_SAN_URI},
+    {NULL, NULL, IDENTITY_CN},          {"two|names", NULL, IDENTITY_CN},
+    {"plus+", NULL, IDENTITY_CN},       {"#", NULL, IDENTITY_CN},
+    {"tab\there", NULL, IDENTITY_CN},   {"c1 \xc2\x85", NULL, IDENTITY_CN},
+    {"x", NULL, IDENTITY_SAN_DNS},      {"x", "DNS:a,DNS:b", IDENTITY_SAN_DNS},
+    {"x", "DNS:a+b", IDENTITY_SAN_DNS}, {"x", "URI:urn:a,URI:urn:b", IDENTITY_SAN_URI},
     {"x", too_long, IDENTITY_SAN_URI},
 };
 
@@ -357,8 +354,8 @@ START_TEST(a_bad_identity_is_refused_where_the_broker_believes_it) {
     memset(too_long, 'a', 270);
     memcpy(too_long, "URI:urn:", 8);
     for (size_t i = 0; i < sizeof bad_identities / sizeof *bad_identities; i++) {
-        struct pki bad = pki_make((struct pki_spec){.cn = bad_identities[i].cn,
-                                                    .alt = bad_identities[i].alt}, &ca);
+        struct pki bad = pki_make(
+            (struct pki_spec){.cn = bad_identities[i].cn, .alt = bad_identities[i].alt}, &ca);
         site.listener.identity = bad_identities[i].kind;
         site.listener.mqtt = MQTT_OFF;
         accepted(versions[_i], &bad, NULL, "-");
@@ -497,8 +494,8 @@ START_TEST(resumption_ends_with_the_certificate) {
 END_TEST
 
 START_TEST(resumption_ends_with_the_intermediate) {
-    struct pki brief = pki_make((struct pki_spec){.cn = "brief inter", .ca = 1, .to_seconds = 2},
-                                &ca);
+    struct pki brief =
+        pki_make((struct pki_spec){.cn = "brief inter", .ca = 1, .to_seconds = 2}, &ca);
     struct pki device = pki_make((struct pki_spec){.cn = "device-5"}, &brief);
     come_back(ways[_i], &device, &brief, wait_for_the_end);
     ck_assert_int_eq(seen.reason, REASON_NO_CERTIFICATE_GIVEN);

@@ -18,9 +18,10 @@ static void once(void) {
     inter = pki_make((struct pki_spec){.cn = "Test inter", .ca = 1}, &root);
     leaf = pki_make((struct pki_spec){.cn = "mqtt.example.org",
                                       .alt = "DNS:mqtt.example.org,DNS:*.Dev.example.org,"
-                                             "IP:192.0.2.1,IP:2001:db8::1"}, &inter);
-    rsa = pki_make((struct pki_spec){.cn = "x", .key = PKI_RSA2048,
-                                     .alt = "DNS:mqtt.example.org"}, &inter);
+                                             "IP:192.0.2.1,IP:2001:db8::1"},
+                    &inter);
+    rsa = pki_make((struct pki_spec){.cn = "x", .key = PKI_RSA2048, .alt = "DNS:mqtt.example.org"},
+                   &inter);
     other = pki_make((struct pki_spec){.cn = "other.example.org"}, NULL);
     small = pki_make((struct pki_spec){.cn = "p384.example.org", .key = PKI_P384}, NULL);
     leaf_cert = pki_certs("leaf.pem", &leaf, NULL);
@@ -53,7 +54,7 @@ static void refused(const char *cert, const char *chain, const char *key, const 
     for (; *words; words++)
         ck_assert_msg(strstr(err.text, *words), "\"%s\" is not in: %s", *words, err.text);
 }
-#define REFUSED(cert, chain, key, ...) \
+#define REFUSED(cert, chain, key, ...)                                                             \
     refused(cert, chain, key, (const char *[]){"listener mqtt", "main", __VA_ARGS__, NULL})
 
 START_TEST(a_missing_file_is_named) {
@@ -75,11 +76,13 @@ START_TEST(garbage_is_refused) {
     REFUSED(pki_text("nonsense.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n"
                                      "-----END CERTIFICATE-----\n"),
             NULL, leaf_key, "nonsense.pem", "damaged");
-    REFUSED(leaf_cert, NULL, pki_text("nonsense.key", "-----BEGIN PRIVATE KEY-----\nMIIB\n"
-                                                      "-----END PRIVATE KEY-----\n"),
+    REFUSED(leaf_cert, NULL,
+            pki_text("nonsense.key", "-----BEGIN PRIVATE KEY-----\nMIIB\n"
+                                     "-----END PRIVATE KEY-----\n"),
             "nonsense.key", "damaged");
-    REFUSED(leaf_cert, NULL, pki_text("enc.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n"
-                                                 "-----END ENCRYPTED PRIVATE KEY-----\n"),
+    REFUSED(leaf_cert, NULL,
+            pki_text("enc.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n"
+                                "-----END ENCRYPTED PRIVATE KEY-----\n"),
             "enc.key", "encrypted", "pass phrase");
 }
 END_TEST
@@ -140,8 +143,7 @@ START_TEST(certificates_are_described) {
     ck_assert_str_eq(info->section, "main");
     ck_assert_str_eq(info->file, full_chain);
     ck_assert_str_eq(info->subject, "O=Test, CN=mqtt.example.org");
-    ck_assert_str_eq(info->names,
-                     "mqtt.example.org, *.Dev.example.org, 192.0.2.1, 2001:db8::1");
+    ck_assert_str_eq(info->names, "mqtt.example.org, *.Dev.example.org, 192.0.2.1, 2001:db8::1");
     ck_assert_str_eq(info->key_type, "ECDSA P-256");
     ck_assert_int_gt(info->not_after, info->not_before);
     ASN1_INTEGER *serial = X509_get_serialNumber(leaf.cert);
@@ -158,8 +160,8 @@ END_TEST
 
 START_TEST(expired_and_early_certificates_are_served) {
     struct pki early = pki_make((struct pki_spec){.cn = "early", .from_day = 5}, NULL);
-    struct pki late = pki_make((struct pki_spec){.cn = "late", .from_day = -20, .to_day = -10},
-                               NULL);
+    struct pki late =
+        pki_make((struct pki_spec){.cn = "late", .from_day = -20, .to_day = -10}, NULL);
     site_init(&site, pki_certs("early.pem", &early, NULL), pki_key("early.key", &early));
     site_add(&site, pki_certs("late.pem", &late, NULL), NULL, pki_key("late.key", &late));
     tls_context_unref(site_load(&site, NULL));
@@ -214,10 +216,10 @@ static void served(struct tls_context *ctx, int version, const char *name, const
 }
 
 START_TEST(the_certificate_is_chosen_by_name_then_by_key_type) {
-    struct pki wild = pki_make((struct pki_spec){.cn = "wild", .alt = "DNS:*.dev.example.org"},
-                               NULL);
-    struct pki exact = pki_make((struct pki_spec){.cn = "exact", .alt = "DNS:a.dev.example.org"},
-                                NULL);
+    struct pki wild =
+        pki_make((struct pki_spec){.cn = "wild", .alt = "DNS:*.dev.example.org"}, NULL);
+    struct pki exact =
+        pki_make((struct pki_spec){.cn = "exact", .alt = "DNS:a.dev.example.org"}, NULL);
     site_init(&site, rsa_cert, rsa_key); /* CN=x, the first */
     site_add(&site, pki_certs("leaf2.pem", &leaf, &inter, NULL), NULL, leaf_key);
     site_add(&site, pki_certs("wild.pem", &wild, NULL), NULL, pki_key("wild.key", &wild));

@@ -15,8 +15,8 @@ static void once(void) {
     struct error err;
     ck_assert_msg(tls_library_start(&err) == 0, "%s", err.text);
     ecdsa = pki_make((struct pki_spec){.cn = "localhost", .alt = "DNS:localhost"}, NULL);
-    rsa = pki_make((struct pki_spec){.cn = "localhost", .alt = "DNS:localhost",
-                                     .key = PKI_RSA2048}, NULL);
+    rsa = pki_make((struct pki_spec){.cn = "localhost", .alt = "DNS:localhost", .key = PKI_RSA2048},
+                   NULL);
     ecdsa_cert = pki_certs("ecdsa.pem", &ecdsa, NULL);
     ecdsa_key = pki_key("ecdsa.key", &ecdsa);
     rsa_cert = pki_certs("rsa.pem", &rsa, NULL);
@@ -181,8 +181,8 @@ START_TEST(key_updates_are_followed_and_answered) {
     struct pair p;
     connect_pair(&p, TLS1_3_VERSION);
     for (int i = 0; i < 3; i++) {
-        ck_assert(SSL_key_update(p.client, i % 2 ? SSL_KEY_UPDATE_REQUESTED
-                                                 : SSL_KEY_UPDATE_NOT_REQUESTED));
+        ck_assert(SSL_key_update(p.client,
+                                 i % 2 ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED));
         pair_send_up(&p, "after the update", 16);
         pair_send_down(&p, "and back", 8);
     }
@@ -344,12 +344,11 @@ START_TEST(suites_are_picked_in_our_order) {
 END_TEST
 
 START_TEST(every_suite_works) {
-    static const char *suites[] = {
-        "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384",
-        "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-AES128-GCM-SHA256",
-        "ECDHE-RSA-AES256-GCM-SHA384",   "ECDHE-RSA-CHACHA20-POLY1305",
-        "TLS_AES_128_GCM_SHA256",        "TLS_AES_256_GCM_SHA384",
-        "TLS_CHACHA20_POLY1305_SHA256"};
+    static const char *suites[] = {"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384",
+                                   "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-AES128-GCM-SHA256",
+                                   "ECDHE-RSA-AES256-GCM-SHA384",   "ECDHE-RSA-CHACHA20-POLY1305",
+                                   "TLS_AES_128_GCM_SHA256",        "TLS_AES_256_GCM_SHA384",
+                                   "TLS_CHACHA20_POLY1305_SHA256"};
     site_add(&site, rsa_cert, NULL, rsa_key);
     reload_with(&site);
     for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {

@@ -134,8 +134,7 @@ static void other_listener(void) {
 }
 
 static void other_ciphers(void) {
-    site.listener.ciphers =
-        (char *)"ECDHE-ECDSA-AES256-GCM-SHA384:TLS_AES_256_GCM_SHA384";
+    site.listener.ciphers = (char *)"ECDHE-ECDSA-AES256-GCM-SHA384:TLS_AES_256_GCM_SHA384";
 }
 
 static void new_keys(void) {
@@ -154,9 +153,9 @@ START_TEST(another_name_or_listener_or_policy_means_a_full_handshake) {
         for (int tickets = version; tickets < 2; tickets++) {
             teardown();
             setup();
-            ck_assert_msg(!resumes(versions[version], tickets, mismatches[_i].name,
-                                   mismatches[_i].change), "version %d tickets %d", version,
-                          tickets);
+            ck_assert_msg(
+                !resumes(versions[version], tickets, mismatches[_i].name, mismatches[_i].change),
+                "version %d tickets %d", version, tickets);
         }
 }
 END_TEST
@@ -283,10 +282,11 @@ END_TEST
 START_TEST(a_bad_key_file_is_refused_with_its_line) {
     static const struct {
         const char *text, *word;
-    } bad[] = {{"", "holds no key"},
-               {"0011\n", ":1: not a key"},
-               {"00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF\nzz\n", ":2: not"},
-               {"g0112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF\n", ":1: not"}};
+    } bad[] = {
+        {"", "holds no key"},
+        {"0011\n", ":1: not a key"},
+        {"00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF\nzz\n", ":2: not"},
+        {"g0112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF\n", ":1: not"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct error err = {""};
         ck_assert_ptr_null(tls_ticket_keys_read(pki_text("bad", bad[i].text), &err));

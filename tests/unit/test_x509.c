@@ -1,6 +1,6 @@
+#include "pki.h"
 #include "tls/identity.h"
 #include "tls/x509.h"
-#include "pki.h"
 
 #include <check.h>
 #include <openssl/pem.h>

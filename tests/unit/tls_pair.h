@@ -15,7 +15,7 @@ struct pair {
     struct buf up;   /* bytes of the client that the engine has not been given */
     struct buf down; /* every byte the engine sent, for a look at the records */
     struct client_hello hello;
-    size_t step;     /* how many bytes the engine is given at a time; 0: all there is */
+    size_t step; /* how many bytes the engine is given at a time; 0: all there is */
     bool opened;
     enum engine_status status;
 };
