@@ -16,6 +16,7 @@ nothing. The program's path is in the environment variable POSTERN.
             self.assertEqual(postern.end_of(client)["reason"], "client_closed")
 """
 
+import functools
 import json
 import os
 import re
@@ -246,6 +247,12 @@ def run_program(*arguments, timeout=PATIENCE, **options):
                           errors="backslashreplace", **options)
 
 
+@functools.lru_cache(maxsize=None)
+def own_library():
+    """Whether TLS is our own build of wolfSSL: the distribution's costs more and can less."""
+    return "of the distribution" not in run_program("--version").stdout
+
+
 # Tests ---------------------------------------------------------------------------------------
 
 class Case(unittest.TestCase):
@@ -375,4 +382,4 @@ def main():
 
 
 __all__ = ["ALL", "PATIENCE", "PROGRAM", "SANITIZED", "SLOW", "Case", "Mqtt", "TlsClient",
-           "main", "pki", "run_program", "tls_context", "wait_until"]
+           "main", "own_library", "pki", "run_program", "tls_context", "wait_until"]

@@ -3,10 +3,11 @@
 import datetime
 import re
 import ssl
+import unittest
 
 from brokers import echo
 from clients import Truncated, TlsClient, tls_context
-from harness import SANITIZED, Case, main, pki, run_program
+from harness import SANITIZED, Case, main, own_library, pki, run_program
 
 BOTH = ("1.2", "1.3")
 ALERTS = {"HANDSHAKE_FAILURE": 40, "BAD_CERTIFICATE": 42, "UNSUPPORTED_CERTIFICATE": 43,
@@ -334,6 +335,7 @@ class NoWayAround(Case):
         for pair in held:
             self.assertFalse(self.gets_in(postern, *pair))
 
+    @unittest.skipUnless(own_library(), "clients with certificates cannot resume with this library")
     def test_a_resumed_session_still_has_its_identity(self):
         postern = self.guarded(self.fake_broker(echo))
         for context in self.contexts(device()):
