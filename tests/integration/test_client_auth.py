@@ -331,7 +331,7 @@ class NoWayAround(Case):
         short = device("short", end=end)
         held = [(c, self.session(postern, c)) for c in self.contexts(short)]
         self.wait_until(lambda: datetime.datetime.now(datetime.timezone.utc)
-                        > end + datetime.timedelta(seconds=1), "the certificate's end")
+                        > end + datetime.timedelta(seconds=2), "the certificate's end")
         for pair in held:
             self.assertFalse(self.gets_in(postern, *pair))
 
