@@ -88,7 +88,7 @@ class TenKilobytes(Small):
                 wire = self.wire(postern)
                 self.served(wire, *arguments, runs=3)
                 for number, connection in enumerate(wire.connections):
-                    self.assertEqual(connection.hello().resumption(), "ID" if number else "full")
+                    self.assertEqual(wire.resumption(number), "ID" if number else "full")
                     self.assertLessEqual(connection.largest(APPLICATION_DATA), 1024 + OVERHEAD)
                     end = postern.wait("session end", peer=connection.peer)
                     self.assertEqual(end["resumed"], "yes" if number else "no")

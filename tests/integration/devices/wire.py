@@ -10,7 +10,7 @@ import threading
 from clients import PATIENCE, format_peer
 
 HANDSHAKE, APPLICATION_DATA = 22, 23
-CLIENT_HELLO = 1
+CLIENT_HELLO, SERVER_HELLO = 1, 2
 MAX_FRAGMENT_LENGTH, SESSION_TICKET, PRE_SHARED_KEY = 1, 35, 41
 
 
@@ -38,13 +38,12 @@ class Hello:
         value = self.extensions.get(MAX_FRAGMENT_LENGTH)
         return None if value is None else 256 << value[0]
 
-    def resumption(self):
-        """How the client asks to resume: 'ticket', 'ID', or 'full' if it does not."""
+    def asks(self, issued):
+        """How the client asks to resume: 'ticket', 'ID', or 'full' if it does not. issued: session
+        IDs that it may have; TLS 1.3 sends others, for middleboxes' sake."""
         if PRE_SHARED_KEY in self.extensions or self.extensions.get(SESSION_TICKET):
             return "ticket"
-        if self.session_id and 43 not in self.extensions:  # 1.3 sends one for middleboxes' sake
-            return "ID"
-        return "full"
+        return "ID" if self.session_id in issued else "full"
 
 
 class Connection:
@@ -55,7 +54,7 @@ class Connection:
         self.peer = format_peer(server.getsockname())  # as Postern's log names it
         self._up, self._down = bytearray(), bytearray()
         self.records = []  # the server's: (type, length)
-        self._hello = None
+        self.issued = b""  # the session ID in its ServerHello
 
     def hello(self):
         """The ClientHello; an AssertionError if none came."""
@@ -82,6 +81,8 @@ class Connection:
             if len(self._down) < 5 + size:
                 break
             self.records.append((kind, size))
+            if not self.issued and kind == HANDSHAKE and self._down[5] == SERVER_HELLO:
+                self.issued = bytes(self._down[44:44 + self._down[43]])
             del self._down[:5 + size]
 
 
@@ -144,6 +145,20 @@ class Wire:
         if target not in other:
             sock.close()
             target.close()
+
+    def resumption(self, number=-1):
+        """How that connection asked to resume: 'ticket', 'ID', or 'full' if it did not."""
+        issued = [c.issued for c in self.connections[:number] if c.issued]
+        return self.connections[number].hello().asks(issued)
+
+    def cut(self):
+        """Ends what is connected, without a word of TLS; the relay goes on listening."""
+        for connection in self.connections:
+            for end in (connection.client, connection.server):
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass  # has ended by itself
 
     def stop(self):
         self._wake_write.send(b"x")
