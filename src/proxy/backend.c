@@ -301,6 +301,7 @@ static void fail_backend(struct dial *d, int status) {
 static void on_retry_closed(uv_handle_t *handle) {
     struct dial *d = handle->data;
     if (d->on_closed != NULL) {
+        d->state = DIAL_IDLE; /* a second dial_cancel must not wait for this again */
         d->on_closed(handle);
         return;
     }

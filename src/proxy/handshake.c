@@ -126,9 +126,21 @@ void handshake_feed(struct session *s, const uint8_t *data, size_t len) {
     }
 }
 
+/* A context that a reload has retired since the ClientHello came may have given its CAs back: then
+ * the current one takes over. */
 static bool begin(struct session *s) {
-    struct tls_context *tls = s->runtime->listeners[s->listener].tls;
-    return engine_open(&s->engine, tls, &s->opening->hello, &s->worker->io);
+    struct runtime *now = s->worker->runtime;
+    struct engine_io *io = &s->worker->io;
+    const struct client_hello *hello = &s->opening->hello;
+    if (engine_open(&s->engine, s->runtime->listeners[s->listener].tls, hello, io)) {
+        return true;
+    }
+    if (s->runtime == now) {
+        return false;
+    }
+    runtime_unref(s->runtime);
+    s->runtime = runtime_ref(now);
+    return engine_open(&s->engine, now->listeners[s->listener].tls, hello, io);
 }
 
 void handshake_step(struct session *s) {
@@ -146,6 +158,10 @@ void handshake_step(struct session *s) {
         session_end(s, engine_failure(&s->engine), NULL);
         return;
     }
+    if (s->client_eof && status == ENGINE_MORE) {
+        session_end(s, REASON_CLIENT_CLOSED, NULL);
+        return;
+    }
     if (!pump_flush_engine(s)) {
         return;
     }
@@ -156,5 +172,13 @@ void handshake_step(struct session *s) {
         s->established = true;
         handshake_leave(s);
         opening_begin(s);
+    }
+}
+
+void handshake_on_client_gone(struct session *s, const char *error) {
+    bool last_words = s->engine.ssl != NULL && s->opening->cipher.len > 0;
+    s->client_eof = true;
+    if (!last_words) {
+        session_end(s, REASON_CLIENT_CLOSED, error);
     }
 }

@@ -234,26 +234,29 @@ void opening_feed(struct session *s, const uint8_t *data, size_t len) {
     }
 }
 
-void opening_begin(struct session *s) {
+/* False if the session ended. */
+static bool expect_connect(struct session *s) {
     struct worker *w = s->worker;
-    const struct config_listener *config = session_config(s);
-    struct buf *cipher = &s->opening->cipher;
-    if (config->mqtt == MQTT_OFF) {
-        reach_broker(s);
-        return;
-    }
+    struct buf early = s->opening->cipher;
     s->state = SESSION_CONNECT;
-    if (!worker_deadline(w, &w->progress, &s->progress, config->connect_packet_timeout_ms)) {
+    s->opening->cipher = (struct buf){0};
+    if (!worker_deadline(w, &w->progress, &s->progress,
+                         session_config(s)->connect_packet_timeout_ms)) {
         session_end(s, REASON_OUT_OF_MEMORY, NULL);
-        return;
-    }
-    if (cipher->len > 0) {
-        struct buf early = *cipher;
-        *cipher = (struct buf){0};
+    } else if (early.len > 0) {
         read_connect(s, early.data, early.len);
-        buf_free(&early);
     }
-    if (s->state == SESSION_CONNECT) {
+    buf_free(&early);
+    return !session_is_over(s);
+}
+
+void opening_begin(struct session *s) {
+    if (session_config(s)->mqtt == MQTT_OFF) {
+        reach_broker(s);
+    } else if (expect_connect(s) && s->state == SESSION_CONNECT) {
         pump_read(s, &s->client);
+    }
+    if (s->client_eof && (s->state == SESSION_CONNECT || s->state == SESSION_DIALING)) {
+        opening_on_client_eof(s);
     }
 }

@@ -6,7 +6,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* What our own answers (alerts, key updates) may queue for a client that does not read. */
+/* What our own answers (alerts, key updates) may queue for a client that does not read. The other
+ * way nothing is read while something is queued, and what came early has its own bounds. */
 enum { QUEUE_MAX = 256 * 1024 };
 
 /* What a peer would not take at once. */
@@ -76,6 +77,23 @@ void pump_shut(struct side *to) {
     }
 }
 
+/* The deadline is write_timeout's while something is queued, but only from the broker's first
+ * answer on: before that others need it. False if that ended the session. */
+static bool watch_queues(struct session *s) {
+    if (s->state != SESSION_STREAMING || s->answer_due) {
+        return true;
+    }
+    if (s->client.pieces == 0 && s->broker.pieces == 0) {
+        deadline_clear(&s->progress);
+    } else if (!deadline_is_set(&s->progress) &&
+               !worker_deadline(s->worker, &s->worker->progress, &s->progress,
+                                session_config(s)->write_timeout_ms)) {
+        session_end(s, REASON_OUT_OF_MEMORY, NULL);
+        return false;
+    }
+    return true;
+}
+
 static void on_written(uv_write_t *request, int status) {
     struct pending *p = container_of(request, struct pending, request);
     struct session *s = p->session;
@@ -98,20 +116,17 @@ static void on_written(uv_write_t *request, int status) {
     if (to->pieces > 0) {
         return;
     }
-    if (other(s, to)->pieces == 0 && !s->answer_due) {
-        deadline_clear(&s->progress);
-    }
     if (to->shut_wanted) {
         pump_shut(to);
     }
-    if (s->state == SESSION_STREAMING) {
+    if (s->state == SESSION_STREAMING && watch_queues(s)) {
         pump_read(s, other(s, to));
     }
 }
 
 /* False if that ended the session. */
 static bool queue_rest(struct session *s, struct side *to, const uint8_t *data, size_t len) {
-    if (uv_stream_get_write_queue_size(&to->stream.stream) + len > QUEUE_MAX) {
+    if (is_client(s, to) && uv_stream_get_write_queue_size(&to->stream.stream) + len > QUEUE_MAX) {
         session_end(s, REASON_TLS_ERROR, "asks for answers and does not read them");
         return false;
     }
@@ -131,13 +146,7 @@ static bool queue_rest(struct session *s, struct side *to, const uint8_t *data, 
         return false;
     }
     to->pieces++;
-    if (s->state == SESSION_STREAMING && !deadline_is_set(&s->progress) &&
-        !worker_deadline(s->worker, &s->worker->progress, &s->progress,
-                         session_config(s)->write_timeout_ms)) {
-        session_end(s, REASON_OUT_OF_MEMORY, NULL);
-        return false;
-    }
-    return true;
+    return watch_queues(s);
 }
 
 bool pump_send(struct session *s, struct side *to, const uint8_t *data, size_t len) {
@@ -251,6 +260,9 @@ static void pump_down(struct session *s, const uint8_t *plain, size_t len) {
     if (s->answer_due) {
         s->answer_due = false;
         deadline_clear(&s->progress);
+        if (!watch_queues(s)) {
+            return;
+        }
     }
     note_activity(s);
     if (!session_is_over(s) && s->client.pieces > 0) {
@@ -276,8 +288,10 @@ static void on_client_eof(struct session *s) {
     s->client_eof = true;
     switch ((enum session_state)s->state) {
     case SESSION_HELLO:
-    case SESSION_HANDSHAKE:
         session_end(s, REASON_CLIENT_CLOSED, NULL);
+        return;
+    case SESSION_HANDSHAKE:
+        handshake_on_client_gone(s, NULL);
         return;
     case SESSION_CONNECT:
     case SESSION_DIALING:
@@ -325,7 +339,11 @@ static void on_client_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *i
     }
     if (count < 0) {
         s->client.reading = false;
-        end_broken(s, &s->client, (int)count);
+        if (s->state == SESSION_HANDSHAKE) {
+            handshake_on_client_gone(s, uv_strerror((int)count));
+        } else {
+            end_broken(s, &s->client, (int)count);
+        }
         return;
     }
     const uint8_t *data = (const uint8_t *)in->base;

@@ -386,6 +386,8 @@ static int start_workers(struct server *s, size_t count, struct error *err) {
         s->worker_count += rc == 0;
     }
     atomic_store(&s->workers_running, s->worker_count);
+    s->shared.workers = s->workers;
+    s->shared.worker_count = rc == 0 ? s->worker_count : 0;
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before); /* signals are for this thread, not for theirs */

@@ -116,17 +116,29 @@ bool session_accept(struct listener *l) {
     return true;
 }
 
-bool session_make_room(struct worker *w) {
-    struct shared *shared = w->shared;
-    if (atomic_load_explicit(&shared->sessions, memory_order_relaxed) < shared->max_sessions) {
-        return true;
-    }
+bool session_evict_silent(struct worker *w) {
     struct session *oldest = container_of(w->silent.next, struct session, link);
     if (link_is_empty(&w->silent) || worker_now(w) - oldest->accepted_ms < SILENT_GRACE_MS) {
         return false;
     }
     session_end(oldest, REASON_FIRST_BYTE_TIMEOUT, "made room for another client");
     return true;
+}
+
+/* The silent ones may all be with other workers: these are asked too, and the listener tries again
+ * soon. */
+bool session_make_room(struct worker *w) {
+    struct shared *shared = w->shared;
+    if (atomic_load_explicit(&shared->sessions, memory_order_relaxed) < shared->max_sessions ||
+        session_evict_silent(w)) {
+        return true;
+    }
+    for (size_t i = 0; i < shared->worker_count; i++) {
+        if (&shared->workers[i] != w) {
+            worker_ask_for_room(&shared->workers[i]);
+        }
+    }
+    return false;
 }
 
 /* --- the closing line --- */

@@ -95,6 +95,9 @@ bool session_accept(struct listener *l) __attribute__((warn_unused_result));
  * if need be. */
 bool session_make_room(struct worker *w) __attribute__((warn_unused_result));
 
+/* Lets the oldest silent client of this worker go, unless it has only just come. */
+bool session_evict_silent(struct worker *w);
+
 /* max_connections and the backends' state, for the client behind `s->peer`. False if the session
  * ended. */
 bool session_check_limits(struct session *s) __attribute__((warn_unused_result));
@@ -132,6 +135,10 @@ void handshake_feed(struct session *s, const uint8_t *data, size_t len);
 
 /* One expensive step of a queued session. */
 void handshake_step(struct session *s);
+
+/* The client's TCP end, or a reset, came meanwhile. Whoever leaves before the handshake was paid for is
+ * dropped; later, its last words are read first: they may be the alert that says why. */
+void handshake_on_client_gone(struct session *s, const char *error);
 
 /* Gives the slot back, if the session holds one. */
 void handshake_leave(struct session *s);

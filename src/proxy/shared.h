@@ -14,7 +14,11 @@ struct listener_counts {
     atomic_size_t handshakes;
 };
 
+struct worker;
+
 struct shared {
+    struct worker *workers; /* all of them, in place before the first one runs */
+    size_t worker_count;
     struct tls_shared tls;
     struct backend_table *backends;
     struct listener_counts *listeners;

@@ -10,7 +10,7 @@
 
 /* A storm of handshakes must not be felt by the connected: after this much time of it in one turn
  * of the loop they are looked at again. */
-static const uint64_t HANDSHAKE_BUDGET_NS = 200 * 1000;
+static const uint64_t HANDSHAKE_BUDGET_NS = 400 * 1000;
 
 enum { RETRY_MS = 100, DRAIN_TICK_MS = 50, LINES_A_SECOND = 20 };
 
@@ -293,14 +293,17 @@ static void on_wake(uv_async_t *async) {
     struct worker *w = async->data;
     uv_mutex_lock(&w->mutex);
     struct runtime *next = w->next_runtime;
-    bool drain = w->drain_wanted, stop = w->stop_wanted;
+    bool drain = w->drain_wanted, stop = w->stop_wanted, room = w->room_wanted;
     uint64_t drain_ms = w->drain_wanted_ms;
     w->next_runtime = NULL;
-    w->drain_wanted = w->stop_wanted = false;
+    w->drain_wanted = w->stop_wanted = w->room_wanted = false;
     uv_mutex_unlock(&w->mutex);
     atomic_fetch_add(&w->turns, 1);
     if (next != NULL) {
         take_runtime(w, next);
+    }
+    if (room) {
+        (void)session_evict_silent(w);
     }
     if (stop) {
         end_at_once(w);
@@ -335,6 +338,13 @@ void worker_drain(struct worker *w, uint64_t duration_ms) {
 void worker_stop(struct worker *w) {
     uv_mutex_lock(&w->mutex);
     w->stop_wanted = true;
+    wake(w);
+    uv_mutex_unlock(&w->mutex);
+}
+
+void worker_ask_for_room(struct worker *w) {
+    uv_mutex_lock(&w->mutex);
+    w->room_wanted = true;
     wake(w);
     uv_mutex_unlock(&w->mutex);
 }

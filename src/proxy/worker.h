@@ -23,7 +23,7 @@ struct listener;
 struct session;
 
 /* One read of a socket at most; also the most that is ever queued for a peer in one piece. */
-enum { WORKER_READ_SIZE = 65536 };
+enum { WORKER_READ_SIZE = 32768 };
 
 /* What is logged of one kind of trouble in a second; the rest is counted. */
 struct log_gate {
@@ -81,7 +81,7 @@ struct worker {
     uv_async_t wake;
     uv_mutex_t mutex; /* guards the wishes */
     struct runtime *next_runtime;
-    bool drain_wanted, stop_wanted;
+    bool drain_wanted, stop_wanted, room_wanted;
     bool deaf; /* the loop is ending: nothing wakes it any more */
     uint64_t drain_wanted_ms;
     atomic_uint turns; /* answers to worker_ping */
@@ -110,6 +110,8 @@ void worker_stop(struct worker *w);
 /* Any thread. worker_turns differs afterwards, as soon as the loop has turned. */
 void worker_ping(struct worker *w);
 unsigned worker_turns(const struct worker *w);
+/* Any thread. Another worker has clients waiting for descriptors: the oldest silent one goes. */
+void worker_ask_for_room(struct worker *w);
 
 /* --- for the sessions and listeners of this worker, on its thread --- */
 

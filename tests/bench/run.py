@@ -75,7 +75,8 @@ class Bench:
     def measure(self, measurement, proxy):
         certificate = self.certificates[measurement.key]
         try:
-            with Stand(self.options.tools, proxy, certificate, measurement.workers) as stand:
+            with Stand(self.options.tools, proxy, certificate, measurement.workers,
+                       measurement.together) as stand:
                 return measurement.measure(stand)
         except NotOffered:
             return {measurement.name: None}

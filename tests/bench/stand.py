@@ -85,12 +85,12 @@ class Talker:
 class Stand:
     """With it: `load` starts generators, `spent` and `memory` look at the proxy."""
 
-    def __init__(self, tools, proxy, certificate, workers=1):
+    def __init__(self, tools, proxy, certificate, workers=1, together=False):
         self.tools = tools
         self.proxy = proxy
         self.certificate = certificate
         self.workers = workers
-        self.processors = machine.Processors(workers)
+        self.processors = machine.Processors(workers, together)
         self.talkers = []
         self.spinners = {}
 
@@ -105,7 +105,7 @@ class Stand:
             backend_port = int(self.backend.hear().rpartition(":")[2])
             job = Job(self.folder, self.port, backend_port, self.certificate, self.workers)
             self.process = subprocess.Popen(
-                machine.Processors.start(self.processors.proxy, self.proxy.command(job)),
+                self.processors.start(self.processors.proxy, self.proxy.command(job)),
                 stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
             self._await_port()
             machine.Processors.keep(self.processors.proxy, self.process.pid)
@@ -129,10 +129,10 @@ class Stand:
             spinner.wait()
         for processor in set(processors) - set(self.spinners):
             self.spinners[processor] = subprocess.Popen(
-                machine.Processors.start([processor], [str(self.tools / "bench-awake")]))
+                self.processors.start([processor], [str(self.tools / "bench-awake")]))
 
     def _talker(self, command):
-        talker = Talker(machine.Processors.start(self.processors.load, list(map(str, command))))
+        talker = Talker(self.processors.start(self.processors.load, list(map(str, command))))
         self.talkers.append(talker)
         return talker
 

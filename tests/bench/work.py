@@ -30,17 +30,18 @@ class Size:
 
 
 MESSAGE = 64
+INFLIGHT = 32  # handshakes; so many clients resume in turns, each fewer than 200 times in a row
 GIGABYTE = 1e9
 
 
 def handshakes(row, count, tls, resume="none"):
     def measure(stand):
-        load = stand.load(tls=tls, resume=resume)
-        load.ask("handshakes 16" if resume == "none" else "prime")
+        load = stand.load(tls=tls, resume=resume, inflight=INFLIGHT)
+        load.ask(f"handshakes {INFLIGHT}" if resume == "none" else "prime")
         before = stand.spent()
         done = load.ask(f"handshakes {count}")["done"]
         spent = stand.spent() - before
-        stand.check_backend(16 + done)
+        stand.check_backend(INFLIGHT + done)
         return {row: spent / done * 1e6}
     return measure
 
@@ -170,7 +171,10 @@ def scale(count, size):
 
 
 class Measurement:
-    def __init__(self, name, key, measure, workers=1):
+    """`together`: proxy and load on one processor (machine.py)."""
+
+    def __init__(self, name, key, measure, workers=1, together=False):
+        self.together = together
         self.name = name
         self.key = key
         self.measure = measure
@@ -183,15 +187,17 @@ def measurements(size):
     for key, count in (("ecdsa", size.handshakes), ("rsa", size.handshakes_rsa)):
         for tls in ("1.2", "1.3"):
             row = f"handshake-{key}-{tls}"
-            made.append(Measurement(row, key, handshakes(row, count, tls)))
+            made.append(Measurement(row, key, handshakes(row, count, tls), together=True))
     for name, tls, resume in (("resumed-1.2", "1.2", "ticket"), ("resumed-1.3", "1.3", "ticket"),
                               ("resumed-id", "1.2", "id")):
-        made.append(Measurement(name, "ecdsa", handshakes(name, size.resumed, tls, resume)))
+        made.append(Measurement(name, "ecdsa", handshakes(name, size.resumed, tls, resume),
+                                together=True))
     for direction in ("up", "down"):
         for write_size, length in ((16384, size.bulk), (256, size.bulk_small)):
             row = f"{direction}-{write_size}"
-            made.append(Measurement(row, "ecdsa", bulk(row, direction, length, write_size)))
-    made.append(Measurement("messages", "ecdsa", messages("messages", size)))
+            made.append(Measurement(row, "ecdsa", bulk(row, direction, length, write_size),
+                                    together=True))
+    made.append(Measurement("messages", "ecdsa", messages("messages", size), together=True))
     made.append(Measurement("paced", "ecdsa", latency(size)))
     for tls in ("1.2", "1.3"):
         made.append(Measurement(f"memory-{tls}", "ecdsa", memory(tls, size)))
