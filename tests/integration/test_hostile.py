@@ -1,0 +1,161 @@
+"""Clients and brokers that mean harm: nothing hangs, starves others or outlives its time limit."""
+
+import ctypes
+import signal
+import socket
+import threading
+import time
+
+from brokers import echo
+from clients import TcpClient, format_peer, mqtt_connect
+from harness import PATIENCE, SLOW, Case, main, wait_until
+
+
+class KeyUpdater(TcpClient):
+    """A TLS 1.3 client that asks for new keys as often as it likes, which Python's ssl cannot.
+
+    Each request makes the server answer, whether its answers are read or not."""
+
+    UPDATE_REQUESTED = 1
+
+    def __init__(self, address, small=False):
+        self.sock = socket.socket()
+        self.sock.settimeout(PATIENCE)
+        if small:  # little fits into the kernels on the way
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+        self.sock.connect(address)
+        self.peer = format_peer(self.sock.getsockname())
+        self.lib, crypto = ctypes.CDLL("libssl.so.3"), ctypes.CDLL("libcrypto.so.3")
+        for function in (self.lib.TLS_client_method, self.lib.SSL_CTX_new, self.lib.SSL_new,
+                         crypto.BIO_new, crypto.BIO_s_mem):
+            function.restype = ctypes.c_void_p
+        pointer = ctypes.c_void_p
+        context = pointer(self.lib.SSL_CTX_new(pointer(self.lib.TLS_client_method())))
+        self.tls, self.crypto = pointer(self.lib.SSL_new(context)), crypto
+        self.lib.SSL_CTX_free(context)
+        memory = pointer(crypto.BIO_s_mem())
+        self.incoming = pointer(crypto.BIO_new(memory))
+        self.outgoing = pointer(crypto.BIO_new(memory))
+        self.lib.SSL_set_bio(self.tls, self.incoming, self.outgoing)
+        self.lib.SSL_set_connect_state(self.tls)
+        while self.lib.SSL_do_handshake(self.tls) != 1:
+            self.raw_send(self.output())
+            data = self.raw_recv()
+            crypto.BIO_write(self.incoming, data, len(data))
+        self.raw_send(self.output())
+
+    def output(self):
+        out, piece = b"", ctypes.create_string_buffer(65536)
+        while (size := self.crypto.BIO_read(self.outgoing, piece, len(piece))) > 0:
+            out += piece.raw[:size]
+        return out
+
+    def updates(self, count):
+        for _ in range(count):
+            assert self.lib.SSL_key_update(self.tls, self.UPDATE_REQUESTED) == 1
+            assert self.lib.SSL_do_handshake(self.tls) == 1
+        return self.output()
+
+    def waiting_answers(self):
+        """Bytes that the server's kernel holds for us."""
+        ours, theirs = self.sock.getsockname()[1], self.sock.getpeername()[1]
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            for line in table.readlines()[1:]:
+                fields = line.split()
+                if [int(a.split(":")[1], 16) for a in fields[1:3]] == [theirs, ours]:
+                    return int(fields[4].split(":")[0], 16)
+        raise AssertionError("the connection is gone")
+
+    def fill(self):
+        """Asks without reading, until not even the server's kernel takes the answers."""
+        before, same = -1, 0
+        while same < 3:
+            self.raw_send(self.updates(500))
+            time.sleep(0.05 * SLOW)
+            now = self.waiting_answers()
+            same = same + 1 if now == before else 0
+            before = now
+
+    def drain(self):
+        """Reads all answers so far."""
+        self.sock.settimeout(0.5 * SLOW)
+        try:
+            while self.raw_recv():
+                pass
+        except TimeoutError:
+            pass
+
+    def cut(self):
+        super().cut()
+        if self.tls:
+            self.lib.SSL_free(self.tls)
+            self.tls = None
+
+
+class TimeLimits(Case):
+    def test_a_client_that_clogs_its_connection_still_has_to_send_connect_in_time(self):
+        postern = self.postern(self.fake_broker(echo),
+                               listener={"mqtt": "check", "connect_packet_timeout": f"{4 * SLOW}s"})
+        client = KeyUpdater(postern.address(), small=True)
+        self.addCleanup(client.cut)
+        client.fill()
+        client.drain()
+        self.assertEqual(postern.end_of(client)["reason"], "connect_packet_timeout")
+
+    def test_a_broker_that_answers_once_and_then_reads_nothing_is_given_up(self):
+        broker = self.fake_broker(path=self.path("broker.sock"))
+        postern = self.postern(broker, listener={"mqtt": "check", "write_timeout": "500ms",
+                                                 "connect_timeout": "60s"})
+        client = self.client(postern)
+        client.send(mqtt_connect("id"))
+        peer = broker.accept()
+        threading.Thread(target=self.send_much, args=(client,), daemon=True).start()
+        wait_until(lambda: self.is_clogged(peer), "the broker's end to be full")
+        peer.send(b"\x20\x02\x00\x00")
+        self.assertEqual(postern.end_of(client)["reason"], "write_timeout")
+
+    @staticmethod
+    def is_clogged(peer):
+        """Whether more waits for the broker than stays the same for a moment."""
+        def waiting():
+            return len(peer.sock.recv(1 << 20, socket.MSG_PEEK))
+        before = waiting()
+        time.sleep(0.2 * SLOW)
+        return before > 1000 and waiting() == before
+
+    @staticmethod
+    def send_much(client):
+        try:
+            client.send(bytes(64 << 20))
+        except OSError:
+            pass
+
+
+class Ends(Case):
+    def test_a_stop_ends_clients_that_stay_while_their_broker_is_dialled(self):
+        postern = self.postern(self.silent_port(), listener={"connect_timeout": "60s"})
+        before = postern.descriptors()
+        client = self.client(postern)
+        wait_until(lambda: postern.descriptors() == before + 2, "the broker to be dialled")
+        postern.signal(signal.SIGTERM)
+        self.assertEqual(postern.end_of(client)["reason"], "drained")
+        self.assertEqual(postern.wait_exit(), 0)  # although the client never closes
+
+
+class BigPackets(Case):
+    def test_a_connect_of_the_largest_size_reaches_a_broker_that_is_slow_to_read(self):
+        broker = self.fake_broker(path=self.path("broker.sock"))
+        postern = self.postern(broker, listener={"mqtt": "check", "max_connect_size": "1M"})
+        client = self.client(postern)
+        property_ = b"\x26" + b"\xff\x00" + b"k" * 0xff00 + b"\x00\x01v"
+        packet = mqtt_connect("id", level=5, properties=property_ * 15)
+        client.send(packet)
+        peer = broker.accept()
+        time.sleep(0.3)  # far more than the socket holds waits in Postern now
+        self.assertEqual(peer.recv_exactly(len(packet)), packet)
+        client.close()
+
+
+if __name__ == "__main__":
+    main()
