@@ -134,6 +134,13 @@ class Trust(Small):
             self.assertEqual((done.returncode, done.stdout), (1, f"handshake failed ({error})\n"))
         self.expect_nothing()
 
+    def test_a_device_without_a_clock_can_compare_fingerprints_alone(self):
+        wire = self.wire(self.serve())
+        done = self.device(wire, "--clock", 0)
+        self.assertEqual((done.returncode, done.stdout), (1, "handshake failed (54)\n"))
+        self.expect_nothing()
+        self.served(wire, "--clock", 0, ca=False)
+
     def test_an_ecdsa_certificate_alone_is_refused_by_older_firmware(self):
         """certbot's default: alert 40, and the log says why."""
         postern = self.serve("ecdsa")

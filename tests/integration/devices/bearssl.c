@@ -19,7 +19,13 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { PATIENCE_SECONDS = 20, PACKET_MAX = 65536, CERTIFICATE_MAX = 8192, ID_PUBLISH = 2 };
+enum {
+    DAYS_BEFORE_1970 = 719528,
+    PATIENCE_SECONDS = 20,
+    PACKET_MAX = 65536,
+    CERTIFICATE_MAX = 8192,
+    ID_PUBLISH = 2
+};
 
 struct options {
     uint16_t port;
@@ -30,6 +36,7 @@ struct options {
     size_t buffer;           /* what a record's content may measure */
     bool fragment_length;    /* ask for max_fragment_length */
     bool ecdsa;              /* offer ECDHE_ECDSA too */
+    long clock;              /* the device's day since 1970; below 0: the machine's clock */
     int runs;
 };
 
@@ -223,6 +230,8 @@ static void device_trust(struct device *device, const struct options *options) {
     if (options->ecdsa)
         br_x509_minimal_set_ecdsa(&device->minimal, &br_ec_p256_m31, br_ecdsa_i31_vrfy_asn1);
     br_x509_minimal_set_hash(&device->minimal, br_sha256_ID, &br_sha256_vtable);
+    if (options->clock >= 0)
+        br_x509_minimal_set_time(&device->minimal, DAYS_BEFORE_1970 + (uint32_t)options->clock, 0);
     br_ssl_engine_set_x509(engine, &device->minimal.vtable);
 }
 
@@ -396,17 +405,12 @@ static void device_run(struct device *device, const struct options *options, boo
 }
 
 static const struct option long_options[] = {
-    {"port", required_argument, NULL, 'p'},
-    {"name", required_argument, NULL, 'n'},
-    {"ca", required_argument, NULL, 'c'},
-    {"fingerprint", required_argument, NULL, 'f'},
-    {"down", required_argument, NULL, 'd'},
-    {"up", required_argument, NULL, 'u'},
-    {"buffer", required_argument, NULL, 'b'},
-    {"runs", required_argument, NULL, 'r'},
-    {"no-fragment-length", no_argument, NULL, 'N'},
-    {"ecdsa", no_argument, NULL, 'e'},
-    {NULL, 0, NULL, 0},
+    {"port", required_argument, NULL, 'p'},   {"name", required_argument, NULL, 'n'},
+    {"ca", required_argument, NULL, 'c'},     {"fingerprint", required_argument, NULL, 'f'},
+    {"down", required_argument, NULL, 'd'},   {"up", required_argument, NULL, 'u'},
+    {"buffer", required_argument, NULL, 'b'}, {"runs", required_argument, NULL, 'r'},
+    {"clock", required_argument, NULL, 't'},  {"no-fragment-length", no_argument, NULL, 'N'},
+    {"ecdsa", no_argument, NULL, 'e'},        {NULL, 0, NULL, 0},
 };
 
 static void parse_options(int argc, char **argv, struct options *options) {
@@ -436,6 +440,9 @@ static void parse_options(int argc, char **argv, struct options *options) {
         case 'r':
             options->runs = atoi(optarg);
             break;
+        case 't':
+            options->clock = atol(optarg);
+            break;
         case 'N':
             options->fragment_length = false;
             break;
@@ -456,6 +463,7 @@ int main(int argc, char **argv) {
                               .up = "up",
                               .buffer = 1024,
                               .fragment_length = true,
+                              .clock = -1,
                               .runs = 1};
 
     parse_options(argc, argv, &options);
