@@ -109,7 +109,8 @@ static int check_signer(const struct tls_clients *clients, const struct x509_crl
                      issuer);
 }
 
-static int add_crl(struct tls_clients *clients, const struct buf *der, struct error *err) {
+static int add_crl(struct tls_clients *clients, const struct buf *der, const char *file,
+                   struct error *err) {
     struct x509_crl crl;
     char issuer[160];
     if (!x509_read_crl(&crl, der->data, der->len))
@@ -124,8 +125,9 @@ static int add_crl(struct tls_clients *clients, const struct buf *der, struct er
         return -1;
     if (crl.next_update != 0 && crl.next_update < (int64_t)time(NULL))
         log_message(LOG_LEVEL_WARNING, "crl expired",
-                    "the revocation list of \"%s\" is older than it allows itself to be; %s",
-                    issuer,
+                    "%s: the revocation list of \"%s\" is expired (older than it allows itself to "
+                    "be); %s",
+                    file, issuer,
                     clients->refuse_expired_crl
                         ? "crl_expired = refuse: no client of this CA is let in"
                         : "what it lists stays refused, what was revoked since is let in");
@@ -158,7 +160,7 @@ static int load_crls(struct tls_clients *clients, const char *file, struct error
         if (!pem_is_crl(&pem.blocks[i]))
             continue;
         found++;
-        result = add_crl(clients, &pem.blocks[i].der, err);
+        result = add_crl(clients, &pem.blocks[i].der, file, err);
         if (result != 0)
             error_prefix(err, "%s", file);
     }
@@ -225,6 +227,18 @@ bool clients_revoke(const struct tls_clients *clients, const struct tls_peer_id 
     return revocation_lists(&clients->revocation, id);
 }
 
+/* The library answers a refusal of ours with bad_certificate, whatever the reason. Where its own
+ * way to send an alert can be reached (not in a shared library), a missing issuer is called by its
+ * name first; a client takes the first fatal alert. */
+int SendAlert(WOLFSSL *ssl, int severity, int type) __attribute__((weak));
+
+static void call_unknown_ca_by_name(struct engine *e) {
+    enum { FATAL = 2, UNKNOWN_CA = 48 };
+    if (SendAlert != NULL && SendAlert(e->ssl, FATAL, UNKNOWN_CA) == 0) {
+        e->alert = UNKNOWN_CA;
+    }
+}
+
 /* Called by the library for each certificate of the client, its own (depth 0) last. */
 static int on_verify(int verified, WOLFSSL_X509_STORE_CTX *store) {
     struct span chain[16];
@@ -236,6 +250,8 @@ static int on_verify(int verified, WOLFSSL_X509_STORE_CTX *store) {
     for (; count < (size_t)store->totalCerts && count < 16; count++)
         chain[count] = (struct span){store->certs[count].buffer, store->certs[count].length};
     e->peer->refusal = clients_check(e->ctx, chain, count, e->peer);
+    if (e->peer->refusal == REASON_UNKNOWN_CA)
+        call_unknown_ca_by_name(e);
     return e->peer->refusal == REASON_NONE;
 }
 

@@ -145,7 +145,7 @@ static enum engine_status fail(struct engine *e, enum reason reason) {
         bool received = alerts.last_rx.level == ALERT_FATAL && alerts.last_rx.code > 0;
         if (received)
             e->alert = (uint8_t)alerts.last_rx.code;
-        else if (alerts.last_tx.code > 0)
+        else if (alerts.last_tx.code > 0 && e->alert == 0)
             e->alert = (uint8_t)alerts.last_tx.code;
         if (received && e->handshaking)
             reason = REASON_ALERT_RECEIVED;
