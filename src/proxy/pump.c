@@ -10,6 +10,8 @@
  * way nothing is read while something is queued, and what came early has its own bounds. */
 enum { QUEUE_MAX = 256 * 1024 };
 
+enum { READS_A_TURN = 8 };
+
 /* What a peer would not take at once. */
 struct pending {
     uv_write_t request;
@@ -311,9 +313,20 @@ static void on_client_eof(struct session *s) {
 
 /* --- reading --- */
 
+/* libuv reads a socket up to 32 times in a row while each read fills the buffer. That is too long
+ * for the others where little records or key updates make every byte dear: no buffer ends its turn.
+ */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *into) {
     struct worker *w = handle->loop->data;
-    *into = uv_buf_init((char *)w->cipher, WORKER_READ_SIZE);
+    if (w->read_last != handle) {
+        w->read_last = handle;
+        w->reads = 0;
+    }
+    *into = uv_buf_init((char *)w->cipher, w->reads++ < READS_A_TURN ? WORKER_READ_SIZE : 0);
+}
+
+static bool turn_is_over(ssize_t count) {
+    return count == 0 || count == UV_ENOBUFS;
 }
 
 static bool read_after_the_end(struct session *s, struct side *from, ssize_t count) {
@@ -329,7 +342,7 @@ static bool read_after_the_end(struct session *s, struct side *from, ssize_t cou
 
 static void on_client_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *in) {
     struct session *s = container_of((union stream *)(void *)stream, struct session, client.stream);
-    if (count == 0 || read_after_the_end(s, &s->client, count)) {
+    if (turn_is_over(count) || read_after_the_end(s, &s->client, count)) {
         return;
     }
     if (count == UV_EOF) {
@@ -368,7 +381,7 @@ static void on_client_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *i
 
 static void on_broker_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *in) {
     struct session *s = container_of((union stream *)(void *)stream, struct session, broker.stream);
-    if (count == 0 || read_after_the_end(s, &s->broker, count)) {
+    if (turn_is_over(count) || read_after_the_end(s, &s->broker, count)) {
         return;
     }
     if (count > 0) {

@@ -136,8 +136,8 @@ void handshake_feed(struct session *s, const uint8_t *data, size_t len);
 /* One expensive step of a queued session. */
 void handshake_step(struct session *s);
 
-/* The client's TCP end, or a reset, came meanwhile. Whoever leaves before the handshake was paid for is
- * dropped; later, its last words are read first: they may be the alert that says why. */
+/* The client's TCP end, or a reset, came meanwhile. Whoever leaves before the handshake was paid
+ * for is dropped; later, its last words are read first: they may be the alert that says why. */
 void handshake_on_client_gone(struct session *s, const char *error);
 
 /* Gives the slot back, if the session holds one. */

@@ -100,6 +100,7 @@ static void spend_handshake_budget(struct worker *w) {
 /* The poll has served the established sessions; now the others. */
 static void on_after_poll(uv_check_t *check) {
     struct worker *w = check->data;
+    w->read_last = NULL;
     for (size_t i = 0; i < w->listener_count; i++) {
         if (!w->listeners[i].starved) {
             listener_resume(&w->listeners[i]);

@@ -74,9 +74,11 @@ struct worker {
     size_t drain_total;
     bool draining, closing;
 
-    uint8_t *cipher;     /* WORKER_READ_SIZE: what a socket gave */
-    uint8_t *plain;      /* WORKER_PLAIN_SIZE: what the engine made of it */
-    struct engine_io io; /* shared by all engines of this worker */
+    uint8_t *cipher;              /* WORKER_READ_SIZE: what a socket gave */
+    uint8_t *plain;               /* WORKER_PLAIN_SIZE: what the engine made of it */
+    struct engine_io io;          /* shared by all engines of this worker */
+    const uv_handle_t *read_last; /* in this turn of the loop, and how often; NULL: none yet */
+    unsigned reads;
 
     uv_async_t wake;
     uv_mutex_t mutex; /* guards the wishes */
