@@ -14,6 +14,7 @@ bool buf_reserve(struct buf *b, size_t more, size_t limit) {
         return true;
     }
     size_t cap = b->cap > 0 ? b->cap : FIRST_SIZE;
+    cap = cap < limit ? cap : limit;
     while (cap < need) {
         cap = cap > limit / 2 ? limit : cap * 2;
     }
