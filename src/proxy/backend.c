@@ -157,10 +157,19 @@ bool backends_all_down(struct backend *const *backends, size_t count) {
 
 static void probe_start(struct dialer *dialer, struct backend *b);
 
-/* Our own shortages say nothing about the broker. */
-static bool is_our_own_fault(int status) {
-    return status == UV_EMFILE || status == UV_ENFILE || status == UV_ENOMEM ||
-           status == UV_ENOBUFS || status == UV_EADDRNOTAVAIL;
+/* Our own shortages say nothing about the broker, and a unix socket whose queue is full says that
+ * it has one (connect(2): EAGAIN). */
+static bool is_no_sign_of_death(int status) {
+    return status == UV_EAGAIN || status == UV_EMFILE || status == UV_ENFILE ||
+           status == UV_ENOMEM || status == UV_ENOBUFS || status == UV_EADDRNOTAVAIL;
+}
+
+/* Each worker that meets a backend that is down sees to its probe: one may have found no memory, or
+ * have ended while another worker found the backend down again. */
+static void look_after(struct backend *b, struct dialer *dialer) {
+    if (!dialer->closing && !atomic_exchange(&b->probed, true)) {
+        probe_start(dialer, b);
+    }
 }
 
 static void mark_down(struct backend *b, struct dialer *dialer, int status) {
@@ -171,9 +180,7 @@ static void mark_down(struct backend *b, struct dialer *dialer, int status) {
         log_str(&line, "error", uv_strerror(status));
         log_end(&line);
     }
-    if (!dialer->closing && !atomic_exchange(&b->probed, true)) {
-        probe_start(dialer, b);
-    }
+    look_after(b, dialer);
 }
 
 static void mark_up(struct backend *b) {
@@ -182,6 +189,12 @@ static void mark_up(struct backend *b) {
         log_begin(&line, LOG_LEVEL_INFO, "backend up");
         log_str(&line, "backend", b->text);
         log_end(&line);
+    }
+}
+
+void dialer_look_after(struct dialer *dialer, struct backend *const *backends, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        look_after(backends[i], dialer);
     }
 }
 
@@ -290,7 +303,7 @@ static void try_backend(struct dial *d);
 static void fail_backend(struct dial *d, int status) {
     struct backend *b = d->backends[d->backend];
     d->status = status;
-    if (!is_our_own_fault(status)) {
+    if (!is_no_sign_of_death(status)) {
         forget_addresses(b);
         mark_down(b, d->dialer, status);
     }
@@ -433,6 +446,7 @@ static void resolve(struct dial *d, struct backend *b) {
 static void try_backend(struct dial *d) {
     while (d->backend < d->backend_count && !d->even_if_down &&
            atomic_load_explicit(&d->backends[d->backend]->down, memory_order_relaxed)) {
+        look_after(d->backends[d->backend], d->dialer);
         d->backend++;
     }
     if (d->backend == d->backend_count) {

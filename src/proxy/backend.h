@@ -50,6 +50,8 @@ struct dialer {
 };
 
 void dialer_init(struct dialer *dialer, uv_loop_t *loop);
+/* These backends were found to be all down: sees to it that each is probed. */
+void dialer_look_after(struct dialer *dialer, struct backend *const *backends, size_t count);
 /* Ends lookups and probes; the loop must run on until their handles are closed. */
 void dialer_close(struct dialer *dialer);
 

@@ -143,6 +143,25 @@ class Ends(Case):
         self.assertEqual(postern.wait_exit(), 0)  # although the client never closes
 
 
+class BusyBroker(Case):
+    def test_a_broker_whose_queue_is_full_is_not_taken_for_a_dead_one(self):
+        path = self.path("broker.sock")
+        broker = self.fake_broker(path=path, up=False)
+        broker.listener.listen(0)
+        postern = self.postern(broker)
+        in_the_way = socket.socket(socket.AF_UNIX)
+        self.addCleanup(in_the_way.close)
+        in_the_way.connect(path)
+        late = self.client(postern)
+        self.assertEqual(postern.end_of(late)["reason"], "broker_unreachable")
+        broker.listener.setblocking(True)
+        broker.listener.accept()[0].close()
+        client = self.client(postern)
+        client.send(b"now there is room")
+        self.assertEqual(broker.accept().recv_exactly(17), b"now there is room")
+        client.close()
+
+
 class BigPackets(Case):
     def test_a_connect_of_the_largest_size_reaches_a_broker_that_is_slow_to_read(self):
         broker = self.fake_broker(path=self.path("broker.sock"))
