@@ -194,13 +194,23 @@ def load_tests(loader, _tests, _pattern):
     return suite
 
 
+def table():
+    """Lines of the table; one line for both kinds of key where they do not differ."""
+    lines = {}
+    for (client, version, kind), row in rows.items():
+        cells = tuple(row.get(column, "-") for column in COLUMNS[3:])
+        lines.setdefault((client, version, cells), []).append(kind.upper())
+    clients = list(dict.fromkeys(client for client, _, _ in rows))
+    yield COLUMNS
+    yield ["---"] * len(COLUMNS)
+    for (client, version, cells), kinds in sorted(
+            lines.items(), key=lambda line: (clients.index(line[0][0]), line[0][1])):
+        yield [client, version, ", ".join(kinds), *cells]
+
+
 def tearDownModule():
-    if not rows:
-        return
-    print("\n| " + " | ".join(COLUMNS) + " |\n" + "| --- " * len(COLUMNS) + "|")
-    for key, row in rows.items():
-        print("| " + " | ".join([*key, *(row.get(c, "") for c in COLUMNS[3:])]) + " |")
-    print(flush=True)
+    if rows:
+        print("", *("| " + " | ".join(line) + " |" for line in table()), "", sep="\n", flush=True)
 
 
 if __name__ == "__main__":
