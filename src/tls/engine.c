@@ -72,7 +72,15 @@ static bool append_flight(struct engine *e, const uint8_t *buf, size_t size) {
     return buf_append(&e->io->out, buf, size, SIZE_MAX);
 }
 
+/* A peer that only makes us answer (TLS 1.3 key updates cost it next to nothing) does nothing for
+ * its broker, and keeps other clients waiting. */
+enum { ANSWERS_MAX = 32 };
+
 int engine_send(struct engine *e, const uint8_t *buf, size_t size) {
+    if (e->reading && ++e->answers > ANSWERS_MAX) {
+        e->failure = REASON_TLS_ERROR;
+        return WOLFSSL_CBIO_ERR_GENERAL;
+    }
     if (append_flight(e, buf, size))
         return (int)size;
     e->failure = REASON_OUT_OF_MEMORY;
@@ -207,15 +215,13 @@ enum engine_status engine_handshake(struct engine *e) {
     return ENGINE_OK;
 }
 
-enum engine_status engine_read(struct engine *e, uint8_t *plain, size_t cap, size_t *got) {
-    *got = 0;
-    if (e->failure != REASON_NONE)
-        return ENGINE_FAILED;
+static enum engine_status read_records(struct engine *e, uint8_t *plain, size_t cap, size_t *got) {
     while (*got < cap) {
         size_t before = e->io->in_len;
         size_t room = cap - *got < INT32_MAX ? cap - *got : INT32_MAX;
         int n = wolfSSL_read(e->ssl, plain + *got, (int)room);
         if (n > 0) {
+            e->answers = 0;
             *got += (size_t)n;
             continue;
         }
@@ -230,6 +236,16 @@ enum engine_status engine_read(struct engine *e, uint8_t *plain, size_t cap, siz
             return fail(e, REASON_TLS_ERROR);
     }
     return ENGINE_OK;
+}
+
+enum engine_status engine_read(struct engine *e, uint8_t *plain, size_t cap, size_t *got) {
+    *got = 0;
+    if (e->failure != REASON_NONE)
+        return ENGINE_FAILED;
+    e->reading = true;
+    enum engine_status status = read_records(e, plain, cap, got);
+    e->reading = false;
+    return status;
 }
 
 enum engine_status engine_write(struct engine *e, const uint8_t *plain, size_t len) {

@@ -41,6 +41,8 @@ struct engine {
     uint16_t record_size;     /* largest plaintext per record sent */
     uint8_t alert;            /* sent or received with a failure; 0: none */
     uint8_t failure;          /* enum reason */
+    uint8_t answers;          /* records sent in answer to the peer since its last data */
+    bool reading;             /* within engine_read */
     bool handshaking;
     bool closed;  /* we sent close_notify */
     bool entered; /* counted as a user of ctx */
