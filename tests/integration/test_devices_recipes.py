@@ -44,7 +44,7 @@ class Recipes(Case):
         self.addCleanup(plain.close)
         mqtt = Mqtt(plain)
         self.assertEqual(mqtt.connect(), 0)
-        mqtt.subscribe("demo", qos=0)
+        mqtt.subscribe("demo/#", qos=0)
         return mqtt
 
     def test_mosquittos_tools(self):
@@ -72,8 +72,8 @@ class Recipes(Case):
         self.shell(self.here(self.blocks["sh"][1]).splitlines()[0])
         self.assertEqual(subscriber.receive(), ("demo", b"hello"))
         self.shell(f"{DEVICE} --port {self.server.port} --buffer 2048 --no-fragment-length "
-                   f"--ca {self.certs}/ca.pem --down demo --up demo")
-        self.assertEqual(subscriber.receive(), ("demo", b"hello"))
+                   f"--ca {self.certs}/ca.pem --down demo --up demo/back")
+        self.assertEqual(subscriber.receive(), ("demo/back", b"hello"))
 
     @unittest.skipUnless(ALL, "only with ./dev test --all")
     def test_paho_python(self):
