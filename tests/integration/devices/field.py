@@ -1,5 +1,5 @@
-"""What the tests with real clients share: a broker that holds a retained message of 10 KB, a Postern
-with listeners by TLS version and kind of key in front of it, and the task that every client does.
+"""What the tests with real clients share: a broker that holds a retained message of 10 KB, a
+Postern with listeners by TLS version and kind of key in front of it, and every client's task.
 
 The task of one run: connect, subscribe to DOWN, take the retained message, publish the same bytes
 on a topic below UP with QoS 1, disconnect. A subscriber at the broker itself compares them.
