@@ -260,7 +260,8 @@ int main(int argc, char **argv) {
     if (argc != 2)
         fail_as(EXIT_USAGE, "usage: bench-backend ADDRESS:PORT");
     raise_descriptor_limit();
-    struct backend *b = allocate(1, sizeof *b);
+    static struct backend *b; /* kept for as long as the program runs */
+    b = allocate(1, sizeof *b);
     b->pattern = pattern_new();
     b->epoll = epoll_create1(EPOLL_CLOEXEC);
     listen_at(b, argv[1]);

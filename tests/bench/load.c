@@ -174,7 +174,8 @@ static struct load_options options_parse(int argc, char **argv) {
 int main(int argc, char **argv) {
     raise_descriptor_limit();
     struct load_options options = options_parse(argc, argv);
-    struct session *s = allocate(1, sizeof *s);
+    static struct session *s; /* kept for as long as the program runs */
+    s = allocate(1, sizeof *s);
     load_open(&s->load, &options);
     s->handshakes = handshakes_new(&s->load);
     s->fleet = fleet_new(&s->load);

@@ -142,7 +142,7 @@ static void storm_open(struct storm *storm, const char *proxy, const char *infli
 }
 
 int main(int argc, char **argv) {
-    struct storm storm = {0};
+    static struct storm storm; /* kept for as long as the program runs */
     if (argc != 3)
         fail_as(EXIT_USAGE, "usage: bench-strangers ADDRESS:PORT INFLIGHT");
     storm_open(&storm, argv[1], argv[2]);
