@@ -161,7 +161,8 @@ static void probe_start(struct dialer *dialer, struct backend *b);
  * it has one (connect(2): EAGAIN). */
 static bool is_no_sign_of_death(int status) {
     return status == UV_EAGAIN || status == UV_EMFILE || status == UV_ENFILE ||
-           status == UV_ENOMEM || status == UV_ENOBUFS || status == UV_EADDRNOTAVAIL;
+           status == UV_ENOMEM || status == UV_EAI_MEMORY || status == UV_ENOBUFS ||
+           status == UV_EADDRNOTAVAIL;
 }
 
 /* Each worker that meets a backend that is down sees to its probe: one may have found no memory, or
