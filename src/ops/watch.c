@@ -118,11 +118,24 @@ void watch_settle(struct watch *w) {
     take_seen_as_in_use(w);
 }
 
-bool watch_look(struct watch *w, uint64_t now_ms) {
+void watch_remember(struct watch *w, uint64_t now_ms) {
     if (look_again(w)) {
         w->changed_ms = now_ms;
         w->differs = !is_in_use(w);
     }
+}
+
+bool watch_has_changed(struct watch *w) {
+    return look_again(w);
+}
+
+void watch_doubt(struct watch *w, uint64_t now_ms) {
+    w->changed_ms = now_ms;
+    w->differs = true;
+}
+
+bool watch_look(struct watch *w, uint64_t now_ms) {
+    watch_remember(w, now_ms);
     return w->differs && now_ms - w->changed_ms >= WATCH_STILL_MS;
 }
 

@@ -26,6 +26,13 @@ void watch_clear(struct watch *watch);
 bool watch_add(struct watch *watch, const char *file) __attribute__((warn_unused_result));
 void watch_settle(struct watch *watch);
 
+/* Around a reading that will name the files anew: watch_remember before it; watch_has_changed after
+ * it tells whether some changed meanwhile, so that nobody knows which state was read; then, with
+ * the new names settled, watch_doubt has them read once more when they have been still. */
+void watch_remember(struct watch *watch, uint64_t now_ms);
+bool watch_has_changed(struct watch *watch) __attribute__((warn_unused_result));
+void watch_doubt(struct watch *watch, uint64_t now_ms);
+
 /* Stats all files. True: they differ from what is in use and have been still long enough; read them
  * now. */
 bool watch_look(struct watch *watch, uint64_t now_ms) __attribute__((warn_unused_result));

@@ -103,6 +103,7 @@ static void hand_out(struct server *s) {
 
 /* Loads everything beside the old runtime; swaps, or changes nothing. */
 static bool try_reload(struct server *s, struct error *err) {
+    watch_remember(s->watch, uv_now(&s->loop));
     struct runtime *next = source_load(s->source, &s->shared.tls, s->shared.backends, err);
     if (next == NULL) {
         return false;
@@ -114,7 +115,11 @@ static bool try_reload(struct server *s, struct error *err) {
     s->retiring = s->runtime;
     s->runtime = next;
     runtime_commit(next, &s->shared.tls);
+    bool changed = watch_has_changed(s->watch);
     watch_current_files(s);
+    if (changed) {
+        watch_doubt(s->watch, uv_now(&s->loop));
+    }
     follow_watch_setting(s);
     hand_out(s);
     return true;

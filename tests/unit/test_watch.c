@@ -104,6 +104,30 @@ START_TEST(a_pair_caught_half_written_is_tried_again_then_given_up_once) {
 }
 END_TEST
 
+START_TEST(what_changes_while_a_reload_reads_is_read_again) {
+    watch_remember(watch, 1000);
+    put(key, "key 2, longer");
+    ck_assert(watch_has_changed(watch));
+    watch_clear(watch);
+    ck_assert(watch_add(watch, cert));
+    ck_assert(watch_add(watch, key));
+    watch_settle(watch);
+    watch_doubt(watch, 1000);
+    ck_assert(!watch_look(watch, 1500));
+    ck_assert(watch_look(watch, 2000));
+    ck_assert_int_eq(watch_read(watch, true, 2000), WATCH_GOOD);
+    ck_assert(!watch_look(watch, 3000));
+}
+END_TEST
+
+START_TEST(a_reload_that_fails_hides_no_change) {
+    put(key, "key 2, longer");
+    watch_remember(watch, 1000);
+    ck_assert(!watch_has_changed(watch));
+    ck_assert(watch_look(watch, 2000));
+}
+END_TEST
+
 START_TEST(a_file_that_vanishes_is_a_change) {
     ck_assert_int_eq(unlink(cert), 0);
     ck_assert(!watch_look(watch, 1000));
@@ -122,6 +146,8 @@ int main(void) {
     tcase_add_test(tests, a_file_replaced_by_rename_is_noticed_though_its_size_is_the_same);
     tcase_add_test(tests, what_changes_while_it_is_read_is_read_again);
     tcase_add_test(tests, a_pair_caught_half_written_is_tried_again_then_given_up_once);
+    tcase_add_test(tests, what_changes_while_a_reload_reads_is_read_again);
+    tcase_add_test(tests, a_reload_that_fails_hides_no_change);
     tcase_add_test(tests, a_file_that_vanishes_is_a_change);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
