@@ -85,7 +85,7 @@ class Field(Case):
                                  + listeners + sections)
 
     def wire(self, postern, listener=None):
-        wire = Wire(postern.address(listener))
+        wire = Wire(postern.address(listener), listener)
         self.addCleanup(wire.stop)
         return wire
 

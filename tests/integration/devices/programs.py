@@ -4,6 +4,7 @@ A program's run() does the task of field.py `runs` times and returns what it sai
 says it succeeded. What happened is judged by the wire and by Postern's log, not by that.
 """
 
+import fcntl
 import functools
 import hashlib
 import os
@@ -41,13 +42,16 @@ def npm_folder():
     """Where the pinned packages of npm/ are; installed when the lock file has changed."""
     with open(os.path.join(HERE, "npm/package-lock.json"), "rb") as lock:
         folder = os.path.join(scratch(), "npm-" + hashlib.sha256(lock.read()).hexdigest()[:12])
-    if not os.path.exists(os.path.join(folder, "complete")):
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(os.path.join(HERE, "npm"), folder)
-        must_run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=folder,
-                 timeout=300)
-        with open(os.path.join(folder, "complete"), "w", encoding="ascii"):
-            pass
+    with open(folder + ".lock", "w", encoding="ascii") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)  # another test program may want it at the same time
+        if not os.path.exists(os.path.join(folder, "complete")):
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(os.path.join(HERE, "npm"), folder)
+            must_run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=folder,
+                     timeout=240)
+            with open(os.path.join(folder, "complete"), "w", encoding="ascii"):
+                pass
+    shutil.copy(os.path.join(HERE, "npm/mqttjs.js"), folder)
     return folder
 
 

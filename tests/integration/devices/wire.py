@@ -87,10 +87,10 @@ class Connection:
 
 
 class Wire:
-    """Listens on a port of its own and relays to address."""
+    """Listens on a port of its own and relays to address, which is that listener's."""
 
-    def __init__(self, address):
-        self.address = address
+    def __init__(self, address, listener=None):
+        self.address, self.listener = address, listener
         self.connections = []
         self._wake_read, self._wake_write = socket.socketpair()
         self._listener = socket.create_server(("127.0.0.1", 0))
