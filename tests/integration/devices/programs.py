@@ -60,6 +60,7 @@ class Program:
     versions = BOTH      # that it speaks
     ways = {"1.2": (), "1.3": ()}  # how it resumes, by version
     unverified = "yes"   # what it means here to verify nothing
+    alert = "48"         # what it sends a server that it does not trust; None: it just leaves
     quick = True         # part of the usual suite
     messages_of_two_runs = 2
 
@@ -84,6 +85,7 @@ class BearSsl(Program):
     name = "BearSSL 0.6 (Tasmota's profile)"
     versions = ("1.2",)
     ways = {"1.2": ("ID",), "1.3": ()}
+    alert = None
     program = os.environ.get("DEVICE_BEARSSL", "")
 
     def missing(self):
@@ -192,6 +194,7 @@ class GnuTls(Piped):
     """With -r it connects, leaves at once, and does the task in the resumed session."""
     name = "gnutls-cli"
     messages_of_two_runs = 1
+    alert = "42"
     ways = {"1.2": ("ticket", "ID"), "1.3": ("ticket",)}
 
     def missing(self):
@@ -248,6 +251,7 @@ class PahoPython(Program):
 
 class MqttJs(Program):
     name = "MQTT.js"
+    alert = None
     quick = False
 
     def missing(self):
@@ -259,6 +263,7 @@ class MqttJs(Program):
 
 class Java(Program):
     name = "Java (JDK's TLS)"
+    alert = "46"
     ways = {"1.2": ("ticket", "ID"), "1.3": ("ticket",)}
     quick = False
 
