@@ -22,9 +22,9 @@ def closing_line(postern, wire, number=0):
 
 
 def refusal(case, end, alert=None):
-    """A cell for a client that does not trust the server. Some say so by an alert; some leave without
-    a word, or let the handshake end, look at the certificate then, and leave before they have sent
-    a byte."""
+    """A cell for a client that does not trust the server. Some say so by an alert; some leave
+    without a word, or let the handshake end, look at the certificate then, and leave before they
+    have sent a byte."""
     if alert:
         case.assertEqual((end["reason"], end.get("alert")), ("alert_received", alert))
         return f"refused, alert {alert}"
