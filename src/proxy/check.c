@@ -12,6 +12,22 @@ static void print_date(const char *label, int64_t seconds) {
     printf("%s%s", label, text);
 }
 
+/* Who may connect, and what the broker learns of it. */
+static void print_clients(const struct config_listener *config) {
+    static const char *const auth[] = {"anyone", "certificate optional", "certificate required"};
+    static const char *const identity[] = {"cn", "san-dns", "san-uri", "fingerprint"};
+    static const char *const mqtt[] = {"", ", MQTT checked", ", identity as MQTT user name"};
+    static const char *const proxy[] = {"", ", PROXY v1 to the broker", ", PROXY v2 to the broker"};
+    printf("  clients     %s", auth[config->client_auth]);
+    if (config->client_auth != CLIENT_AUTH_NONE) {
+        printf(", CA %s, CRL %s, identity %s", config->client_ca,
+               config->client_crl != NULL ? config->client_crl : "none",
+               identity[config->identity]);
+    }
+    printf("%s%s%s\n", mqtt[config->mqtt], proxy[config->proxy_protocol],
+           config->accept_proxy_count > 0 ? ", balancers' PROXY headers accepted" : "");
+}
+
 static void print_listener(const struct runtime_listener *l) {
     const struct config_listener *config = l->config;
     printf("listener %s\n", config->name);
@@ -21,6 +37,7 @@ static void print_listener(const struct runtime_listener *l) {
     for (size_t i = 0; i < config->backend_count; i++) {
         printf("  backend     %s\n", config->backends[i].text);
     }
+    print_clients(config);
     for (size_t i = 0; i < tls_context_certificates(l->tls); i++) {
         const struct tls_certificate_info *c = tls_context_certificate(l->tls, i);
         printf("  certificate %s: %s, %s, for %s, serial %s", c->section, c->subject, c->key_type,

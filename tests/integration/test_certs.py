@@ -197,7 +197,7 @@ class Certs(unittest.TestCase):
         self.make("--group", group, "a.lan")
         self.make()
         for name, mode in ((".", 0o750), ("server/", 0o750), ("server/privkey.pem", 0o640),
-                           ("ca-key.pem", 0o600)):
+                           ("ca.pem", 0o640), ("ca-key.pem", 0o600)):
             status = os.stat(self.path(name))
             self.assertEqual(stat.S_IMODE(status.st_mode), mode, name)
             self.assertEqual(status.st_gid, 0 if name == "ca-key.pem" else 1, name)
