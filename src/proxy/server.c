@@ -379,6 +379,7 @@ static void join_workers(struct server *s) {
 }
 
 static int start_workers(struct server *s, size_t count, struct error *err) {
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
     s->workers = calloc(count, sizeof *s->workers);
     s->turns_seen = calloc(count, sizeof *s->turns_seen);
     s->shared.listeners = calloc(s->runtime->config->listener_count, sizeof *s->shared.listeners);
@@ -395,6 +396,9 @@ static int start_workers(struct server *s, size_t count, struct error *err) {
     s->shared.worker_count = rc == 0 ? s->worker_count : 0;
     sigset_t all, before;
     sigfillset(&all);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        sigdelset(&all, faults[i]); /* blocked, they kill without a word to a sanitizer */
+    }
     pthread_sigmask(SIG_BLOCK, &all, &before); /* signals are for this thread, not for theirs */
     for (size_t i = 0; rc == 0 && i < s->worker_count; i++) {
         rc = worker_start(&s->workers[i]);
