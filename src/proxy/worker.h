@@ -63,6 +63,8 @@ struct worker {
     uint64_t timer_at_ms; /* UINT64_MAX: not running */
 
     struct link begun, fresh; /* sessions with a handshake to go on with; to begin */
+    uint64_t asked_ns;        /* while handshakes wait: when a broker was last sent something */
+    uint64_t rested_ns;       /* when handshakes were last worked at */
     uv_check_t after_poll;
     uv_idle_t no_sleep;
 
@@ -126,6 +128,9 @@ bool worker_deadline(struct worker *w, struct deadlines *all, struct deadline *d
 
 /* A session has something for its handshake. */
 void worker_queue_handshake(struct worker *w, struct session *s);
+
+/* A broker was sent something, and its answer may come soon: handshakes hold back for a moment. */
+void worker_note_question(struct worker *w);
 
 /* Whether a line for this reason may be written now; `*suppressed` tells how many were not. */
 bool worker_may_log(struct worker *w, enum reason reason, uint64_t *suppressed)
