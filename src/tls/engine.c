@@ -17,6 +17,7 @@ enum {
     /* An alert, key update or ticket that leaves along with data. */
     EXTRA_OUTPUT = 1024,
     ALERT_FATAL = 2,
+    ALERT_HANDSHAKE_FAILURE = 40,
     ALERT_PROTOCOL_VERSION = 70
 };
 
@@ -173,6 +174,38 @@ static enum engine_status refuse_version(struct engine *e) {
     return ENGINE_FAILED;
 }
 
+/* The description of a fatal alert in plaintext at the front of `in`, perhaps behind the
+ * ChangeCipherSpec that TLS 1.3 clients send for middle boxes; 0 if there is none. A client that
+ * refuses our certificate may send it so, and older libraries do not recognise it. */
+static uint8_t plaintext_alert(const uint8_t *in, size_t len) {
+    static const uint8_t ccs[] = {20, 3, 3, 0, 1, 1}, alert[] = {21, 3},
+                         fatal[] = {0, 2, ALERT_FATAL};
+    if (len >= sizeof ccs && memcmp(in, ccs, sizeof ccs) == 0) {
+        in += sizeof ccs;
+        len -= sizeof ccs;
+    }
+    bool found = len >= 7 && memcmp(in, alert, sizeof alert) == 0 &&
+                 memcmp(in + 3, fatal, sizeof fatal) == 0;
+    return found ? in[6] : 0;
+}
+
+/* As fail, for input that began with `in`: what an older library does not tell is found here. */
+static enum engine_status fail_handshake(struct engine *e, enum reason reason, const uint8_t *in,
+                                         size_t len) {
+    static const uint8_t no_certificate[] = {21, 3, 3, 0, 2, ALERT_FATAL, ALERT_HANDSHAKE_FAILURE};
+    uint8_t received = plaintext_alert(in, len);
+    enum engine_status status = fail(e, reason);
+    if (received != 0) {
+        e->alert = received;
+        e->failure = REASON_ALERT_RECEIVED;
+    } else if (e->alert == 0 && reason == REASON_NO_CERTIFICATE_GIVEN &&
+               wolfSSL_version(e->ssl) == TLS1_2_VERSION &&
+               buf_append(&e->io->out, no_certificate, sizeof no_certificate, SIZE_MAX)) {
+        e->alert = ALERT_HANDSHAKE_FAILURE; /* before ChangeCipherSpec all is plaintext */
+    }
+    return status;
+}
+
 static void keep_peer(struct engine *e) {
     struct engine_peer *peer = e->peer;
     /* An accepted ticket need not have been used: then its owner is nobody. */
@@ -195,6 +228,8 @@ enum engine_status engine_handshake(struct engine *e) {
         return ENGINE_FAILED;
     if (e->peer->refusal == REASON_UNSUPPORTED_VERSION)
         return refuse_version(e);
+    const uint8_t *in = e->io->in;
+    size_t len = e->io->in_len;
     for (;;) {
         size_t before = e->io->in_len;
         int code = wolfSSL_accept(e->ssl);
@@ -202,8 +237,9 @@ enum engine_status engine_handshake(struct engine *e) {
             break;
         code = wolfSSL_get_error(e->ssl, code);
         if (code != WOLFSSL_ERROR_WANT_READ)
-            return fail(e,
-                        e->peer->refusal != REASON_NONE ? e->peer->refusal : failure_reason(code));
+            return fail_handshake(
+                e, e->peer->refusal != REASON_NONE ? e->peer->refusal : failure_reason(code), in,
+                len);
         if (e->io->in_len == 0)
             return ENGINE_MORE;
         if (e->io->in_len == before)

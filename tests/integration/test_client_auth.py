@@ -119,7 +119,10 @@ class ClientAuth(Case):
             cert = lower.issue("deep", usage="client", own_key=pki.key("ecdsa", "client"))
             self.assertIsNone(self.verdict(postern, version, cert))
             cert.chain = ""
-            self.is_refused(postern, broker, version, cert, "unknown_ca", (48,))
+            # The intermediate is known from before, so the refusal is ours; only where our own build
+            # of the library lets us do we say more than bad_certificate.
+            self.is_refused(postern, broker, version, cert, "unknown_ca",
+                            (48,) if own_library() else (42,))
 
     def test_a_leaf_cannot_act_as_an_authority(self):
         broker = self.fake_broker(echo)
