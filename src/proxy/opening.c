@@ -34,7 +34,7 @@ static size_t write_v2(const struct session *s, const struct sockaddr *destinati
         .common_name = engine_peer_cn(&s->engine),
         .server_name = s->server_name,
         .session_certificate = has_certificate,
-        .connection_certificate = has_certificate && !s->engine.resumed,
+        .connection_certificate = engine_peer_presented(&s->engine),
     };
     return proxy_header_v2((const struct sockaddr *)&s->peer, destination, &tls, out);
 }
