@@ -65,7 +65,9 @@ const char *tls_library_version(void) {
         return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI)";
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2"))
         return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX)";
-    return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2)";
+    if (!__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512ifma"))
+        return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2)";
+    return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2 IFMA)";
 #elif defined(__aarch64__)
     return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (ARMv8, NEON)";
 #else

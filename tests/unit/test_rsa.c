@@ -1,0 +1,183 @@
+/* Our RSA against OpenSSL's arithmetic. */
+#include <postern_rsa.h>
+
+#include <check.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/rsa.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { SKIPPED = 77 };
+
+struct rsa {
+    BIGNUM *n, *d, *p, *q, *dp, *dq, *qinv;
+};
+
+static BN_CTX *ctx;
+
+static void setup(void) {
+    ctx = BN_CTX_new();
+    ck_assert_ptr_nonnull(ctx);
+}
+
+static void teardown(void) {
+    BN_CTX_free(ctx);
+}
+
+static BIGNUM *part(const EVP_PKEY *key, const char *name) {
+    BIGNUM *number = NULL;
+    ck_assert_int_eq(EVP_PKEY_get_bn_param(key, name, &number), 1);
+    return number;
+}
+
+static struct rsa make_rsa(void) {
+    EVP_PKEY *key = EVP_RSA_gen(2048);
+    ck_assert_ptr_nonnull(key);
+    struct rsa rsa = {
+        .n = part(key, OSSL_PKEY_PARAM_RSA_N),
+        .d = part(key, OSSL_PKEY_PARAM_RSA_D),
+        .p = part(key, OSSL_PKEY_PARAM_RSA_FACTOR1),
+        .q = part(key, OSSL_PKEY_PARAM_RSA_FACTOR2),
+        .dp = part(key, OSSL_PKEY_PARAM_RSA_EXPONENT1),
+        .dq = part(key, OSSL_PKEY_PARAM_RSA_EXPONENT2),
+        .qinv = part(key, OSSL_PKEY_PARAM_RSA_COEFFICIENT1),
+    };
+    EVP_PKEY_free(key);
+    return rsa;
+}
+
+/* The same key with its primes named the other way round: q may be the larger one. */
+static void swap_primes(struct rsa *rsa) {
+    BN_swap(rsa->p, rsa->q);
+    BN_swap(rsa->dp, rsa->dq);
+    ck_assert_ptr_nonnull(BN_mod_inverse(rsa->qinv, rsa->q, rsa->p, ctx));
+}
+
+static void free_rsa(struct rsa *rsa) {
+    BIGNUM *all[] = {rsa->n, rsa->d, rsa->p, rsa->q, rsa->dp, rsa->dq, rsa->qinv};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        BN_free(all[i]);
+}
+
+static void words(uint64_t out[POSTERN_RSA_WORDS], const BIGNUM *number) {
+    int size = 8 * POSTERN_RSA_WORDS;
+    ck_assert_int_eq(BN_bn2lebinpad(number, (unsigned char *)out, size), size);
+}
+
+static struct postern_rsa_key our_key(const struct rsa *rsa) {
+    struct postern_rsa_key key;
+    words(key.p, rsa->p);
+    words(key.q, rsa->q);
+    words(key.dp, rsa->dp);
+    words(key.dq, rsa->dq);
+    words(key.qinv, rsa->qinv);
+    return key;
+}
+
+static void check_one(const struct rsa *rsa, const BIGNUM *input) {
+    unsigned char in[POSTERN_RSA_BYTES], ours[POSTERN_RSA_BYTES], theirs[POSTERN_RSA_BYTES];
+    struct postern_rsa_key key = our_key(rsa);
+    BIGNUM *result = BN_new();
+    ck_assert_int_eq(BN_mod_exp(result, input, rsa->d, rsa->n, ctx), 1);
+    ck_assert_int_eq(BN_bn2binpad(result, theirs, sizeof theirs), sizeof theirs);
+    ck_assert_int_eq(BN_bn2binpad(input, in, sizeof in), sizeof in);
+    postern_rsa_private(&key, in, ours);
+    ck_assert_mem_eq(ours, theirs, sizeof ours);
+    BN_free(result);
+}
+
+START_TEST(random_inputs_give_what_openssl_gives) {
+    BIGNUM *input = BN_new();
+    for (int i = 0; i < 6; i++) {
+        struct rsa rsa = make_rsa();
+        if (i % 2 == 1)
+            swap_primes(&rsa);
+        for (int j = 0; j < 40; j++) {
+            ck_assert_int_eq(BN_rand_range(input, rsa.n), 1);
+            check_one(&rsa, input);
+        }
+        free_rsa(&rsa);
+    }
+    BN_free(input);
+}
+END_TEST
+
+/* Around every place where a carry, a borrow or a reduction begins to happen. */
+START_TEST(inputs_at_the_edges_give_what_openssl_gives) {
+    struct rsa rsa = make_rsa();
+    BIGNUM *input = BN_new();
+    const BIGNUM *centres[] = {rsa.n, rsa.p, rsa.q};
+    for (size_t i = 0; i < 3; i++) {
+        for (unsigned step = 1; step <= 3; step++) {
+            BN_copy(input, centres[i]);
+            ck_assert_int_eq(BN_sub_word(input, step), 1);
+            check_one(&rsa, input);
+        }
+    }
+    for (int bits = 0; bits < 2048; bits += bits < 1000 ? 52 : 8) {
+        BN_zero(input);
+        ck_assert_int_eq(BN_set_bit(input, bits), 1);
+        if (BN_cmp(input, rsa.n) < 0)
+            check_one(&rsa, input);
+        ck_assert_int_eq(BN_sub_word(input, 1), 1);
+        check_one(&rsa, input);
+    }
+    BN_free(input);
+    free_rsa(&rsa);
+}
+END_TEST
+
+/* Primes of nothing but ones, or nearly, make every limb full: 2^1024 - 105 is the largest prime
+ * below 2^1024, 2^1023 + 1155 the smallest above 2^1023. */
+START_TEST(primes_at_the_ends_of_their_range_work) {
+    struct rsa rsa = {BN_new(), BN_new(), BN_new(), BN_new(), BN_new(), BN_new(), BN_new()};
+    BIGNUM *e = BN_new(), *p1 = BN_new(), *q1 = BN_new(), *phi = BN_new(), *input = BN_new();
+    BN_set_bit(rsa.p, 1024);
+    BN_sub_word(rsa.p, 105);
+    BN_set_bit(rsa.q, 1023);
+    BN_add_word(rsa.q, 1155);
+    ck_assert_int_eq(BN_check_prime(rsa.p, ctx, NULL), 1);
+    ck_assert_int_eq(BN_check_prime(rsa.q, ctx, NULL), 1);
+    BN_set_word(e, 65537);
+    BN_mul(rsa.n, rsa.p, rsa.q, ctx);
+    BN_sub(p1, rsa.p, BN_value_one());
+    BN_sub(q1, rsa.q, BN_value_one());
+    BN_mul(phi, p1, q1, ctx);
+    ck_assert_ptr_nonnull(BN_mod_inverse(rsa.d, e, phi, ctx));
+    BN_mod(rsa.dp, rsa.d, p1, ctx);
+    BN_mod(rsa.dq, rsa.d, q1, ctx);
+    ck_assert_ptr_nonnull(BN_mod_inverse(rsa.qinv, rsa.q, rsa.p, ctx));
+    for (int i = 0; i < 100; i++) {
+        if (i == 50)
+            swap_primes(&rsa);
+        ck_assert_int_eq(BN_rand_range(input, rsa.n), 1);
+        check_one(&rsa, input);
+    }
+    BIGNUM *all[] = {e, p1, q1, phi, input};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        BN_free(all[i]);
+    free_rsa(&rsa);
+}
+END_TEST
+
+int main(void) {
+    if (!postern_rsa_usable()) {
+        puts("this processor has no AVX-512 IFMA");
+        return SKIPPED;
+    }
+    Suite *suite = suite_create("rsa");
+    TCase *test = tcase_create("rsa");
+    tcase_add_checked_fixture(test, setup, teardown);
+    tcase_add_test(test, random_inputs_give_what_openssl_gives);
+    tcase_add_test(test, inputs_at_the_edges_give_what_openssl_gives);
+    tcase_add_test(test, primes_at_the_ends_of_their_range_work);
+    tcase_set_timeout(test, 60);
+    suite_add_tcase(suite, test);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
