@@ -326,3 +326,7 @@ const struct tls_slot *tls_context_choose(const struct tls_context *ctx,
     }
     return rsa ? rsa : any;
 }
+
+bool tls_context_signs_slowly(const struct tls_context *ctx, const struct client_hello *hello) {
+    return tls_context_choose(ctx, hello)->key == X509_KEY_RSA;
+}

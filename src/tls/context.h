@@ -46,6 +46,11 @@ void tls_context_unref(struct tls_context *ctx);              /* NULL is fine */
  * handshake needs them (at once if none does); established connections go on. Any thread, once. */
 void tls_context_retire(struct tls_context *ctx);
 
+/* Whether a full handshake with this client holds a signature that takes long (with an RSA key: 0.2
+ * to 10 ms, where the rest of the handshake takes 0.1 to 1). */
+struct client_hello;
+bool tls_context_signs_slowly(const struct tls_context *ctx, const struct client_hello *hello);
+
 /* What --check and the log say of the certificates that are served, in configuration order. */
 struct tls_certificate_info {
     const char *section; /* [certificate NAME] */

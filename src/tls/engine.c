@@ -7,6 +7,9 @@
 
 #include <wolfssl/error-ssl.h>
 #include <wolfssl/wolfcrypt/sha256.h>
+#ifdef POSTERN_OWN_WOLFSSL
+#include <postern_pause.h>
+#endif
 
 enum {
     RECORD_HEADER = 5,
@@ -132,6 +135,19 @@ bool engine_open(struct engine *e, struct tls_context *ctx, const struct client_
     wolfSSL_SetIOWriteCtx(ssl, e);
     wolfSSL_SetCertCbCtx(ssl, e);
     return true;
+}
+
+void engine_use(struct engine *e, struct engine_io *io) {
+    e->io = io;
+}
+
+void engine_pause_with(void (*pause)(void *arg), void *arg) {
+#ifdef POSTERN_OWN_WOLFSSL
+    postern_pause = (struct postern_pause){.call = pause, .arg = arg};
+#else
+    (void)pause;
+    (void)arg;
+#endif
 }
 
 /* What only the handshake needed: our context, and the room for a certificate that did not come. */

@@ -56,6 +56,14 @@ struct engine {
 bool engine_open(struct engine *e, struct tls_context *ctx, const struct client_hello *hello,
                  struct engine_io *io) __attribute__((warn_unused_result));
 
+/* From here on the engine reads and writes there. */
+void engine_use(struct engine *e, struct engine_io *io);
+
+/* From here on, long computations on this thread call `pause` every few microseconds, which may
+ * switch to another stack and let the thread do something else; NULL: they do not. The
+ * distribution's library never calls it. */
+void engine_pause_with(void (*pause)(void *arg), void *arg);
+
 /* Goes on with the handshake: ENGINE_OK when it is complete, else ENGINE_MORE or ENGINE_FAILED.
  * This is the expensive call; engine_read and engine_write follow only after ENGINE_OK. */
 enum engine_status engine_handshake(struct engine *e) __attribute__((warn_unused_result));

@@ -6,6 +6,7 @@
  * ab/R + (a multiple below R of m)/R < m + m/2^12 (m < 2^1024), so less than 2m, and sums of two
  * results may be multiplied again. */
 #include "postern_rsa.h"
+#include "postern_pause.h"
 
 #include <immintrin.h>
 #include <stdbool.h>
@@ -13,6 +14,7 @@
 
 enum { WORDS = POSTERN_RSA_WORDS, LIMBS = 20, LIMB_BITS = 52, VECTORS = 5, WINDOW_BITS = 4 };
 enum { WINDOWS = 1024 / WINDOW_BITS, POWERS = 1 << WINDOW_BITS };
+enum { WINDOWS_A_PAUSE = 8 }; /* about 7 us */
 
 #define LIMB_MASK   ((UINT64_C(1) << LIMB_BITS) - 1)
 #define IFMA        __attribute__((target("avx512f,avx512vl,avx512ifma")))
@@ -301,6 +303,8 @@ static void raise(struct work *w, const struct postern_rsa_key *key) {
             multiply(&w->result, &w->result, &w->result, &w->mod);
         choose(&w->power, w->powers, window(key->dp, i), window(key->dq, i));
         multiply(&w->result, &w->result, &w->power, &w->mod);
+        if (i % WINDOWS_A_PAUSE == 0)
+            postern_may_pause();
     }
 }
 
