@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,6 +150,7 @@ static int take_inherited(int *inherited, size_t count, const struct config_addr
             int fd = inherited[i];
             inherited[i] = -1;
             name_address(b, &a);
+            fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
             set_inherited_options(fd);
             return fd;
         }

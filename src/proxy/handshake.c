@@ -45,7 +45,8 @@ static void on_whole_hello(struct session *s) {
     }
     if (take_slot(s)) {
         s->state = SESSION_HANDSHAKE;
-        worker_queue_handshake(s->worker, s);
+        s->slow = tls_context_signs_slowly(s->runtime->listeners[s->listener].tls, &o->hello);
+        strangers_queue_handshake(s->worker, s);
     }
 }
 
@@ -94,7 +95,11 @@ static bool on_first_byte(struct session *s) {
     link_remove(&s->link);
     link_append(&s->worker->sessions, &s->link);
     s->opening = calloc(1, sizeof *s->opening);
-    return s->opening != NULL;
+    if (s->opening == NULL) {
+        return false;
+    }
+    s->opening->session = s;
+    return true;
 }
 
 static void read_opening_bytes(struct session *s) {
@@ -118,8 +123,8 @@ void handshake_feed(struct session *s, const uint8_t *data, size_t len) {
         session_end(s, REASON_OUT_OF_MEMORY, NULL);
     } else if (s->state == SESSION_HELLO) {
         read_opening_bytes(s);
-    } else {
-        worker_queue_handshake(s->worker, s);
+    } else if (!s->in_step) {
+        strangers_queue_handshake(s->worker, s);
     }
     if (!session_is_over(s) && cipher->len >= FLIGHT_MAX) {
         pump_stop_reading(&s->client);
@@ -143,17 +148,17 @@ static bool begin(struct session *s) {
     return engine_open(&s->engine, now->listeners[s->listener].tls, hello, io);
 }
 
-void handshake_step(struct session *s) {
-    struct worker *w = s->worker;
-    struct buf *cipher = &s->opening->cipher;
+/* False if the session ended. */
+static bool has_begun(struct session *s) {
     if (s->engine.ssl == NULL && !begin(s)) {
         session_end(s, REASON_OUT_OF_MEMORY, NULL);
-        return;
+        return false;
     }
-    w->io.in = cipher->data;
-    w->io.in_len = cipher->len;
-    enum engine_status status = engine_handshake(&s->engine);
-    buf_consume(cipher, cipher->len - w->io.in_len);
+    return true;
+}
+
+/* After a step: what the engine has to say is in the worker's output. */
+static void after_step(struct session *s, enum engine_status status) {
     if (status == ENGINE_FAILED || status == ENGINE_CLOSED) {
         session_end(s, engine_failure(&s->engine), NULL);
         return;
@@ -165,13 +170,84 @@ void handshake_step(struct session *s) {
     if (!pump_flush_engine(s)) {
         return;
     }
-    if (cipher->len < FLIGHT_MAX) {
+    if (s->opening->cipher.len < FLIGHT_MAX) {
         pump_read(s, &s->client);
     }
     if (status == ENGINE_OK) {
         s->established = true;
         handshake_leave(s);
         opening_begin(s);
+    }
+}
+
+void handshake_step(struct session *s) {
+    struct engine_io *io = &s->worker->io;
+    struct buf *cipher = &s->opening->cipher;
+    if (!has_begun(s)) {
+        return;
+    }
+    io->in = cipher->data;
+    io->in_len = cipher->len;
+    enum engine_status status = engine_handshake(&s->engine);
+    buf_consume(cipher, cipher->len - io->in_len);
+    after_step(s, status);
+}
+
+/* The step gets all that has come; what comes meanwhile begins a new buffer. */
+bool handshake_begin_slow(struct session *s) {
+    struct opening *o = s->opening;
+    if (!has_begun(s)) {
+        return false;
+    }
+    buf_free(&o->slow.in);
+    o->slow.in = o->cipher;
+    o->cipher = (struct buf){0};
+    engine_use(&s->engine, &o->slow.io);
+    s->in_step = true;
+    return true;
+}
+
+void handshake_make_slow(void *session) {
+    struct session *s = session;
+    struct slow_step *step = &s->opening->slow;
+    step->io.in = step->in.data;
+    step->io.in_len = step->in.len;
+    step->io.out.len = 0;
+    step->status = engine_handshake(&s->engine);
+}
+
+/* What the step left goes before what came meanwhile. False without memory. */
+static bool join_ciphertext(struct opening *o) {
+    struct buf *rest = &o->slow.in, later = o->cipher;
+    buf_consume(rest, rest->len - o->slow.io.in_len);
+    if (!buf_append(rest, later.data, later.len, SIZE_MAX)) {
+        return false;
+    }
+    o->cipher = *rest;
+    *rest = (struct buf){0};
+    buf_free(&later);
+    return true;
+}
+
+void handshake_end_slow(struct session *s) {
+    struct opening *o = s->opening;
+    struct engine_io *io = &s->worker->io;
+    struct buf out = o->slow.io.out;
+    s->in_step = false;
+    engine_use(&s->engine, io);
+    if (session_is_over(s)) {
+        session_linger(s);
+        return;
+    }
+    o->slow.io.out = io->out;
+    io->out = out;
+    if (!join_ciphertext(o)) {
+        session_end(s, REASON_OUT_OF_MEMORY, NULL);
+        return;
+    }
+    after_step(s, o->slow.status);
+    if (s->state == SESSION_HANDSHAKE && s->opening->cipher.len > 0) {
+        strangers_queue_handshake(s->worker, s);
     }
 }
 

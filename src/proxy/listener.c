@@ -4,68 +4,88 @@
 #include "proxy/session.h"
 #include "proxy/worker.h"
 
+#include <errno.h>
 #include <fcntl.h>
-#include <unistd.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
 
-enum { BACKLOG = 4096, ACCEPTS_A_TURN = 32 };
-
-static void take_connection(struct listener *l) {
-    if (l->accepted_this_turn >= ACCEPTS_A_TURN) {
-        l->paused = true;
-        return;
-    }
-    if (!session_make_room(l->worker) || !session_accept(l)) {
-        l->paused = l->starved = true;
-        worker_retry(l->worker);
-        return;
-    }
-    l->accepted_this_turn++;
-}
-
-static void on_connection(uv_stream_t *stream, int status) {
-    struct listener *l = stream->data;
-    if (status == 0) {
-        take_connection(l);
-        return;
-    }
-    uint64_t suppressed;
-    if (worker_may_log(l->worker, REASON_NONE, &suppressed)) {
-        log_message(LOG_LEVEL_ERROR, "accept failed", "%s", uv_strerror(status));
-    }
+static void on_connections(struct watch *watch, uint32_t events) {
+    struct listener *l = container_of(watch, struct listener, watch);
+    l->more = !l->starved;
 }
 
 int listener_open(struct listener *l, struct worker *w, size_t index, int fd) {
     *l = (struct listener){.worker = w, .index = index};
-    int rc = uv_tcp_init(&w->loop, &l->socket);
+    l->watch.on_ready = on_connections;
+    l->watch.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (l->watch.fd < 0) {
+        return uv_translate_sys_error(errno);
+    }
+    int rc = poller_watch(&w->poller, &l->watch, EPOLLIN | EPOLLET);
     if (rc != 0) {
-        return rc;
-    }
-    l->socket.data = l;
-    int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    rc = own >= 0 ? uv_tcp_open(&l->socket, own) : UV_EMFILE;
-    if (rc != 0 && own >= 0) {
-        close(own);
-    }
-    if (rc == 0) {
-        rc = uv_listen((uv_stream_t *)&l->socket, BACKLOG, on_connection);
-    }
-    if (rc != 0) {
-        uv_close((uv_handle_t *)&l->socket, NULL);
+        listener_close(l);
     }
     return rc;
 }
 
-void listener_resume(struct listener *l) {
-    l->accepted_this_turn = 0;
-    if (!l->paused || uv_is_closing((uv_handle_t *)&l->socket)) {
+static void starve(struct listener *l) {
+    l->more = false;
+    l->starved = true;
+    worker_retry(l->worker);
+}
+
+/* True if this client alone is lost, and the next may be fine (accept(2)). */
+static bool is_the_clients_fault(int error) {
+    return error == ECONNABORTED || error == EINTR || error == EPROTO || error == EPERM ||
+           error == ENETDOWN || error == EHOSTUNREACH || error == ENETUNREACH ||
+           error == EHOSTDOWN || error == ENONET || error == ENOPROTOOPT || error == EOPNOTSUPP;
+}
+
+static void cannot_accept(struct listener *l, int error) {
+    if (error == EAGAIN) {
+        l->more = false;
         return;
     }
-    l->paused = l->starved = false;
-    take_connection(l); /* the one libuv holds; accepting it starts the polling again */
+    if (is_the_clients_fault(error)) {
+        return;
+    }
+    uint64_t suppressed;
+    if (worker_may_log(l->worker, REASON_NONE, &suppressed)) {
+        log_message(LOG_LEVEL_ERROR, "accept failed", "%s",
+                    uv_strerror(uv_translate_sys_error(error)));
+    }
+    starve(l);
+}
+
+bool listener_accept(struct listener *l) {
+    struct sockaddr_in6 peer = {0};
+    socklen_t len = sizeof peer;
+    if (!l->more) {
+        return false;
+    }
+    if (!session_make_room(l->worker)) {
+        starve(l);
+        return false;
+    }
+    int fd = accept4(l->watch.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        cannot_accept(l, errno);
+        return l->more;
+    }
+    if (!session_begin(l, fd, &peer)) {
+        cannot_accept(l, ENOMEM);
+        return false;
+    }
+    return true;
+}
+
+void listener_retry(struct listener *l) {
+    l->more = l->more || l->starved;
+    l->starved = false;
 }
 
 void listener_close(struct listener *l) {
-    if (!uv_is_closing((uv_handle_t *)&l->socket)) {
-        uv_close((uv_handle_t *)&l->socket, NULL);
-    }
+    watch_close(&l->watch);
+    l->more = l->starved = false;
 }

@@ -1,33 +1,34 @@
-/* One listening socket: accepts, and pauses when a turn has brought enough or descriptors run out.
- *
- * While a listener is paused, libuv holds at most one accepted connection for it and stops polling;
- * the kernel's queue holds the rest. */
+/* One listening socket: takes connections one at a time, as the worker has time for strangers. What
+ * it does not take waits in the kernel's queue. */
 #ifndef POSTERN_PROXY_LISTENER_H
 #define POSTERN_PROXY_LISTENER_H
 
+#include "proxy/poller.h"
+
 #include <stdbool.h>
 #include <stddef.h>
-#include <uv.h>
 
 struct worker;
 
 struct listener {
-    uv_tcp_t socket;
+    struct watch watch;
     struct worker *worker;
     size_t index; /* of the runtime's listeners */
-    unsigned accepted_this_turn;
-    bool paused;
-    bool starved; /* paused for want of descriptors, not of turns */
+    bool more;    /* there may be connections to take */
+    bool starved; /* they wait for descriptors or memory: see listener_retry */
 };
 
-/* Takes over `fd`, which is bound. 0 or a libuv code; with a code nothing is left and the
- * descriptor is the caller's. */
+/* Watches a duplicate of `fd`, which is bound and listens. 0 or a libuv code; with a code nothing
+ * is left. */
 int listener_open(struct listener *l, struct worker *w, size_t index, int fd)
     __attribute__((warn_unused_result));
 
-/* Goes on after a pause. */
-void listener_resume(struct listener *l);
+/* Takes one connection. False if there is none to take now. */
+bool listener_accept(struct listener *l);
 
-void listener_close(struct listener *l);
+/* There may be descriptors and memory again. */
+void listener_retry(struct listener *l);
+
+void listener_close(struct listener *l); /* may be called twice */
 
 #endif

@@ -8,6 +8,8 @@
 
 void opening_free(struct session *s) {
     if (s->opening != NULL) {
+        buf_free(&s->opening->slow.in);
+        buf_free(&s->opening->slow.io.out);
         buf_free(&s->opening->cipher);
         buf_free(&s->opening->plain);
         free(s->opening);
@@ -18,8 +20,8 @@ void opening_free(struct session *s) {
 /* --- the PROXY header for the broker --- */
 
 static void own_address(const struct session *s, struct sockaddr_storage *sa) {
-    int len = sizeof *sa;
-    if (uv_tcp_getsockname(&s->client.stream.tcp, (struct sockaddr *)sa, &len) != 0) {
+    socklen_t len = sizeof *sa;
+    if (getsockname(s->client.watch.fd, (struct sockaddr *)sa, &len) != 0) {
         sa->ss_family = AF_UNSPEC;
     }
 }
@@ -80,15 +82,19 @@ static bool expect_answer(struct session *s) {
 }
 
 static void on_dialled(struct dial *dial, int status) {
-    struct session *s = container_of(dial->stream, struct session, broker.stream);
+    struct session *s = container_of(dial, struct opening, dial)->session;
     deadline_clear(&s->progress);
     if (status != 0) {
         session_end(s, status == UV_ETIMEDOUT ? REASON_BROKER_TIMEOUT : REASON_BROKER_UNREACHABLE,
                     uv_strerror(status));
         return;
     }
-    s->broker.open = true;
     s->backend = (uint8_t)dial->backend;
+    dial_take(dial, &s->broker.watch);
+    if (side_open(&s->broker, &s->worker->poller) != 0) {
+        session_end(s, REASON_OUT_OF_MEMORY, NULL);
+        return;
+    }
     if (expect_answer(s) && send_proxy_header(s)) {
         pump_start(s);
     }
@@ -102,8 +108,7 @@ static void reach_broker(struct session *s) {
         session_end(s, REASON_OUT_OF_MEMORY, NULL);
         return;
     }
-    dial_start(&s->opening->dial, &w->dialer, &s->broker.stream, l->backends,
-               l->config->backend_count, on_dialled);
+    dial_start(&s->opening->dial, &w->dialer, l->backends, l->config->backend_count, on_dialled);
 }
 
 /* The next address or backend gets the same time again. */

@@ -2,24 +2,14 @@
 
 #include "proxy/worker.h"
 
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
+#include <sys/epoll.h>
 
 /* What our own answers (alerts, key updates) may queue for a client that does not read. The other
  * way nothing is read while something is queued, and what came early has its own bounds. */
 enum { QUEUE_MAX = 256 * 1024 };
 
-/* Of one socket, before the others of the worker have theirs; libuv alone would allow 32. */
+/* Of one socket, before the others of the worker have theirs. */
 enum { READS_A_TURN = 8 };
-
-/* What a peer would not take at once. */
-struct pending {
-    uv_write_t request;
-    struct session *session;
-    struct side *to;
-    uint8_t data[];
-};
 
 static bool is_client(const struct session *s, const struct side *side) {
     return side == &s->client;
@@ -65,28 +55,13 @@ void pump_note_end(struct session *s, struct side *side) {
 
 /* --- sending --- */
 
-void pump_shut(struct side *to) {
-    uv_os_fd_t fd;
-    to->shut_wanted = true;
-    if (to->pieces > 0 || to->shut || !to->open || to->closing) {
-        return;
-    }
-    to->shut = true;
-    if (to->ended) {
-        return; /* both directions are done: the close that follows says it */
-    }
-    if (uv_fileno(&to->stream.handle, &fd) == 0) {
-        shutdown(fd, SHUT_WR); /* fails only where the peer is gone, which reading will tell */
-    }
-}
-
 /* The deadline is write_timeout's while something is queued, but only from the broker's first
  * answer on: before that others need it. False if that ended the session. */
 static bool watch_queues(struct session *s) {
     if (s->state != SESSION_STREAMING || s->answer_due) {
         return true;
     }
-    if (s->client.pieces == 0 && s->broker.pieces == 0) {
+    if (s->client.queue == NULL && s->broker.queue == NULL) {
         deadline_clear(&s->progress);
     } else if (!deadline_is_set(&s->progress) &&
                !worker_deadline(s->worker, &s->worker->progress, &s->progress,
@@ -97,76 +72,49 @@ static bool watch_queues(struct session *s) {
     return true;
 }
 
-static void on_written(uv_write_t *request, int status) {
-    struct pending *p = container_of(request, struct pending, request);
-    struct session *s = p->session;
-    struct side *to = p->to;
-    free(p);
-    to->pieces--;
-    to->seen_queue = 0;
-    if (session_is_over(s)) {
-        to->ended = to->ended || status < 0;
-        if (to->pieces == 0 && to->shut_wanted) {
-            pump_shut(to);
-        }
-        session_linger(s);
-        return;
-    }
-    if (status < 0) {
-        end_broken(s, to, status);
-        return;
-    }
-    if (to->pieces > 0) {
-        return;
-    }
-    if (to->shut_wanted) {
-        pump_shut(to);
-    }
-    if (s->state == SESSION_STREAMING && watch_queues(s)) {
-        pump_read(s, other(s, to));
-    }
-}
-
-/* False if that ended the session. */
-static bool queue_rest(struct session *s, struct side *to, const uint8_t *data, size_t len) {
-    if (is_client(s, to) && uv_stream_get_write_queue_size(&to->stream.stream) + len > QUEUE_MAX) {
-        session_end(s, REASON_TLS_ERROR, "asks for answers and does not read them");
-        return false;
-    }
-    struct pending *p = malloc(sizeof *p + len);
-    if (p == NULL) {
-        session_end(s, REASON_OUT_OF_MEMORY, NULL);
-        return false;
-    }
-    p->session = s;
-    p->to = to;
-    memcpy(p->data, data, len);
-    uv_buf_t piece = uv_buf_init((char *)p->data, (unsigned)len);
-    int rc = uv_write(&p->request, &to->stream.stream, &piece, 1, on_written);
-    if (rc != 0) {
-        free(p);
-        end_broken(s, to, rc);
-        return false;
-    }
-    to->pieces++;
-    return watch_queues(s);
-}
-
 bool pump_send(struct session *s, struct side *to, const uint8_t *data, size_t len) {
     if (len == 0) {
         return true;
     }
-    size_t sent = 0;
-    if (to->pieces == 0) {
-        uv_buf_t all = uv_buf_init((char *)(uintptr_t)data, (unsigned)len);
-        int rc = uv_try_write(&to->stream.stream, &all, 1);
-        if (rc < 0 && rc != UV_EAGAIN) {
-            end_broken(s, to, rc);
-            return false;
-        }
-        sent = rc > 0 ? (size_t)rc : 0;
+    if (is_client(s, to) && to->queue != NULL && side_waiting(to) + len > QUEUE_MAX) {
+        session_end(s, REASON_TLS_ERROR, "asks for answers and does not read them");
+        return false;
     }
-    return sent == len || queue_rest(s, to, data + sent, len - sent);
+    int rc = side_send(to, &s->worker->poller, data, len);
+    if (rc == UV_ENOMEM) {
+        session_end(s, REASON_OUT_OF_MEMORY, NULL);
+        return false;
+    }
+    if (rc != 0) {
+        end_broken(s, to, rc);
+        return false;
+    }
+    return to->queue == NULL || watch_queues(s);
+}
+
+/* What waits for a side that has ended the session lingers until it is sent or refused. */
+static void flush_the_last(struct session *s, struct side *to) {
+    if (side_flush(to) != 0) {
+        side_close(to);
+    }
+    session_linger(s);
+}
+
+/* False if that ended the session. */
+static bool flush(struct session *s, struct side *to) {
+    int rc = side_flush(to);
+    if (rc != 0) {
+        end_broken(s, to, rc);
+        return false;
+    }
+    if (to->queue != NULL || s->state != SESSION_STREAMING) {
+        return true;
+    }
+    if (!watch_queues(s)) {
+        return false;
+    }
+    pump_read(s, other(s, to));
+    return true;
 }
 
 bool pump_flush_engine(struct session *s) {
@@ -177,19 +125,6 @@ bool pump_flush_engine(struct session *s) {
         return true; /* after our close_notify there is nobody to hear it */
     }
     return pump_send(s, &s->client, out->data, len);
-}
-
-bool pump_is_stuck(struct session *s) {
-    struct side *sides[] = {&s->client, &s->broker};
-    bool stuck = false;
-    for (size_t i = 0; i < 2; i++) {
-        if (sides[i]->pieces > 0) {
-            size_t queued = uv_stream_get_write_queue_size(&sides[i]->stream.stream);
-            stuck = stuck || queued == sides[i]->seen_queue;
-            sides[i]->seen_queue = (uint32_t)queued;
-        }
-    }
-    return stuck;
 }
 
 /* --- the bytes --- */
@@ -207,7 +142,6 @@ static void note_activity(struct session *s) {
 /* mqtt = identity: nothing behind the CONNECT may change who the client is. False if that ended the
  * session. */
 static bool send_up(struct session *s, const uint8_t *plain, size_t len) {
-    worker_note_question(s->worker);
     if (session_config(s)->mqtt != MQTT_IDENTITY) {
         return pump_send(s, &s->broker, plain, len);
     }
@@ -238,12 +172,12 @@ void pump_up(struct session *s, const uint8_t *cipher, size_t len) {
     if (status == ENGINE_FAILED) {
         session_end(s, REASON_TLS_ERROR, reason_name(engine_failure(&s->engine)));
     } else if (status == ENGINE_CLOSED) {
-        pump_shut(&s->broker);
+        side_shut(&s->broker);
         pump_note_end(s, &s->client);
     } else {
         note_activity(s);
     }
-    if (!session_is_over(s) && s->broker.pieces > 0) {
+    if (!session_is_over(s) && s->broker.queue != NULL) {
         pump_stop_reading(&s->client);
     }
 }
@@ -269,7 +203,7 @@ static void pump_down(struct session *s, const uint8_t *plain, size_t len) {
         }
     }
     note_activity(s);
-    if (!session_is_over(s) && s->client.pieces > 0) {
+    if (!session_is_over(s) && s->client.queue != NULL) {
         pump_stop_reading(&s->broker);
     }
 }
@@ -284,7 +218,7 @@ static void on_broker_eof(struct session *s) {
     if (!pump_flush_engine(s)) {
         return;
     }
-    pump_shut(&s->client);
+    side_shut(&s->client);
     pump_note_end(s, &s->broker);
 }
 
@@ -315,65 +249,19 @@ static void on_client_eof(struct session *s) {
 
 /* --- reading --- */
 
-/* libuv reads a socket up to 32 times in a row while each read fills the buffer. That is too long
- * for the others where little records or key updates make every byte dear: no buffer ends its turn.
- */
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *into) {
-    struct worker *w = handle->loop->data;
-    if (w->read_last != handle) {
-        w->read_last = handle;
-        w->reads = 0;
-    }
-    *into = uv_buf_init((char *)w->cipher, w->reads++ < READS_A_TURN ? WORKER_READ_SIZE : 0);
-}
-
-static bool turn_is_over(ssize_t count) {
-    return count == 0 || count == UV_ENOBUFS;
-}
-
-static bool read_after_the_end(struct session *s, struct side *from, ssize_t count) {
-    if (!session_is_over(s)) {
-        return false;
-    }
-    if (count < 0) {
-        from->ended = true;
-        session_linger(s);
-    }
-    return true;
-}
-
-static void on_client_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *in) {
-    struct session *s = container_of((union stream *)(void *)stream, struct session, client.stream);
-    if (turn_is_over(count) || read_after_the_end(s, &s->client, count)) {
-        return;
-    }
-    if (count == UV_EOF) {
-        s->client.reading = false;
-        on_client_eof(s);
-        return;
-    }
-    if (count < 0) {
-        s->client.reading = false;
-        if (s->state == SESSION_HANDSHAKE) {
-            handshake_on_client_gone(s, uv_strerror((int)count));
-        } else {
-            end_broken(s, &s->client, (int)count);
-        }
-        return;
-    }
-    const uint8_t *data = (const uint8_t *)in->base;
+static void on_client_bytes(struct session *s, const uint8_t *data, size_t len) {
     switch ((enum session_state)s->state) {
     case SESSION_HELLO:
     case SESSION_HANDSHAKE:
-        handshake_feed(s, data, (size_t)count);
+        handshake_feed(s, data, len);
         return;
     case SESSION_CONNECT:
     case SESSION_DIALING:
-        opening_feed(s, data, (size_t)count);
+        opening_feed(s, data, len);
         return;
     case SESSION_STREAMING:
         if (!s->client.ended) {
-            pump_up(s, data, (size_t)count);
+            pump_up(s, data, len);
         }
         return;
     case SESSION_ENDED:
@@ -381,39 +269,92 @@ static void on_client_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *i
     }
 }
 
-static void on_broker_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *in) {
-    struct session *s = container_of((union stream *)(void *)stream, struct session, broker.stream);
-    if (turn_is_over(count) || read_after_the_end(s, &s->broker, count)) {
-        return;
+static void on_bytes(struct session *s, struct side *from, const uint8_t *data, size_t len) {
+    if (is_client(s, from)) {
+        on_client_bytes(s, data, len);
+    } else if (!session_is_over(s)) {
+        pump_down(s, data, len);
     }
-    if (count > 0) {
-        pump_down(s, (const uint8_t *)in->base, (size_t)count);
-        return;
-    }
-    s->broker.reading = false;
-    if (count == UV_EOF) {
-        on_broker_eof(s);
+}
+
+/* `code` is UV_EOF or what is wrong with the socket. */
+static void on_end(struct session *s, struct side *from, int code) {
+    if (session_is_over(s)) {
+        from->ended = true;
+        session_linger(s);
+    } else if (code == UV_EOF) {
+        is_client(s, from) ? on_client_eof(s) : on_broker_eof(s);
+    } else if (is_client(s, from) && s->state == SESSION_HANDSHAKE) {
+        handshake_on_client_gone(s, uv_strerror(code));
     } else {
-        end_broken(s, &s->broker, (int)count);
+        end_broken(s, from, code);
     }
+}
+
+static void read_side(struct session *s, struct side *from) {
+    struct worker *w = s->worker;
+    for (unsigned reads = 0; from->readable && from->reading; reads++) {
+        if (reads == READS_A_TURN) {
+            worker_serve_later(w, s);
+            return;
+        }
+        ssize_t got = side_read(from, w->cipher, WORKER_READ_SIZE);
+        if (got > 0) {
+            on_bytes(s, from, w->cipher, (size_t)got);
+        } else if (got < 0) {
+            from->reading = false;
+            on_end(s, from, (int)got);
+        }
+    }
+}
+
+void pump_serve(struct session *s, struct side *side) {
+    if (side->queue != NULL && session_is_over(s)) {
+        flush_the_last(s, side);
+    } else if (side->queue != NULL && !flush(s, side)) {
+        return;
+    }
+    read_side(s, side);
+}
+
+/* The connected are served at once, and strangers when there is time for them. */
+static void on_ready(struct session *s, struct side *side, uint32_t events) {
+    side_note(side, events);
+    if (s->state == SESSION_STREAMING) {
+        pump_serve(s, side);
+    } else {
+        worker_serve_later(s->worker, s);
+    }
+}
+
+static void on_client_ready(struct watch *watch, uint32_t events) {
+    struct session *s = container_of(watch, struct session, client.watch);
+    on_ready(s, &s->client, events);
+}
+
+static void on_broker_ready(struct watch *watch, uint32_t events) {
+    struct session *s = container_of(watch, struct session, broker.watch);
+    on_ready(s, &s->broker, events);
+}
+
+void pump_init(struct session *s) {
+    side_init(&s->client, on_client_ready);
+    side_init(&s->broker, on_broker_ready);
 }
 
 void pump_read(struct session *s, struct side *from) {
     bool eof = from->ended || (is_client(s, from) && s->client_eof);
-    if (from->reading || eof || !from->open || from->closing) {
+    if (from->reading || eof || !side_is_open(from)) {
         return;
     }
     from->reading = true;
-    int rc = uv_read_start(&from->stream.stream, on_alloc,
-                           is_client(s, from) ? on_client_read : on_broker_read);
-    (void)rc; /* fails for a closing handle or one without a socket only: both excluded here */
+    if (from->readable) {
+        worker_serve_later(s->worker, s);
+    }
 }
 
 void pump_stop_reading(struct side *from) {
-    if (from->reading) {
-        from->reading = false;
-        uv_read_stop(&from->stream.stream);
-    }
+    from->reading = false;
 }
 
 /* What came while the broker was being reached. False if that ended the session. */
@@ -423,7 +364,7 @@ static bool hand_over_early_bytes(struct session *s) {
         return false;
     }
     if (s->client.ended) {
-        pump_shut(&s->broker);
+        side_shut(&s->broker);
         pump_note_end(s, &s->client);
     } else if (o->cipher.len > 0) {
         pump_up(s, o->cipher.data, o->cipher.len);
@@ -441,12 +382,12 @@ void pump_start(struct session *s) {
         return;
     }
     opening_free(s);
-    if (s->broker.pieces == 0) {
+    if (s->broker.queue == NULL) {
         pump_read(s, &s->client);
     } else {
         pump_stop_reading(&s->client);
     }
-    if (s->client.pieces == 0) {
+    if (s->client.queue == NULL) {
         pump_read(s, &s->broker);
     }
 }

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include <uv.h>
 
 /* How long a client may take to read our last words and close. */
 enum { LINGER_MS = 2000 };
@@ -36,16 +38,11 @@ static void count_in(struct session *s) {
 }
 
 /* IPv4-mapped addresses become IPv4 before anything looks at them. */
-static void take_peer_address(struct session *s) {
-    struct sockaddr_storage sa;
-    int len = sizeof sa;
-    if (uv_tcp_getpeername(&s->client.stream.tcp, (struct sockaddr *)&sa, &len) != 0) {
-        return;
-    }
-    memcpy(&s->peer, &sa, sizeof s->peer);
-    if (sa.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&s->peer.sin6_addr)) {
-        struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = s->peer.sin6_port};
-        memcpy(&v4.sin_addr, &s->peer.sin6_addr.s6_addr[12], sizeof v4.sin_addr);
+static void take_peer_address(struct session *s, const struct sockaddr_in6 *peer) {
+    s->peer = *peer;
+    if (peer->sin6_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&peer->sin6_addr)) {
+        struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = peer->sin6_port};
+        memcpy(&v4.sin_addr, &peer->sin6_addr.s6_addr[12], sizeof v4.sin_addr);
         memset(&s->peer, 0, sizeof s->peer);
         memcpy(&s->peer, &v4, sizeof v4);
     }
@@ -83,26 +80,43 @@ bool session_check_limits(struct session *s) {
     return true;
 }
 
-bool session_accept(struct listener *l) {
+static struct session *new_session(struct listener *l, int fd) {
     struct worker *w = l->worker;
     struct session *s = calloc(1, sizeof *s);
-    if (s == NULL || uv_tcp_init(&w->loop, &s->client.stream.tcp) != 0) {
-        free(s);
-        return false;
+    if (s == NULL) {
+        return NULL;
     }
     s->worker = w;
     s->listener = (uint32_t)l->index;
     s->state = SESSION_HELLO;
     s->silent = true;
-    s->client.open = true;
     s->accepted_ms = worker_now(w);
     link_init(&s->queue);
+    link_init(&s->ready);
+    pump_init(s);
+    s->client.watch.fd = fd;
     count_in(s);
-    if (uv_accept((uv_stream_t *)&l->socket, &s->client.stream.stream) != 0) {
+    return s;
+}
+
+/* What it has said by now is read first: then the poller has nothing to tell of that. */
+static void listen_to(struct session *s) {
+    s->client.reading = s->client.readable = true;
+    pump_serve(s, &s->client);
+    if (side_is_open(&s->client) && side_open(&s->client, &s->worker->poller) != 0) {
+        session_end(s, REASON_OUT_OF_MEMORY, NULL);
         session_abort(s);
-        return true;
     }
-    take_peer_address(s);
+}
+
+bool session_begin(struct listener *l, int fd, const struct sockaddr_in6 *peer) {
+    struct worker *w = l->worker;
+    struct session *s = new_session(l, fd);
+    if (s == NULL) {
+        close(fd);
+        return false;
+    }
+    take_peer_address(s, peer);
     const struct config_listener *config = session_config(s);
     s->header_due = is_balancer(config, &s->peer);
     if (!s->header_due && !session_check_limits(s)) {
@@ -113,8 +127,13 @@ bool session_accept(struct listener *l) {
         session_end(s, REASON_OUT_OF_MEMORY, NULL);
         return true;
     }
-    pump_read(s, &s->client);
+    listen_to(s);
     return true;
+}
+
+void session_serve(struct session *s) {
+    pump_serve(s, &s->client);
+    pump_serve(s, &s->broker);
 }
 
 bool session_evict_silent(struct worker *w) {
@@ -160,7 +179,7 @@ static void log_peer(struct log_line *line, const struct session *s) {
 
 static void log_established(struct log_line *line, const struct session *s) {
     const struct runtime_listener *l = &s->runtime->listeners[s->listener];
-    bool dialled = s->backend < l->config->backend_count && s->broker.open;
+    bool dialled = s->backend < l->config->backend_count && side_is_open(&s->broker);
     log_str(line, "tls", engine_version(&s->engine));
     log_str(line, "cipher", engine_cipher(&s->engine));
     log_str(line, "sni", s->server_name);
@@ -178,7 +197,8 @@ static bool may_log(struct session *s, enum reason reason, enum log_level level,
     if (!log_wants(level)) {
         return false;
     }
-    return (s->established && s->broker.open) || worker_may_log(s->worker, reason, suppressed);
+    return (s->established && side_is_open(&s->broker)) ||
+           worker_may_log(s->worker, reason, suppressed);
 }
 
 static void log_end_of(struct session *s, enum reason reason, const char *error) {
@@ -205,7 +225,7 @@ static void log_end_of(struct session *s, enum reason reason, const char *error)
         log_str(&line, "reason", reason_name(reason));
     } else {
         log_str(&line, "reason", reason_name(reason));
-        if (s->engine.alert != 0) {
+        if (!s->in_step && s->engine.alert != 0) {
             log_num(&line, "alert", s->engine.alert);
         }
         log_seconds(&line, "seconds", age_ms);
@@ -221,47 +241,26 @@ static void log_end_of(struct session *s, enum reason reason, const char *error)
 
 /* --- the end --- */
 
-static void free_session(struct session *s) {
-    struct worker *w = s->worker;
+void session_free(struct session *s) {
     engine_free(&s->engine);
     opening_free(s);
     free(s->server_name);
     runtime_unref(s->runtime);
-    deadline_clear(&s->silence);
     link_remove(&s->link);
     free(s);
-    worker_session_freed(w);
-}
-
-static void on_client_closed(uv_handle_t *handle) {
-    struct session *s = container_of((union stream *)(void *)handle, struct session, client.stream);
-    s->client.open = false;
-    if (!s->broker.open) {
-        free_session(s);
-    }
-}
-
-static void on_broker_closed(uv_handle_t *handle) {
-    struct session *s = container_of((union stream *)(void *)handle, struct session, broker.stream);
-    s->broker.open = false;
-    if (!s->client.open) {
-        free_session(s);
-    }
-}
-
-static void close_client(struct session *s) {
-    if (s->client.open && !s->client.closing) {
-        s->client.closing = true;
-        uv_close(&s->client.stream.handle, on_client_closed);
-    }
 }
 
 static void close_broker(struct session *s) {
-    if (s->opening != NULL && dial_cancel(&s->opening->dial, on_broker_closed)) {
-        s->broker.open = s->broker.closing = true;
-    } else if (s->broker.open && !s->broker.closing) {
-        s->broker.closing = true;
-        uv_close(&s->broker.stream.handle, on_broker_closed);
+    if (s->opening != NULL) {
+        dial_cancel(&s->opening->dial);
+    }
+    side_close(&s->broker);
+}
+
+static void bury_if_dead(struct session *s) {
+    if (!side_is_open(&s->client) && !side_is_open(&s->broker) && !s->in_step) {
+        deadline_clear(&s->silence);
+        worker_bury(s->worker, s);
     }
 }
 
@@ -285,16 +284,18 @@ void session_abort(struct session *s) {
     }
     s->worker->io.out.len = 0;
     close_broker(s);
-    close_client(s);
+    side_close(&s->client);
+    bury_if_dead(s);
 }
 
 void session_linger(struct session *s) {
-    if (s->client.ended && s->client.pieces == 0) {
-        close_client(s);
+    if (s->client.ended && s->client.queue == NULL) {
+        side_close(&s->client);
     }
-    if (s->broker.ended && s->broker.pieces == 0) {
+    if (s->broker.ended && s->broker.queue == NULL) {
         close_broker(s);
     }
+    bury_if_dead(s);
 }
 
 /* Whether the client may still be reading, so that it should hear the reason from us. */
@@ -314,7 +315,7 @@ static void say_goodbye(struct session *s, enum reason reason) {
     if (!pump_flush_engine(s)) {
         s->client.ended = true;
     }
-    pump_shut(&s->client);
+    side_shut(&s->client);
 }
 
 void session_end(struct session *s, enum reason reason, const char *error) {
@@ -323,7 +324,7 @@ void session_end(struct session *s, enum reason reason, const char *error) {
     }
     log_end_of(s, reason, error);
     leave_the_living(s);
-    if (!client_can_hear(s, reason) && s->broker.pieces == 0) {
+    if (!client_can_hear(s, reason) && s->broker.queue == NULL) {
         session_abort(s);
         return;
     }
@@ -332,8 +333,8 @@ void session_end(struct session *s, enum reason reason, const char *error) {
     } else {
         s->client.ended = true;
     }
-    if (s->broker.open && reason != REASON_BROKER_RESET) {
-        pump_shut(&s->broker);
+    if (side_is_open(&s->broker) && reason != REASON_BROKER_RESET) {
+        side_shut(&s->broker);
     } else {
         close_broker(s);
     }
@@ -357,6 +358,12 @@ void session_check_revoked(struct session *s, const struct runtime *now) {
 
 /* --- deadlines --- */
 
+/* write_timeout: whether a side with something queued has taken nothing since the last look. */
+static bool is_stuck(struct session *s) {
+    bool client = side_is_stuck(&s->client), broker = side_is_stuck(&s->broker);
+    return client || broker;
+}
+
 void session_on_progress_due(struct session *s) {
     struct worker *w = s->worker;
     switch ((enum session_state)s->state) {
@@ -373,7 +380,7 @@ void session_on_progress_due(struct session *s) {
     case SESSION_STREAMING:
         if (s->answer_due) {
             session_end(s, REASON_BROKER_TIMEOUT, "it took the CONNECT and said nothing");
-        } else if (pump_is_stuck(s)) {
+        } else if (is_stuck(s)) {
             session_end(s, REASON_WRITE_TIMEOUT, NULL);
         } else if (!worker_deadline(w, &w->progress, &s->progress,
                                     session_config(s)->write_timeout_ms)) {

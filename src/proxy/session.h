@@ -1,9 +1,10 @@
 /* One client and its broker connection: states, pumping, the single way to end.
  *
- * A session is one allocation with both sockets' handles inside. What only some moments need is
- * allocated for those moments: `struct opening` until the broker is connected, a `struct pending`
- * for each piece a peer would not take at once. A session is freed in the close callback of its
- * last handle, and nothing in it earlier.
+ * A session is one allocation. What only some moments need is allocated for those moments: `struct
+ * opening` until the broker is connected, a side's queue while a peer does not take all. When both
+ * sockets are closed (and no slow step is under way) the session goes to the worker's dead, and is
+ * freed, with all that is in it, at the end of the worker's turn: until then the
+ * poller may hold its address.
  *
  * session.c owns life and end, handshake.c the way to an established TLS connection, opening.c the
  * way to a connected broker, pump.c the bytes after that. All run on the worker's thread. */
@@ -12,10 +13,11 @@
 
 #include "base/buf.h"
 #include "base/reason.h"
-#include "proxy/backend.h"
 #include "proxy/deadline.h"
+#include "proxy/dial.h"
 #include "proxy/link.h"
 #include "proxy/runtime.h"
+#include "proxy/side.h"
 #include "tls/engine.h"
 #include "wire/client_hello.h"
 #include "wire/mqtt_connect.h"
@@ -23,7 +25,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <uv.h>
 
 struct listener;
 struct worker;
@@ -37,25 +38,22 @@ enum session_state {
     SESSION_ENDED /* the closing line is written; what is queued may still leave */
 };
 
-/* One of the two sockets. */
-struct side {
-    union stream stream;
-    uint32_t pieces;     /* of what is queued for it */
-    uint32_t seen_queue; /* bytes queued when write_timeout last looked; 0: not looked yet */
-    bool open : 1;       /* the handle counts and must pass through uv_close */
-    bool closing : 1;
-    bool reading : 1;
-    bool ended : 1;       /* it will send nothing more */
-    bool shut_wanted : 1; /* nothing more will be sent to it: FIN after what is queued */
-    bool shut : 1;        /* FIN is out */
+/* A handshake step that is made on the worker's second stack (strangers.h): the engine, its input
+ * and its output are apart from all others, which go on meanwhile. */
+struct slow_step {
+    struct buf in;       /* ciphertext of the client */
+    struct engine_io io; /* in_len is what is left of it */
+    enum engine_status status;
 };
 
 /* What is needed only until the broker is connected. */
 struct opening {
+    struct session *session;
     struct buf cipher; /* from the client, not decrypted yet */
     struct buf plain;  /* decrypted, for the broker */
     struct client_hello hello;
     struct sockaddr_storage destination; /* from a balancer's header; AF_UNSPEC: our own address */
+    struct slow_step slow;
     struct dial dial;
 };
 
@@ -65,15 +63,17 @@ struct session {
     uint32_t listener;       /* index in any runtime */
     uint8_t state;           /* enum session_state */
     uint8_t backend;         /* index: the one that took the connection */
-    bool queued : 1;         /* in a handshake queue */
     bool slot : 1;           /* counted in the listener's handshakes */
+    bool slow : 1;           /* its handshake steps may take long */
+    bool in_step : 1;        /* one is under way: nobody else touches the engine */
     bool silent : 1;         /* no byte has come */
     bool established : 1;
     bool client_eof : 1; /* its TCP end has come; what came before may still wait for the broker */
     bool header_due : 1; /* a balancer's PROXY header must come first */
     bool answer_due : 1; /* with mqtt on: the broker has not said anything yet */
     bool broker_first : 1; /* the broker ended before the client */
-    struct link link;      /* in the worker's silent or heard sessions */
+    struct link link;      /* in the worker's silent, heard, ended or dead sessions */
+    struct link ready;     /* among those with something to read or to send */
     struct link queue;     /* in a handshake queue */
     struct deadline progress, silence;
     struct engine engine;
@@ -88,8 +88,16 @@ struct session {
 
 /* --- session.c --- */
 
-/* Takes the connection that libuv holds for the listener. False without memory: it stays there. */
-bool session_accept(struct listener *l) __attribute__((warn_unused_result));
+/* Takes over `fd`, a connection from `peer` (sockaddr_in for IPv4), and serves what it has said
+ * already. False without memory: then the connection is closed. */
+bool session_begin(struct listener *l, int fd, const struct sockaddr_in6 *peer)
+    __attribute__((warn_unused_result));
+
+/* Goes on with both sides, where there is something to read or to send. May end the session. */
+void session_serve(struct session *s);
+
+/* Frees a dead session; on the worker's thread, and not within poller_wait. */
+void session_free(struct session *s);
 
 /* Whether there are descriptors for one more session, after the oldest silent client has made room
  * if need be. */
@@ -114,7 +122,8 @@ void session_end(struct session *s, enum reason reason, const char *error);
 /* Ends it without waiting for anything; also when it has ended and lingers. */
 void session_abort(struct session *s);
 
-/* After the closing line, when a side has nothing left to take or to say: closes what is done. */
+/* After the closing line, when a side has nothing left to take or to say, or the slow step is over:
+ * closes what is done, and is dead when all is. */
 void session_linger(struct session *s);
 
 static inline bool session_is_over(const struct session *s) {
@@ -133,8 +142,14 @@ void session_on_silence_due(struct session *s);
 /* Ciphertext came, or room in the queue. May end the session. */
 void handshake_feed(struct session *s, const uint8_t *data, size_t len);
 
-/* One expensive step of a queued session. */
+/* One step of a queued session. */
 void handshake_step(struct session *s);
+
+/* The same in three parts, of which only the second takes long, touches nothing but the session's
+ * `slow` and its engine, and may pause. The first returns false if the session ended instead. */
+bool handshake_begin_slow(struct session *s) __attribute__((warn_unused_result));
+void handshake_make_slow(void *session);
+void handshake_end_slow(struct session *s);
 
 /* The client's TCP end, or a reset, came meanwhile. Whoever leaves before the handshake was paid
  * for is dropped; later, its last words are read first: they may be the alert that says why. */
@@ -161,6 +176,13 @@ void opening_free(struct session *s);
 
 /* --- pump.c --- */
 
+/* Sets up the two sides, without sockets. */
+void pump_init(struct session *s);
+
+/* Reads what that side says, for the length of its turn, and sees to what waits for it. May end the
+ * session. */
+void pump_serve(struct session *s, struct side *side);
+
 /* Both ends are there: hands over what came early and starts reading. May end the session. */
 void pump_start(struct session *s);
 
@@ -181,11 +203,5 @@ bool pump_flush_engine(struct session *s) __attribute__((warn_unused_result));
 /* Reads that side from now on; what comes goes where the session's state wants it. */
 void pump_read(struct session *s, struct side *from);
 void pump_stop_reading(struct side *from);
-
-/* Sends FIN when what is queued has left. */
-void pump_shut(struct side *to);
-
-/* write_timeout: whether a side with something queued has taken nothing since the last look. */
-bool pump_is_stuck(struct session *s);
 
 #endif

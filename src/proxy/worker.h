@@ -1,4 +1,8 @@
-/* One thread and its loop: its listeners, sessions, handshake queue, deadlines and scratch buffers.
+/* One thread and its loop: its listeners, sessions, strangers, deadlines and scratch buffers.
+ *
+ * A turn of the loop first serves the sessions that have something, then the deadlines, then for a
+ * while the strangers (strangers.h), and last frees what has died. Its sockets are the poller's;
+ * libuv's loop, driven from the same turn, resolves names and keeps the slow clocks.
  *
  * A worker shares nothing with the others on the data path. The server talks to it through the
  * functions marked "any thread", which leave a wish under a mutex and wake the loop. */
@@ -6,11 +10,13 @@
 #define POSTERN_PROXY_WORKER_H
 
 #include "base/reason.h"
-#include "proxy/backend.h"
 #include "proxy/deadline.h"
+#include "proxy/dial.h"
 #include "proxy/link.h"
+#include "proxy/poller.h"
 #include "proxy/runtime.h"
 #include "proxy/shared.h"
+#include "proxy/strangers.h"
 #include "tls/engine.h"
 
 #include <stdatomic.h>
@@ -45,7 +51,10 @@ struct worker {
     struct worker_events events;
     uv_thread_t thread;
     bool started;
+    struct poller poller;
     uv_loop_t loop;
+    struct watch loop_watch; /* of libuv's own descriptor */
+    bool loop_due;           /* libuv has something to do */
 
     struct runtime *runtime; /* current */
     struct listener *listeners;
@@ -55,18 +64,15 @@ struct worker {
     struct link silent;   /* sessions that have not sent a byte, the oldest first */
     struct link sessions; /* the others, likewise */
     struct link over;     /* ended, but something still has to leave or to be closed */
+    struct link dead;     /* to be freed when the turn is over */
     size_t session_count; /* of silent and sessions */
-    size_t unfreed_count; /* of all three */
+    size_t unfreed_count; /* of all four */
+
+    struct link unfinished; /* connected sessions that have had their turn and want another */
+    struct strangers strangers;
 
     struct deadlines progress, silence;
-    uv_timer_t timer;
-    uint64_t timer_at_ms; /* UINT64_MAX: not running */
-
-    struct link begun, fresh; /* sessions with a handshake to go on with; to begin */
-    uint64_t asked_ns;        /* while handshakes wait: when a broker was last sent something */
-    uint64_t rested_ns;       /* when handshakes were last worked at */
-    uv_check_t after_poll;
-    uv_idle_t no_sleep;
+    uint64_t due_ms; /* when the next of them is; UINT64_MAX: none */
 
     uv_timer_t retry; /* runs while something waits: starved listeners, suppressed lines */
     struct log_gate gates[REASON_COUNT];
@@ -76,13 +82,12 @@ struct worker {
     size_t drain_total;
     bool draining, closing;
 
-    uint8_t *cipher;              /* WORKER_READ_SIZE: what a socket gave */
-    uint8_t *plain;               /* WORKER_PLAIN_SIZE: what the engine made of it */
-    struct engine_io io;          /* shared by all engines of this worker */
-    const uv_handle_t *read_last; /* in this turn of the loop, and how often; NULL: none yet */
-    unsigned reads;
+    uint8_t *cipher;     /* WORKER_READ_SIZE: what a socket gave */
+    uint8_t *plain;      /* WORKER_PLAIN_SIZE: what the engine made of it */
+    struct engine_io io; /* shared by all engines of this worker */
 
-    uv_async_t wake;
+    struct watch wake; /* an eventfd; each write is an edge, so nobody reads it */
+    bool woken;
     uv_mutex_t mutex; /* guards the wishes */
     struct runtime *next_runtime;
     bool drain_wanted, stop_wanted, room_wanted;
@@ -121,16 +126,14 @@ void worker_ask_for_room(struct worker *w);
 
 uint64_t worker_now(const struct worker *w); /* milliseconds, the loop's */
 
-/* Sets a deadline of `all` (progress or silence) and has the timer look in time. Without memory the
+/* Sets a deadline of `all` (progress or silence) and has the loop look in time. Without memory the
  * deadline stays unset and false is returned. */
 bool worker_deadline(struct worker *w, struct deadlines *all, struct deadline *d,
                      uint64_t duration_ms) __attribute__((warn_unused_result));
 
-/* A session has something for its handshake. */
-void worker_queue_handshake(struct worker *w, struct session *s);
-
-/* A broker was sent something, and its answer may come soon: handshakes hold back for a moment. */
-void worker_note_question(struct worker *w);
+/* The session has something to read or to send, and no event will tell: serves it in the next turn,
+ * or among the strangers. */
+void worker_serve_later(struct worker *w, struct session *s);
 
 /* Whether a line for this reason may be written now; `*suppressed` tells how many were not. */
 bool worker_may_log(struct worker *w, enum reason reason, uint64_t *suppressed)
@@ -139,8 +142,18 @@ bool worker_may_log(struct worker *w, enum reason reason, uint64_t *suppressed)
 /* Something waits for what has no event of its own: looks again soon, until nothing does. */
 void worker_retry(struct worker *w);
 
-/* One session's memory is gone: listeners that waited for descriptors go on, a drain may be over.
- */
-void worker_session_freed(struct worker *w);
+/* The session is dead: frees it at the end of this turn. */
+void worker_bury(struct worker *w, struct session *s);
+
+/* --- drain.c: the end --- */
+
+/* As worker_drain and worker_stop, on the worker's thread. */
+void drain_begin(struct worker *w, uint64_t duration_ms);
+void drain_at_once(struct worker *w);
+/* Nothing is left to serve: closes all that the loop still waits for. May be called twice. */
+void drain_close_loop(struct worker *w);
+
+/* Lines that were held back are told. True if some still wait for their second to pass. */
+bool worker_tell_suppressed(struct worker *w);
 
 #endif

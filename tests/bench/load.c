@@ -13,6 +13,7 @@
  * An answer is `ok done=N seconds=S` and what else there is. Anything wrong ends the program with
  * a message (common.h). One thread: more load is another process. */
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,6 +173,7 @@ static struct load_options options_parse(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    signal(SIGPIPE, SIG_IGN); /* a proxy that has left is told of like everything that is wrong */
     raise_descriptor_limit();
     struct load_options options = options_parse(argc, argv);
     static struct session *s; /* kept for as long as the program runs */

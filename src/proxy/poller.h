@@ -1,0 +1,44 @@
+/* Which sockets of one thread have something to tell: epoll, edge by edge.
+ *
+ * With EPOLLET an event tells once that something has become possible. Whoever is told remembers it
+ * until a call on the socket says EAGAIN, or transfers less than was asked for, which means the
+ * same (epoll(7)). So to pause and to go on costs no system call. */
+#ifndef POSTERN_PROXY_POLLER_H
+#define POSTERN_PROXY_POLLER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct poller {
+    int fd;
+    uint64_t woke_ns; /* uv_hrtime when the last wait was over */
+};
+
+/* A descriptor and whom to tell. Embedded in what it belongs to, which is found with container_of.
+ */
+struct watch {
+    int fd;         /* -1: none */
+    uint32_t asked; /* the events it is registered for; 0: it is not */
+    void (*on_ready)(struct watch *watch, uint32_t events);
+};
+
+/* All results: 0 or a libuv code. */
+
+int poller_open(struct poller *p) __attribute__((warn_unused_result));
+void poller_close(struct poller *p);
+
+/* Tells of `events` (EPOLLIN, EPOLLET, ...) from now on, of what is possible already too. Asked
+ * again it changes what is told; a descriptor that has moved to another watch with its `asked` goes
+ * on under that one. */
+int poller_watch(struct poller *p, struct watch *watch, uint32_t events)
+    __attribute__((warn_unused_result));
+
+/* Waits for up to `timeout_ms` (-1: as long as it takes), then calls the `on_ready` of all that
+ * have something. These may close any watch, and it is not called any more; but its memory must
+ * stay until poller_wait returns. */
+void poller_wait(struct poller *p, int timeout_ms);
+
+/* Closes the descriptor, if there is one. */
+void watch_close(struct watch *watch);
+
+#endif

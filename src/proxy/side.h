@@ -1,0 +1,60 @@
+/* One of a session's two sockets: what its peer would not take yet, and whether it has something to
+ * say.
+ *
+ * An idle side is these few bytes; what waits for the peer is one allocation of its own. */
+#ifndef POSTERN_PROXY_SIDE_H
+#define POSTERN_PROXY_SIDE_H
+
+#include "proxy/poller.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct outgoing;
+
+struct side {
+    struct watch watch;
+    struct outgoing *queue; /* NULL: nothing waits */
+    bool readable : 1;      /* reading may give something */
+    bool hung_up : 1;       /* the peer's FIN is here: behind what can be read is the end */
+    bool at_end : 1;        /* and all before it has been read */
+    bool reading : 1;       /* somebody wants what it says */
+    bool ended : 1;         /* it will say nothing more */
+    bool shut_wanted : 1;   /* nothing more will be sent to it: FIN after what waits */
+    bool shut : 1;          /* FIN is out */
+};
+
+/* A side without a socket; side_open gives it one and has its watch's on_ready told of what comes.
+ * 0 or a libuv code. */
+void side_init(struct side *side, void (*on_ready)(struct watch *watch, uint32_t events));
+int side_open(struct side *side, struct poller *poller) __attribute__((warn_unused_result));
+bool side_is_open(const struct side *side);
+void side_close(struct side *side); /* and forgets what waits; may be called twice */
+
+/* Takes note of what the poller told. */
+void side_note(struct side *side, uint32_t events);
+
+/* Up to `room` bytes of what the peer says, or UV_EOF, or a libuv code. 0: nothing for now, and
+ * `readable` is false. */
+ssize_t side_read(struct side *side, uint8_t *into, size_t room)
+    __attribute__((warn_unused_result));
+
+/* Sends what the peer takes and keeps the rest, in order. 0 or a libuv code. */
+int side_send(struct side *side, struct poller *poller, const uint8_t *data, size_t len)
+    __attribute__((warn_unused_result));
+
+/* Bytes that wait for the peer. */
+size_t side_waiting(const struct side *side);
+
+/* The peer may take some of it now. 0 or a libuv code. */
+int side_flush(struct side *side) __attribute__((warn_unused_result));
+
+/* Whether something waits, and has not moved since this was asked before. */
+bool side_is_stuck(struct side *side);
+
+/* Sends FIN, at once or behind what waits. */
+void side_shut(struct side *side);
+
+#endif

@@ -1,0 +1,167 @@
+#include "proxy/strangers.h"
+
+#include "proxy/listener.h"
+#include "proxy/session.h"
+#include "proxy/worker.h"
+
+/* After this much time the connected are looked at again: a message waits for half of it on
+ * average, twice. With much to do for the connected it is a third of what they have had, so that
+ * they never keep the strangers out. */
+static const uint64_t BUDGET_NS = 20 * 1000;
+enum { CONNECTED_TO_STRANGERS = 3 };
+
+/* The TLS library needs less than a tenth of it, sanitizers apart. */
+enum { STACK_SIZE = 512 * 1024 };
+
+static void queue_init(struct handshake_queue *queue) {
+    link_init(&queue->begun);
+    link_init(&queue->fresh);
+}
+
+void strangers_init(struct strangers *all) {
+    *all = (struct strangers){0};
+    link_init(&all->waiting);
+    queue_init(&all->quick);
+    queue_init(&all->slow);
+}
+
+void strangers_free(struct strangers *all) {
+    fiber_free(all->fiber);
+}
+
+/* --- handshakes --- */
+
+static bool queue_is_empty(const struct handshake_queue *queue) {
+    return link_is_empty(&queue->begun) && link_is_empty(&queue->fresh);
+}
+
+static struct session *queue_take(struct handshake_queue *queue) {
+    struct link *list = !link_is_empty(&queue->begun) ? &queue->begun : &queue->fresh;
+    struct session *s = container_of(list->next, struct session, queue);
+    link_remove(&s->queue);
+    return s;
+}
+
+void strangers_queue_handshake(struct worker *w, struct session *s) {
+    struct strangers *all = &w->strangers;
+    struct handshake_queue *queue = s->slow ? &all->slow : &all->quick;
+    if (link_is_empty(&s->queue)) {
+        link_append(s->engine.ssl != NULL ? &queue->begun : &queue->fresh, &s->queue);
+    }
+}
+
+/* Called by the step, on its own stack. */
+static void on_may_pause(void *arg) {
+    struct strangers *all = arg;
+    if (uv_hrtime() >= all->until_ns) {
+        engine_pause_with(NULL, NULL);
+        fiber_pause(all->fiber);
+        engine_pause_with(on_may_pause, all);
+    }
+}
+
+static void make_step(void *arg) {
+    struct strangers *all = arg;
+    engine_pause_with(on_may_pause, all);
+    handshake_make_slow(all->in_step);
+    engine_pause_with(NULL, NULL);
+}
+
+static bool has_second_stack(struct strangers *all) {
+    if (all->fiber == NULL) {
+        all->fiber = fiber_new(STACK_SIZE);
+    }
+    return all->fiber != NULL;
+}
+
+/* Without a second stack it is made here, and all wait for its end. */
+static void begin_slow_step(struct strangers *all, struct session *s) {
+    if (!has_second_stack(all)) {
+        handshake_step(s);
+    } else if (handshake_begin_slow(s)) {
+        all->in_step = s;
+    }
+}
+
+static void end_slow_step(struct strangers *all) {
+    struct session *s = all->in_step;
+    all->in_step = NULL;
+    handshake_end_slow(s);
+}
+
+/* --- the turn --- */
+
+static bool serve_one(struct worker *w) {
+    struct link *waiting = &w->strangers.waiting;
+    if (link_is_empty(waiting)) {
+        return false;
+    }
+    struct session *s = container_of(waiting->next, struct session, ready);
+    link_remove(&s->ready);
+    session_serve(s);
+    return true;
+}
+
+static bool shake_one(struct worker *w) {
+    if (queue_is_empty(&w->strangers.quick)) {
+        return false;
+    }
+    handshake_step(queue_take(&w->strangers.quick));
+    return true;
+}
+
+static bool shake_slowly(struct worker *w) {
+    struct strangers *all = &w->strangers;
+    bool under_way = all->in_step != NULL, over = false;
+    if (!under_way && queue_is_empty(&all->slow)) {
+        return false;
+    }
+    if (under_way) {
+        over = fiber_resume(all->fiber);
+    } else {
+        begin_slow_step(all, queue_take(&all->slow));
+        over = all->in_step != NULL && fiber_run(all->fiber, make_step, all);
+    }
+    if (over) {
+        end_slow_step(all);
+    }
+    return true;
+}
+
+static bool accept_one(struct worker *w) {
+    for (size_t i = 0; i < w->listener_count; i++) {
+        if (listener_accept(&w->listeners[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Each does one piece of its work, if there is any. */
+static bool (*const kinds[])(struct worker *w) = {serve_one, shake_one, accept_one, shake_slowly};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+void strangers_serve(struct worker *w, uint64_t since_ns) {
+    struct strangers *all = &w->strangers;
+    uint64_t now_ns = uv_hrtime(), share_ns = (now_ns - since_ns) / CONNECTED_TO_STRANGERS;
+    all->until_ns = now_ns + (share_ns > BUDGET_NS ? share_ns : BUDGET_NS);
+    for (unsigned idle = 0; idle < KINDS;) {
+        bool worked = kinds[all->next](w);
+        all->next = (all->next + 1) % KINDS;
+        idle = worked ? 0 : idle + 1;
+        if (worked && uv_hrtime() >= all->until_ns) {
+            return;
+        }
+    }
+}
+
+bool strangers_want_time(const struct worker *w) {
+    const struct strangers *all = &w->strangers;
+    for (size_t i = 0; i < w->listener_count; i++) {
+        if (w->listeners[i].more) {
+            return true;
+        }
+    }
+    return !link_is_empty(&all->waiting) || !queue_is_empty(&all->quick) ||
+           !queue_is_empty(&all->slow) || all->in_step != NULL;
+}

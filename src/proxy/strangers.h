@@ -1,0 +1,50 @@
+/* What is done for those who are not connected to the broker yet, in the time that the connected
+ * leave: accepting, reading, handshakes.
+ *
+ * A handshake is the expensive step, and any stranger can ask for one. So each turn of the loop has
+ * a small budget for strangers, which accepting, reading and handshaking share evenly. A step that
+ * may sign with an RSA key takes longer than that: it is made on a second stack, one at a time, and
+ * paused when the budget is spent. A storm of new clients must not be felt by the connected ones.
+ */
+#ifndef POSTERN_PROXY_STRANGERS_H
+#define POSTERN_PROXY_STRANGERS_H
+
+#include "base/fiber.h"
+#include "proxy/link.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct session;
+struct worker;
+
+/* Handshakes that can go on. Those that were paid for in part go first: fewer are under way at
+ * once.
+ */
+struct handshake_queue {
+    struct link begun, fresh;
+};
+
+struct strangers {
+    struct link waiting; /* sessions with something to read or to send */
+    struct handshake_queue quick, slow;
+    struct fiber *fiber;     /* for the slow ones; made when the first one comes */
+    struct session *in_step; /* whose slow step is paused; NULL: none is under way */
+    uint64_t until_ns;       /* when this turn's budget is spent */
+    unsigned next;           /* which kind of work has its turn */
+};
+
+void strangers_init(struct strangers *all);
+void strangers_free(struct strangers *all); /* with no slow step under way */
+
+/* Something can be done at once. */
+bool strangers_want_time(const struct worker *w);
+
+/* Works for the length of the budget; the connected have been served since `since_ns` (uv_hrtime).
+ * Not within poller_wait. */
+void strangers_serve(struct worker *w, uint64_t since_ns);
+
+/* A session has something for its handshake, and no step of it is under way. */
+void strangers_queue_handshake(struct worker *w, struct session *s);
+
+#endif
