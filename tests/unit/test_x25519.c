@@ -1,0 +1,158 @@
+/* Our X25519 against RFC 7748 and against OpenSSL. */
+#include <postern_x25519.h>
+
+#include <wolfssl/wolfcrypt/types.h>
+
+#include <wolfssl/wolfcrypt/fe_operations.h>
+
+#include <check.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SIZE = POSTERN_X25519_BYTES, SKIPPED = 77 };
+
+static void from_hex(unsigned char out[SIZE], const char *hex) {
+    size_t len;
+    ck_assert_int_eq(OPENSSL_hexstr2buf_ex(out, SIZE, &len, hex, '\0'), 1);
+    ck_assert_uint_eq(len, SIZE);
+}
+
+static void clamp(unsigned char scalar[SIZE]) {
+    scalar[0] &= 248;
+    scalar[31] &= 127;
+    scalar[31] |= 64;
+}
+
+/* As RFC 7748, 5 decodes both. */
+static void x25519(unsigned char out[SIZE], const unsigned char scalar[SIZE],
+                   const unsigned char point[SIZE]) {
+    unsigned char clamped[SIZE];
+    memcpy(clamped, scalar, SIZE);
+    clamp(clamped);
+    postern_x25519(out, clamped, point);
+}
+
+/* False where OpenSSL refuses the result, which is all zeros then. */
+static bool openssl_x25519(unsigned char out[SIZE], const unsigned char scalar[SIZE],
+                           const unsigned char point[SIZE]) {
+    EVP_PKEY *ours = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, scalar, SIZE);
+    EVP_PKEY *theirs = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, point, SIZE);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(ours, NULL);
+    size_t len = SIZE;
+    ck_assert_int_eq(EVP_PKEY_derive_init(ctx), 1);
+    ck_assert_int_eq(EVP_PKEY_derive_set_peer(ctx, theirs), 1);
+    bool done = EVP_PKEY_derive(ctx, out, &len) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(theirs);
+    EVP_PKEY_free(ours);
+    return done;
+}
+
+static void check_one(const unsigned char scalar[SIZE], const unsigned char point[SIZE]) {
+    static const unsigned char zero[SIZE];
+    unsigned char ours[SIZE], theirs[SIZE];
+    x25519(ours, scalar, point);
+    if (openssl_x25519(theirs, scalar, point))
+        ck_assert_mem_eq(ours, theirs, SIZE);
+    else
+        ck_assert_mem_eq(ours, zero, SIZE);
+}
+
+START_TEST(the_examples_of_the_rfc) {
+    static const char *const examples[][3] = {
+        {"a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4",
+         "e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c",
+         "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552"},
+        {"4b66e9d4d1b4673c5ad22691957d6af5c11b6421e0ea01d42ca4169e7918ba0d",
+         "e5210f12786811d3f4b7959d0538ae2c31dbe7106fc03c3efc4cd549c715a493",
+         "95cbde9476e8907d7aade45cb4b873f88b595a68799fa152e6f8f7647aac7957"},
+    };
+    for (size_t i = 0; i < 2; i++) {
+        unsigned char scalar[SIZE], point[SIZE], expected[SIZE], result[SIZE];
+        from_hex(scalar, examples[i][0]);
+        from_hex(point, examples[i][1]);
+        from_hex(expected, examples[i][2]);
+        x25519(result, scalar, point);
+        ck_assert_mem_eq(result, expected, SIZE);
+    }
+}
+END_TEST
+
+START_TEST(the_iteration_of_the_rfc) {
+    unsigned char k[SIZE] = {9}, u[SIZE] = {9}, result[SIZE], expected[SIZE];
+    for (int i = 0; i < 1000; i++) {
+        x25519(result, k, u);
+        memcpy(u, k, SIZE);
+        memcpy(k, result, SIZE);
+    }
+    from_hex(expected, "684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51");
+    ck_assert_mem_eq(k, expected, SIZE);
+}
+END_TEST
+
+START_TEST(random_inputs_give_what_openssl_gives) {
+    unsigned char scalar[SIZE], point[SIZE];
+    for (int i = 0; i < 3000; i++) {
+        ck_assert_int_eq(RAND_bytes(scalar, SIZE), 1);
+        ck_assert_int_eq(RAND_bytes(point, SIZE), 1);
+        check_one(scalar, point);
+    }
+}
+END_TEST
+
+/* Where reductions and carries are at their ends: around 0, the prime and 2^255, limbs of nothing
+ * but ones or zeros, and the points of small order, whose result is zero. */
+START_TEST(inputs_at_the_edges_give_what_openssl_gives) {
+    static const char *const small_order[] = {
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    };
+    unsigned char scalar[SIZE], point[SIZE];
+    for (size_t i = 0; i < sizeof small_order / sizeof *small_order; i++) {
+        from_hex(point, small_order[i]);
+        ck_assert_int_eq(RAND_bytes(scalar, SIZE), 1);
+        check_one(scalar, point);
+    }
+    for (int bit = 0; bit < 255; bit++) {
+        memset(point, 0, SIZE);
+        point[bit / 8] = (unsigned char)(1 << bit % 8);
+        memset(scalar, bit % 2 ? 0xff : 0, SIZE);
+        check_one(scalar, point);
+        for (int i = 0; i < SIZE; i++)
+            point[i] = (unsigned char)~point[i];
+        check_one(scalar, point);
+    }
+}
+END_TEST
+
+int main(void) {
+    if (!postern_x25519_usable()) {
+        puts("this processor has no AVX-512 IFMA");
+        return SKIPPED;
+    }
+    fe_init();
+    Suite *suite = suite_create("x25519");
+    TCase *test = tcase_create("x25519");
+    tcase_add_test(test, the_examples_of_the_rfc);
+    tcase_add_test(test, the_iteration_of_the_rfc);
+    tcase_add_test(test, random_inputs_give_what_openssl_gives);
+    tcase_add_test(test, inputs_at_the_edges_give_what_openssl_gives);
+    tcase_set_timeout(test, 60);
+    suite_add_tcase(suite, test);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
