@@ -15,6 +15,10 @@
 #include <wolfssl/wolfcrypt/hash.h>
 #include <wolfssl/wolfcrypt/random.h>
 #include <wolfssl/wolfcrypt/sha256.h>
+#if defined(POSTERN_OWN_WOLFSSL) && defined(__x86_64__)
+#include <postern_gcm.h>
+#include <postern_rsa.h>
+#endif
 
 /* The library finds out what the processor can do when an algorithm is first used, and writes that
  * down without a lock. Using each one once, before there are threads, keeps them from racing. */
@@ -65,9 +69,9 @@ const char *tls_library_version(void) {
         return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI)";
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2"))
         return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX)";
-    if (!__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512ifma"))
+    if (!postern_rsa_usable() || !postern_gcm_usable())
         return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2)";
-    return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2 IFMA)";
+    return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2 IFMA VAES)";
 #elif defined(__aarch64__)
     return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (ARMv8, NEON)";
 #else
