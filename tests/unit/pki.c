@@ -27,10 +27,23 @@ static long next_serial = 0x1000;
 
 static EVP_PKEY *make_key(enum pki_key kind) {
     EVP_PKEY *key = NULL;
-    if (kind == PKI_RSA2048)
+    switch (kind) {
+    case PKI_P256:
+        key = EVP_EC_gen("P-256");
+        break;
+    case PKI_P384:
+        key = EVP_EC_gen("P-384");
+        break;
+    case PKI_RSA2048:
         key = EVP_RSA_gen(2048);
-    else
-        key = EVP_EC_gen(kind == PKI_P256 ? "P-256" : "P-384");
+        break;
+    case PKI_RSA3072:
+        key = EVP_RSA_gen(3072);
+        break;
+    case PKI_RSA4096:
+        key = EVP_RSA_gen(4096);
+        break;
+    }
     NEED(key);
     return key;
 }

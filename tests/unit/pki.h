@@ -5,7 +5,7 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
-enum pki_key { PKI_P256, PKI_P384, PKI_RSA2048 };
+enum pki_key { PKI_P256, PKI_P384, PKI_RSA2048, PKI_RSA3072, PKI_RSA4096 };
 
 struct pki_spec {
     const char *cn; /* several, separated by '|', make several attributes; NULL: none */

@@ -430,6 +430,37 @@ START_TEST(garbage_ends_the_connection) {
 }
 END_TEST
 
+static void count(void *counter) {
+    ++*(unsigned *)counter;
+}
+
+/* Every RSA signature lets its caller do something else at least so often; an ECDSA signature is no
+ * longer than one of the pieces. */
+START_TEST(long_computations_may_pause) {
+    static const enum pki_key kinds[] = {PKI_RSA2048, PKI_RSA3072, PKI_RSA4096};
+    static const unsigned at_least[] = {16, 50, 100};
+    struct pki own = pki_make((struct pki_spec){.cn = "localhost", .key = kinds[_i]}, NULL);
+    unsigned pauses = 0;
+    struct pair p;
+    site_init(&site, pki_certs("own.pem", &own, NULL), pki_key("own.key", &own));
+    reload_with(&site);
+    engine_pause_with(count, &pauses);
+    connect_pair(&p, TLS1_2_VERSION);
+    engine_pause_with(NULL, NULL);
+    pair_free(&p);
+#ifdef POSTERN_OWN_WOLFSSL
+    ck_assert_uint_ge(pauses, at_least[_i]);
+#else
+    (void)at_least;
+#endif
+    unsigned before = pauses;
+    connect_pair(&p, TLS1_3_VERSION);
+    pair_free(&p);
+    ck_assert_uint_eq(pauses, before);
+    pki_free(&own);
+}
+END_TEST
+
 START_TEST(an_alert_ends_the_connection) {
     struct pair p;
     connect_pair(&p, TLS1_2_VERSION);
@@ -545,6 +576,7 @@ static Suite *suite(void) {
     tcase_add_loop_test(tc, a_damaged_handshake_fails_and_never_hangs, 0, 2);
     tcase_add_loop_test(tc, a_forged_record_ends_the_connection, 0, 2);
     tcase_add_loop_test(tc, garbage_ends_the_connection, 0, 2);
+    tcase_add_loop_test(tc, long_computations_may_pause, 0, 3);
     tcase_add_test(tc, an_alert_ends_the_connection);
     tcase_add_test(tc, renegotiation_is_not_done);
     tcase_add_test(tc, a_client_that_gives_up_is_told_from_one_that_errs);
