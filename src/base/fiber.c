@@ -116,7 +116,11 @@ struct fiber *fiber_new(size_t stack_size) {
         free(f);
         return NULL;
     }
-    mprotect(f->memory, f->guard, PROT_NONE);
+    if (mprotect(f->memory, f->guard, PROT_NONE) != 0) {
+        munmap(f->memory, f->size);
+        free(f);
+        return NULL;
+    }
     prepare_stack(f);
     return f;
 }

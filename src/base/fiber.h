@@ -1,7 +1,7 @@
 /* A second stack for a computation that would keep its caller too long: it pauses, the caller does
  * something else, and the computation goes on where it was.
  *
- * All on one thread, the one that made the fiber; at most one computation at a time. */
+ * All but fiber_free on the thread that made the fiber; at most one computation at a time. */
 #ifndef POSTERN_BASE_FIBER_H
 #define POSTERN_BASE_FIBER_H
 

@@ -1,6 +1,7 @@
 #include "proxy/bind.h"
 
 #include "ops/notify.h"
+#include "proxy/socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -11,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BACKLOG = 4096, KEEPALIVE_S = 60, KEEPALIVE_INTERVAL_S = 15, USER_TIMEOUT_MS = 120000 };
+enum { BACKLOG = 4096 };
 
 struct address {
     struct sockaddr_storage sa;
@@ -42,16 +43,9 @@ static int say(struct error *err, const char *address) {
     }
 }
 
-static void set_option(int fd, int level, int name, int value) {
-    setsockopt(fd, level, name, &value, sizeof value);
-}
-
 static void set_inherited_options(int fd) {
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_S);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
-    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
+    socket_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    socket_keep_alive(fd);
 }
 
 static int open_socket(const struct address *a, bool shared) {
@@ -59,12 +53,12 @@ static int open_socket(const struct address *a, bool shared) {
     if (fd < 0) {
         return -1;
     }
-    set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (a->sa.ss_family == AF_INET6) {
-        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+        socket_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
     }
     if (shared) {
-        set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+        socket_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     }
     set_inherited_options(fd);
     if (bind(fd, (const struct sockaddr *)&a->sa, a->len) != 0 || listen(fd, BACKLOG) != 0) {

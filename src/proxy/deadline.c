@@ -98,15 +98,6 @@ uint64_t deadlines_next(const struct deadlines *all) {
     return next;
 }
 
-struct deadline *deadlines_oldest(const struct deadlines *all, uint64_t duration_ms) {
-    for (struct deadline_list *list = all->lists; list != NULL; list = list->next) {
-        if (list->duration_ms == duration_ms && !is_empty(list)) {
-            return list->head.next;
-        }
-    }
-    return NULL;
-}
-
 void deadlines_free(struct deadlines *all) {
     while (all->lists != NULL) {
         struct deadline_list *list = all->lists;

@@ -37,9 +37,6 @@ struct deadline *deadlines_take_due(struct deadlines *all, uint64_t now_ms);
 /* When the next one is due; UINT64_MAX if none is set. */
 uint64_t deadlines_next(const struct deadlines *all);
 
-/* The one that entered `duration_ms`'s list first, or NULL. It stays set. */
-struct deadline *deadlines_oldest(const struct deadlines *all, uint64_t duration_ms);
-
 /* Gives the lists back; none may be set any more. */
 void deadlines_free(struct deadlines *all);
 

@@ -1,5 +1,7 @@
 #include "proxy/dial.h"
 
+#include "proxy/socket.h"
+
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -8,10 +10,10 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
+/* A backend that is down is probed so often; an address that is silent for so many ticks is given
+ * up. */
 enum { PROBE_MS = 1000, PROBE_TICKS = 5 };
-enum { KEEPALIVE_S = 60, USER_TIMEOUT_MS = 120000 };
 
 /* One getaddrinfo under way and the dials that wait for it. */
 struct lookup {
@@ -28,7 +30,6 @@ struct probe {
     uv_timer_t timer;
     struct dial dial;
     unsigned ticks; /* of the attempt under way */
-    bool busy, ending;
 };
 
 static void probe_start(struct dialer *dialer, struct backend *b);
@@ -161,34 +162,28 @@ static bool is_loopback(const struct sockaddr_in6 *address) {
     return IN6_IS_ADDR_LOOPBACK(&address->sin6_addr);
 }
 
-static void set_option(int fd, int level, int name, int value) {
-    setsockopt(fd, level, name, &value, sizeof value);
-}
-
 /* Over loopback the kernel knows at once when the other end is gone: nothing to probe for, and a
  * few system calls less for each client. */
 static void set_options(int fd, const struct sockaddr_in6 *address) {
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    socket_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     if (!is_loopback(address)) {
-        set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-        set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_S);
-        set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
+        socket_keep_alive(fd);
     }
 }
 
-static void on_writable(struct watch *watch, uint32_t events) {
-    struct dial *d = container_of(watch, struct dial, watch);
+static void on_writable(struct polled *polled, uint32_t events) {
+    struct dial *d = container_of(polled, struct dial, polled);
     int error = 0;
     socklen_t len = sizeof error;
     if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) == 0) {
         return;
     }
-    getsockopt(watch->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    getsockopt(polled->fd, SOL_SOCKET, SO_ERROR, &error, &len);
     if (error == 0) {
         finish(d, 0);
         return;
     }
-    watch_close(watch);
+    polled_close(polled);
     d->status = uv_translate_sys_error(error);
     d->address++;
     dial_on(d);
@@ -197,9 +192,9 @@ static void on_writable(struct watch *watch, uint32_t events) {
 /* CONNECTED, or 0 if it is under way, or a libuv code. A connect over loopback is complete as soon
  * as it was asked for, only told late: asking again tells, and spares a turn of the loop. */
 static int connect_to(struct dial *d, const struct sockaddr *sa, socklen_t len, bool ask_again) {
-    int rc = connect(d->watch.fd, sa, len);
+    int rc = connect(d->polled.fd, sa, len);
     if (rc != 0 && errno == EINPROGRESS && ask_again) {
-        rc = connect(d->watch.fd, sa, len);
+        rc = connect(d->polled.fd, sa, len);
     }
     if (rc == 0) {
         return CONNECTED;
@@ -207,14 +202,14 @@ static int connect_to(struct dial *d, const struct sockaddr *sa, socklen_t len, 
     if (errno != EINPROGRESS && errno != EALREADY) {
         return uv_translate_sys_error(errno);
     }
-    d->watch.on_ready = on_writable;
-    return poller_watch(d->dialer->poller, &d->watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    d->polled.on_ready = on_writable;
+    return poller_watch(d->dialer->poller, &d->polled, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 }
 
 static int connect_tcp(struct dial *d, const struct sockaddr_in6 *address) {
     bool v4 = address->sin6_family == AF_INET;
     socklen_t len = v4 ? sizeof(struct sockaddr_in) : sizeof *address;
-    set_options(d->watch.fd, address);
+    set_options(d->polled.fd, address);
     return connect_to(d, (const struct sockaddr *)address, len, is_loopback(address));
 }
 
@@ -231,13 +226,14 @@ static int connect_unix(struct dial *d, const char *path) {
 static int connect_socket(struct dial *d) {
     const char *path = backend_path(d->backends[d->backend]);
     int family = path != NULL ? AF_UNIX : d->addresses[d->address].sin6_family;
-    d->watch = (struct watch){.fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
-    if (d->watch.fd < 0) {
+    d->polled =
+        (struct polled){.fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+    if (d->polled.fd < 0) {
         return uv_translate_sys_error(errno);
     }
     int rc = path != NULL ? connect_unix(d, path) : connect_tcp(d, &d->addresses[d->address]);
     if (rc < 0) {
-        watch_close(&d->watch);
+        polled_close(&d->polled);
     }
     return rc;
 }
@@ -300,7 +296,7 @@ static void dial_begin(struct dial *d, struct dialer *dialer, struct backend *co
                        size_t count, bool even_if_down,
                        void (*done)(struct dial *dial, int status)) {
     *d = (struct dial){
-        .watch = {.fd = -1},
+        .polled = {.fd = -1},
         .dialer = dialer,
         .done = done,
         .backends = backends,
@@ -317,15 +313,15 @@ void dial_start(struct dial *d, struct dialer *dialer, struct backend *const *ba
     dial_begin(d, dialer, backends, count, backends_all_down(backends, count), done);
 }
 
-void dial_take(struct dial *d, struct watch *into) {
-    into->fd = d->watch.fd;
-    into->asked = d->watch.asked;
-    d->watch.fd = -1;
+void dial_take(struct dial *d, struct polled *into) {
+    into->fd = d->polled.fd;
+    into->asked = d->polled.asked;
+    d->polled.fd = -1;
 }
 
 void dial_expire(struct dial *d) {
     if (d->state == DIAL_CONNECTING) {
-        watch_close(&d->watch);
+        polled_close(&d->polled);
         d->status = UV_ETIMEDOUT;
         d->address++;
     } else if (d->state == DIAL_RESOLVING) {
@@ -341,7 +337,7 @@ void dial_cancel(struct dial *d) {
     if (d->state == DIAL_RESOLVING) {
         link_remove(&d->waiting);
     } else if (d->state == DIAL_CONNECTING) {
-        watch_close(&d->watch);
+        polled_close(&d->polled);
     }
     d->state = DIAL_IDLE;
 }
@@ -353,10 +349,6 @@ static void on_probe_closed(uv_handle_t *handle) {
 }
 
 static void probe_end(struct probe *p) {
-    if (p->ending) {
-        return;
-    }
-    p->ending = true;
     link_remove(&p->link);
     backend_leave_probe(p->backend);
     dial_cancel(&p->dial);
@@ -364,11 +356,9 @@ static void probe_end(struct probe *p) {
 }
 
 static void on_probe_done(struct dial *d, int status) {
-    struct probe *p = container_of(d, struct probe, dial);
-    p->busy = false;
     if (status == 0) {
-        watch_close(&d->watch);
-        probe_end(p);
+        polled_close(&d->polled);
+        probe_end(container_of(d, struct probe, dial));
     }
 }
 
@@ -377,8 +367,7 @@ static void on_probe_tick(uv_timer_t *timer) {
     if (!backend_is_named(p->backend)) {
         backend_forget_down(p->backend);
         probe_end(p);
-    } else if (!p->busy) {
-        p->busy = true;
+    } else if (p->dial.state == DIAL_IDLE) {
         p->ticks = 0;
         dial_begin(&p->dial, p->dialer, &p->backend, 1, true, on_probe_done);
     } else if (++p->ticks >= PROBE_TICKS) {

@@ -1,9 +1,9 @@
 /* Reaching a broker: resolve, choose, connect, and probe those that are down.
  *
  * `struct dialer` is one worker's part: its lookups under way and its probes. `struct dial` is one
- * attempt of one session to reach the first of its backends that answers. Names are resolved
- * without blocking the loop. A backend none of whose addresses takes a connection is down: it is
- * passed over, and one worker probes it once a second until it is back. */
+ * attempt of one session or probe to reach the first of its backends that answers. Names are
+ * resolved without blocking the loop. A backend none of whose addresses takes a connection is down:
+ * it is passed over, and one worker probes it once a second until it is back. */
 #ifndef POSTERN_PROXY_DIAL_H
 #define POSTERN_PROXY_DIAL_H
 
@@ -28,14 +28,14 @@ void dialer_look_after(struct dialer *dialer, struct backend *const *backends, s
 void dialer_close(struct dialer *dialer);
 
 struct dial {
-    struct watch watch; /* the socket under way */
+    struct polled polled; /* the socket under way */
     struct dialer *dialer;
     void (*done)(struct dial *dial, int status);
     struct backend *const *backends;
     size_t backend_count, backend; /* the one being tried, or that took the connection */
     size_t address_count, address;
     int status;        /* of the last attempt */
-    bool even_if_down; /* a probe */
+    bool even_if_down; /* a probe, or all are down */
     enum { DIAL_IDLE, DIAL_RESOLVING, DIAL_CONNECTING } state;
     struct link waiting; /* in a lookup's list */
     struct sockaddr_in6 addresses[BACKEND_ADDRESSES];
@@ -48,8 +48,9 @@ struct dial {
 void dial_start(struct dial *dial, struct dialer *dialer, struct backend *const *backends,
                 size_t count, void (*done)(struct dial *dial, int status));
 
-/* Moves the connected socket to another watch, which keeps its own on_ready. */
-void dial_take(struct dial *dial, struct watch *into);
+/* Moves the connected socket to another `struct polled`, which keeps its own on_ready, and is to be
+ * watched at once: until then the poller tells this one. */
+void dial_take(struct dial *dial, struct polled *into);
 
 /* The attempt under way has taken too long: on to the next address or backend. */
 void dial_expire(struct dial *dial);

@@ -22,19 +22,20 @@ void drain_close_loop(struct worker *w) {
         return;
     }
     w->closing = true;
-    uv_mutex_lock(&w->mutex);
-    w->deaf = true;
-    uv_mutex_unlock(&w->mutex);
-    worker_tell_suppressed(w);
+    gate_tell(&w->gate, worker_now(w), true);
     close_listeners(w);
     dialer_close(&w->dialer);
     close_handle((uv_handle_t *)&w->retry);
     close_handle((uv_handle_t *)&w->drain);
 }
 
+static void end_first(struct link *list) {
+    session_end(container_of(list->next, struct session, link), REASON_DRAINED, NULL);
+}
+
 static void end_all_before_their_broker(struct worker *w) {
     while (!link_is_empty(&w->silent)) {
-        session_end(container_of(w->silent.next, struct session, link), REASON_DRAINED, NULL);
+        end_first(&w->silent);
     }
     for (struct link *l = w->sessions.next, *next; l != &w->sessions; l = next) {
         next = l->next;
@@ -53,7 +54,7 @@ static void on_tick(uv_timer_t *timer) {
             ? 0
             : (size_t)((double)w->drain_total * (1 - (double)passed / (double)w->drain_ms));
     while (w->session_count > may_stay && !link_is_empty(&w->sessions)) {
-        session_end(container_of(w->sessions.next, struct session, link), REASON_DRAINED, NULL);
+        end_first(&w->sessions);
     }
     if (w->session_count == 0) {
         uv_timer_stop(timer);
@@ -78,7 +79,7 @@ void drain_begin(struct worker *w, uint64_t duration_ms) {
 void drain_at_once(struct worker *w) {
     drain_begin(w, 0);
     while (!link_is_empty(&w->sessions)) {
-        session_end(container_of(w->sessions.next, struct session, link), REASON_DRAINED, NULL);
+        end_first(&w->sessions);
     }
     for (struct link *l = w->over.next, *next; l != &w->over; l = next) {
         next = l->next;

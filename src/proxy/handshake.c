@@ -199,7 +199,6 @@ bool handshake_begin_slow(struct session *s) {
     if (!has_begun(s)) {
         return false;
     }
-    buf_free(&o->slow.in);
     o->slow.in = o->cipher;
     o->cipher = (struct buf){0};
     engine_use(&s->engine, &o->slow.io);
@@ -207,8 +206,7 @@ bool handshake_begin_slow(struct session *s) {
     return true;
 }
 
-void handshake_make_slow(void *session) {
-    struct session *s = session;
+void handshake_make_slow(struct session *s) {
     struct slow_step *step = &s->opening->slow;
     step->io.in = step->in.data;
     step->io.in_len = step->in.len;
@@ -239,7 +237,7 @@ void handshake_end_slow(struct session *s) {
         session_linger(s);
         return;
     }
-    o->slow.io.out = io->out;
+    o->slow.io.out = io->out; /* empty: what the step has to say becomes the worker's output */
     io->out = out;
     if (!join_ciphertext(o)) {
         session_end(s, REASON_OUT_OF_MEMORY, NULL);

@@ -10,19 +10,19 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-static void on_connections(struct watch *watch, uint32_t events) {
-    struct listener *l = container_of(watch, struct listener, watch);
+static void on_connections(struct polled *polled, uint32_t events) {
+    struct listener *l = container_of(polled, struct listener, polled);
     l->more = !l->starved;
 }
 
 int listener_open(struct listener *l, struct worker *w, size_t index, int fd) {
     *l = (struct listener){.worker = w, .index = index};
-    l->watch.on_ready = on_connections;
-    l->watch.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (l->watch.fd < 0) {
+    l->polled.on_ready = on_connections;
+    l->polled.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (l->polled.fd < 0) {
         return uv_translate_sys_error(errno);
     }
-    int rc = poller_watch(&w->poller, &l->watch, EPOLLIN | EPOLLET);
+    int rc = poller_watch(&w->poller, &l->polled, EPOLLIN | EPOLLET);
     if (rc != 0) {
         listener_close(l);
     }
@@ -68,12 +68,12 @@ bool listener_accept(struct listener *l) {
         starve(l);
         return false;
     }
-    int fd = accept4(l->watch.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(l->polled.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         cannot_accept(l, errno);
         return l->more;
     }
-    if (!session_begin(l, fd, &peer)) {
+    if (!session_begin(l->worker, l->index, fd, &peer)) {
         cannot_accept(l, ENOMEM);
         return false;
     }
@@ -86,6 +86,6 @@ void listener_retry(struct listener *l) {
 }
 
 void listener_close(struct listener *l) {
-    watch_close(&l->watch);
+    polled_close(&l->polled);
     l->more = l->starved = false;
 }

@@ -11,7 +11,7 @@
 struct worker;
 
 struct listener {
-    struct watch watch;
+    struct polled polled;
     struct worker *worker;
     size_t index; /* of the runtime's listeners */
     bool more;    /* there may be connections to take */
@@ -23,7 +23,7 @@ struct listener {
 int listener_open(struct listener *l, struct worker *w, size_t index, int fd)
     __attribute__((warn_unused_result));
 
-/* Takes one connection. False if there is none to take now. */
+/* Takes the next connection, or finds it lost. False: there is nothing to take now. */
 bool listener_accept(struct listener *l);
 
 /* There may be descriptors and memory again. */

@@ -21,7 +21,7 @@ void opening_free(struct session *s) {
 
 static void own_address(const struct session *s, struct sockaddr_storage *sa) {
     socklen_t len = sizeof *sa;
-    if (getsockname(s->client.watch.fd, (struct sockaddr *)sa, &len) != 0) {
+    if (getsockname(s->client.polled.fd, (struct sockaddr *)sa, &len) != 0) {
         sa->ss_family = AF_UNSPEC;
     }
 }
@@ -90,7 +90,7 @@ static void on_dialled(struct dial *dial, int status) {
         return;
     }
     s->backend = (uint8_t)dial->backend;
-    dial_take(dial, &s->broker.watch);
+    dial_take(dial, &s->broker.polled);
     if (side_open(&s->broker, &s->worker->poller) != 0) {
         session_end(s, REASON_OUT_OF_MEMORY, NULL);
         return;

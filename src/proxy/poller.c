@@ -5,7 +5,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-/* More are left for the next turn, so that one turn is never long. */
+/* More are left for the next turn: with messages of MQTT it is over within a millisecond. */
 enum { EVENTS = 64 };
 
 int poller_open(struct poller *p) {
@@ -20,13 +20,13 @@ void poller_close(struct poller *p) {
     }
 }
 
-int poller_watch(struct poller *p, struct watch *watch, uint32_t events) {
-    struct epoll_event event = {.events = events, .data.ptr = watch};
-    int operation = watch->asked != 0 ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    if (epoll_ctl(p->fd, operation, watch->fd, &event) != 0) {
+int poller_watch(struct poller *p, struct polled *polled, uint32_t events) {
+    struct epoll_event event = {.events = events, .data.ptr = polled};
+    int operation = polled->asked != 0 ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    if (epoll_ctl(p->fd, operation, polled->fd, &event) != 0) {
         return uv_translate_sys_error(errno);
     }
-    watch->asked = events;
+    polled->asked = events;
     return 0;
 }
 
@@ -35,17 +35,17 @@ void poller_wait(struct poller *p, int timeout_ms) {
     int count = epoll_wait(p->fd, events, EVENTS, timeout_ms);
     p->woke_ns = uv_hrtime();
     for (int i = 0; i < count; i++) {
-        struct watch *watch = events[i].data.ptr;
-        if (watch->fd >= 0) {
-            watch->on_ready(watch, events[i].events);
+        struct polled *polled = events[i].data.ptr;
+        if (polled->fd >= 0) {
+            polled->on_ready(polled, events[i].events);
         }
     }
 }
 
-void watch_close(struct watch *watch) {
-    if (watch->fd >= 0) {
-        close(watch->fd);
-        watch->fd = -1;
-        watch->asked = 0;
+void polled_close(struct polled *polled) {
+    if (polled->fd >= 0) {
+        close(polled->fd);
+        polled->fd = -1;
+        polled->asked = 0;
     }
 }

@@ -16,10 +16,10 @@ struct poller {
 
 /* A descriptor and whom to tell. Embedded in what it belongs to, which is found with container_of.
  */
-struct watch {
+struct polled {
     int fd;         /* -1: none */
     uint32_t asked; /* the events it is registered for; 0: it is not */
-    void (*on_ready)(struct watch *watch, uint32_t events);
+    void (*on_ready)(struct polled *polled, uint32_t events);
 };
 
 /* All results: 0 or a libuv code. */
@@ -28,17 +28,18 @@ int poller_open(struct poller *p) __attribute__((warn_unused_result));
 void poller_close(struct poller *p);
 
 /* Tells of `events` (EPOLLIN, EPOLLET, ...) from now on, of what is possible already too. Asked
- * again it changes what is told; a descriptor that has moved to another watch with its `asked` goes
- * on under that one. */
-int poller_watch(struct poller *p, struct watch *watch, uint32_t events)
+ * again it changes what is told; a descriptor that has moved to another `struct polled`, with its
+ * `asked`, goes on under that one. */
+int poller_watch(struct poller *p, struct polled *polled, uint32_t events)
     __attribute__((warn_unused_result));
 
 /* Waits for up to `timeout_ms` (-1: as long as it takes), then calls the `on_ready` of all that
- * have something. These may close any watch, and it is not called any more; but its memory must
- * stay until poller_wait returns. */
+ * have something. These may close any of the others, which are not called any more then, but whose
+ * memory must stay until poller_wait returns. The one that is being called may be freed within its
+ * own call, once its descriptor is closed or has moved. */
 void poller_wait(struct poller *p, int timeout_ms);
 
 /* Closes the descriptor, if there is one. */
-void watch_close(struct watch *watch);
+void polled_close(struct polled *polled);
 
 #endif

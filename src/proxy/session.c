@@ -1,7 +1,6 @@
 #include "proxy/session.h"
 
 #include "base/log.h"
-#include "proxy/listener.h"
 #include "proxy/worker.h"
 
 #include <arpa/inet.h>
@@ -80,21 +79,20 @@ bool session_check_limits(struct session *s) {
     return true;
 }
 
-static struct session *new_session(struct listener *l, int fd) {
-    struct worker *w = l->worker;
+static struct session *new_session(struct worker *w, size_t listener, int fd) {
     struct session *s = calloc(1, sizeof *s);
     if (s == NULL) {
         return NULL;
     }
     s->worker = w;
-    s->listener = (uint32_t)l->index;
+    s->listener = (uint32_t)listener;
     s->state = SESSION_HELLO;
     s->silent = true;
     s->accepted_ms = worker_now(w);
     link_init(&s->queue);
     link_init(&s->ready);
     pump_init(s);
-    s->client.watch.fd = fd;
+    s->client.polled.fd = fd;
     count_in(s);
     return s;
 }
@@ -109,9 +107,8 @@ static void listen_to(struct session *s) {
     }
 }
 
-bool session_begin(struct listener *l, int fd, const struct sockaddr_in6 *peer) {
-    struct worker *w = l->worker;
-    struct session *s = new_session(l, fd);
+bool session_begin(struct worker *w, size_t listener, int fd, const struct sockaddr_in6 *peer) {
+    struct session *s = new_session(w, listener, fd);
     if (s == NULL) {
         close(fd);
         return false;

@@ -26,7 +26,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct listener;
 struct worker;
 
 enum session_state {
@@ -72,8 +71,8 @@ struct session {
     bool header_due : 1; /* a balancer's PROXY header must come first */
     bool answer_due : 1; /* with mqtt on: the broker has not said anything yet */
     bool broker_first : 1; /* the broker ended before the client */
-    struct link link;      /* in the worker's silent, heard, ended or dead sessions */
-    struct link ready;     /* among those with something to read or to send */
+    struct link link;      /* in the worker's silent, sessions, over or dead */
+    struct link ready;     /* in the worker's unfinished, or the strangers' waiting */
     struct link queue;     /* in a handshake queue */
     struct deadline progress, silence;
     struct engine engine;
@@ -90,7 +89,7 @@ struct session {
 
 /* Takes over `fd`, a connection from `peer` (sockaddr_in for IPv4), and serves what it has said
  * already. False without memory: then the connection is closed. */
-bool session_begin(struct listener *l, int fd, const struct sockaddr_in6 *peer)
+bool session_begin(struct worker *w, size_t listener, int fd, const struct sockaddr_in6 *peer)
     __attribute__((warn_unused_result));
 
 /* Goes on with both sides, where there is something to read or to send. May end the session. */
@@ -103,7 +102,8 @@ void session_free(struct session *s);
  * if need be. */
 bool session_make_room(struct worker *w) __attribute__((warn_unused_result));
 
-/* Lets the oldest silent client of this worker go, unless it has only just come. */
+/* Lets the oldest silent client of this worker go, unless it has only just come. True if one went.
+ */
 bool session_evict_silent(struct worker *w);
 
 /* max_connections and the backends' state, for the client behind `s->peer`. False if the session
@@ -139,7 +139,7 @@ void session_on_silence_due(struct session *s);
 
 /* --- handshake.c --- */
 
-/* Ciphertext came, or room in the queue. May end the session. */
+/* Ciphertext came. May end the session. */
 void handshake_feed(struct session *s, const uint8_t *data, size_t len);
 
 /* One step of a queued session. */
@@ -148,7 +148,7 @@ void handshake_step(struct session *s);
 /* The same in three parts, of which only the second takes long, touches nothing but the session's
  * `slow` and its engine, and may pause. The first returns false if the session ended instead. */
 bool handshake_begin_slow(struct session *s) __attribute__((warn_unused_result));
-void handshake_make_slow(void *session);
+void handshake_make_slow(struct session *s);
 void handshake_end_slow(struct session *s);
 
 /* The client's TCP end, or a reset, came meanwhile. Whoever leaves before the handshake was paid

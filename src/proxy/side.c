@@ -1,41 +1,44 @@
 #include "proxy/side.h"
 
+#include "base/buf.h"
+
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <uv.h>
 
-enum { FIRST_ROOM = 4096 };
-
 static const uint32_t TOLD = EPOLLIN | EPOLLRDHUP | EPOLLET;
 
 struct outgoing {
-    size_t sent, len, room; /* data[sent..len) waits */
-    size_t seen;            /* waiting when side_is_stuck last looked */
-    uint8_t data[];
+    struct buf bytes;
+    size_t sent; /* of them; the others wait */
+    size_t seen; /* waiting when side_is_stuck last looked and nothing has moved since; 0: it has
+                    not */
 };
 
-void side_init(struct side *side, void (*on_ready)(struct watch *watch, uint32_t events)) {
-    *side = (struct side){.watch = {.fd = -1, .on_ready = on_ready}};
+void side_init(struct side *side, void (*on_ready)(struct polled *polled, uint32_t events)) {
+    *side = (struct side){.polled = {.fd = -1, .on_ready = on_ready}};
 }
 
 int side_open(struct side *side, struct poller *poller) {
-    return poller_watch(poller, &side->watch, TOLD);
+    return poller_watch(poller, &side->polled, TOLD);
 }
 
 bool side_is_open(const struct side *side) {
-    return side->watch.fd >= 0;
+    return side->polled.fd >= 0;
 }
 
 static void forget_waiting(struct side *side) {
-    free(side->queue);
-    side->queue = NULL;
+    if (side->queue != NULL) {
+        buf_free(&side->queue->bytes);
+        free(side->queue);
+        side->queue = NULL;
+    }
 }
 
 void side_close(struct side *side) {
-    watch_close(&side->watch);
+    polled_close(&side->polled);
     forget_waiting(side);
     side->readable = side->reading = false;
 }
@@ -44,10 +47,8 @@ void side_note(struct side *side, uint32_t events) {
     if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
         side->readable = true;
     }
-    /* With an error the call must be made that tells which. */
-    if ((events & (EPOLLRDHUP | EPOLLERR)) == EPOLLRDHUP) {
-        side->hung_up = true;
-    }
+    side->failed = side->failed || (events & EPOLLERR) != 0;
+    side->hung_up = side->hung_up || (events & EPOLLRDHUP) != 0;
 }
 
 /* --- reading --- */
@@ -56,7 +57,7 @@ ssize_t side_read(struct side *side, uint8_t *into, size_t room) {
     ssize_t got = 0;
     if (!side->at_end) {
         do {
-            got = recv(side->watch.fd, into, room, 0);
+            got = recv(side->polled.fd, into, room, 0);
         } while (got < 0 && errno == EINTR);
     }
     if (got == 0) {
@@ -67,8 +68,8 @@ ssize_t side_read(struct side *side, uint8_t *into, size_t room) {
         side->readable = false;
         return errno == EAGAIN ? 0 : uv_translate_sys_error(errno);
     }
-    side->at_end = side->hung_up && (size_t)got < room;
-    side->readable = side->at_end || (size_t)got == room;
+    side->at_end = side->hung_up && !side->failed && (size_t)got < room;
+    side->readable = side->at_end || side->failed || (size_t)got == room;
     return got;
 }
 
@@ -78,7 +79,7 @@ ssize_t side_read(struct side *side, uint8_t *into, size_t room) {
 static ssize_t send_some(const struct side *side, const uint8_t *data, size_t len) {
     ssize_t sent;
     do {
-        sent = send(side->watch.fd, data, len, MSG_NOSIGNAL);
+        sent = send(side->polled.fd, data, len, MSG_NOSIGNAL);
     } while (sent < 0 && errno == EINTR);
     if (sent < 0) {
         return errno == EAGAIN ? 0 : uv_translate_sys_error(errno);
@@ -87,41 +88,26 @@ static ssize_t send_some(const struct side *side, const uint8_t *data, size_t le
 }
 
 size_t side_waiting(const struct side *side) {
-    return side->queue != NULL ? side->queue->len - side->queue->sent : 0;
+    return side->queue != NULL ? side->queue->bytes.len - side->queue->sent : 0;
 }
 
-/* Makes room for `len` more. False without memory. */
-static bool grow(struct side *side, size_t len) {
+/* False without memory. */
+static bool keep(struct side *side, const uint8_t *data, size_t len) {
+    if (side->queue == NULL) {
+        side->queue = calloc(1, sizeof *side->queue);
+    }
     struct outgoing *q = side->queue;
-    size_t used = 0, room = FIRST_ROOM;
-    if (q != NULL) {
-        memmove(q->data, q->data + q->sent, q->len - q->sent);
-        q->len -= q->sent;
-        q->sent = 0;
-        used = q->len;
-        room = q->room;
-    }
-    while (room - used < len) {
-        room *= 2;
-    }
-    if (q != NULL && room == q->room) {
-        return true;
-    }
-    struct outgoing *bigger = realloc(q, sizeof *q + room);
-    if (bigger == NULL) {
+    if (q == NULL) {
         return false;
     }
-    if (q == NULL) {
-        *bigger = (struct outgoing){0};
-    }
-    bigger->room = room;
-    side->queue = bigger;
-    return true;
+    buf_consume(&q->bytes, q->sent);
+    q->sent = 0;
+    return buf_append(&q->bytes, data, len, SIZE_MAX);
 }
 
 static int wait_for_room(struct side *side, struct poller *poller) {
-    bool told = (side->watch.asked & EPOLLOUT) != 0;
-    return told ? 0 : poller_watch(poller, &side->watch, TOLD | EPOLLOUT);
+    bool told = (side->polled.asked & EPOLLOUT) != 0;
+    return told ? 0 : poller_watch(poller, &side->polled, TOLD | EPOLLOUT);
 }
 
 int side_send(struct side *side, struct poller *poller, const uint8_t *data, size_t len) {
@@ -133,11 +119,9 @@ int side_send(struct side *side, struct poller *poller, const uint8_t *data, siz
     if (rest == 0) {
         return 0;
     }
-    if (!grow(side, rest)) {
+    if (!keep(side, data + sent, rest)) {
         return UV_ENOMEM;
     }
-    memcpy(side->queue->data + side->queue->len, data + sent, rest);
-    side->queue->len += rest;
     return wait_for_room(side, poller);
 }
 
@@ -146,13 +130,15 @@ int side_flush(struct side *side) {
     if (q == NULL) {
         return 0;
     }
-    ssize_t sent = send_some(side, q->data + q->sent, q->len - q->sent);
+    ssize_t sent = send_some(side, q->bytes.data + q->sent, q->bytes.len - q->sent);
     if (sent < 0) {
         return (int)sent;
     }
-    q->sent += (size_t)sent;
-    q->seen = 0;
-    if (q->sent == q->len) {
+    if (sent > 0) {
+        q->sent += (size_t)sent;
+        q->seen = 0;
+    }
+    if (q->sent == q->bytes.len) {
         forget_waiting(side);
         if (side->shut_wanted) {
             side_shut(side);
@@ -177,6 +163,7 @@ void side_shut(struct side *side) {
     }
     side->shut = true;
     if (!side->ended) { /* else both directions are done: the close that follows says it */
-        shutdown(side->watch.fd, SHUT_WR); /* fails only where the peer is gone, as reading tells */
+        shutdown(side->polled.fd,
+                 SHUT_WR); /* fails only where the peer is gone, as reading tells */
     }
 }

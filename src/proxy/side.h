@@ -15,20 +15,21 @@
 struct outgoing;
 
 struct side {
-    struct watch watch;
+    struct polled polled;
     struct outgoing *queue; /* NULL: nothing waits */
     bool readable : 1;      /* reading may give something */
     bool hung_up : 1;       /* the peer's FIN is here: behind what can be read is the end */
-    bool at_end : 1;        /* and all before it has been read */
+    bool failed : 1;        /* the socket has an error, which only a call can tell */
+    bool at_end : 1;        /* hung up, and all before it has been read */
     bool reading : 1;       /* somebody wants what it says */
     bool ended : 1;         /* it will say nothing more */
     bool shut_wanted : 1;   /* nothing more will be sent to it: FIN after what waits */
     bool shut : 1;          /* FIN is out */
 };
 
-/* A side without a socket; side_open gives it one and has its watch's on_ready told of what comes.
- * 0 or a libuv code. */
-void side_init(struct side *side, void (*on_ready)(struct watch *watch, uint32_t events));
+/* A side without a socket. With one in `polled.fd`, side_open has on_ready told of what comes: 0 or
+ * a libuv code. */
+void side_init(struct side *side, void (*on_ready)(struct polled *polled, uint32_t events));
 int side_open(struct side *side, struct poller *poller) __attribute__((warn_unused_result));
 bool side_is_open(const struct side *side);
 void side_close(struct side *side); /* and forgets what waits; may be called twice */
@@ -41,7 +42,8 @@ void side_note(struct side *side, uint32_t events);
 ssize_t side_read(struct side *side, uint8_t *into, size_t room)
     __attribute__((warn_unused_result));
 
-/* Sends what the peer takes and keeps the rest, in order. 0 or a libuv code. */
+/* Sends what the peer takes and keeps the rest, in order and without a limit: the caller bounds
+ * what waits. 0 or a libuv code. */
 int side_send(struct side *side, struct poller *poller, const uint8_t *data, size_t len)
     __attribute__((warn_unused_result));
 

@@ -4,11 +4,15 @@
 #include "proxy/session.h"
 #include "proxy/worker.h"
 
-/* After this much time the connected are looked at again: a message waits for half of it on
- * average, twice. With much to do for the connected it is a third of what they have had, so that
- * they never keep the strangers out. */
+/* After this much time the connected are looked at again: a message that comes meanwhile waits half
+ * of it on average, on its way in and on the answer's way back. With much to do for the connected
+ * it is a third of what they have had, so that they never keep the strangers out. */
 static const uint64_t BUDGET_NS = 20 * 1000;
 enum { CONNECTED_TO_STRANGERS = 3 };
+
+/* Accepting is cheap beside a handshake, and has to be ahead of it: so it is max_handshakes that
+ * refuses clients, and not the kernel's queue that loses them. */
+enum { ACCEPTS_A_PIECE = 8 };
 
 /* The TLS library needs less than a tenth of it, sanitizers apart. */
 enum { STACK_SIZE = 512 * 1024 };
@@ -50,7 +54,8 @@ void strangers_queue_handshake(struct worker *w, struct session *s) {
     }
 }
 
-/* Called by the step, on its own stack. */
+/* Called by the step, on its own stack. Meanwhile others' steps are made on the first stack: they
+ * must not pause a fiber that they are not on. */
 static void on_may_pause(void *arg) {
     struct strangers *all = arg;
     if (uv_hrtime() >= all->until_ns) {
@@ -128,17 +133,29 @@ static bool shake_slowly(struct worker *w) {
     return true;
 }
 
+/* Each listener has its turn, whatever the others have to take. */
 static bool accept_one(struct worker *w) {
-    for (size_t i = 0; i < w->listener_count; i++) {
-        if (listener_accept(&w->listeners[i])) {
+    size_t *next = &w->strangers.next_listener;
+    for (size_t tries = 0; tries < w->listener_count; tries++) {
+        struct listener *l = &w->listeners[*next];
+        *next = (*next + 1) % w->listener_count;
+        if (listener_accept(l)) {
             return true;
         }
     }
     return false;
 }
 
+static bool accept_some(struct worker *w) {
+    unsigned accepted = 0;
+    while (accepted < ACCEPTS_A_PIECE && accept_one(w)) {
+        accepted++;
+    }
+    return accepted > 0;
+}
+
 /* Each does one piece of its work, if there is any. */
-static bool (*const kinds[])(struct worker *w) = {serve_one, shake_one, accept_one, shake_slowly};
+static bool (*const kinds[])(struct worker *w) = {serve_one, shake_one, accept_some, shake_slowly};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 void strangers_serve(struct worker *w, uint64_t since_ns) {

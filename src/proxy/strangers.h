@@ -1,11 +1,12 @@
-/* What is done for those who are not connected to the broker yet, in the time that the connected
- * leave: accepting, reading, handshakes.
+/* What is done for those who are not connected to the broker yet, or no more, in the time that the
+ * connected leave: accepting, reading, handshakes, goodbyes.
  *
  * A handshake is the expensive step, and any stranger can ask for one. So each turn of the loop has
- * a small budget for strangers, which accepting, reading and handshaking share evenly. A step that
- * may sign with an RSA key takes longer than that: it is made on a second stack, one at a time, and
- * paused when the budget is spent. A storm of new clients must not be felt by the connected ones.
- */
+ * a small budget for strangers. The kinds of work take turns, a piece at a time, and the last piece
+ * may overrun the budget: a handshake step takes 0.1 ms, on slow processors up to 1 ms. A step that
+ * may sign with an RSA key takes longer than that: it is made on a second stack, one at a time,
+ * gets what is left of the turn, and pauses. A storm of new clients must not be felt by the
+ * connected. */
 #ifndef POSTERN_PROXY_STRANGERS_H
 #define POSTERN_PROXY_STRANGERS_H
 
@@ -13,6 +14,7 @@
 #include "proxy/link.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct session;
@@ -32,6 +34,7 @@ struct strangers {
     struct session *in_step; /* whose slow step is paused; NULL: none is under way */
     uint64_t until_ns;       /* when this turn's budget is spent */
     unsigned next;           /* which kind of work has its turn */
+    size_t next_listener;    /* which one accepts first */
 };
 
 void strangers_init(struct strangers *all);

@@ -1,6 +1,5 @@
 #include "proxy/worker.h"
 
-#include "base/log.h"
 #include "proxy/listener.h"
 #include "proxy/session.h"
 
@@ -12,7 +11,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { RETRY_MS = 100, LINES_A_SECOND = 20 };
+enum { RETRY_MS = 100 };
 
 /* --- deadlines --- */
 
@@ -50,43 +49,11 @@ static void serve_deadlines(struct worker *w) {
 /* --- what is looked at again soon --- */
 
 bool worker_may_log(struct worker *w, enum reason reason, uint64_t *suppressed) {
-    struct log_gate *gate = &w->gates[reason];
-    uint64_t second = worker_now(w) / 1000;
-    if (gate->second != second) {
-        gate->second = second;
-        gate->lines = 0;
+    if (gate_may_log(&w->gate, reason, worker_now(w), suppressed)) {
+        return true;
     }
-    if (gate->lines >= LINES_A_SECOND) {
-        gate->suppressed++;
-        worker_retry(w);
-        return false;
-    }
-    gate->lines++;
-    *suppressed = gate->suppressed;
-    gate->suppressed = 0;
-    return true;
-}
-
-bool worker_tell_suppressed(struct worker *w) {
-    bool waiting = false;
-    uint64_t second = worker_now(w) / 1000;
-    for (size_t i = 0; i < REASON_COUNT; i++) {
-        struct log_gate *gate = &w->gates[i];
-        if (gate->suppressed == 0) {
-            continue;
-        }
-        if (gate->second == second && !w->closing) {
-            waiting = true;
-            continue;
-        }
-        struct log_line line;
-        log_begin(&line, LOG_LEVEL_INFO, "lines suppressed");
-        log_str(&line, "reason", reason_name((enum reason)i));
-        log_num(&line, "suppressed", gate->suppressed);
-        log_end(&line);
-        gate->suppressed = 0;
-    }
-    return waiting;
+    worker_retry(w);
+    return false;
 }
 
 static void resume_starved(struct worker *w) {
@@ -98,7 +65,7 @@ static void resume_starved(struct worker *w) {
 static void on_retry(uv_timer_t *timer) {
     struct worker *w = timer->data;
     resume_starved(w); /* one that starves again asks for this again */
-    if (!worker_tell_suppressed(w)) {
+    if (!gate_tell(&w->gate, worker_now(w), false)) {
         uv_timer_stop(timer);
     }
 }
@@ -145,16 +112,14 @@ static void take_wishes(struct worker *w) {
 
 static void wake(struct worker *w) {
     uint64_t one = 1;
-    if (!w->deaf) {
-        ssize_t rc = write(w->wake.fd, &one, sizeof one);
-        assert(rc == sizeof one); /* the counter has room for as long as anyone lives */
-        (void)rc;
-    }
+    ssize_t rc = write(w->wake.fd, &one, sizeof one);
+    assert(rc == sizeof one); /* the counter has room for as long as anyone lives */
+    (void)rc;
 }
 
 /* Within poller_wait only what is woken for is noted. */
-static void on_wake(struct watch *watch, uint32_t events) {
-    struct worker *w = container_of(watch, struct worker, wake);
+static void on_wake(struct polled *polled, uint32_t events) {
+    struct worker *w = container_of(polled, struct worker, wake);
     w->woken = true;
 }
 
@@ -238,9 +203,6 @@ static void free_the_dead(struct worker *w) {
         w->unfreed_count--;
         atomic_fetch_sub_explicit(&w->shared->sessions, 1, memory_order_relaxed);
     }
-    if (w->draining && w->unfreed_count == 0) {
-        drain_close_loop(w);
-    }
 }
 
 /* -1: as long as it takes. */
@@ -256,8 +218,8 @@ static int wait_ms(const struct worker *w) {
     return ms < INT_MAX ? (int)ms : INT_MAX;
 }
 
-static void on_loop_ready(struct watch *watch, uint32_t events) {
-    struct worker *w = container_of(watch, struct worker, loop_watch);
+static void on_loop_ready(struct polled *polled, uint32_t events) {
+    struct worker *w = container_of(polled, struct worker, loop_polled);
     w->loop_due = true;
 }
 
@@ -287,6 +249,9 @@ static void turn(struct worker *w) {
         strangers_serve(w, w->poller.woke_ns);
     }
     free_the_dead(w);
+    if (w->draining && w->unfreed_count == 0) {
+        drain_close_loop(w);
+    }
 }
 
 static void run(void *arg) {
@@ -300,7 +265,7 @@ static void run(void *arg) {
 
 /* --- the thread --- */
 
-static int init_handles(struct worker *w) {
+static int open_wakes_and_timers(struct worker *w) {
     uv_timer_init(&w->loop, &w->retry); /* these two cannot fail */
     uv_timer_init(&w->loop, &w->drain);
     w->retry.data = w->drain.data = w;
@@ -309,10 +274,10 @@ static int init_handles(struct worker *w) {
     if (w->wake.fd < 0) {
         return uv_translate_sys_error(errno);
     }
-    w->loop_watch.fd = uv_backend_fd(&w->loop);
-    w->loop_watch.on_ready = on_loop_ready;
+    w->loop_polled.fd = uv_backend_fd(&w->loop);
+    w->loop_polled.on_ready = on_loop_ready;
     w->loop_due = true; /* libuv registers its own descriptors when it runs */
-    int rc = poller_watch(&w->poller, &w->loop_watch, EPOLLIN);
+    int rc = poller_watch(&w->poller, &w->loop_polled, EPOLLIN);
     return rc != 0 ? rc : poller_watch(&w->poller, &w->wake, EPOLLIN | EPOLLET);
 }
 
@@ -326,7 +291,7 @@ static void free_parts(struct worker *w) {
     free(w->cipher);
     free(w->plain);
     strangers_free(&w->strangers);
-    watch_close(&w->wake);
+    polled_close(&w->wake);
     poller_close(&w->poller);
     uv_mutex_destroy(&w->mutex);
 }
@@ -350,10 +315,9 @@ static int open_listeners(struct worker *w, const int *fds, const size_t *listen
     return 0;
 }
 
-int worker_init(struct worker *w, unsigned index, struct shared *shared, struct runtime *runtime,
-                const int *fds, const size_t *listener_of, size_t fd_count,
-                struct worker_events events) {
-    *w = (struct worker){.index = index, .shared = shared, .events = events};
+int worker_init(struct worker *w, struct shared *shared, struct runtime *runtime, const int *fds,
+                const size_t *listener_of, size_t fd_count, struct worker_events events) {
+    *w = (struct worker){.shared = shared, .events = events};
     w->due_ms = UINT64_MAX;
     w->poller.fd = w->wake.fd = -1;
     struct link *lists[] = {&w->silent, &w->sessions, &w->over, &w->dead, &w->unfinished};
@@ -376,10 +340,9 @@ int worker_init(struct worker *w, unsigned index, struct shared *shared, struct 
         free_parts(w);
         return rc;
     }
-    w->loop.data = w;
     w->runtime = runtime_ref(runtime);
     dialer_init(&w->dialer, &w->loop, &w->poller);
-    rc = init_handles(w);
+    rc = open_wakes_and_timers(w);
     if (rc == 0) {
         rc = open_listeners(w, fds, listener_of, fd_count);
     }

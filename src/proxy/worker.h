@@ -1,17 +1,17 @@
 /* One thread and its loop: its listeners, sessions, strangers, deadlines and scratch buffers.
  *
- * A turn of the loop first serves the sessions that have something, then the deadlines, then for a
- * while the strangers (strangers.h), and last frees what has died. Its sockets are the poller's;
- * libuv's loop, driven from the same turn, resolves names and keeps the slow clocks.
+ * A turn of the loop first serves the connected sessions that have something, then the deadlines,
+ * libuv, and what other threads wish, then for a while the strangers (strangers.h), and last frees
+ * what has died. Its sockets are the poller's; libuv resolves names and keeps the slow clocks.
  *
  * A worker shares nothing with the others on the data path. The server talks to it through the
  * functions marked "any thread", which leave a wish under a mutex and wake the loop. */
 #ifndef POSTERN_PROXY_WORKER_H
 #define POSTERN_PROXY_WORKER_H
 
-#include "base/reason.h"
 #include "proxy/deadline.h"
 #include "proxy/dial.h"
+#include "proxy/gate.h"
 #include "proxy/link.h"
 #include "proxy/poller.h"
 #include "proxy/runtime.h"
@@ -28,15 +28,9 @@
 struct listener;
 struct session;
 
-/* One read of a socket at most; also the most that is ever queued for a peer in one piece. */
+/* One read of a socket at most; also what may come before the broker is connected until reading
+ * pauses. */
 enum { WORKER_READ_SIZE = 32768 };
-
-/* What is logged of one kind of trouble in a second; the rest is counted. */
-struct log_gate {
-    uint64_t second;
-    uint32_t lines;
-    uint64_t suppressed;
-};
 
 /* What the server is told, on the worker's thread. */
 struct worker_events {
@@ -46,15 +40,14 @@ struct worker_events {
 };
 
 struct worker {
-    unsigned index;
     struct shared *shared;
     struct worker_events events;
     uv_thread_t thread;
     bool started;
     struct poller poller;
     uv_loop_t loop;
-    struct watch loop_watch; /* of libuv's own descriptor */
-    bool loop_due;           /* libuv has something to do */
+    struct polled loop_polled; /* of libuv's own descriptor */
+    bool loop_due;             /* libuv has something to do */
 
     struct runtime *runtime; /* current */
     struct listener *listeners;
@@ -75,7 +68,7 @@ struct worker {
     uint64_t due_ms; /* when the next of them is; UINT64_MAX: none */
 
     uv_timer_t retry; /* runs while something waits: starved listeners, suppressed lines */
-    struct log_gate gates[REASON_COUNT];
+    struct gate gate;
 
     uv_timer_t drain;
     uint64_t drain_started_ms, drain_ms;
@@ -86,12 +79,11 @@ struct worker {
     uint8_t *plain;      /* WORKER_PLAIN_SIZE: what the engine made of it */
     struct engine_io io; /* shared by all engines of this worker */
 
-    struct watch wake; /* an eventfd; each write is an edge, so nobody reads it */
+    struct polled wake; /* an eventfd; each write is an edge, so nobody reads it */
     bool woken;
     uv_mutex_t mutex; /* guards the wishes */
     struct runtime *next_runtime;
     bool drain_wanted, stop_wanted, room_wanted;
-    bool deaf; /* the loop is ending: nothing wakes it any more */
     uint64_t drain_wanted_ms;
     atomic_uint turns; /* answers to worker_ping */
 };
@@ -102,9 +94,9 @@ enum { WORKER_PLAIN_SIZE = WORKER_READ_SIZE + 16384 };
 /* Prepares the loop and takes over the listening descriptors: `fds[i]` belongs to the listener
  * `listener_of[i]` of the runtime. Takes its own reference to `runtime`. 0 or a libuv code; after
  * an error nothing is left but the descriptors, which stay the caller's. */
-int worker_init(struct worker *w, unsigned index, struct shared *shared, struct runtime *runtime,
-                const int *fds, const size_t *listener_of, size_t fd_count,
-                struct worker_events events) __attribute__((warn_unused_result));
+int worker_init(struct worker *w, struct shared *shared, struct runtime *runtime, const int *fds,
+                const size_t *listener_of, size_t fd_count, struct worker_events events)
+    __attribute__((warn_unused_result));
 int worker_start(struct worker *w) __attribute__((warn_unused_result)); /* its thread */
 /* After worker_drain or worker_stop: waits for the thread's end and gives everything back. A worker
  * that was never started ends on the caller's thread. */
@@ -131,8 +123,8 @@ uint64_t worker_now(const struct worker *w); /* milliseconds, the loop's */
 bool worker_deadline(struct worker *w, struct deadlines *all, struct deadline *d,
                      uint64_t duration_ms) __attribute__((warn_unused_result));
 
-/* The session has something to read or to send, and no event will tell: serves it in the next turn,
- * or among the strangers. */
+/* The session has something to read or to send, and no event will tell: serves it in the next turn
+ * if it is connected, else among the strangers. */
 void worker_serve_later(struct worker *w, struct session *s);
 
 /* Whether a line for this reason may be written now; `*suppressed` tells how many were not. */
@@ -152,8 +144,5 @@ void drain_begin(struct worker *w, uint64_t duration_ms);
 void drain_at_once(struct worker *w);
 /* Nothing is left to serve: closes all that the loop still waits for. May be called twice. */
 void drain_close_loop(struct worker *w);
-
-/* Lines that were held back are told. True if some still wait for their second to pass. */
-bool worker_tell_suppressed(struct worker *w);
 
 #endif

@@ -16,8 +16,7 @@
 #include <wolfssl/wolfcrypt/random.h>
 #include <wolfssl/wolfcrypt/sha256.h>
 #if defined(POSTERN_OWN_WOLFSSL) && defined(__x86_64__)
-#include <postern_gcm.h>
-#include <postern_rsa.h>
+#include <postern_processor.h>
 #endif
 
 /* The library finds out what the processor can do when an algorithm is first used, and writes that
@@ -69,9 +68,13 @@ const char *tls_library_version(void) {
         return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI)";
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2"))
         return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX)";
-    if (!postern_rsa_usable() || !postern_gcm_usable())
-        return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2)";
-    return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2 IFMA VAES)";
+    static const char *const more[] = {
+        "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2)",
+        "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2 IFMA)",
+        "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2 VAES)",
+        "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2 IFMA VAES)",
+    };
+    return more[postern_has_ifma() + 2 * postern_has_vaes()];
 #elif defined(__aarch64__)
     return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (ARMv8, NEON)";
 #else

@@ -60,8 +60,8 @@ bool engine_open(struct engine *e, struct tls_context *ctx, const struct client_
 void engine_use(struct engine *e, struct engine_io *io);
 
 /* From here on, long computations on this thread call `pause` every few microseconds, which may
- * switch to another stack and let the thread do something else; NULL: they do not. The
- * distribution's library never calls it. */
+ * switch to another stack and let the thread do something else; NULL: they do not. Only our own
+ * library on x86-64 and aarch64 calls it. */
 void engine_pause_with(void (*pause)(void *arg), void *arg);
 
 /* Goes on with the handshake: ENGINE_OK when it is complete, else ENGINE_MORE or ENGINE_FAILED.

@@ -214,6 +214,14 @@ class Postern:
             fields = file.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def is_stopped(self):
+        """All its threads are, by SIGSTOP."""
+        states = []
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{task}/stat", encoding="ascii") as file:
+                states.append(file.read().rsplit(")", 1)[1].split()[0])
+        return set(states) == {"T"}
+
     def wait_exit(self, timeout=PATIENCE):
         """The exit code, once all its log has been read."""
         code = self.process.wait(timeout)

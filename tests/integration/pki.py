@@ -126,6 +126,7 @@ class Key:
         "ecdsa": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
         "ecdsa384": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
         "rsa": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
+        "rsa4096": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"],
     }
 
     def __init__(self, kind):
@@ -142,7 +143,7 @@ class Key:
         self.identifier = hashlib.sha1(self.public).digest()
 
     def algorithm(self):
-        if self.kind == "rsa":
+        if self.kind.startswith("rsa"):
             return seq(oid("1.2.840.113549.1.1.11"), b"\x05\x00")
         return seq(oid("1.2.840.10045.4.3.2"))
 

@@ -1,5 +1,6 @@
 """Limits: what a peer can make grow has a bound, and whoever is inside does not feel it."""
 
+import resource
 import threading
 import time
 
@@ -135,6 +136,21 @@ class Descriptors(Case):
                 return False
 
         self.wait_until(admitted, "newcomers to be let in")
+
+    def test_a_crowd_at_one_listener_does_not_keep_the_other_waiting(self):
+        """There is room for 60 or so: who gets it, and when, must not be decided by the crowd."""
+        broker = self.fake_broker(echo)
+        more = (f"[listener second]\nlisten = 127.0.0.1:0\nbackend = {broker.address}\n"
+                "certificates = main\n")
+        postern = self.postern(broker, main={"workers": "1"}, more=more, descriptors=200,
+                               listener={"first_byte_timeout": "1h"})
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        for _ in range(2000):
+            self.tcp_client(postern, address=postern.address("mqtt"))
+        client = self.client(postern, address=postern.address("second"))
+        client.send(b"x")
+        self.assertEqual(client.recv_exactly(1), b"x")
 
     def test_a_burst_beyond_the_descriptors_loses_nobody_who_talks(self):
         postern = self.postern(self.fake_broker(echo), descriptors=200,

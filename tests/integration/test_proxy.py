@@ -1,6 +1,9 @@
 """The proxy itself: bytes pass unchanged, ends are carried over, every end has its line."""
 
+import contextlib
 import random
+import signal
+import socket
 import subprocess
 import threading
 import time
@@ -343,6 +346,73 @@ class Ends(Case):
             self.assertEqual(peer.recv_all(), b"")
             peer.close()
             self.ended(client, "broker_closed")
+
+    def talking_pair(self, version):
+        client, peer = self.pair(version)
+        client.send(b"x")
+        peer.recv_exactly(1)
+        return client, peer
+
+    @contextlib.contextmanager
+    def paused(self):
+        """What happens meanwhile reaches the program all at once."""
+        self.server.signal(signal.SIGSTOP)
+        self.wait_until(self.server.is_stopped, "the program to stop")
+        try:
+            yield
+        finally:
+            self.server.signal(signal.SIGCONT)
+
+    def test_a_reset_behind_data_is_noticed(self):
+        for version in BOTH:
+            client, peer = self.talking_pair(version)
+            with self.paused():
+                client.send(b"x" * 1000)
+                client.reset()
+            self.ended(client, "client_reset")
+            self.assertEqual(peer.recv_all(), b"x" * 1000)
+            client, peer = self.talking_pair(version)
+            with self.paused():
+                peer.send(b"x" * 1000)
+                peer.reset()
+            self.ended(client, "broker_reset")
+
+    def test_a_unix_broker_that_closes_with_something_unread_is_noticed(self):
+        broker = self.fake_broker(path=self.path("broker"))
+        self.server = self.postern(broker)
+        client = self.client(self.server)
+        peer = broker.accept()
+        client.send(b"nobody reads this")
+        self.wait_until(lambda: peer.sock.recv(1, socket.MSG_PEEK), "the bytes to arrive")
+        with self.paused():
+            peer.send(b"x" * 1000)
+            peer.close()
+        self.ended(client, "broker_reset")
+
+    def test_an_endless_sender_does_not_hold_up_the_others(self):
+        broker = self.fake_broker(echo)
+        sink = self.fake_broker(lambda peer: peer.recv_all())
+        more = (f"[listener sink]\nlisten = 127.0.0.1:0\nbackend = {sink.address}\n"
+                "certificates = main\n")
+        server = self.postern(broker, main={"workers": "1"}, more=more)
+        endless = self.client(server, address=server.address("sink"))
+        stop = threading.Event()
+
+        def send():
+            while not stop.is_set():
+                endless.send(b"x" * 1_000_000)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        try:
+            for _ in range(3):  # newcomers are served too
+                client = self.client(server, address=server.address("mqtt"))
+                for number in range(30):
+                    client.send(b"%d" % number)
+                    client.recv_exactly(len(b"%d" % number))
+        finally:
+            stop.set()
+            sender.join()
 
     def test_what_the_broker_sent_before_closing_is_never_lost(self):
         data = random.Random(1).randbytes(8_000_000)

@@ -1,5 +1,6 @@
 """Time limits: each ends what it is for, with its own reason, and nothing else."""
 
+import contextlib
 import select
 import threading
 import time
@@ -119,6 +120,27 @@ class Timeouts(Case):
         self.fill(peer)
         event = postern.end_of(client)
         self.assertEqual(event["reason"], "write_timeout")
+
+    def test_a_client_that_takes_nothing_and_goes_on_talking(self):
+        broker = self.fake_broker()
+        postern = self.postern(broker, listener={"write_timeout": "500ms"})
+        client = self.client(postern, receive_buffer=8192)
+        peer = broker.accept()
+        stop = threading.Event()
+
+        def talk():
+            with contextlib.suppress(OSError):
+                while not stop.wait(0.05):
+                    client.send(b"x")
+
+        talker = threading.Thread(target=talk)
+        talker.start()
+        try:
+            self.fill(peer)
+            self.assertEqual(postern.end_of(client)["reason"], "write_timeout")
+        finally:
+            stop.set()
+            talker.join()
 
     def test_a_broker_that_takes_nothing(self):
         broker = self.fake_broker()

@@ -1,5 +1,6 @@
 /* The bounded byte buffer. */
 #include "base/buf.h"
+#include "run.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -93,10 +94,5 @@ int main(void) {
     tcase_add_test(all, reserved_room_is_there_and_kept);
     tcase_add_test(all, consuming_moves_the_rest_to_the_front);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite, CK_NOFORK);
 }

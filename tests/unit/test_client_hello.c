@@ -1,5 +1,6 @@
 /* The ClientHello parser: what real clients sent (tests/fuzz/corpus/client_hello), what is built
  * here by hand, and both cut and damaged. CORPUS is the folder of the corpora. */
+#include "run.h"
 #include "wire/client_hello.h"
 
 #include <check.h>
@@ -675,10 +676,5 @@ int main(void) {
     tcase_add_test(read, an_empty_ticket_is_no_ticket);
     suite_add_tcase(suite, read);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite, CK_NOFORK);
 }

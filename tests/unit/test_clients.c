@@ -1,3 +1,4 @@
+#include "run.h"
 #include "tls/tickets.h"
 #include "tls_pair.h"
 
@@ -639,9 +640,5 @@ static Suite *suite(void) {
 }
 
 int main(void) {
-    SRunner *runner = srunner_create(suite());
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite(), CK_FORK_GETENV);
 }

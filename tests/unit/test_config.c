@@ -2,6 +2,7 @@
 #include "base/config.h"
 #include "base/config_draft.h"
 #include "base/config_value.h"
+#include "run.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -833,10 +834,5 @@ int main(void) {
     Suite *suite = suite_create("config");
     add_meaning(suite);
     add_mistakes(suite);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite, CK_NOFORK);
 }

@@ -1,5 +1,6 @@
 /* The configuration without memory: every allocation fails once, and nothing is lost. */
 #include "base/config.h"
+#include "run.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -103,10 +104,5 @@ int main(void) {
     tcase_add_test(all, a_file_is_loaded_whole_or_not_at_all);
     tcase_add_test(all, a_command_line_is_taken_whole_or_not_at_all);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite, CK_NOFORK);
 }

@@ -1,4 +1,5 @@
 #include "proxy/deadline.h"
+#include "run.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -102,9 +103,5 @@ int main(void) {
     tcase_add_test(tests, off_unsets);
     tcase_add_test(tests, any_sequence_agrees_with_a_plain_table);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite, CK_FORK_GETENV);
 }

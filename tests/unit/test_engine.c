@@ -1,3 +1,4 @@
+#include "run.h"
 #include "tls_pair.h"
 
 #include <check.h>
@@ -448,7 +449,7 @@ START_TEST(long_computations_may_pause) {
     connect_pair(&p, TLS1_2_VERSION);
     engine_pause_with(NULL, NULL);
     pair_free(&p);
-#ifdef POSTERN_OWN_WOLFSSL
+#if defined(POSTERN_OWN_WOLFSSL) && (defined(__x86_64__) || defined(__aarch64__))
     ck_assert_uint_ge(pauses, at_least[_i]);
 #else
     (void)at_least;
@@ -587,9 +588,5 @@ static Suite *suite(void) {
 }
 
 int main(void) {
-    SRunner *runner = srunner_create(suite());
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite(), CK_FORK_GETENV);
 }

@@ -1,6 +1,8 @@
 #include "base/fiber.h"
+#include "run.h"
 
 #include <check.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +35,7 @@ static void count_to_five(void *arg) {
     *(int *)arg = -mine;
 }
 
-/* Uses most of the stack, at every level of a recursion, and pauses at its bottom. */
+/* Uses a good part of the stack, at every level of a recursion, and pauses at its bottom. */
 static uint64_t dig(int depth) {
     volatile uint8_t room[1024];
     memset((void *)(uintptr_t)room, depth, sizeof room);
@@ -83,7 +85,18 @@ START_TEST(one_fiber_serves_one_computation_after_the_other) {
 }
 END_TEST
 
-START_TEST(the_whole_stack_is_there_and_survives_a_pause) {
+static void dig_too_deep(void *arg) {
+    *(uint64_t *)arg = dig(STACK / 1024);
+}
+
+START_TEST(below_the_stack_is_a_guard) {
+    uint64_t sum = 0;
+    (void)!fiber_run(fiber, dig_too_deep, &sum);
+    ck_abort_msg("dug to %d bytes", STACK);
+}
+END_TEST
+
+START_TEST(a_deep_stack_survives_a_pause) {
     uint64_t sum = 0;
     ck_assert(!fiber_run(fiber, dig_deep, &sum));
     uint8_t ours[4096];
@@ -95,16 +108,19 @@ START_TEST(the_whole_stack_is_there_and_survives_a_pause) {
 }
 END_TEST
 
+static bool resume_from(int depth) {
+    volatile uint8_t room[512];
+    room[0] = (uint8_t)depth;
+    bool done = depth > 0 ? resume_from(depth - 1) : fiber_resume(fiber);
+    ck_assert_int_eq(room[0], depth);
+    return done;
+}
+
 START_TEST(the_caller_may_stand_at_another_depth_each_time) {
     int count = 0;
     ck_assert(!fiber_run(fiber, count_to_five, &count));
-    for (int i = 0; i < 5; i++) {
-        volatile uint8_t room[64];
-        room[0] = (uint8_t)i;
-        bool done = fiber_resume(fiber);
-        ck_assert_int_eq(done, i == 4);
-        ck_assert_int_eq(room[0], i);
-    }
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(resume_from(i * 3 % 5), i == 4);
 }
 END_TEST
 
@@ -115,12 +131,11 @@ int main(void) {
     tcase_add_test(test, a_computation_without_a_pause_is_done_at_once);
     tcase_add_test(test, a_paused_computation_goes_on_where_it_was);
     tcase_add_test(test, one_fiber_serves_one_computation_after_the_other);
-    tcase_add_test(test, the_whole_stack_is_there_and_survives_a_pause);
+    tcase_add_test(test, a_deep_stack_survives_a_pause);
+#ifndef __SANITIZE_ADDRESS__ /* which sees it first */
+    tcase_add_test_raise_signal(test, below_the_stack_is_a_guard, SIGSEGV);
+#endif
     tcase_add_test(test, the_caller_may_stand_at_another_depth_each_time);
     suite_add_tcase(suite, test);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite, CK_FORK_GETENV);
 }

@@ -1,4 +1,6 @@
 /* AES-GCM as the library calls it, for every length that ends in another place, against OpenSSL. */
+#include "run.h"
+
 #include <wolfssl/wolfcrypt/types.h>
 
 #include <wolfssl/wolfcrypt/aes.h>
@@ -11,8 +13,9 @@
 #include <string.h>
 
 #include <postern_gcm.h>
+#include <postern_processor.h>
 
-enum { SKIPPED = 77, TAG = 16, NONCE = 12, MOST = 40000 };
+enum { TAG = 16, NONCE = 12, MOST = 40000 };
 
 static unsigned char text[MOST], ours[MOST + 1], theirs[MOST];
 static unsigned char key[32], nonce[NONCE], aad[64], our_tag[TAG], their_tag[TAG];
@@ -47,10 +50,25 @@ static int decrypt_in_place(size_t len, size_t aad_len) {
                             (word32)aad_len);
 }
 
+/* Not through the library, which might take another road. */
+static void check_our_own(int size, size_t len, size_t aad_len) {
+    struct postern_gcm gcm = {(const unsigned char *)aes.key, size == 16 ? 10 : 14, nonce, aad,
+                              aad_len};
+    if (aad_len > POSTERN_GCM_BLOCK)
+        return;
+    postern_gcm_encrypt(&gcm, text, ours, len, our_tag);
+    ck_assert_mem_eq(our_tag, their_tag, TAG);
+    ck_assert_mem_eq(ours, theirs, len);
+    postern_gcm_decrypt(&gcm, ours, ours, len, our_tag);
+    ck_assert_mem_eq(our_tag, their_tag, TAG);
+    ck_assert_mem_eq(ours, text, len);
+}
+
 /* Encrypts, compares, and decrypts in place; the byte behind is nobody's. */
 static void check_one(int size, size_t len, size_t aad_len) {
     make_texts(len);
     openssl_encrypt(size, (int)len, (int)aad_len);
+    check_our_own(size, len, aad_len);
     ours[len] = 0xa5;
     ck_assert_int_eq(wc_AesGcmEncrypt(&aes, ours, text, (word32)len, nonce, NONCE, our_tag, TAG,
                                       aad, (word32)aad_len),
@@ -65,13 +83,13 @@ static void check_one(int size, size_t len, size_t aad_len) {
 
 START_TEST(every_length_up_to_some_groups_is_right) {
     make_key(16);
-    for (size_t len = POSTERN_GCM_WORTHWHILE - 8; len < POSTERN_GCM_WORTHWHILE + 1100; len++)
+    for (size_t len = 1; len < POSTERN_GCM_WORTHWHILE + 1100; len++)
         check_one(16, len, 13);
 }
 END_TEST
 
 START_TEST(records_of_both_key_sizes_and_versions_are_right) {
-    static const size_t lengths[] = {768, 1024, 4096, 16384, 16385, 16640, 32768, 39999};
+    static const size_t lengths[] = {1, 16, 768, 1024, 4096, 16384, 16385, 16640, 32768, 39999};
     for (int size = 16; size <= 32; size += 16) {
         make_key(size);
         for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
@@ -81,7 +99,7 @@ START_TEST(records_of_both_key_sizes_and_versions_are_right) {
 }
 END_TEST
 
-/* The counter's last 32 bits must not carry into the nonce. */
+/* With more than 256 blocks the counter carries from its last byte. */
 START_TEST(texts_of_all_ones_and_zeros_are_right) {
     make_key(16);
     for (int i = 0; i < 2; i++) {
@@ -107,7 +125,7 @@ START_TEST(a_changed_bit_anywhere_is_found) {
         if (i % 3 == 0)
             ours[bit / 8] ^= (unsigned char)(1 << bit % 8);
         else if (i % 3 == 1)
-            our_tag[bit % TAG] ^= (unsigned char)(1 << bit % 8);
+            our_tag[bit / 8 % TAG] ^= (unsigned char)(1 << bit % 8);
         else
             aad[bit % 13] ^= (unsigned char)(1 << bit % 8);
         ck_assert_int_ne(decrypt_in_place(len, 13), 0);
@@ -116,9 +134,9 @@ START_TEST(a_changed_bit_anywhere_is_found) {
 END_TEST
 
 int main(void) {
-    if (!postern_gcm_usable()) {
+    if (!postern_has_vaes()) {
         puts("this processor has no AVX-512 with VAES");
-        return SKIPPED;
+        return RUN_SKIPPED;
     }
     Suite *suite = suite_create("gcm");
     TCase *test = tcase_create("gcm");
@@ -128,9 +146,5 @@ int main(void) {
     tcase_add_test(test, a_changed_bit_anywhere_is_found);
     tcase_set_timeout(test, 60);
     suite_add_tcase(suite, test);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite, CK_FORK_GETENV);
 }

@@ -1,5 +1,6 @@
 /* The log: one line per event, whole, and nothing a peer sends can forge one. */
 #include "base/log.h"
+#include "run.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -311,10 +312,5 @@ int main(void) {
     tcase_add_test(lines, a_stuck_pipe_loses_lines_counted_and_stops_nobody);
     tcase_add_test(lines, lines_of_several_threads_never_mix);
     suite_add_tcase(suite, lines);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite, CK_NOFORK);
 }

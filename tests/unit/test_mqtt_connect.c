@@ -1,4 +1,5 @@
 /* The CONNECT packet: parsed, refused, rewritten; and the headers of what follows it. */
+#include "run.h"
 #include "wire/mqtt_connect.h"
 
 #include <check.h>
@@ -623,10 +624,5 @@ int main(void) {
     tcase_add_test(later, every_fault_has_words);
     suite_add_tcase(suite, later);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite, CK_NOFORK);
 }

@@ -1,4 +1,5 @@
 /* PROXY headers: read, refused, written. CORPUS is the folder of the corpora. */
+#include "run.h"
 #include "wire/proxy_protocol.h"
 
 #include <arpa/inet.h>
@@ -364,10 +365,5 @@ int main(void) {
     tcase_add_test(out, a_block_stays_within_500_bytes);
     suite_add_tcase(suite, out);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite, CK_NOFORK);
 }

@@ -1,4 +1,7 @@
 /* Our RSA against OpenSSL's arithmetic. */
+#include "run.h"
+
+#include <postern_processor.h>
 #include <postern_rsa.h>
 
 #include <check.h>
@@ -8,8 +11,6 @@
 #include <openssl/rsa.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-enum { SKIPPED = 77 };
 
 struct rsa {
     BIGNUM *n, *d, *p, *q, *dp, *dq, *qinv;
@@ -163,9 +164,9 @@ START_TEST(primes_at_the_ends_of_their_range_work) {
 END_TEST
 
 int main(void) {
-    if (!postern_rsa_usable()) {
+    if (!postern_has_ifma()) {
         puts("this processor has no AVX-512 IFMA");
-        return SKIPPED;
+        return RUN_SKIPPED;
     }
     Suite *suite = suite_create("rsa");
     TCase *test = tcase_create("rsa");
@@ -175,9 +176,5 @@ int main(void) {
     tcase_add_test(test, primes_at_the_ends_of_their_range_work);
     tcase_set_timeout(test, 60);
     suite_add_tcase(suite, test);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite, CK_FORK_GETENV);
 }

@@ -1,5 +1,6 @@
 /* A shared context, ticket keys and session cache used by several threads at once, while contexts
  * are replaced and retired under them. Says most under ThreadSanitizer. */
+#include "run.h"
 #include "tls/tickets.h"
 #include "tls_pair.h"
 
@@ -153,10 +154,5 @@ int main(void) {
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, workers_share_contexts_while_they_are_replaced);
     suite_add_tcase(s, tc);
-    SRunner *runner = srunner_create(s);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s, CK_NOFORK);
 }

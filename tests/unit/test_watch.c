@@ -1,4 +1,5 @@
 #include "ops/watch.h"
+#include "run.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -150,9 +151,5 @@ int main(void) {
     tcase_add_test(tests, a_reload_that_fails_hides_no_change);
     tcase_add_test(tests, a_file_that_vanishes_is_a_change);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite, CK_FORK_GETENV);
 }

@@ -1,4 +1,5 @@
 #include "pki.h"
+#include "run.h"
 #include "tls/identity.h"
 #include "tls/x509.h"
 
@@ -160,9 +161,5 @@ int main(void) {
     tcase_add_test(tc, a_cut_certificate_or_crl_is_none);
     tcase_add_test(tc, damage_is_survived);
     suite_add_tcase(s, tc);
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(s, CK_FORK_GETENV);
 }

@@ -1,5 +1,5 @@
-/* The library's AES, with our own GCM for all but short texts where the processor has AVX-512, VAES and
- * VPCLMULQDQ (postern_gcm.h). The library asks for the same functions and need not know. */
+/* The library's AES, with our own GCM for all but short texts where the processor has AVX-512, VAES
+ * and VPCLMULQDQ (postern_gcm.h). The library asks for the same functions and need not know. */
 #include "user_settings.h"
 
 #include <wolfssl/wolfcrypt/types.h>
@@ -15,6 +15,7 @@
 #undef AES_GCM_decrypt_avx2
 
 #include "postern_gcm.h"
+#include "postern_processor.h"
 
 void AES_GCM_encrypt_avx2(const unsigned char *in, unsigned char *out, const unsigned char *addt,
                           const unsigned char *ivec, unsigned char *tag, word32 nbytes,
@@ -30,7 +31,7 @@ void AES_GCM_decrypt_avx2(const unsigned char *in, unsigned char *out, const uns
 static int is_usable(void) {
     static _Thread_local int usable = -1;
     if (usable < 0)
-        usable = postern_gcm_usable();
+        usable = postern_has_vaes();
     return usable;
 }
 
@@ -60,7 +61,8 @@ void gcm_decrypt_by_processor(const unsigned char *in, unsigned char *out,
     struct postern_gcm gcm = {key, nr, ivec, addt, abytes};
     unsigned char right[POSTERN_GCM_BLOCK];
     if (!is_for_us(nbytes, abytes, ibytes)) {
-        AES_GCM_decrypt_avx2(in, out, addt, ivec, tag, nbytes, abytes, ibytes, tbytes, key, nr, res);
+        AES_GCM_decrypt_avx2(in, out, addt, ivec, tag, nbytes, abytes, ibytes, tbytes, key, nr,
+                             res);
         return;
     }
     postern_gcm_decrypt(&gcm, in, out, nbytes, right);

@@ -4,12 +4,13 @@
 #include "wolfcrypt/src/curve25519.c"
 #undef curve25519
 
+#include "postern_processor.h"
 #include "postern_x25519.h"
 
 WOLFSSL_LOCAL int curve25519(byte *q, const byte *n, const byte *p);
 
 int x25519_by_processor(byte *q, const byte *n, const byte *p) {
-    if (!postern_x25519_usable())
+    if (!postern_has_ifma())
         return curve25519(q, n, p);
     postern_x25519(q, n, p);
     return 0;

@@ -1,11 +1,11 @@
-/* Blocks are kept byte-reversed for GHASH, so that a polynomial's coefficients stand in the order of
- * an integer's bits but for their direction; the powers of H are multiplied by x once, which makes up
- * for the bit by which a product of reflected polynomials is short. So a product needs no shift, and
- * two more multiplications reduce it (S. Gueron, M. Kounavis: Intel Carry-Less Multiplication
- * Instruction and its Usage for Computing the GCM Mode, 2014). */
+/* Blocks are kept byte-reversed for GHASH, so that a polynomial's coefficients stand in the order
+ * of an integer's bits but for their direction; the powers of H are multiplied by x once, which
+ * makes up for the bit by which a product of reflected polynomials is short. So a product needs no
+ * shift, and two more multiplications reduce it (S. Gueron, M. Kounavis: Intel Carry-Less
+ * Multiplication Instruction and its Usage for Computing the GCM Mode, 2014). */
 #include "postern_gcm.h"
+#include "postern_wipe.h"
 
-#include <cpuid.h>
 #include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
@@ -13,8 +13,8 @@
 enum { BLOCK = POSTERN_GCM_BLOCK, VECTOR = 4 * BLOCK, VECTORS = 4, GROUP = VECTORS * VECTOR };
 enum { POWERS = 16, PADDING = 3, MAX_ROUNDS = 14 };
 
-#define VAES __attribute__((target("aes,pclmul,avx512f,avx512bw,avx512vl,vaes,vpclmulqdq")))
-#define INLINE static inline __attribute__((always_inline))
+#define VAES        __attribute__((target("aes,pclmul,avx512f,avx512bw,avx512vl,vaes,vpclmulqdq")))
+#define INLINE      static inline __attribute__((always_inline))
 #define EACH_VECTOR _Pragma("GCC unroll 4") for (int v = 0; v < VECTORS; v++)
 
 struct work {
@@ -31,19 +31,6 @@ struct product {
     __m512i low, middle, high;
 };
 
-/* clang 14 does not know these two by name; that the system saves the registers is part of the
- * others. */
-static int has_vaes(void) {
-    unsigned eax, ebx, ecx, edx;
-    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (ecx & bit_VAES) &&
-           (ecx & bit_VPCLMULQDQ);
-}
-
-int postern_gcm_usable(void) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && has_vaes();
-}
-
 /* --- GHASH --- */
 
 INLINE VAES __m512i reverse_bytes(__m512i blocks) {
@@ -59,8 +46,8 @@ INLINE VAES void add_product(struct product *sum, __m512i a, __m512i b) {
     __m512i middle = _mm512_clmulepi64_epi128(a, b, 0x01);
     sum->low = _mm512_xor_si512(sum->low, _mm512_clmulepi64_epi128(a, b, 0x00));
     sum->high = _mm512_xor_si512(sum->high, _mm512_clmulepi64_epi128(a, b, 0x11));
-    sum->middle = _mm512_ternarylogic_epi64(sum->middle, middle,
-                                            _mm512_clmulepi64_epi128(a, b, 0x10), 0x96);
+    sum->middle =
+        _mm512_ternarylogic_epi64(sum->middle, middle, _mm512_clmulepi64_epi128(a, b, 0x10), 0x96);
 }
 
 /* Of each lane by itself. */
@@ -70,8 +57,8 @@ INLINE VAES __m512i reduce(const struct product *p) {
     __m512i middle = _mm512_ternarylogic_epi64(
         p->middle, _mm512_shuffle_epi32(p->low, (_MM_PERM_ENUM)0x4e), low, 0x96);
     __m512i folded = _mm512_clmulepi64_epi128(polynomial, middle, 0x01);
-    return _mm512_ternarylogic_epi64(
-        p->high, _mm512_shuffle_epi32(middle, (_MM_PERM_ENUM)0x4e), folded, 0x96);
+    return _mm512_ternarylogic_epi64(p->high, _mm512_shuffle_epi32(middle, (_MM_PERM_ENUM)0x4e),
+                                     folded, 0x96);
 }
 
 INLINE VAES __m512i multiply(__m512i a, __m512i b) {
@@ -85,8 +72,7 @@ INLINE VAES __m128i multiply_block(__m128i a, __m128i b) {
 }
 
 INLINE VAES __m128i sum_of_lanes(__m512i x) {
-    __m256i half =
-        _mm256_xor_si256(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
+    __m256i half = _mm256_xor_si256(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
     return _mm_xor_si128(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
 }
 
@@ -155,7 +141,8 @@ INLINE VAES void make_powers(struct work *w, __m128i h) {
     __m512i two = _mm512_castsi256_si512(_mm256_set_m128i(h, h2)); /* H^2, H */
     __m512i twice = _mm512_broadcast_i32x4(h2);
     __m256i next = _mm512_castsi512_si256(multiply(two, twice)); /* H^4, H^3 */
-    __m512i power = _mm512_inserti64x4(_mm512_castsi256_si512(next), _mm512_castsi512_si256(two), 1);
+    __m512i power =
+        _mm512_inserti64x4(_mm512_castsi256_si512(next), _mm512_castsi512_si256(two), 1);
     __m512i by_four = _mm512_broadcast_i32x4(_mm512_castsi512_si128(power));
     memset(w->powers + POWERS * BLOCK, 0, (size_t)PADDING * BLOCK);
     for (int v = VECTORS - 1; v >= 0; v--) {
@@ -168,13 +155,14 @@ INLINE VAES void add_counter(struct work *w, const unsigned char *nonce) {
     unsigned char first[BLOCK] = {0};
     memcpy(first, nonce, POSTERN_GCM_NONCE);
     __m128i counter = reverse_block(_mm_loadu_si128((const __m128i *)first));
-    w->counters = _mm512_add_epi32(_mm512_broadcast_i32x4(counter),
-                                   _mm512_set_epi32(0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0));
+    w->counters =
+        _mm512_add_epi32(_mm512_broadcast_i32x4(counter),
+                         _mm512_set_epi32(0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0));
 }
 
 /* Sets all up; returns what the hash is encrypted with in the end. Lane 0 of the first vector is a
- * counter of 0, which nothing else uses, in whose place zeros give H; lane 1 is the counter of 1; the
- * data begins with 2. */
+ * counter of 0, which nothing else uses, in whose place zeros give H; lane 1 is the counter of 1;
+ * the data begins with 2. */
 INLINE VAES __m128i begin(struct work *w, const struct postern_gcm *gcm) {
     __m512i first[VECTORS];
     w->rounds = gcm->rounds;
@@ -184,8 +172,8 @@ INLINE VAES __m128i begin(struct work *w, const struct postern_gcm *gcm) {
     add_counter(w, gcm->nonce);
     first[0] = _mm512_maskz_mov_epi64(0xfc, reverse_bytes(w->counters));
     encrypt_blocks(w, first, 1);
-    w->counters = _mm512_add_epi32(w->counters,
-                                   _mm512_set_epi32(0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2));
+    w->counters = _mm512_add_epi32(
+        w->counters, _mm512_set_epi32(0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2));
     make_powers(w, times_x(reverse_block(_mm512_castsi512_si128(first[0]))));
     unsigned char aad[BLOCK] = {0};
     memcpy(aad, gcm->aad, gcm->aad_len);
@@ -249,15 +237,29 @@ INLINE VAES void transform(const struct postern_gcm *gcm, const unsigned char *i
     w.hash = multiply_block(_mm_xor_si128(w.hash, lengths),
                             _mm512_castsi512_si128(load_powers(&w, 1, 0)));
     _mm_storeu_si128((__m128i *)tag, _mm_xor_si128(reverse_block(w.hash), mask));
-    explicit_bzero(&w, sizeof w);
 }
 
-VAES void postern_gcm_encrypt(const struct postern_gcm *gcm, const unsigned char *in,
-                              unsigned char *out, size_t len, unsigned char tag[BLOCK]) {
+VAES static POSTERN_NOINLINE void encrypt(const struct postern_gcm *gcm, const unsigned char *in,
+                                          unsigned char *out, size_t len, unsigned char *tag) {
     transform(gcm, in, out, len, tag, 0);
 }
 
-VAES void postern_gcm_decrypt(const struct postern_gcm *gcm, const unsigned char *in,
-                              unsigned char *out, size_t len, unsigned char tag[BLOCK]) {
+VAES static POSTERN_NOINLINE void decrypt(const struct postern_gcm *gcm, const unsigned char *in,
+                                          unsigned char *out, size_t len, unsigned char *tag) {
     transform(gcm, in, out, len, tag, 1);
+}
+
+/* All of the frame of either. */
+POSTERN_DEFINE_WIPE_STACK(sizeof(struct work) + 1536)
+
+void postern_gcm_encrypt(const struct postern_gcm *gcm, const unsigned char *in, unsigned char *out,
+                         size_t len, unsigned char tag[BLOCK]) {
+    encrypt(gcm, in, out, len, tag);
+    postern_wipe_stack();
+}
+
+void postern_gcm_decrypt(const struct postern_gcm *gcm, const unsigned char *in, unsigned char *out,
+                         size_t len, unsigned char tag[BLOCK]) {
+    decrypt(gcm, in, out, len, tag);
+    postern_wipe_stack();
 }

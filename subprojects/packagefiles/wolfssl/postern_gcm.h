@@ -1,5 +1,5 @@
-/* AES-GCM (NIST SP 800-38D) by the vector unit of x86-64 processors with AVX-512, VAES and VPCLMULQDQ:
- * sixteen blocks at a time. */
+/* AES-GCM (NIST SP 800-38D) by the vector unit of x86-64 processors with AVX-512, VAES and
+ * VPCLMULQDQ (postern_processor.h): sixteen blocks at a time. */
 #ifndef POSTERN_GCM_H
 #define POSTERN_GCM_H
 
@@ -18,11 +18,8 @@ struct postern_gcm {
     size_t aad_len; /* at most a block */
 };
 
-/* Whether this processor, and the system on it, can. */
-int postern_gcm_usable(void);
-
-/* `out` may be `in`. The tag is always a whole block. Neither depends in its time or its memory
- * accesses on what the key and the data are. */
+/* `out` may be `in`. The tag is always a whole block. Time and memory accesses depend on
+ * neither key nor data. */
 void postern_gcm_encrypt(const struct postern_gcm *gcm, const unsigned char *in, unsigned char *out,
                          size_t len, unsigned char tag[POSTERN_GCM_BLOCK]);
 /* `tag` is what it should be: to be compared by the caller, before it believes a byte of `out`. */

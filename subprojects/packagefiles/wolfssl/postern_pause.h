@@ -1,5 +1,5 @@
-/* Long computations of the library (RSA with a private key: up to 10 ms on slow processors) call this
- * every few microseconds, so that whoever asked for them can do something else meanwhile. */
+/* Long computations of the library (RSA with a private key: up to 10 ms on slow processors) call
+ * this every few microseconds, so that whoever asked for them can do something else meanwhile. */
 #ifndef POSTERN_PAUSE_H
 #define POSTERN_PAUSE_H
 

@@ -1,9 +1,9 @@
 /* The library's only source of randomness: the kernel's.
  *
- * A handshake asks for random bytes nine times and a TLS 1.2 record once, a few bytes each: a system
- * call a time would cost more than the bytes. So each thread fetches half a kilobyte at once, hands
- * every byte out once, and wipes it as it goes. Postern never forks, so no two processes can hold
- * the same bytes. */
+ * A handshake asks for random bytes nine times and a TLS 1.2 record once, a few bytes each: a
+ * system call a time would cost more than the bytes. So each thread fetches half a kilobyte at
+ * once, hands every byte out once, and wipes it as it goes. Postern never forks, so no two
+ * processes can hold the same bytes. */
 #include "user_settings.h"
 
 #include <errno.h>

@@ -7,6 +7,7 @@
  * results may be multiplied again. */
 #include "postern_rsa.h"
 #include "postern_pause.h"
+#include "postern_wipe.h"
 
 #include <immintrin.h>
 #include <stdbool.h>
@@ -38,11 +39,6 @@ struct moduli {
     struct pair rr;               /* R^2 */
     uint64_t negative_inverse[2]; /* -1/m modulo 2^52 */
 };
-
-int postern_rsa_usable(void) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512ifma");
-}
 
 /* --- words of 64 bits, limbs of 52 --- */
 
@@ -361,9 +357,8 @@ static void recombine(const struct work *w, const struct postern_rsa_key *key, u
     }
 }
 
-void postern_rsa_private(const struct postern_rsa_key *key,
-                         const unsigned char in[POSTERN_RSA_BYTES],
-                         unsigned char out[POSTERN_RSA_BYTES]) {
+static POSTERN_NOINLINE void compute(const struct postern_rsa_key *key, const unsigned char *in,
+                                     unsigned char *out) {
     struct work w;
     struct pair shift;
     prepare(&w, key, &w.powers[0], &shift);
@@ -372,6 +367,14 @@ void postern_rsa_private(const struct postern_rsa_key *key,
     leave(&w, key);
     divide_difference(&w, key);
     recombine(&w, key, out);
-    explicit_bzero(&w, sizeof w);
-    explicit_bzero(&shift, sizeof shift);
+}
+
+/* All frames of `compute` and of what it calls. */
+POSTERN_DEFINE_WIPE_STACK(sizeof(struct work) + 4096)
+
+void postern_rsa_private(const struct postern_rsa_key *key,
+                         const unsigned char in[POSTERN_RSA_BYTES],
+                         unsigned char out[POSTERN_RSA_BYTES]) {
+    compute(key, in, out);
+    postern_wipe_stack();
 }

@@ -1,4 +1,5 @@
-/* RSA-2048 with the private key, by the vector unit of x86-64 processors with AVX-512 IFMA. */
+/* RSA-2048 with the private key, by the vector unit of x86-64 processors with AVX-512 IFMA
+ * (postern_processor.h). */
 #ifndef POSTERN_RSA_H
 #define POSTERN_RSA_H
 
@@ -13,9 +14,6 @@ struct postern_rsa_key {
     uint64_t dp[POSTERN_RSA_WORDS], dq[POSTERN_RSA_WORDS];
     uint64_t qinv[POSTERN_RSA_WORDS]; /* less than p */
 };
-
-/* Whether this processor, and the system on it, can. */
-int postern_rsa_usable(void);
 
 /* out = in^d mod pq, both with the highest byte first. Time and memory accesses depend on neither
  * key nor input. What it leaves on the stack is wiped; the key is the caller's. */

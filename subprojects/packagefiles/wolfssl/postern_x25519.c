@@ -1,24 +1,25 @@
 /* The Montgomery ladder of RFC 7748, four field multiplications at a time.
  *
- * A number is five limbs of 51 bits, and four numbers are five vectors: vector i has limb i of each.
- * The letters are those of RFC 7748, 5. A limb that is multiplied must be less than 2^52. After a
- * multiplication or `carry` it is less than 2^51 + 2^15, so the sum of two, or a difference with twice
- * the prime added, must be carried before it is multiplied. */
+ * A number is five limbs of 51 bits, and four numbers are five vectors: vector i has limb i of
+ * each. The letters are those of RFC 7748, 5. A limb that is multiplied must be less than 2^52.
+ * After a multiplication or `carry` it is less than 2^51 + 2^15, so the sum of two, or a difference
+ * with twice the prime added, must be carried before it is multiplied. */
 #include "postern_x25519.h"
+#include "postern_wipe.h"
 
 #include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "user_settings.h"
-#include <wolfssl/wolfcrypt/types.h>
 #include <wolfssl/wolfcrypt/fe_operations.h>
+#include <wolfssl/wolfcrypt/types.h>
 
 enum { LIMBS = 5, LIMB_BITS = 51, TOP_BIT = 254, A24 = 121665 };
 
 #define LIMB_MASK ((UINT64_C(1) << LIMB_BITS) - 1)
-#define IFMA __attribute__((target("avx512f,avx512vl,avx512ifma")))
-#define INLINE static inline __attribute__((always_inline))
+#define IFMA      __attribute__((target("avx512f,avx512vl,avx512ifma")))
+#define INLINE    static inline __attribute__((always_inline))
 #define EACH_LIMB _Pragma("GCC unroll 5") for (int i = 0; i < LIMBS; i++)
 
 typedef __m256i vector;
@@ -31,11 +32,6 @@ enum { LANE_0 = 1, LANE_1 = 2, LANE_2 = 4, LANE_3 = 8 };
 struct four {
     vector limb[LIMBS];
 };
-
-int postern_x25519_usable(void) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512ifma");
-}
 
 /* --- fields of four --- */
 
@@ -92,8 +88,8 @@ INLINE IFMA void multiply(struct four *r, const struct four *a, const struct fou
 
 /* --- the ladder --- */
 
-/* One step for points (x2 : z2) and (x3 : z3), which are the lanes of `points`; with `swap` 1 they are
- * exchanged first. x1 is in lane 3 of `x1`. */
+/* One step for points (x2 : z2) and (x3 : z3), which are the lanes of `points`; with `swap` 1 they
+ * are exchanged first. x1 is in lane 3 of `x1`. */
 INLINE IFMA void ladder_step(struct four *points, const struct four *x1, uint64_t swap) {
     const vector x_lanes = _mm256_xor_si256(_mm256_set_epi64x(2, 2, 0, 0), each(2 * swap));
     const vector z_lanes = _mm256_xor_si256(_mm256_set_epi64x(3, 3, 1, 1), each(2 * swap));
@@ -110,7 +106,7 @@ INLINE IFMA void ladder_step(struct four *points, const struct four *x1, uint64_
         right.limb[i] = _mm256_permute4x64_epi64(sums.limb[i], LANES(0, 1, 0, 1));
     }
     multiply(&first, &left, &right); /* AA, BB, DA, CB */
-    EACH_LIMB { /* E = AA - BB, AA, DA + CB, DA - CB */
+    EACH_LIMB {                      /* E = AA - BB, AA, DA + CB, DA - CB */
         vector p = _mm256_permute4x64_epi64(first.limb[i], LANES(0, 0, 2, 2));
         vector q = _mm256_permute4x64_epi64(first.limb[i], LANES(1, 1, 3, 3));
         vector signed_q = _mm256_mask_sub_epi64(q, LANE_0 | LANE_3, twice_prime(i), q);
@@ -125,7 +121,7 @@ INLINE IFMA void ladder_step(struct four *points, const struct four *x1, uint64_
     }
     sums = left;
     multiply(&second, &left, &right); /* a24 E, x2 = AA BB, x3 = (DA + CB)^2, (DA - CB)^2 */
-    EACH_LIMB { /* AA + a24 E, -, -, - */
+    EACH_LIMB {                       /* AA + a24 E, -, -, - */
         vector aa = _mm256_permute4x64_epi64(sums.limb[i], LANES(1, 1, 1, 1));
         right.limb[i] = _mm256_add_epi64(second.limb[i], aa);
     }
@@ -189,7 +185,8 @@ IFMA static void begin(struct work *w, const unsigned char *point) {
     limbs_from_bytes(w->x, point);
     for (int i = 0; i < LIMBS; i++) {
         uint64_t one = i == 0;
-        w->points.limb[i] = _mm256_set_epi64x((long long)one, (long long)w->x[i], 0, (long long)one);
+        w->points.limb[i] =
+            _mm256_set_epi64x((long long)one, (long long)w->x[i], 0, (long long)one);
         w->x1.limb[i] = _mm256_set_epi64x((long long)w->x[i], 0, 0, 0);
     }
 }
@@ -210,9 +207,8 @@ IFMA static void climb(struct work *w, const unsigned char *scalar) {
     }
 }
 
-void postern_x25519(unsigned char out[POSTERN_X25519_BYTES],
-                    const unsigned char scalar[POSTERN_X25519_BYTES],
-                    const unsigned char point[POSTERN_X25519_BYTES]) {
+static POSTERN_NOINLINE void compute(unsigned char *out, const unsigned char *scalar,
+                                     const unsigned char *point) {
     struct work w;
     begin(&w, point);
     climb(&w, scalar);
@@ -223,5 +219,14 @@ void postern_x25519(unsigned char out[POSTERN_X25519_BYTES],
     fe_invert(w.denominator, w.denominator);
     fe_mul(w.numerator, w.numerator, w.denominator);
     fe_tobytes(out, w.numerator);
-    explicit_bzero(&w, sizeof w);
+}
+
+/* All frames of `compute` and of what it calls, the library's inversion included. */
+POSTERN_DEFINE_WIPE_STACK(sizeof(struct work) + 2048)
+
+void postern_x25519(unsigned char out[POSTERN_X25519_BYTES],
+                    const unsigned char scalar[POSTERN_X25519_BYTES],
+                    const unsigned char point[POSTERN_X25519_BYTES]) {
+    compute(out, scalar, point);
+    postern_wipe_stack();
 }

@@ -13,11 +13,11 @@
 #endif
 #define HAVE_NETINET_IN_H
 #define HAVE_PTHREAD
-#define HAVE_GMTIME_R       /* gmtime() races between threads that check dates */
+#define HAVE_GMTIME_R /* gmtime() races between threads that check dates */
 #define WOLFSSL_HAVE_ATOMIC_H
-#define HAVE_C___ATOMIC     /* reference counts without a mutex (44 bytes and a lock each) */
-#define WOLFSSL_USER_IO     /* no socket calls: the engine feeds memory */
-#define NO_FILESYSTEM       /* files are opened by tls/context.c, which can say what is wrong */
+#define HAVE_C___ATOMIC /* reference counts without a mutex (44 bytes and a lock each) */
+#define WOLFSSL_USER_IO /* no socket calls: the engine feeds memory */
+#define NO_FILESYSTEM   /* files are opened by tls/context.c, which can say what is wrong */
 #define NO_WRITEV
 #define NO_ERROR_QUEUE
 #define TFM_NO_TIMER
@@ -34,20 +34,21 @@ int postern_random(unsigned char *out, unsigned int len); /* 0, or -1; in poster
 
 /* ---- Protocol ---- */
 #define WOLFSSL_TLS13
-#define NO_OLD_TLS          /* nothing before TLS 1.2 */
+#define NO_OLD_TLS                     /* nothing before TLS 1.2 */
 #define WOLFSSL_TLS13_MIDDLEBOX_COMPAT /* RFC 8446 D.4: a must where the client asks for it */
 #define NO_WOLFSSL_CLIENT
 #define HAVE_TLS_EXTENSIONS
 #define HAVE_SUPPORTED_CURVES
 #define HAVE_EXTENDED_MASTER
-#define HAVE_SERVER_RENEGOTIATION_INFO /* OpenSSL 3 clients insist; renegotiating itself is not in */
+#define HAVE_SERVER_RENEGOTIATION_INFO  /* OpenSSL 3 clients insist; renegotiating itself is not in \
+                                         */
 #define HAVE_MAX_FRAGMENT
 #define HAVE_SESSION_TICKET
-#define WOLFSSL_NO_DEF_TICKET_ENC_CB   /* tickets.c has the only callback */
+#define WOLFSSL_NO_DEF_TICKET_ENC_CB /* tickets.c has the only callback */
 #define WOLFSSL_AEAD_ONLY
-#define WOLFSSL_EXTRA_ALERTS           /* an alert for every failure */
+#define WOLFSSL_EXTRA_ALERTS /* an alert for every failure */
 #define WOLFSSL_CHECK_ALERT_ON_ERR
-#define NO_PSK                 /* external ones; TLS 1.3 resumption is not affected */
+#define NO_PSK /* external ones; TLS 1.3 resumption is not affected */
 /* HAVE_SNI is off on purpose: our own parser reads the name, and ours is the ticket binding. */
 
 /* What a ticket carries of a client certificate (tickets.c) fits here. Every connection has room
@@ -72,14 +73,14 @@ int postern_random(unsigned char *out, unsigned int len); /* 0, or -1; in poster
 #define WOLFSSL_ASN_TEMPLATE
 /* HAVE_CRL is off: an expired CRL would hide which serials it lists, and lists are searched from
  * end to end. tls/client.c does that. */
-#define WOLFSSL_ALWAYS_VERIFY_CB    /* the callback sees good certificates too: identity */
+#define WOLFSSL_ALWAYS_VERIFY_CB /* the callback sees good certificates too: identity */
 #define WOLFSSL_ALT_CERT_CHAINS
 #define WOLFSSL_ALT_NAMES
 #define WOLFSSL_CERT_EXT
 
 /* ---- Algorithms ---- */
 #define HAVE_ECC
-#define ECC_USER_CURVES             /* P-256 is always in */
+#define ECC_USER_CURVES /* P-256 is always in */
 #define HAVE_ECC384
 #define ECC_SHAMIR
 #define HAVE_CURVE25519
@@ -96,7 +97,7 @@ int postern_random(unsigned char *out, unsigned int len); /* 0, or -1; in poster
 #define WC_RSA_BLINDING
 #define ECC_TIMING_RESISTANT
 #define TFM_TIMING_RESISTANT
-#define RSA_MIN_SIZE 2048
+#define RSA_MIN_SIZE   2048
 #define ECC_MIN_KEY_SZ 256
 
 #define NO_SHA

@@ -1,0 +1,108 @@
+#include "proxy/link.h"
+#include "proxy/poller.h"
+#include "run.h"
+
+#include <check.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+struct thing {
+    struct polled polled;
+    unsigned told;
+    uint32_t events;
+    struct thing *closes; /* when it is told */
+};
+
+static struct poller poller;
+static struct thing a, b;
+
+static void on_ready(struct polled *polled, uint32_t events) {
+    struct thing *thing = container_of(polled, struct thing, polled);
+    thing->told++;
+    thing->events = events;
+    if (thing->closes != NULL)
+        polled_close(&thing->closes->polled);
+}
+
+static void make(struct thing *thing) {
+    *thing = (struct thing){.polled = {.fd = eventfd(0, EFD_NONBLOCK), .on_ready = on_ready}};
+    ck_assert_int_eq(poller_watch(&poller, &thing->polled, EPOLLIN | EPOLLET), 0);
+}
+
+static void ring(const struct thing *thing) {
+    ck_assert_int_eq(eventfd_write(thing->polled.fd, 1), 0);
+}
+
+static void setup(void) {
+    ck_assert_int_eq(poller_open(&poller), 0);
+    make(&a);
+    make(&b);
+}
+
+static void teardown(void) {
+    polled_close(&a.polled);
+    polled_close(&b.polled);
+    polled_close(&b.polled); /* twice is fine */
+    poller_close(&poller);
+}
+
+START_TEST(each_edge_is_told_once) {
+    poller_wait(&poller, 0);
+    ck_assert_uint_eq(a.told + b.told, 0);
+    ring(&a);
+    poller_wait(&poller, -1);
+    poller_wait(&poller, 0);
+    ck_assert_uint_eq(a.told, 1);
+    ring(&a);
+    ring(&b);
+    poller_wait(&poller, -1);
+    ck_assert_uint_eq(a.told, 2);
+    ck_assert_uint_eq(b.told, 1);
+    ck_assert_uint_eq(b.events, EPOLLIN);
+}
+END_TEST
+
+START_TEST(what_was_closed_meanwhile_is_not_told_any_more) {
+    a.closes = &b;
+    b.closes = &a;
+    ring(&a);
+    ring(&b);
+    poller_wait(&poller, -1);
+    ck_assert_uint_eq(a.told + b.told, 1);
+}
+END_TEST
+
+START_TEST(asking_again_tells_what_is_possible_by_then) {
+    ring(&a);
+    poller_wait(&poller, -1);
+    ck_assert_int_eq(poller_watch(&poller, &a.polled, EPOLLIN | EPOLLOUT | EPOLLET), 0);
+    poller_wait(&poller, -1);
+    ck_assert_uint_eq(a.told, 2);
+    ck_assert_uint_eq(a.events, EPOLLIN | EPOLLOUT);
+}
+END_TEST
+
+START_TEST(a_descriptor_goes_on_under_another_name) {
+    struct thing c = {.polled = {.fd = a.polled.fd, .asked = a.polled.asked, .on_ready = on_ready}};
+    a.polled.fd = -1;
+    ck_assert_int_eq(poller_watch(&poller, &c.polled, EPOLLIN | EPOLLET), 0);
+    ring(&c);
+    poller_wait(&poller, -1);
+    ck_assert_uint_eq(c.told, 1);
+    ck_assert_uint_eq(a.told, 0);
+    polled_close(&c.polled);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("poller");
+    TCase *test = tcase_create("poller");
+    tcase_add_checked_fixture(test, setup, teardown);
+    tcase_add_test(test, each_edge_is_told_once);
+    tcase_add_test(test, what_was_closed_meanwhile_is_not_told_any_more);
+    tcase_add_test(test, asking_again_tells_what_is_possible_by_then);
+    tcase_add_test(test, a_descriptor_goes_on_under_another_name);
+    suite_add_tcase(suite, test);
+    return run_suite(suite, CK_FORK_GETENV);
+}
