@@ -134,12 +134,18 @@ static bool is_same_address(const struct address *a, const struct config_address
            memcmp(&x->sin6_addr, &y->sin6_addr, sizeof x->sin6_addr) == 0;
 }
 
+static bool listens(int fd) {
+    int value = 0;
+    socklen_t len = sizeof value;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &len) == 0 && value != 0;
+}
+
 /* The inherited socket with that address, taken out of `inherited`; -1 if there is none. */
 static int take_inherited(int *inherited, size_t count, const struct config_address *wanted,
                           struct bound *b) {
     for (size_t i = 0; i < count; i++) {
         struct address a;
-        if (inherited[i] >= 0 && real_address(inherited[i], &a) == 0 &&
+        if (inherited[i] >= 0 && listens(inherited[i]) && real_address(inherited[i], &a) == 0 &&
             is_same_address(&a, wanted)) {
             int fd = inherited[i];
             inherited[i] = -1;

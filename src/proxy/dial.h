@@ -56,7 +56,7 @@ void dial_take(struct dial *dial, struct polled *into);
 void dial_expire(struct dial *dial);
 
 /* Gives up; `done` is not called any more. One that was never started is fine, if zeroed. The
- * memory must stay until poller_wait has returned. */
+ * memory must stay until poller_tell has returned. */
 void dial_cancel(struct dial *dial);
 
 #endif

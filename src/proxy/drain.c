@@ -27,6 +27,9 @@ void drain_close_loop(struct worker *w) {
     dialer_close(&w->dialer);
     close_handle((uv_handle_t *)&w->retry);
     close_handle((uv_handle_t *)&w->drain);
+    if (w->alive.loop != NULL) { /* else the worker did not come that far */
+        close_handle((uv_handle_t *)&w->alive);
+    }
 }
 
 static void end_first(struct link *list) {

@@ -157,13 +157,20 @@ static bool has_begun(struct session *s) {
     return true;
 }
 
+/* A reload that went by during the handshake may have brought a CRL that lists the client. Whatever
+ * it says of live sessions, this one was none yet. */
+static bool is_revoked_meanwhile(const struct session *s) {
+    const struct runtime *now = s->worker->runtime;
+    return s->runtime != now && session_is_revoked(s, now);
+}
+
 /* After a step: what the engine has to say is in the worker's output. */
 static void after_step(struct session *s, enum engine_status status) {
     if (status == ENGINE_FAILED || status == ENGINE_CLOSED) {
         session_end(s, engine_failure(&s->engine), NULL);
         return;
     }
-    if (s->client_eof && status == ENGINE_MORE) {
+    if (s->client_eof && status == ENGINE_MORE && s->opening->cipher.len == 0) {
         session_end(s, REASON_CLIENT_CLOSED, NULL);
         return;
     }
@@ -173,7 +180,9 @@ static void after_step(struct session *s, enum engine_status status) {
     if (s->opening->cipher.len < FLIGHT_MAX) {
         pump_read(s, &s->client);
     }
-    if (status == ENGINE_OK) {
+    if (status == ENGINE_OK && is_revoked_meanwhile(s)) {
+        session_end(s, REASON_REVOKED, NULL);
+    } else if (status == ENGINE_OK) {
         s->established = true;
         handshake_leave(s);
         opening_begin(s);

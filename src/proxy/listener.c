@@ -39,7 +39,7 @@ static void starve(struct listener *l) {
 static bool is_the_clients_fault(int error) {
     return error == ECONNABORTED || error == EINTR || error == EPROTO || error == EPERM ||
            error == ENETDOWN || error == EHOSTUNREACH || error == ENETUNREACH ||
-           error == EHOSTDOWN || error == ENONET || error == ENOPROTOOPT || error == EOPNOTSUPP;
+           error == EHOSTDOWN || error == ENONET;
 }
 
 static void cannot_accept(struct listener *l, int error) {

@@ -1,15 +1,12 @@
 #include "proxy/poller.h"
 
 #include <errno.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 #include <uv.h>
 
-/* More are left for the next turn: with messages of MQTT it is over within a millisecond. */
-enum { EVENTS = 64 };
-
 int poller_open(struct poller *p) {
-    *p = (struct poller){.fd = epoll_create1(EPOLL_CLOEXEC)};
+    p->count = 0;
+    p->fd = epoll_create1(EPOLL_CLOEXEC);
     return p->fd >= 0 ? 0 : uv_translate_sys_error(errno);
 }
 
@@ -31,15 +28,17 @@ int poller_watch(struct poller *p, struct polled *polled, uint32_t events) {
 }
 
 void poller_wait(struct poller *p, int timeout_ms) {
-    struct epoll_event events[EVENTS];
-    int count = epoll_wait(p->fd, events, EVENTS, timeout_ms);
-    p->woke_ns = uv_hrtime();
-    for (int i = 0; i < count; i++) {
-        struct polled *polled = events[i].data.ptr;
+    p->count = epoll_wait(p->fd, p->events, POLLER_EVENTS, timeout_ms); /* -1: interrupted */
+}
+
+void poller_tell(struct poller *p) {
+    for (int i = 0; i < p->count; i++) {
+        struct polled *polled = p->events[i].data.ptr;
         if (polled->fd >= 0) {
-            polled->on_ready(polled, events[i].events);
+            polled->on_ready(polled, p->events[i].events);
         }
     }
+    p->count = 0;
 }
 
 void polled_close(struct polled *polled) {

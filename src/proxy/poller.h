@@ -8,10 +8,15 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/epoll.h>
+
+/* More are left for the next turn: with messages of MQTT it is over within a millisecond. */
+enum { POLLER_EVENTS = 64 };
 
 struct poller {
     int fd;
-    uint64_t woke_ns; /* uv_hrtime when the last wait was over */
+    int count; /* of the events to be told */
+    struct epoll_event events[POLLER_EVENTS];
 };
 
 /* A descriptor and whom to tell. Embedded in what it belongs to, which is found with container_of.
@@ -33,11 +38,13 @@ void poller_close(struct poller *p);
 int poller_watch(struct poller *p, struct polled *polled, uint32_t events)
     __attribute__((warn_unused_result));
 
-/* Waits for up to `timeout_ms` (-1: as long as it takes), then calls the `on_ready` of all that
- * have something. These may close any of the others, which are not called any more then, but whose
- * memory must stay until poller_wait returns. The one that is being called may be freed within its
- * own call, once its descriptor is closed or has moved. */
+/* Waits for up to `timeout_ms` (-1: as long as it takes). */
 void poller_wait(struct poller *p, int timeout_ms);
+
+/* Calls the `on_ready` of all that had something then. These may close any of the others, which are
+ * not called any more then, but whose memory must stay until poller_tell returns. The one that is
+ * being called may be freed within its own call, once its descriptor is closed or has moved. */
+void poller_tell(struct poller *p);
 
 /* Closes the descriptor, if there is one. */
 void polled_close(struct polled *polled);

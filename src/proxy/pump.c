@@ -179,6 +179,17 @@ void pump_up(struct session *s, const uint8_t *cipher, size_t len) {
     }
 }
 
+/* The broker has said something, or that it will not: the deadline for that is no more. False if
+ * this ended the session. */
+static bool note_answer(struct session *s) {
+    if (!s->answer_due) {
+        return true;
+    }
+    s->answer_due = false;
+    deadline_clear(&s->progress);
+    return watch_queues(s);
+}
+
 /* Broker to client: one read, all its records in one write. */
 static void pump_down(struct session *s, const uint8_t *plain, size_t len) {
     if (s->client.shut_wanted) {
@@ -192,12 +203,8 @@ static void pump_down(struct session *s, const uint8_t *plain, size_t len) {
     if (!pump_flush_engine(s)) {
         return;
     }
-    if (s->answer_due) {
-        s->answer_due = false;
-        deadline_clear(&s->progress);
-        if (!watch_queues(s)) {
-            return;
-        }
+    if (!note_answer(s)) {
+        return;
     }
     note_activity(s);
     if (!session_is_over(s) && s->client.queue != NULL) {
@@ -212,7 +219,7 @@ static void on_broker_eof(struct session *s) {
         return;
     }
     engine_close(&s->engine);
-    if (!pump_flush_engine(s)) {
+    if (!pump_flush_engine(s) || !note_answer(s)) {
         return;
     }
     side_shut(&s->client);

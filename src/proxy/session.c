@@ -328,6 +328,7 @@ void session_end(struct session *s, enum reason reason, const char *error) {
     if (client_can_hear(s, reason)) {
         say_goodbye(s, reason);
     } else {
+        s->worker->io.out.len = 0;
         s->client.ended = true;
     }
     if (side_is_open(&s->broker) && reason != REASON_BROKER_RESET) {
@@ -344,11 +345,14 @@ void session_end(struct session *s, enum reason reason, const char *error) {
     session_linger(s);
 }
 
+bool session_is_revoked(const struct session *s, const struct runtime *by) {
+    const struct tls_peer_id *id = engine_peer_id(&s->engine);
+    return id != NULL && tls_context_revokes(by->listeners[s->listener].tls, id);
+}
+
 void session_check_revoked(struct session *s, const struct runtime *now) {
-    const struct runtime_listener *l = &now->listeners[s->listener];
-    const struct tls_peer_id *id = s->established ? engine_peer_id(&s->engine) : NULL;
-    if (id != NULL && l->config->revoked_sessions == REVOKED_END &&
-        tls_context_revokes(l->tls, id)) {
+    bool ends = now->listeners[s->listener].config->revoked_sessions == REVOKED_END;
+    if (ends && s->established && session_is_revoked(s, now)) {
         session_end(s, REASON_REVOKED, NULL);
     }
 }

@@ -60,8 +60,8 @@ struct session {
     struct worker *worker;
     struct runtime *runtime; /* NULL until the ClientHello is whole */
     uint32_t listener;       /* index in any runtime */
+    uint16_t backend;        /* index: the one that took the connection */
     uint8_t state;           /* enum session_state */
-    uint8_t backend;         /* index: the one that took the connection */
     bool slot : 1;           /* counted in the listener's handshakes */
     bool slow : 1;           /* its handshake steps may take long */
     bool in_step : 1;        /* one is under way: nobody else touches the engine */
@@ -95,7 +95,7 @@ bool session_begin(struct worker *w, size_t listener, int fd, const struct socka
 /* Goes on with both sides, where there is something to read or to send. May end the session. */
 void session_serve(struct session *s);
 
-/* Frees a dead session; on the worker's thread, and not within poller_wait. */
+/* Frees a dead session; on the worker's thread, and not within poller_tell. */
 void session_free(struct session *s);
 
 /* Whether there are descriptors for one more session, after the oldest silent client has made room
@@ -109,6 +109,9 @@ bool session_evict_silent(struct worker *w);
 /* max_connections and the backends' state, for the client behind `s->peer`. False if the session
  * ended. */
 bool session_check_limits(struct session *s) __attribute__((warn_unused_result));
+
+/* Whether that runtime's CRL lists the client's certificate. The handshake is complete. */
+bool session_is_revoked(const struct session *s, const struct runtime *by);
 
 /* A reload: ends the session if the new runtime asks for that and its CRL lists the certificate. */
 void session_check_revoked(struct session *s, const struct runtime *now);

@@ -13,8 +13,7 @@ static const uint32_t TOLD = EPOLLIN | EPOLLRDHUP | EPOLLET;
 struct outgoing {
     struct buf bytes;
     size_t sent; /* of them; the others wait */
-    size_t seen; /* waiting when side_is_stuck last looked and nothing has moved since; 0: it has
-                    not */
+    bool looked; /* side_is_stuck has been asked, and nothing has moved since */
 };
 
 void side_init(struct side *side, void (*on_ready)(struct polled *polled, uint32_t events)) {
@@ -136,7 +135,7 @@ int side_flush(struct side *side) {
     }
     if (sent > 0) {
         q->sent += (size_t)sent;
-        q->seen = 0;
+        q->looked = false;
     }
     if (q->sent == q->bytes.len) {
         forget_waiting(side);
@@ -148,10 +147,10 @@ int side_flush(struct side *side) {
 }
 
 bool side_is_stuck(struct side *side) {
-    size_t waiting = side_waiting(side);
-    bool stuck = waiting > 0 && waiting == side->queue->seen;
-    if (waiting > 0) {
-        side->queue->seen = waiting;
+    struct outgoing *q = side->queue;
+    bool stuck = q != NULL && q->looked;
+    if (q != NULL) {
+        q->looked = true;
     }
     return stuck;
 }

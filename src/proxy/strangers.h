@@ -44,7 +44,7 @@ void strangers_free(struct strangers *all); /* with no slow step under way */
 bool strangers_want_time(const struct worker *w);
 
 /* Works for the length of the budget; the connected have been served since `since_ns` (uv_hrtime).
- * Not within poller_wait. */
+ * Not within poller_tell. */
 void strangers_serve(struct worker *w, uint64_t since_ns);
 
 /* A session has something for its handshake, and no step of it is under way. */

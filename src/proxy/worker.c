@@ -117,7 +117,7 @@ static void wake(struct worker *w) {
     (void)rc;
 }
 
-/* Within poller_wait only what is woken for is noted. */
+/* Within poller_tell only what is woken for is noted. */
 static void on_wake(struct polled *polled, uint32_t events) {
     struct worker *w = container_of(polled, struct worker, wake);
     w->woken = true;
@@ -206,11 +206,12 @@ static void free_the_dead(struct worker *w) {
 }
 
 /* -1: as long as it takes. */
-static int wait_ms(const struct worker *w) {
+static int wait_ms(struct worker *w) {
     if (!link_is_empty(&w->unfinished) || strangers_want_time(w)) {
         return 0;
     }
-    int libuv_ms = uv_loop_alive(&w->loop) ? uv_backend_timeout(&w->loop) : -1;
+    uv_update_time(&w->loop);
+    int libuv_ms = uv_backend_timeout(&w->loop);
     uint64_t now = worker_now(w), ms = w->due_ms > now ? w->due_ms - now : 0;
     if (w->due_ms == UINT64_MAX || (libuv_ms >= 0 && (uint64_t)libuv_ms < ms)) {
         return libuv_ms;
@@ -224,7 +225,7 @@ static void on_loop_ready(struct polled *polled, uint32_t events) {
 }
 
 static void serve_libuv(struct worker *w) {
-    if (w->loop_due || (uv_loop_alive(&w->loop) && uv_backend_timeout(&w->loop) == 0)) {
+    if (w->loop_due || uv_backend_timeout(&w->loop) == 0) {
         w->loop_due = false;
         uv_run(&w->loop, UV_RUN_NOWAIT);
     }
@@ -238,15 +239,16 @@ static void serve_other_threads(struct worker *w) {
 }
 
 static void turn(struct worker *w) {
-    uv_update_time(&w->loop);
     poller_wait(&w->poller, wait_ms(w));
-    uv_update_time(&w->loop);
+    uint64_t woke_ns = uv_hrtime();
+    uv_update_time(&w->loop); /* what is told sets deadlines */
+    poller_tell(&w->poller);
     serve_unfinished(w);
     serve_deadlines(w);
     serve_libuv(w);
     serve_other_threads(w);
     if (strangers_want_time(w)) {
-        strangers_serve(w, w->poller.woke_ns);
+        strangers_serve(w, woke_ns);
     }
     free_the_dead(w);
     if (w->draining && w->unfreed_count == 0) {
@@ -269,6 +271,13 @@ static int open_wakes_and_timers(struct worker *w) {
     uv_timer_init(&w->loop, &w->retry); /* these two cannot fail */
     uv_timer_init(&w->loop, &w->drain);
     w->retry.data = w->drain.data = w;
+    /* Without an active handle libuv would not look at its own descriptors: a thread of its pool
+     * may signal once more when nobody waits for it any longer, and we would be told of that for
+     * ever. */
+    int rc = uv_async_init(&w->loop, &w->alive, NULL);
+    if (rc != 0) {
+        return rc;
+    }
     w->wake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     w->wake.on_ready = on_wake;
     if (w->wake.fd < 0) {
@@ -277,7 +286,7 @@ static int open_wakes_and_timers(struct worker *w) {
     w->loop_polled.fd = uv_backend_fd(&w->loop);
     w->loop_polled.on_ready = on_loop_ready;
     w->loop_due = true; /* libuv registers its own descriptors when it runs */
-    int rc = poller_watch(&w->poller, &w->loop_polled, EPOLLIN);
+    rc = poller_watch(&w->poller, &w->loop_polled, EPOLLIN);
     return rc != 0 ? rc : poller_watch(&w->poller, &w->wake, EPOLLIN | EPOLLET);
 }
 

@@ -48,6 +48,7 @@ struct worker {
     uv_loop_t loop;
     struct polled loop_polled; /* of libuv's own descriptor */
     bool loop_due;             /* libuv has something to do */
+    uv_async_t alive;          /* never sent: see open_wakes_and_timers */
 
     struct runtime *runtime; /* current */
     struct listener *listeners;

@@ -1,5 +1,6 @@
 """Client certificates: who is let in, who is refused, and that both sides are told why."""
 
+import contextlib
 import datetime
 import re
 import ssl
@@ -179,6 +180,26 @@ class Revocation(Case):
             self.assertIsNone(self.verdict(postern, version, good))
         self.revoke(postern)
         self.assertIsNone(self.verdict(postern, "1.3", stolen))
+
+    def test_a_handshake_that_a_revocation_overtakes_is_refused(self):
+        """Even where live sessions are kept: this one was none when the reload was done."""
+        broker = self.fake_broker(echo)
+        postern = self.guarded(broker, crl=DEVICES.crl())
+        stolen = device("stolen")
+        for version in BOTH:
+            self.revoke(postern)
+            client = self.client(postern, version, cert=stolen, handshake=False)
+            client.raw_send(client.hello())
+            flight = client.raw_recv()
+            before = broker.connections()
+            self.revoke(postern, stolen)
+            with contextlib.suppress(OSError, Truncated):
+                if not client.step(flight):
+                    client.handshake()
+                client.raw_send(client.pending_output())
+                client.recv()
+            self.assertEqual(postern.end_of(client)["reason"], "revoked")
+            self.assertEqual(broker.connections(), before)
 
     def test_live_sessions_of_a_revoked_certificate_are_kept_or_ended_as_asked(self):
         for asked in ("keep", "end"):

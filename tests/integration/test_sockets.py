@@ -60,6 +60,14 @@ class Inherited(Case):
         for sock in (first, second):
             self.talk(postern, sock.getsockname()[:2])
 
+    def test_an_inherited_socket_that_does_not_listen_is_not_taken_for_one_that_does(self):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(sock.close)
+        sock.bind(("127.0.0.1", 0))
+        postern = self.inheriting(sock)
+        self.talk(postern, sock.getsockname())
+        self.assertIn("socket activation", postern.log())
+
     def test_a_client_that_came_while_nobody_ran_is_served(self):
         sock = self.listener()
         first = self.inheriting(sock)

@@ -6,7 +6,7 @@ import threading
 import time
 
 from brokers import echo
-from clients import SLOW, Truncated
+from clients import SLOW, Truncated, mqtt_connect
 from harness import Case, main, pki, tls_context
 
 # A limit may be late on a loaded machine, never early.
@@ -212,6 +212,51 @@ class Timeouts(Case):
         with self.assertRaises((Truncated, OSError, AssertionError)):
             client.recv_exactly(1)
         self.ends_within(postern, client, "broker_timeout", 0.4, start)
+
+    def quiet(self):
+        """The program has nothing to do for a while, and must not take that time for ours."""
+        select.select([], [], [], 0.8)
+
+    def test_silence_counts_from_the_last_byte(self):
+        broker = self.fake_broker()
+        postern = self.postern(broker, listener={"idle_timeout": "1500ms"}, main={"workers": "1"})
+        client = self.client(postern)
+        peer = broker.accept()
+        self.quiet()
+        start = time.monotonic()
+        client.send(b"x")
+        peer.recv_exactly(1)
+        self.assertEqual(client.recv(), b"")
+        self.ends_within(postern, client, "idle_timeout", 1.5, start)
+
+    def test_after_a_quiet_time_half_an_end_is_as_long_as_ever(self):
+        for ender in ("client", "broker"):
+            with self.subTest(ender=ender):
+                broker = self.fake_broker()
+                postern = self.postern(broker, listener={"close_timeout": "500ms"},
+                                       main={"workers": "1"})
+                client = self.client(postern)
+                peer = broker.accept()
+                self.quiet()
+                first, last = (client, peer) if ender == "client" else (peer, client)
+                first.end_sending()
+                self.assertEqual(last.recv(), b"")
+                select.select([], [], [], 0.2)
+                last.send(b"late, but in time")
+                self.assertEqual(first.recv_exactly(17), b"late, but in time")
+
+    def test_a_broker_that_ends_without_an_answer_is_no_silent_one(self):
+        broker = self.fake_broker()
+        postern = self.postern(broker, listener={"mqtt": "check", "connect_timeout": "300ms",
+                                                 "close_timeout": "900ms"})
+        client = self.client(postern)
+        start = time.monotonic()
+        client.send(mqtt_connect("device"))
+        peer = broker.accept()
+        peer.recv()
+        peer.end_sending()
+        self.assertEqual(client.recv(), b"")
+        self.ends_within(postern, client, "close_timeout", 0.9, start)
 
     def test_silence_is_allowed_where_its_limit_is_off(self):
         postern = self.postern(self.fake_broker(echo), listener={"idle_timeout": "off"})

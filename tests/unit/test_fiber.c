@@ -132,7 +132,7 @@ int main(void) {
     tcase_add_test(test, a_paused_computation_goes_on_where_it_was);
     tcase_add_test(test, one_fiber_serves_one_computation_after_the_other);
     tcase_add_test(test, a_deep_stack_survives_a_pause);
-#ifndef __SANITIZE_ADDRESS__ /* which sees it first */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* which see it first */
     tcase_add_test_raise_signal(test, below_the_stack_is_a_guard, SIGSEGV);
 #endif
     tcase_add_test(test, the_caller_may_stand_at_another_depth_each_time);

@@ -52,7 +52,8 @@ INLINE VAES void add_product(struct product *sum, __m512i a, __m512i b) {
 
 /* Of each lane by itself. */
 INLINE VAES __m512i reduce(const struct product *p) {
-    const __m512i polynomial = _mm512_broadcast_i32x4(_mm_set_epi64x((long long)0xc2ull << 56, 1));
+    const __m512i polynomial =
+        _mm512_broadcast_i32x4(_mm_set_epi64x((long long)(0xc2ull << 56), 1));
     __m512i low = _mm512_clmulepi64_epi128(polynomial, p->low, 0x01);
     __m512i middle = _mm512_ternarylogic_epi64(
         p->middle, _mm512_shuffle_epi32(p->low, (_MM_PERM_ENUM)0x4e), low, 0x96);
