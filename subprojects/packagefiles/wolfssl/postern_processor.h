@@ -1,5 +1,5 @@
 /* What the processor has, and the system on it saves: that is part of what the compiler's function
- * asks for. */
+ * asks for. Without the build option avx512 (POSTERN_AVX512 is 0) it has none of this. */
 #ifndef POSTERN_PROCESSOR_H
 #define POSTERN_PROCESSOR_H
 
@@ -8,16 +8,17 @@
 
 /* AVX-512 with the multiplication of 52-bit integers. */
 static inline bool postern_has_ifma(void) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512ifma");
+    return POSTERN_AVX512 && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512ifma");
 }
 
 /* AVX-512 with AES and carry-less multiplication; clang 14 does not know these two by name. */
 static inline bool postern_has_vaes(void) {
     unsigned eax, ebx, ecx, edx;
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) &&
-           (ecx & bit_VAES) != 0 && (ecx & bit_VPCLMULQDQ) != 0;
+    return POSTERN_AVX512 && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (ecx & bit_VAES) != 0 &&
+           (ecx & bit_VPCLMULQDQ) != 0;
 }
 
 #endif
