@@ -6,10 +6,13 @@ OURS = "Postern"
 
 
 class Row:
-    def __init__(self, key, title, unit):
+    """`best` is min or max, or None where a figure only explains another one."""
+
+    def __init__(self, key, title, unit, best=min):
         self.key = key
         self.title = title
         self.unit = unit
+        self.best = best
 
 
 def rows_of(results):
@@ -27,7 +30,7 @@ def rows_of(results):
         Row("up-256", "client to broker, 256-byte records", "s/GB"),
         Row("down-256", "broker to client, 256-byte writes", "s/GB"),
         Row("messages", "small message echoed, proxy busy", "us"),
-        Row("messages.busy", "share of that time in which the proxy was busy", "%"),
+        Row("messages.busy", "share of that time in which the proxy was busy", "%", None),
         Row("paced.cost", "small message echoed, fixed rate", "us"),
         Row("paced.p50", "latency at a fixed rate, median", "us"),
         Row("paced.p99", "latency at a fixed rate, p99", "us"),
@@ -42,8 +45,8 @@ def rows_of(results):
         Row("storm.p50", "in the storm, median latency", "us"),
         Row("storm.p99", "in the storm, p99", "us"),
         Row("storm.p999", "in the storm, p99.9", "us"),
-        Row("storm.strangers", "strangers' handshakes meanwhile (more is better)", "/s"),
-        Row("storm.busy", "share of that time in which the proxy was busy", "%"),
+        Row("storm.strangers", "strangers' handshakes meanwhile (more is better)", "/s", max),
+        Row("storm.busy", "share of that time in which the proxy was busy", "%", None),
     ]
     counts = sorted({int(key.split(".")[1]) for key in results if key.startswith("scale.")})
     for what, title, unit in (("memory", "memory of a connection", "bytes"),
@@ -64,11 +67,11 @@ def median(results, key, proxy):
     return statistics.median(values) if values else None
 
 
-def best_peer(results, key):
-    """The lowest median of all peers and whose it is; (None, "") without a peer."""
+def best_peer(results, key, best=min):
+    """The best median of all peers and whose it is; (None, "") without a peer."""
     found = [(m, proxy) for proxy in results.get(key, {}) if proxy != OURS
              if (m := median(results, key, proxy)) is not None]
-    return min(found, default=(None, ""))
+    return best(found, default=(None, ""))
 
 
 class Bar:
@@ -149,6 +152,13 @@ def _cell(results, key, proxy):
     return f"{middle} ({number(min(numbers))} to {number(max(numbers))})"
 
 
+def _ratio(results, row):
+    if row.best is None:
+        return "-"
+    ours, (best, whose) = median(results, row.key, OURS), best_peer(results, row.key, row.best)
+    return f"{ours / best:.2f} of {whose}" if ours and best else "-"
+
+
 def figures(run):
     """The first table: a list of lists of text, the head first."""
     results, proxies = run["results"], run["proxies"]
@@ -157,10 +167,9 @@ def figures(run):
     table = [["work", "unit"] + [f"{name} {proxies[name]}" for name in ours + peers]
              + ["Postern to the best peer"]]
     for row in rows_of(results):
-        ratio = _to_best(row.key)(results)
         table.append([row.title, row.unit]
                      + [_cell(results, row.key, name) for name in ours + peers]
-                     + [f"{ratio:.2f} of {best_peer(results, row.key)[1]}" if ratio else "-"])
+                     + [_ratio(results, row)])
     return table
 
 
