@@ -213,18 +213,34 @@ def free_port():
 
 
 class Pebble:
-    """An ACME server on loopback, with a DNS server for which every name is 127.0.0.1."""
+    """An ACME server on loopback, with a DNS server for which every name is 127.0.0.1.
 
-    def __init__(self, folder):
+    It must be told its ports, and somebody else may take one in between: then it ends, and is
+    started with others."""
+
+    def __init__(self, folder, attempts=5):
         self.folder = folder
-        self.acme, self.management, self.http, self.dns = (free_port() for _ in range(4))
         pki.server().write(folder)
         self.ca = pki.write(os.path.join(folder, "acme-ca.pem"), pki.authority().pem)
-        config = pki.write(os.path.join(folder, "pebble.json"), json.dumps({"pebble": {
+        for _ in range(attempts):
+            self.root = None
+            self._start()
+            try:
+                wait_until(self._has_answered_or_ended, "pebble to answer")
+            finally:
+                if not self.root:
+                    self.stop()
+            if self.root:
+                return
+        raise AssertionError(f"pebble does not start:\n{self._text}")
+
+    def _start(self):
+        self.acme, self.management, self.http, self.dns = (free_port() for _ in range(4))
+        config = pki.write(os.path.join(self.folder, "pebble.json"), json.dumps({"pebble": {
             "listenAddress": f"127.0.0.1:{self.acme}",
             "managementListenAddress": f"127.0.0.1:{self.management}",
-            "certificate": os.path.join(folder, "cert.pem"),
-            "privateKey": os.path.join(folder, "privkey.pem"),
+            "certificate": os.path.join(self.folder, "cert.pem"),
+            "privateKey": os.path.join(self.folder, "privkey.pem"),
             "httpPort": self.http, "tlsPort": free_port(), "ocspResponderURL": "",
             "externalAccountBindingRequired": False}}))
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8")
@@ -233,7 +249,10 @@ class Pebble:
                       "-https01", "", "-tlsalpn01", "", "-defaultIPv6", "",
                       "-management", f"127.0.0.1:{free_port()}"),
             self._run("pebble", "-config", config, "-dnsserver", f"127.0.0.1:{self.dns}")]
-        self.root = wait_until(self._fetch_root, "pebble to answer")
+
+    def _has_answered_or_ended(self):
+        self.root = self._fetch_root()
+        return self.root or any(process.poll() is not None for process in self._processes)
 
     def _run(self, *command):
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._log,
@@ -245,7 +264,7 @@ class Pebble:
         trust = ssl.create_default_context(cadata=pki.authority().pem)
         try:
             with urllib.request.urlopen(f"https://127.0.0.1:{self.management}/roots/0",
-                                        context=trust, timeout=PATIENCE) as answer:
+                                        context=trust, timeout=2) as answer:
                 return answer.read().decode()
         except OSError:
             return None
