@@ -77,6 +77,8 @@ def format_peer(address):
 class TcpClient:
     """A TCP connection with deadlines; the base of all clients, and plain ones as they are."""
 
+    since = 0  # where the server's log was before it came (Postern.mark), for Postern.end_of
+
     def __init__(self, address, source=None, receive_buffer=None):
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)

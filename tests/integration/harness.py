@@ -158,8 +158,10 @@ class Postern:
                 self._news.wait(left)
 
     def end_of(self, client, timeout=PATIENCE):
-        """The closing line of that client's connection, whichever kind it is."""
-        return self.wait("session end", "handshake failed", peer=client.peer, timeout=timeout)
+        """The closing line of that client's connection, whichever kind it is; not that of an
+        earlier client from the same port, which the kernel may give again after a second."""
+        return self.wait("session end", "handshake failed", peer=client.peer, since=client.since,
+                         timeout=timeout)
 
     # Addresses.
 
@@ -360,12 +362,16 @@ class Case(unittest.TestCase):
                **options):
         """A TLS client whose handshake is complete and whose server is verified."""
         context = context or tls_context(ca or pki.authority().pem, version, cert)
+        since = postern.mark()
         client = TlsClient(address or postern.address(), context, **options)
+        client.since = since
         self.addCleanup(client.cut)
         return client
 
     def tcp_client(self, postern, address=None, **options):
+        since = postern.mark()
         client = TcpClient(address or postern.address(), **options)
+        client.since = since
         self.addCleanup(client.cut)
         return client
 
