@@ -1,5 +1,6 @@
 """The service manager's side: inherited sockets, readiness, reload and stopping, watchdog."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -29,6 +30,20 @@ class Inherited(Case):
         sock = socket.create_server((host, 0), family=family, backlog=100)
         self.addCleanup(sock.close)
         return sock
+
+    def datagram_socket(self):
+        """Its port is free for a TCP listener, and a socket that is bound and does not listen keeps
+        it so."""
+        while True:
+            keeper = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.addCleanup(keeper.close)
+            self.addCleanup(sock.close)
+            keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            keeper.bind(("127.0.0.1", 0))
+            with contextlib.suppress(OSError):
+                sock.bind(keeper.getsockname())
+                return sock
 
     def inheriting(self, *sockets, **options):
         """A Postern that is handed these listening sockets."""
@@ -61,9 +76,7 @@ class Inherited(Case):
             self.talk(postern, sock.getsockname()[:2])
 
     def test_an_inherited_socket_that_does_not_listen_is_not_taken_for_one_that_does(self):
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.addCleanup(sock.close)
-        sock.bind(("127.0.0.1", 0))
+        sock = self.datagram_socket()
         postern = self.inheriting(sock)
         self.talk(postern, sock.getsockname())
         self.assertIn("socket activation", postern.log())
