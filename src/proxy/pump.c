@@ -200,10 +200,7 @@ static void pump_down(struct session *s, const uint8_t *plain, size_t len) {
         return;
     }
     s->down += len;
-    if (!pump_flush_engine(s)) {
-        return;
-    }
-    if (!note_answer(s)) {
+    if (!pump_flush_engine(s) || !note_answer(s)) {
         return;
     }
     note_activity(s);

@@ -92,10 +92,10 @@ class Bar:
         return "PASS" if value <= self.at_most else "MISS"
 
 
-def _to_best(key):
+def _to_best(key, best=min):
     def ratio(results):
-        ours, (best, _) = median(results, key, OURS), best_peer(results, key)
-        return ours / best if ours is not None and best else None
+        ours, (theirs, _) = median(results, key, OURS), best_peer(results, key, best)
+        return ours / theirs if ours is not None and theirs else None
     return ratio
 
 
@@ -155,8 +155,8 @@ def _cell(results, key, proxy):
 def _ratio(results, row):
     if row.best is None:
         return "-"
-    ours, (best, whose) = median(results, row.key, OURS), best_peer(results, row.key, row.best)
-    return f"{ours / best:.2f} of {whose}" if ours and best else "-"
+    ratio = _to_best(row.key, row.best)(results)
+    return f"{ratio:.2f} of {best_peer(results, row.key, row.best)[1]}" if ratio else "-"
 
 
 def figures(run):

@@ -362,15 +362,14 @@ class Case(unittest.TestCase):
                **options):
         """A TLS client whose handshake is complete and whose server is verified."""
         context = context or tls_context(ca or pki.authority().pem, version, cert)
-        since = postern.mark()
-        client = TlsClient(address or postern.address(), context, **options)
-        client.since = since
-        self.addCleanup(client.cut)
-        return client
+        return self._connect(TlsClient, postern, address, context, **options)
 
     def tcp_client(self, postern, address=None, **options):
+        return self._connect(TcpClient, postern, address, **options)
+
+    def _connect(self, kind, postern, address, *context, **options):
         since = postern.mark()
-        client = TcpClient(address or postern.address(), **options)
+        client = kind(address or postern.address(), *context, **options)
         client.since = since
         self.addCleanup(client.cut)
         return client
