@@ -57,7 +57,8 @@ enum server_exit server_check(const struct server_source *source) {
     }
     struct backend_table *backends = backend_table_new();
     if (backends == NULL || tls_library_start(&err) != 0) {
-        log_message(LOG_LEVEL_ERROR, "check failed", "%s", backends ? err.text : "out of memory");
+        log_message(LOG_LEVEL_ERROR, "check failed", "%s",
+                    backends != NULL ? err.text : "out of memory");
         backend_table_free(backends);
         return SERVER_CANNOT_RUN;
     }

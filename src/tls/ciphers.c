@@ -45,25 +45,30 @@ static void append(char out[CIPHERS_MAX], const char *name) {
 
 static void append_defaults(char out[CIPHERS_MAX], unsigned version) {
     bool chacha_first = chacha_is_faster();
-    for (int pass = 0; pass < 2; pass++)
+    for (int pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i < SUITES; i++) {
             bool early = !chacha_first || (suites[i].flags & CHACHA);
-            if ((suites[i].flags & TLS13) == version && early == (pass == 0))
+            if ((suites[i].flags & TLS13) == version && early == (pass == 0)) {
                 append(out, suites[i].library);
+            }
         }
+    }
 }
 
 static const struct suite *find_suite(const char *name, size_t len) {
-    for (size_t i = 0; i < SUITES; i++)
-        if (strlen(suites[i].name) == len && memcmp(suites[i].name, name, len) == 0)
+    for (size_t i = 0; i < SUITES; i++) {
+        if (strlen(suites[i].name) == len && memcmp(suites[i].name, name, len) == 0) {
             return &suites[i];
+        }
+    }
     return NULL;
 }
 
 static int unknown_suite(const char *name, size_t len, struct error *err) {
     char known[CIPHERS_MAX] = "";
-    for (size_t i = 0; i < SUITES; i++)
+    for (size_t i = 0; i < SUITES; i++) {
         append(known, suites[i].name);
+    }
     return error_set(err, "ciphers: unknown suite \"%.*s\"; known are %s",
                      (int)(len > 60 ? 60 : len), name, known);
 }
@@ -72,35 +77,43 @@ int ciphers_list(const char *wanted, bool tls12, bool tls13, char out[CIPHERS_MA
                  struct error *err) {
     bool seen13 = false, seen12 = false;
     char list[CIPHERS_MAX] = "";
-    for (const char *at = wanted; at && *at;) {
+    for (const char *at = wanted; at != NULL && *at;) {
         size_t len = strcspn(at, ":, ");
         if (len > 0) {
             const struct suite *suite = find_suite(at, len);
-            if (!suite)
+            if (suite == NULL) {
                 return unknown_suite(at, len, err);
-            if (strlen(list) + strlen(suite->library) + 2 > sizeof list / 2)
+            }
+            if (strlen(list) + strlen(suite->library) + 2 > sizeof list / 2) {
                 return error_set(err, "ciphers: the list is too long; name each suite once");
-            if (suite->flags & TLS13 ? tls13 : tls12)
+            }
+            if (suite->flags & TLS13 ? tls13 : tls12) {
                 append(list, suite->library);
+            }
             *(suite->flags & TLS13 ? &seen13 : &seen12) = true;
         }
         at += len;
         at += strspn(at, ":, ");
     }
     out[0] = '\0';
-    if (tls13 && !seen13)
+    if (tls13 && !seen13) {
         append_defaults(out, TLS13);
-    if (list[0])
+    }
+    if (list[0]) {
         append(out, list);
-    if (tls12 && !seen12)
+    }
+    if (tls12 && !seen12) {
         append_defaults(out, 0);
+    }
     return 0;
 }
 
 const char *ciphers_name(const char *library_name) {
-    for (size_t i = 0; i < SUITES && library_name; i++)
+    for (size_t i = 0; i < SUITES && library_name != NULL; i++) {
         if (strcmp(library_name, suites[i].library) == 0 ||
-            strcmp(library_name, suites[i].name) == 0)
+            strcmp(library_name, suites[i].name) == 0) {
             return suites[i].name;
+        }
+    }
     return "unknown";
 }

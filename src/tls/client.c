@@ -32,12 +32,13 @@ static bool same(struct span a, struct span b) {
 
 static void warn_dates(const struct x509 *cert, const char *file, const char *subject) {
     int64_t now = (int64_t)time(NULL);
-    if (now > cert->not_after)
+    if (now > cert->not_after) {
         log_message(LOG_LEVEL_WARNING, "certificate expired", "%s: the CA \"%s\" is expired", file,
                     subject);
-    else if (now < cert->not_before)
+    } else if (now < cert->not_before) {
         log_message(LOG_LEVEL_WARNING, "certificate not yet valid",
                     "%s: the CA \"%s\" is not valid yet; is the clock right?", file, subject);
+    }
 }
 
 /* Takes the block's bytes over. */
@@ -45,21 +46,24 @@ static int add_ca(struct tls_clients *clients, struct pem_block *block, const ch
                   struct error *err) {
     struct ca *more = realloc(clients->cas, (clients->ca_count + 1) * sizeof *more);
     char subject[160];
-    if (!more)
+    if (more == NULL) {
         return error_set(err, "out of memory");
+    }
     clients->cas = more;
     struct ca *ca = &more[clients->ca_count++];
     ca->der = block->der;
     block->der = (struct buf){0};
-    if (!x509_read(&ca->cert, ca->der.data, ca->der.len))
+    if (!x509_read(&ca->cert, ca->der.data, ca->der.len)) {
         return error_set(err, "%s: certificate %zu is damaged", file, clients->ca_count);
+    }
     x509_name_text(ca->cert.subject, subject, sizeof subject);
-    if (!ca->cert.is_ca)
+    if (!ca->cert.is_ca) {
         return error_set(err,
                          "%s: \"%s\" is not the certificate of a CA (no basicConstraints "
                          "CA:TRUE); client_ca takes those that sign clients' certificates, not "
                          "the clients' own",
                          file, subject);
+    }
     warn_dates(&ca->cert, file, subject);
     return 0;
 }
@@ -67,26 +71,32 @@ static int add_ca(struct tls_clients *clients, struct pem_block *block, const ch
 static int load_cas(struct tls_clients *clients, const char *file, struct error *err) {
     struct pem pem;
     int result = 0;
-    if (!file)
+    if (file == NULL) {
         return error_set(err, "client_auth asks for certificates, but no client_ca says whose");
-    if (pem_read(&pem, file, err) != 0)
+    }
+    if (pem_read(&pem, file, err) != 0) {
         return -1;
-    for (size_t i = 0; i < pem.count && result == 0; i++)
-        if (pem_is_certificate(&pem.blocks[i]))
+    }
+    for (size_t i = 0; i < pem.count && result == 0; i++) {
+        if (pem_is_certificate(&pem.blocks[i])) {
             result = add_ca(clients, &pem.blocks[i], file, err);
+        }
+    }
     pem_free(&pem);
-    if (result == 0 && clients->ca_count == 0)
+    if (result == 0 && clients->ca_count == 0) {
         return error_set(err, "%s: holds no certificate (\"-----BEGIN CERTIFICATE-----\")", file);
+    }
     return result;
 }
 
 /* The library's certificate manager with all our CAs in it. */
 static WOLFSSL_CERT_MANAGER *make_manager(const struct tls_clients *clients) {
     WOLFSSL_CERT_MANAGER *manager = wolfSSL_CertManagerNew();
-    for (size_t i = 0; manager && i < clients->ca_count; i++)
+    for (size_t i = 0; manager != NULL && i < clients->ca_count; i++) {
         /* One that is expired does not load here; what it signed fails as it should. */
         (void)wolfSSL_CertManagerLoadCABuffer(manager, clients->cas[i].der.data,
                                               (long)clients->cas[i].der.len, WOLFSSL_FILETYPE_ASN1);
+    }
     return manager;
 }
 
@@ -95,14 +105,17 @@ static int check_signer(const struct tls_clients *clients, const struct x509_crl
                         const char *issuer, struct error *err) {
     bool known = false;
     for (size_t i = 0; i < clients->ca_count; i++) {
-        if (!same(clients->cas[i].cert.subject, crl->issuer))
+        if (!same(clients->cas[i].cert.subject, crl->issuer)) {
             continue;
+        }
         known = true;
-        if (x509_crl_signed_by(crl, &clients->cas[i].cert))
+        if (x509_crl_signed_by(crl, &clients->cas[i].cert)) {
             return 0;
+        }
     }
-    if (!known)
+    if (!known) {
         return error_set(err, "the list is by \"%s\", which is not in client_ca", issuer);
+    }
     return error_set(err,
                      "the list of \"%s\" is not signed by the CA of that name in client_ca "
                      "(with RSA or ECDSA, and SHA-256 or better)",
@@ -113,17 +126,20 @@ static int add_crl(struct tls_clients *clients, const struct buf *der, const cha
                    struct error *err) {
     struct x509_crl crl;
     char issuer[160];
-    if (!x509_read_crl(&crl, der->data, der->len))
+    if (!x509_read_crl(&crl, der->data, der->len)) {
         return error_set(err, "a list in it is damaged");
+    }
     x509_name_text(crl.issuer, issuer, sizeof issuer);
-    if (crl.special)
+    if (crl.special) {
         return error_set(err,
                          "the list of \"%s\" is a partial or indirect one (it has a critical "
                          "extension); only complete ones can be used",
                          issuer);
-    if (check_signer(clients, &crl, issuer, err) != 0)
+    }
+    if (check_signer(clients, &crl, issuer, err) != 0) {
         return -1;
-    if (crl.next_update != 0 && crl.next_update < (int64_t)time(NULL))
+    }
+    if (crl.next_update != 0 && crl.next_update < (int64_t)time(NULL)) {
         log_message(LOG_LEVEL_WARNING, "crl expired",
                     "%s: the revocation list of \"%s\" is expired (older than it allows itself to "
                     "be); %s",
@@ -131,6 +147,7 @@ static int add_crl(struct tls_clients *clients, const struct buf *der, const cha
                     clients->refuse_expired_crl
                         ? "crl_expired = refuse: no client of this CA is let in"
                         : "what it lists stays refused, what was revoked since is let in");
+    }
     return revocation_add(&clients->revocation, &crl, err);
 }
 
@@ -142,11 +159,12 @@ static void warn_missing(const struct tls_clients *clients, const char *file) {
         char subject[160];
         x509_name_text(clients->cas[i].cert.subject, subject, sizeof subject);
         if (revocation_id(&id, clients->cas[i].cert.subject, (struct span){one, 1}) &&
-            !revocation_by(&clients->revocation, &id))
+            revocation_by(&clients->revocation, &id) == NULL) {
             log_message(LOG_LEVEL_WARNING, "crl missing",
                         "%s: has no list by the CA \"%s\"; "
                         "certificates that it signed will be refused",
                         file, subject);
+        }
     }
 }
 
@@ -154,19 +172,23 @@ static int load_crls(struct tls_clients *clients, const char *file, struct error
     struct pem pem;
     size_t found = 0;
     int result = 0;
-    if (pem_read(&pem, file, err) != 0)
+    if (pem_read(&pem, file, err) != 0) {
         return -1;
+    }
     for (size_t i = 0; i < pem.count && result == 0; i++) {
-        if (!pem_is_crl(&pem.blocks[i]))
+        if (!pem_is_crl(&pem.blocks[i])) {
             continue;
+        }
         found++;
         result = add_crl(clients, &pem.blocks[i].der, file, err);
-        if (result != 0)
+        if (result != 0) {
             error_prefix(err, "%s", file);
+        }
     }
     pem_free(&pem);
-    if (result == 0 && found == 0)
+    if (result == 0 && found == 0) {
         return error_set(err, "%s: holds no revocation list (\"-----BEGIN X509 CRL-----\")", file);
+    }
     if (result == 0) {
         revocation_sort(&clients->revocation);
         warn_missing(clients, file);
@@ -179,15 +201,19 @@ static int make_hash(struct tls_clients *clients, struct error *err) {
     const struct revocation *r = &clients->revocation;
     const uint8_t policy[] = {clients->has_crl, clients->refuse_expired_crl};
     wc_Sha256 sha;
-    if (wc_InitSha256(&sha) != 0)
+    if (wc_InitSha256(&sha) != 0) {
         return error_set(err, "out of memory");
+    }
     wc_Sha256Update(&sha, policy, sizeof policy);
-    for (size_t i = 0; i < clients->ca_count; i++)
+    for (size_t i = 0; i < clients->ca_count; i++) {
         wc_Sha256Update(&sha, clients->cas[i].der.data, (word32)clients->cas[i].der.len);
-    for (size_t i = 0; i < r->issuer_count; i++)
+    }
+    for (size_t i = 0; i < r->issuer_count; i++) {
         wc_Sha256Update(&sha, (const byte *)&r->issuers[i], sizeof r->issuers[i]);
-    for (size_t i = 0; i < r->id_count; i++)
+    }
+    for (size_t i = 0; i < r->id_count; i++) {
         wc_Sha256Update(&sha, (const byte *)&r->ids[i], sizeof r->ids[i]);
+    }
     wc_Sha256Final(&sha, clients->hash);
     wc_Sha256Free(&sha);
     return 0;
@@ -195,25 +221,28 @@ static int make_hash(struct tls_clients *clients, struct error *err) {
 
 struct tls_clients *clients_load(const struct config_listener *listener, struct error *err) {
     struct tls_clients *clients = calloc(1, sizeof *clients);
-    if (!clients) {
+    if (clients == NULL) {
         error_set(err, "out of memory");
         return NULL;
     }
     clients->required = listener->client_auth == CLIENT_AUTH_REQUIRED;
     clients->refuse_expired_crl = listener->crl_expired == CRL_EXPIRED_REFUSE;
     if (load_cas(clients, listener->client_ca, err) == 0 &&
-        (!listener->client_crl || load_crls(clients, listener->client_crl, err) == 0) &&
-        make_hash(clients, err) == 0)
+        (listener->client_crl == NULL || load_crls(clients, listener->client_crl, err) == 0) &&
+        make_hash(clients, err) == 0) {
         return clients;
+    }
     clients_free(clients);
     return NULL;
 }
 
 void clients_free(struct tls_clients *clients) {
-    if (!clients)
+    if (clients == NULL) {
         return;
-    for (size_t i = 0; i < clients->ca_count; i++)
+    }
+    for (size_t i = 0; i < clients->ca_count; i++) {
         buf_free(&clients->cas[i].der);
+    }
     free(clients->cas);
     revocation_free(&clients->revocation);
     free(clients);
@@ -245,13 +274,16 @@ static int on_verify(int verified, WOLFSSL_X509_STORE_CTX *store) {
     size_t count = 0;
     struct engine *e = store->userCtx;
     /* It is called for an empty list too; whether that will do is the library's decision. */
-    if (!verified || store->error_depth != 0 || store->totalCerts == 0)
+    if (!verified || store->error_depth != 0 || store->totalCerts == 0) {
         return verified;
-    for (; count < (size_t)store->totalCerts && count < 16; count++)
+    }
+    for (; count < (size_t)store->totalCerts && count < 16; count++) {
         chain[count] = (struct span){store->certs[count].buffer, store->certs[count].length};
+    }
     e->peer->refusal = clients_check(e->ctx, chain, count, e->peer);
-    if (e->peer->refusal == REASON_UNKNOWN_CA)
+    if (e->peer->refusal == REASON_UNKNOWN_CA) {
         call_unknown_ca_by_name(e);
+    }
     return e->peer->refusal == REASON_NONE;
 }
 
@@ -282,9 +314,11 @@ void clients_unload(WOLFSSL_CTX *ssl_ctx) {
 }
 
 static bool is_trusted_issuer(const struct tls_clients *clients, struct span issuer) {
-    for (size_t i = 0; i < clients->ca_count; i++)
-        if (same(clients->cas[i].cert.subject, issuer))
+    for (size_t i = 0; i < clients->ca_count; i++) {
+        if (same(clients->cas[i].cert.subject, issuer)) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -293,14 +327,18 @@ static bool trusted_is_revoked(const struct tls_clients *clients, struct span na
     for (size_t steps = 0; steps <= clients->ca_count; steps++) {
         const struct x509 *found = NULL;
         struct tls_peer_id id;
-        for (size_t i = 0; i < clients->ca_count && !found; i++)
-            if (same(clients->cas[i].cert.subject, name))
+        for (size_t i = 0; i < clients->ca_count && found == NULL; i++) {
+            if (same(clients->cas[i].cert.subject, name)) {
                 found = &clients->cas[i].cert;
-        if (!found || same(found->subject, found->issuer))
+            }
+        }
+        if (found == NULL || same(found->subject, found->issuer)) {
             return false;
+        }
         if (!revocation_id(&id, found->issuer, found->serial) ||
-            revocation_lists(&clients->revocation, &id))
+            revocation_lists(&clients->revocation, &id)) {
             return true;
+        }
         name = found->issuer;
     }
     return false;
@@ -308,14 +346,17 @@ static bool trusted_is_revoked(const struct tls_clients *clients, struct span na
 
 static enum reason check_revocation(const struct tls_clients *clients, const struct x509 *cert) {
     struct tls_peer_id id;
-    if (!clients->has_crl)
+    if (!clients->has_crl) {
         return REASON_NONE;
+    }
     if (!revocation_id(&id, cert->issuer, cert->serial) ||
-        revocation_lists(&clients->revocation, &id))
+        revocation_lists(&clients->revocation, &id)) {
         return REASON_REVOKED;
+    }
     const struct revocation_issuer *by = revocation_by(&clients->revocation, &id);
-    if (!by || (clients->refuse_expired_crl && by->next_update < (int64_t)time(NULL)))
+    if (by == NULL || (clients->refuse_expired_crl && by->next_update < (int64_t)time(NULL))) {
         return REASON_REVOKED;
+    }
     return trusted_is_revoked(clients, cert->issuer) ? REASON_REVOKED : REASON_NONE;
 }
 
@@ -324,20 +365,25 @@ static enum reason add_intermediate(const struct tls_clients *clients,
                                     WOLFSSL_CERT_MANAGER *manager, struct span der,
                                     struct engine_peer *peer) {
     struct x509 cert;
-    if (!x509_read(&cert, der.data, der.len) || !cert.is_ca)
+    if (!x509_read(&cert, der.data, der.len) || !cert.is_ca) {
         return REASON_UNKNOWN_CA;
+    }
     int code =
         wolfSSL_CertManagerVerifyBuffer(manager, der.data, (long)der.len, WOLFSSL_FILETYPE_ASN1);
-    if (code != WOLFSSL_SUCCESS)
+    if (code != WOLFSSL_SUCCESS) {
         return failure_reason(code);
+    }
     enum reason reason = check_revocation(clients, &cert);
-    if (reason != REASON_NONE)
+    if (reason != REASON_NONE) {
         return reason;
+    }
     if (wolfSSL_CertManagerLoadCABuffer(manager, der.data, (long)der.len, WOLFSSL_FILETYPE_ASN1) !=
-        WOLFSSL_SUCCESS)
+        WOLFSSL_SUCCESS) {
         return REASON_UNKNOWN_CA;
-    if (cert.not_after < peer->not_after)
+    }
+    if (cert.not_after < peer->not_after) {
         peer->not_after = cert.not_after;
+    }
     return REASON_NONE;
 }
 
@@ -348,18 +394,21 @@ static enum reason check_chain(const struct tls_clients *clients, const struct s
                                size_t count, struct engine_peer *peer) {
     WOLFSSL_CERT_MANAGER *manager = make_manager(clients);
     enum reason seen = REASON_UNKNOWN_CA;
-    if (!manager)
+    if (manager == NULL) {
         return REASON_OUT_OF_MEMORY;
+    }
     for (size_t i = count; i-- > 1;) {
         enum reason reason = add_intermediate(clients, manager, chain[i], peer);
-        if (reason != REASON_NONE && reason != REASON_PROTOCOL_ERROR)
+        if (reason != REASON_NONE && reason != REASON_PROTOCOL_ERROR) {
             seen = reason;
+        }
     }
     int code = wolfSSL_CertManagerVerifyBuffer(manager, chain[0].data, (long)chain[0].len,
                                                WOLFSSL_FILETYPE_ASN1);
     wolfSSL_CertManagerFree(manager);
-    if (code == WOLFSSL_SUCCESS)
+    if (code == WOLFSSL_SUCCESS) {
         return REASON_NONE;
+    }
     enum reason reason = failure_reason(code);
     return reason == REASON_UNKNOWN_CA ? seen : reason;
 }
@@ -383,14 +432,17 @@ enum reason clients_check(const struct tls_context *ctx, const struct span *chai
                           struct engine_peer *peer) {
     const struct tls_clients *clients = ctx->clients;
     struct x509 leaf;
-    if (!clients || count == 0 || !x509_read(&leaf, chain[0].data, chain[0].len) ||
-        !fill(ctx, &leaf, chain[0], peer))
+    if (clients == NULL || count == 0 || !x509_read(&leaf, chain[0].data, chain[0].len) ||
+        !fill(ctx, &leaf, chain[0], peer)) {
         return REASON_PROTOCOL_ERROR;
+    }
     enum reason reason = check_revocation(clients, &leaf);
-    if (reason == REASON_NONE && !is_trusted_issuer(clients, leaf.issuer))
+    if (reason == REASON_NONE && !is_trusted_issuer(clients, leaf.issuer)) {
         reason = check_chain(clients, chain, count, peer);
-    if (reason == REASON_NONE && ctx->identity_required && !peer->has_identity)
+    }
+    if (reason == REASON_NONE && ctx->identity_required && !peer->has_identity) {
         reason = REASON_BAD_IDENTITY;
+    }
     peer->presented = reason == REASON_NONE;
     return reason;
 }

@@ -33,8 +33,9 @@ static int use_every_algorithm(void) {
     bad |= wc_ChaCha20Poly1305_Encrypt(key, key, key, 13, text, sizeof text, text, tag);
     bad |= wc_Hash(WC_HASH_TYPE_SHA256, text, sizeof text, digest, 32);
     bad |= wc_Hash(WC_HASH_TYPE_SHA384, text, sizeof text, digest, 48);
-    if (bad || wc_InitRng(&rng) != 0)
+    if (bad || wc_InitRng(&rng) != 0) {
         return -1;
+    }
     if (wc_ecc_init(&ecc) == 0) {
         bad |= wc_ecc_make_key(&rng, 32, &ecc);
         wc_ecc_free(&ecc);
@@ -49,8 +50,9 @@ static int use_every_algorithm(void) {
 
 int tls_library_start(struct error *err) {
     int code = wolfSSL_Init();
-    if (code != WOLFSSL_SUCCESS || use_every_algorithm() != 0)
+    if (code != WOLFSSL_SUCCESS || use_every_algorithm() != 0) {
         return error_set(err, "the TLS library does not start (code %d)", code);
+    }
     return 0;
 }
 
@@ -62,12 +64,15 @@ const char *tls_library_version(void) {
 #if !defined(POSTERN_OWN_WOLFSSL)
     return "wolfSSL " LIBWOLFSSL_VERSION_STRING " of the distribution";
 #elif defined(__x86_64__)
-    if (!__builtin_cpu_supports("aes") || !__builtin_cpu_supports("pclmul"))
+    if (!__builtin_cpu_supports("aes") || !__builtin_cpu_supports("pclmul")) {
         return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", not accelerated (no AES-NI)";
-    if (!__builtin_cpu_supports("avx"))
+    }
+    if (!__builtin_cpu_supports("avx")) {
         return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI)";
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2"))
+    }
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2")) {
         return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX)";
+    }
     static const char *const more[] = {
         "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2)",
         "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2 IFMA)",
@@ -102,19 +107,21 @@ static int configure(struct tls_slot *slot, const struct tls_context *ctx, const
         wolfSSL_CTX_set_cipher_list(ssl_ctx, ciphers) != WOLFSSL_SUCCESS ||
         (wolfSSL_CTX_set_groups(ssl_ctx, groups, sizeof groups / sizeof *groups) !=
              WOLFSSL_SUCCESS &&
-         need_groups))
+         need_groups)) {
         return error_set(err, "the TLS library refuses versions %x to %x with suites \"%s\"",
                          ctx->tls_min, ctx->tls_max, ciphers);
+    }
     wolfSSL_CTX_SetIORecv(ssl_ctx, on_receive);
     wolfSSL_CTX_SetIOSend(ssl_ctx, on_send);
     wolfSSL_CTX_set_group_messages(ssl_ctx);
     wolfSSL_CTX_set_timeout(ssl_ctx, TLS_RESUME_SECONDS);
     /* The library's own cache is process-wide and bound to nothing: never that one. */
-    wolfSSL_CTX_set_session_cache_mode(
-        ssl_ctx, ctx->shared.sessions ? WOLFSSL_SESS_CACHE_SERVER | WOLFSSL_SESS_CACHE_NO_INTERNAL
-                                      : WOLFSSL_SESS_CACHE_OFF);
+    wolfSSL_CTX_set_session_cache_mode(ssl_ctx, ctx->shared.sessions != NULL
+                                                    ? WOLFSSL_SESS_CACHE_SERVER |
+                                                          WOLFSSL_SESS_CACHE_NO_INTERNAL
+                                                    : WOLFSSL_SESS_CACHE_OFF);
     session_cache_attach(ctx->shared.sessions, ssl_ctx);
-    if (ctx->shared.tickets) {
+    if (ctx->shared.tickets != NULL) {
         wolfSSL_CTX_set_TicketEncCb(ssl_ctx, tickets_callback);
         wolfSSL_CTX_set_TicketEncCtx(ssl_ctx, ctx->shared.tickets);
         wolfSSL_CTX_set_TicketHint(ssl_ctx, TLS_RESUME_SECONDS);
@@ -122,8 +129,9 @@ static int configure(struct tls_slot *slot, const struct tls_context *ctx, const
         wolfSSL_CTX_NoTicketTLSv12(ssl_ctx);
         wolfSSL_CTX_no_ticket_TLSv13(ssl_ctx);
     }
-    if (ctx->clients)
+    if (ctx->clients != NULL) {
         return clients_apply(ctx->clients, ssl_ctx, err);
+    }
     wolfSSL_CTX_set_verify(ssl_ctx, WOLFSSL_VERIFY_NONE, NULL);
     return 0;
 }
@@ -132,9 +140,10 @@ static int configure(struct tls_slot *slot, const struct tls_context *ctx, const
  * anybody else sees the context keeps threads from racing for it. */
 static int warm_up(struct tls_slot *slot, struct error *err) {
     WOLFSSL *ssl = wolfSSL_new(slot->ssl_ctx);
-    if (!ssl)
+    if (ssl == NULL) {
         return error_set(err, "%s: the TLS library cannot make a connection with this certificate",
                          slot->info.file);
+    }
     wolfSSL_free(ssl);
     return 0;
 }
@@ -145,13 +154,15 @@ static int hash_policy(struct tls_context *ctx, const struct config_listener *li
     wc_Sha256 sha;
     const uint8_t fixed[] = {(uint8_t)listener->client_auth, (uint8_t)listener->identity,
                              ctx->identity_required, (uint8_t)ctx->tls_min, (uint8_t)ctx->tls_max};
-    if (wc_InitSha256(&sha) != 0)
+    if (wc_InitSha256(&sha) != 0) {
         return error_set(err, "out of memory");
+    }
     wc_Sha256Update(&sha, (const byte *)listener->name, (word32)strlen(listener->name) + 1);
     wc_Sha256Update(&sha, (const byte *)ciphers, (word32)strlen(ciphers) + 1);
     wc_Sha256Update(&sha, fixed, sizeof fixed);
-    if (ctx->clients)
+    if (ctx->clients != NULL) {
         wc_Sha256Update(&sha, clients_hash(ctx->clients), TLS_HASH_SIZE);
+    }
     wc_Sha256Final(&sha, ctx->policy);
     wc_Sha256Free(&sha);
     return 0;
@@ -162,17 +173,20 @@ static int load_slots(struct tls_context *ctx, const struct config_listener *lis
     char ciphers[CIPHERS_MAX];
     if (ciphers_list(listener->ciphers, ctx->tls_min == CONFIG_TLS_1_2,
                      ctx->tls_max == CONFIG_TLS_1_3, ciphers, err) != 0 ||
-        hash_policy(ctx, listener, ciphers, err) != 0)
+        hash_policy(ctx, listener, ciphers, err) != 0) {
         return -1;
+    }
     ctx->slots = calloc(listener->certificate_count, sizeof *ctx->slots);
-    if (!ctx->slots)
+    if (ctx->slots == NULL) {
         return error_set(err, "out of memory");
+    }
     for (size_t i = 0; i < listener->certificate_count; i++) {
         const struct config_certificate *section = listener->certificates[i];
         struct tls_slot *slot = &ctx->slots[ctx->slot_count++];
         if (slot_load(slot, section, ctx->tls_min, ctx->tls_max, err) != 0 ||
-            configure(slot, ctx, ciphers, err) != 0 || warm_up(slot, err) != 0)
+            configure(slot, ctx, ciphers, err) != 0 || warm_up(slot, err) != 0) {
             return error_prefix(err, "certificate %s", section->name);
+        }
     }
     return 0;
 }
@@ -181,8 +195,9 @@ static int load(struct tls_context *ctx, const struct config_listener *listener,
                 struct error *err) {
     if (listener->client_auth != CLIENT_AUTH_NONE) {
         ctx->clients = clients_load(listener, err);
-        if (!ctx->clients)
+        if (ctx->clients == NULL) {
             return -1;
+        }
     }
     return load_slots(ctx, listener, err);
 }
@@ -190,14 +205,15 @@ static int load(struct tls_context *ctx, const struct config_listener *listener,
 struct tls_context *tls_context_load(const struct config_listener *listener,
                                      const struct tls_shared *shared, struct error *err) {
     struct tls_context *ctx = calloc(1, sizeof *ctx);
-    if (!ctx) {
+    if (ctx == NULL) {
         error_set(err, "out of memory");
         return NULL;
     }
     atomic_init(&ctx->refs, 1);
     atomic_init(&ctx->users, 1);
-    if (shared)
+    if (shared != NULL) {
         ctx->shared = *shared;
+    }
     ctx->client_auth = listener->client_auth;
     ctx->identity = listener->identity;
     ctx->identity_required = listener->mqtt == MQTT_IDENTITY;
@@ -218,10 +234,12 @@ struct tls_context *tls_context_ref(struct tls_context *ctx) {
 }
 
 void tls_context_unref(struct tls_context *ctx) {
-    if (!ctx || atomic_fetch_sub_explicit(&ctx->refs, 1, memory_order_acq_rel) != 1)
+    if (ctx == NULL || atomic_fetch_sub_explicit(&ctx->refs, 1, memory_order_acq_rel) != 1) {
         return;
-    for (size_t i = 0; i < ctx->slot_count; i++)
+    }
+    for (size_t i = 0; i < ctx->slot_count; i++) {
         slot_free(&ctx->slots[i]);
+    }
     free(ctx->slots);
     clients_free(ctx->clients);
     free(ctx);
@@ -229,18 +247,23 @@ void tls_context_unref(struct tls_context *ctx) {
 
 bool tls_context_enter(struct tls_context *ctx) {
     unsigned users = atomic_load_explicit(&ctx->users, memory_order_relaxed);
-    while (users > 0)
+    while (users > 0) {
         if (atomic_compare_exchange_weak_explicit(&ctx->users, &users, users + 1,
-                                                  memory_order_acquire, memory_order_relaxed))
+                                                  memory_order_acquire, memory_order_relaxed)) {
             return true;
+        }
+    }
     return false;
 }
 
 void tls_context_leave(struct tls_context *ctx) {
-    if (atomic_fetch_sub_explicit(&ctx->users, 1, memory_order_acq_rel) != 1 || !ctx->clients)
+    if (atomic_fetch_sub_explicit(&ctx->users, 1, memory_order_acq_rel) != 1 ||
+        ctx->clients == NULL) {
         return;
-    for (size_t i = 0; i < ctx->slot_count; i++)
+    }
+    for (size_t i = 0; i < ctx->slot_count; i++) {
         clients_unload(ctx->slots[i].ssl_ctx);
+    }
     clients_free(ctx->clients);
     ctx->clients = NULL;
 }
@@ -260,9 +283,10 @@ const struct tls_certificate_info *tls_context_certificate(const struct tls_cont
 
 bool tls_context_revokes(const struct tls_context *ctx, const struct tls_peer_id *id) {
     struct tls_context *held = (struct tls_context *)(uintptr_t)ctx; /* only its counter changes */
-    if (id->serial_len == 0 || !tls_context_enter(held))
+    if (id->serial_len == 0 || !tls_context_enter(held)) {
         return false;
-    bool revokes = ctx->clients && clients_revoke(ctx->clients, id);
+    }
+    bool revokes = ctx->clients != NULL && clients_revoke(ctx->clients, id);
     tls_context_leave(held);
     return revokes;
 }
@@ -284,19 +308,25 @@ static int name_match(const struct tls_slot *slot, const char *name) {
     const char *dot = strchr(name, '.');
     for (size_t i = 0; i < slot->name_count && name[0]; i++) {
         const char *have = slot->names[i];
-        if (strcmp(have, name) == 0)
+        if (strcmp(have, name) == 0) {
             return 2;
-        if (have[0] == '*' && have[1] == '.' && dot && dot != name && strcmp(have + 1, dot) == 0)
+        }
+        if (have[0] == '*' && have[1] == '.' && dot != NULL && dot != name &&
+            strcmp(have + 1, dot) == 0) {
             best = 1;
+        }
     }
     return best;
 }
 
 static bool share_a_name(const struct tls_slot *a, const struct tls_slot *b) {
-    for (size_t i = 0; i < a->name_count; i++)
-        for (size_t j = 0; j < b->name_count; j++)
-            if (strcmp(a->names[i], b->names[j]) == 0)
+    for (size_t i = 0; i < a->name_count; i++) {
+        for (size_t j = 0; j < b->name_count; j++) {
+            if (strcmp(a->names[i], b->names[j]) == 0) {
                 return true;
+            }
+        }
+    }
     return false;
 }
 
@@ -304,8 +334,9 @@ static bool share_a_name(const struct tls_slot *a, const struct tls_slot *b) {
  * the name) the first certificate and those that stand beside it under one of its names. */
 static bool candidate(const struct tls_context *ctx, const struct tls_slot *slot, const char *name,
                       int quality) {
-    if (quality > 0)
+    if (quality > 0) {
         return name_match(slot, name) == quality;
+    }
     return slot == ctx->slots || share_a_name(slot, ctx->slots);
 }
 
@@ -322,16 +353,19 @@ const struct tls_slot *tls_context_choose(const struct tls_context *ctx,
     }
     for (size_t i = 0; i < ctx->slot_count; i++) {
         const struct tls_slot *slot = &ctx->slots[i];
-        if (!candidate(ctx, slot, hello->server_name, quality))
+        if (!candidate(ctx, slot, hello->server_name, quality)) {
             continue;
-        any = any ? any : slot;
-        if (!verifiable(slot, hello, tls13))
+        }
+        any = any != NULL ? any : slot;
+        if (!verifiable(slot, hello, tls13)) {
             continue;
-        if (slot->key != X509_KEY_RSA)
+        }
+        if (slot->key != X509_KEY_RSA) {
             return slot;
-        rsa = rsa ? rsa : slot;
+        }
+        rsa = rsa != NULL ? rsa : slot;
     }
-    return rsa ? rsa : any;
+    return rsa != NULL ? rsa : any;
 }
 
 bool tls_context_signs_slowly(const struct tls_context *ctx, const struct client_hello *hello) {

@@ -30,8 +30,9 @@ struct engine *engine_of(WOLFSSL *ssl) {
 
 int engine_receive(struct engine *e, uint8_t *buf, size_t size) {
     struct engine_io *io = e->io;
-    if (io->in_len == 0)
+    if (io->in_len == 0) {
         return WOLFSSL_CBIO_ERR_WANT_READ;
+    }
     size_t n = size < io->in_len ? size : io->in_len;
     memcpy(buf, io->in, n);
     io->in += n;
@@ -48,8 +49,9 @@ static bool append_cut(struct engine *e, const uint8_t *record, size_t body) {
         uint8_t header[RECORD_HEADER] = {record[0], record[1], record[2], (uint8_t)(n >> 8),
                                          (uint8_t)n};
         if (!buf_append(out, header, sizeof header, SIZE_MAX) ||
-            !buf_append(out, record + RECORD_HEADER + at, n, SIZE_MAX))
+            !buf_append(out, record + RECORD_HEADER + at, n, SIZE_MAX)) {
             return false;
+        }
         at += n;
     }
     return true;
@@ -60,13 +62,16 @@ static bool append_cut(struct engine *e, const uint8_t *record, size_t body) {
 static bool append_flight(struct engine *e, const uint8_t *buf, size_t size) {
     while (e->cut_flight && size >= RECORD_HEADER) {
         size_t body = (size_t)buf[3] << 8 | buf[4];
-        if (body > size - RECORD_HEADER)
+        if (body > size - RECORD_HEADER) {
             break;
-        if (buf[0] == RECORD_CHANGE_CIPHER_SPEC)
+        }
+        if (buf[0] == RECORD_CHANGE_CIPHER_SPEC) {
             e->cut_flight = false;
+        }
         if (buf[0] == RECORD_HANDSHAKE) {
-            if (!append_cut(e, buf, body))
+            if (!append_cut(e, buf, body)) {
                 return false;
+            }
         } else if (!buf_append(&e->io->out, buf, RECORD_HEADER + body, SIZE_MAX)) {
             return false;
         }
@@ -85,8 +90,9 @@ int engine_send(struct engine *e, const uint8_t *buf, size_t size) {
         e->failure = REASON_TLS_ERROR;
         return WOLFSSL_CBIO_ERR_GENERAL;
     }
-    if (append_flight(e, buf, size))
+    if (append_flight(e, buf, size)) {
         return (int)size;
+    }
     e->failure = REASON_OUT_OF_MEMORY;
     return WOLFSSL_CBIO_ERR_GENERAL;
 }
@@ -94,8 +100,9 @@ int engine_send(struct engine *e, const uint8_t *buf, size_t size) {
 static int make_binding(struct engine_peer *peer, const struct tls_context *ctx,
                         const char *server_name) {
     wc_Sha256 sha;
-    if (wc_InitSha256(&sha) != 0)
+    if (wc_InitSha256(&sha) != 0) {
         return -1;
+    }
     wc_Sha256Update(&sha, ctx->policy, sizeof ctx->policy);
     wc_Sha256Update(&sha, (const byte *)server_name, (word32)strlen(server_name));
     wc_Sha256Final(&sha, peer->binding);
@@ -107,15 +114,17 @@ bool engine_open(struct engine *e, struct tls_context *ctx, const struct client_
                  struct engine_io *io) {
     memset(e, 0, sizeof *e);
     bool entered = tls_context_enter(ctx);
-    if (!entered && ctx->client_auth != CLIENT_AUTH_NONE)
+    if (!entered && ctx->client_auth != CLIENT_AUTH_NONE) {
         return false;
+    }
     struct engine_peer *peer = calloc(1, sizeof *peer);
-    WOLFSSL *ssl = peer ? wolfSSL_new(tls_context_choose(ctx, hello)->ssl_ctx) : NULL;
-    if (!ssl || make_binding(peer, ctx, hello->server_name) != 0) {
+    WOLFSSL *ssl = peer != NULL ? wolfSSL_new(tls_context_choose(ctx, hello)->ssl_ctx) : NULL;
+    if (ssl == NULL || make_binding(peer, ctx, hello->server_name) != 0) {
         wolfSSL_free(ssl);
         free(peer);
-        if (entered)
+        if (entered) {
             tls_context_leave(ctx);
+        }
         return false;
     }
     e->ssl = ssl;
@@ -125,11 +134,13 @@ bool engine_open(struct engine *e, struct tls_context *ctx, const struct client_
     e->peer = peer;
     e->handshaking = true;
     if (!(hello->offers_tls13 && ctx->tls_max == CONFIG_TLS_1_3) &&
-        !(hello->offers_tls12 && ctx->tls_min == CONFIG_TLS_1_2))
+        !(hello->offers_tls12 && ctx->tls_min == CONFIG_TLS_1_2)) {
         peer->refusal = REASON_UNSUPPORTED_VERSION;
+    }
     e->record_size = ctx->max_record_size;
-    if (hello->max_fragment != 0)
+    if (hello->max_fragment != 0) {
         e->record_size = hello->max_fragment;
+    }
     e->cut_flight = e->record_size < CLIENT_HELLO_MAX;
     wolfSSL_SetIOReadCtx(ssl, e);
     wolfSSL_SetIOWriteCtx(ssl, e);
@@ -152,12 +163,14 @@ void engine_pause_with(void (*pause)(void *arg), void *arg) {
 
 /* What only the handshake needed: our context, and the room for a certificate that did not come. */
 static void end_handshake(struct engine *e) {
-    if (!e->handshaking)
+    if (!e->handshaking) {
         return;
+    }
     e->handshaking = false;
     e->cut_flight = false;
-    if (e->entered)
+    if (e->entered) {
         tls_context_leave(e->ctx);
+    }
     tls_context_unref(e->ctx);
     e->ctx = NULL;
 }
@@ -168,15 +181,18 @@ static enum engine_status fail(struct engine *e, enum reason reason) {
     WOLFSSL_ALERT_HISTORY alerts;
     if (wolfSSL_get_alert_history(e->ssl, &alerts) == WOLFSSL_SUCCESS) {
         bool received = alerts.last_rx.level == ALERT_FATAL && alerts.last_rx.code > 0;
-        if (received)
+        if (received) {
             e->alert = (uint8_t)alerts.last_rx.code;
-        else if (alerts.last_tx.code > 0 && e->alert == 0)
+        } else if (alerts.last_tx.code > 0 && e->alert == 0) {
             e->alert = (uint8_t)alerts.last_tx.code;
-        if (received && e->handshaking)
+        }
+        if (received && e->handshaking) {
             reason = REASON_ALERT_RECEIVED;
+        }
     }
-    if (e->failure == REASON_NONE)
+    if (e->failure == REASON_NONE) {
         e->failure = (uint8_t)reason;
+    }
     return ENGINE_FAILED;
 }
 
@@ -231,35 +247,43 @@ static void keep_peer(struct engine *e) {
         return;
     }
     size_t text = 0;
-    if (peer->has_identity)
+    if (peer->has_identity) {
         text = strlen(peer->text) + 1;
-    if (peer->has_common_name && text < (size_t)peer->common_name + 1)
+    }
+    if (peer->has_common_name && text < (size_t)peer->common_name + 1) {
         text = peer->common_name + strlen(peer->text + peer->common_name) + 1;
+    }
     struct engine_peer *less = realloc(peer, offsetof(struct engine_peer, text) + text);
-    e->peer = less ? less : peer;
+    e->peer = less != NULL ? less : peer;
 }
 
 enum engine_status engine_handshake(struct engine *e) {
-    if (e->failure != REASON_NONE)
+    if (e->failure != REASON_NONE) {
         return ENGINE_FAILED;
-    if (e->peer->refusal == REASON_UNSUPPORTED_VERSION)
+    }
+    if (e->peer->refusal == REASON_UNSUPPORTED_VERSION) {
         return refuse_version(e);
+    }
     const uint8_t *in = e->io->in;
     size_t len = e->io->in_len;
     for (;;) {
         size_t before = e->io->in_len;
         int code = wolfSSL_accept(e->ssl);
-        if (code == WOLFSSL_SUCCESS)
+        if (code == WOLFSSL_SUCCESS) {
             break;
+        }
         code = wolfSSL_get_error(e->ssl, code);
-        if (code != WOLFSSL_ERROR_WANT_READ)
+        if (code != WOLFSSL_ERROR_WANT_READ) {
             return fail_handshake(
                 e, e->peer->refusal != REASON_NONE ? e->peer->refusal : failure_reason(code), in,
                 len);
-        if (e->io->in_len == 0)
+        }
+        if (e->io->in_len == 0) {
             return ENGINE_MORE;
-        if (e->io->in_len == before)
+        }
+        if (e->io->in_len == before) {
             return fail(e, REASON_PROTOCOL_ERROR);
+        }
     }
     e->resumed = wolfSSL_session_reused(e->ssl) != 0;
     keep_peer(e);
@@ -278,22 +302,27 @@ static enum engine_status read_records(struct engine *e, uint8_t *plain, size_t 
             continue;
         }
         int code = wolfSSL_get_error(e->ssl, n);
-        if (code == WOLFSSL_ERROR_ZERO_RETURN)
+        if (code == WOLFSSL_ERROR_ZERO_RETURN) {
             return ENGINE_CLOSED;
-        if (code != WOLFSSL_ERROR_WANT_READ)
+        }
+        if (code != WOLFSSL_ERROR_WANT_READ) {
             return fail(e, code == MEMORY_E ? REASON_OUT_OF_MEMORY : REASON_TLS_ERROR);
-        if (e->io->in_len == 0)
+        }
+        if (e->io->in_len == 0) {
             return ENGINE_MORE;
-        if (e->io->in_len == before)
+        }
+        if (e->io->in_len == before) {
             return fail(e, REASON_TLS_ERROR);
+        }
     }
     return ENGINE_OK;
 }
 
 enum engine_status engine_read(struct engine *e, uint8_t *plain, size_t cap, size_t *got) {
     *got = 0;
-    if (e->failure != REASON_NONE)
+    if (e->failure != REASON_NONE) {
         return ENGINE_FAILED;
+    }
     e->reading = true;
     enum engine_status status = read_records(e, plain, cap, got);
     e->reading = false;
@@ -301,14 +330,16 @@ enum engine_status engine_read(struct engine *e, uint8_t *plain, size_t cap, siz
 }
 
 enum engine_status engine_write(struct engine *e, const uint8_t *plain, size_t len) {
-    if (e->failure != REASON_NONE || e->closed)
+    if (e->failure != REASON_NONE || e->closed) {
         return ENGINE_FAILED;
+    }
     while (len > 0) {
         size_t piece = len < e->record_size ? len : e->record_size;
         int n = wolfSSL_write(e->ssl, plain, (int)piece);
-        if (n <= 0)
+        if (n <= 0) {
             return fail(e, wolfSSL_get_error(e->ssl, n) == MEMORY_E ? REASON_OUT_OF_MEMORY
                                                                     : REASON_TLS_ERROR);
+        }
         plain += n;
         len -= (size_t)n;
     }
@@ -321,16 +352,18 @@ size_t engine_sealed_size(const struct engine *e, size_t plain_len) {
 }
 
 void engine_close(struct engine *e) {
-    if (!e->ssl || e->closed || e->failure != REASON_NONE)
+    if (e->ssl == NULL || e->closed || e->failure != REASON_NONE) {
         return;
+    }
     e->closed = true;
     /* The answer is not waited for: one call only sends. */
     (void)wolfSSL_shutdown(e->ssl);
 }
 
 void engine_free(struct engine *e) {
-    if (!e->ssl)
+    if (e->ssl == NULL) {
         return;
+    }
     end_handshake(e);
     free(e->peer);
     wolfSSL_free(e->ssl);
@@ -350,17 +383,18 @@ const char *engine_cipher(const struct engine *e) {
 }
 
 const char *engine_identity(const struct engine *e) {
-    return e->peer && e->peer->has_identity ? e->peer->text : NULL;
+    return e->peer != NULL && e->peer->has_identity ? e->peer->text : NULL;
 }
 
 const char *engine_peer_cn(const struct engine *e) {
-    return e->peer && e->peer->has_common_name ? e->peer->text + e->peer->common_name : NULL;
+    return e->peer != NULL && e->peer->has_common_name ? e->peer->text + e->peer->common_name
+                                                       : NULL;
 }
 
 bool engine_peer_presented(const struct engine *e) {
-    return e->peer && e->peer->presented;
+    return e->peer != NULL && e->peer->presented;
 }
 
 const struct tls_peer_id *engine_peer_id(const struct engine *e) {
-    return e->peer && e->peer->id.serial_len > 0 ? &e->peer->id : NULL;
+    return e->peer != NULL && e->peer->id.serial_len > 0 ? &e->peer->id : NULL;
 }

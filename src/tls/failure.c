@@ -39,8 +39,10 @@ static const struct {
 };
 
 enum reason failure_reason(int code) {
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (table[i].code == code)
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        if (table[i].code == code) {
             return table[i].reason;
+        }
+    }
     return REASON_PROTOCOL_ERROR;
 }

@@ -11,16 +11,19 @@ enum { IDENTITY_MAX = 255, TAG_UTF8 = 0x0c, TAG_PRINTABLE = 0x13, TAG_IA5 = 0x16
 static size_t utf8_length(const uint8_t *p, size_t left, uint32_t *code) {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     size_t len = p[0] < 0x80 ? 1 : p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : p[0] >= 0xc2 ? 2 : 0;
-    if (len == 0 || len > left)
+    if (len == 0 || len > left) {
         return 0;
+    }
     *code = len == 1 ? p[0] : p[0] & (0xffu >> (len + 1));
     for (size_t i = 1; i < len; i++) {
-        if ((p[i] & 0xc0) != 0x80)
+        if ((p[i] & 0xc0) != 0x80) {
             return 0;
+        }
         *code = *code << 6 | (p[i] & 0x3f);
     }
-    if (*code < least[len] || *code > 0x10ffff || (*code >= 0xd800 && *code <= 0xdfff))
+    if (*code < least[len] || *code > 0x10ffff || (*code >= 0xd800 && *code <= 0xdfff)) {
         return 0;
+    }
     return len;
 }
 
@@ -28,16 +31,18 @@ static bool is_text(struct span value) {
     for (size_t at = 0; at < value.len;) {
         uint32_t code;
         size_t len = utf8_length(value.data + at, value.len - at, &code);
-        if (len == 0 || code < 0x20 || (code >= 0x7f && code < 0xa0))
+        if (len == 0 || code < 0x20 || (code >= 0x7f && code < 0xa0)) {
             return false;
+        }
         at += len;
     }
     return value.len > 0 && value.len <= IDENTITY_MAX;
 }
 
 static bool copy(struct span value, char out[256]) {
-    if (!is_text(value))
+    if (!is_text(value)) {
         return false;
+    }
     memcpy(out, value.data, value.len);
     out[value.len] = '\0';
     return true;
@@ -51,19 +56,21 @@ static bool is_string(uint8_t tag) {
 static bool only_alt_name(const struct x509 *cert, unsigned wanted, struct span *value) {
     struct span rest = cert->alt_names, one;
     unsigned type, found = 0;
-    while (x509_next_alt_name(&rest, &type, &one))
+    while (x509_next_alt_name(&rest, &type, &one)) {
         if (type == wanted) {
             *value = one;
             found++;
         }
+    }
     return found == 1 && rest.len == 0;
 }
 
 static bool fingerprint(struct span der, char out[256]) {
     static const char digits[] = "0123456789abcdef";
     uint8_t hash[32];
-    if (wc_Sha256Hash(der.data, (word32)der.len, hash) != 0)
+    if (wc_Sha256Hash(der.data, (word32)der.len, hash) != 0) {
         return false;
+    }
     for (size_t i = 0; i < sizeof hash; i++) {
         out[2 * i] = digits[hash[i] >> 4];
         out[2 * i + 1] = digits[hash[i] & 15];
@@ -76,14 +83,15 @@ bool identity_read(enum config_identity kind, const struct x509 *cert, struct sp
                    char out[256]) {
     struct span value = {0};
     uint8_t tag = 0;
-    if (kind == IDENTITY_FINGERPRINT)
+    if (kind == IDENTITY_FINGERPRINT) {
         return fingerprint(der, out);
+    }
     bool found =
         kind == IDENTITY_CN
             ? x509_common_name(cert->subject, &value, &tag) == 1 && is_string(tag)
             : only_alt_name(cert, kind == IDENTITY_SAN_DNS ? X509_ALT_DNS : X509_ALT_URI, &value);
-    return found && !memchr(value.data, '+', value.len) && !memchr(value.data, '#', value.len) &&
-           copy(value, out);
+    return found && memchr(value.data, '+', value.len) == NULL &&
+           memchr(value.data, '#', value.len) == NULL && copy(value, out);
 }
 
 bool identity_common_name(const struct x509 *cert, char out[256]) {

@@ -15,8 +15,9 @@ enum { FILE_MAX = 64 << 20 };
 
 int file_read(struct buf *out, const char *file, bool *world_readable, struct error *err) {
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
+    if (fd < 0) {
         return error_set(err, "%s: cannot open: %s", file, strerror(errno));
+    }
     struct stat st;
     int result = -1;
     ssize_t got;
@@ -31,21 +32,24 @@ int file_read(struct buf *out, const char *file, bool *world_readable, struct er
             goto done;
         }
         got = read(fd, out->data + out->len, 16384);
-        if (got > 0)
+        if (got > 0) {
             out->len += (size_t)got;
+        }
     } while (got > 0 || (got < 0 && errno == EINTR));
-    if (got < 0)
+    if (got < 0) {
         error_set(err, "%s: cannot read: %s", file, strerror(errno));
-    else
+    } else {
         result = 0;
+    }
 done:
     close(fd);
     return result;
 }
 
 void file_wipe(struct buf *b) {
-    if (b->data)
+    if (b->data != NULL) {
         explicit_bzero(b->data, b->cap);
+    }
     buf_free(b);
 }
 
@@ -57,13 +61,16 @@ static const char *find(const char *at, const char *end, const char *what) {
 /* Base64 between `from` and `to`; header lines (RFC 1421, before a blank line) are not decoded. */
 static int decode(struct pem_block *block, const char *from, const char *to) {
     size_t len = (size_t)(to - from);
-    if (memchr(from, ':', len))
+    if (memchr(from, ':', len) != NULL) {
         return 0; /* encrypted in the old way: pem_is_encrypted says so, nobody needs the bytes */
-    if (len > UINT32_MAX / 2 || !buf_reserve(&block->der, len / 4 * 3 + 4, len + 4))
+    }
+    if (len > UINT32_MAX / 2 || !buf_reserve(&block->der, len / 4 * 3 + 4, len + 4)) {
         return -1;
+    }
     word32 out = (word32)block->der.cap;
-    if (Base64_Decode((const byte *)from, (word32)len, block->der.data, &out) != 0 || out == 0)
+    if (Base64_Decode((const byte *)from, (word32)len, block->der.data, &out) != 0 || out == 0) {
         return -1;
+    }
     block->der.len = out;
     return 0;
 }
@@ -71,13 +78,15 @@ static int decode(struct pem_block *block, const char *from, const char *to) {
 static int add_block(struct pem *pem, const char *begin, const char *label, size_t label_len,
                      const char *body, const char *end_line, const char *after) {
     struct pem_block *more = realloc(pem->blocks, (pem->count + 1) * sizeof *more);
-    if (!more)
+    if (more == NULL) {
         return -1;
+    }
     pem->blocks = more;
     struct pem_block *block = &pem->blocks[pem->count++];
     memset(block, 0, sizeof *block);
-    if (label_len >= sizeof block->label)
+    if (label_len >= sizeof block->label) {
         label_len = sizeof block->label - 1;
+    }
     memcpy(block->label, label, label_len);
     block->text = (struct span){(const uint8_t *)begin, (size_t)(after - begin)};
     return decode(block, body, end_line);
@@ -90,42 +99,48 @@ static int split(struct pem *pem, const char *file, struct error *err) {
     while ((begin = find(at, end, begin_mark)) != NULL) {
         const char *label = begin + sizeof begin_mark - 1;
         const char *label_end = find(label, end, dashes);
-        if (!label_end || memchr(label, '\n', (size_t)(label_end - label)))
+        if (label_end == NULL || memchr(label, '\n', (size_t)(label_end - label)) != NULL) {
             return error_set(err, "%s: a BEGIN line is damaged", file);
+        }
         int label_len = (int)(label_end - label);
         char end_mark[80];
-        if (label_len > 47)
+        if (label_len > 47) {
             return error_set(err, "%s: a BEGIN line is damaged", file);
+        }
         snprintf(end_mark, sizeof end_mark, "-----END %.*s-----", label_len, label);
         const char *body = label_end + sizeof dashes - 1;
         const char *end_line = find(body, end, end_mark);
         const char *next = find(body, end, begin_mark);
-        if (!end_line || (next && next < end_line))
+        if (end_line == NULL || (next != NULL && next < end_line)) {
             return error_set(err,
                              "%s: \"-----BEGIN %.*s-----\" has no matching END line; the file "
                              "is cut short or damaged",
                              file, label_len, label);
+        }
         at = end_line + strlen(end_mark);
-        if (add_block(pem, begin, label, (size_t)label_len, body, end_line, at) != 0)
+        if (add_block(pem, begin, label, (size_t)label_len, body, end_line, at) != 0) {
             return error_set(err,
                              "%s: what stands between \"-----BEGIN %.*s-----\" and its END is "
                              "not base64",
                              file, label_len, label);
+        }
     }
     return 0;
 }
 
 int pem_read(struct pem *pem, const char *file, struct error *err) {
     memset(pem, 0, sizeof *pem);
-    if (file_read(&pem->file, file, &pem->world_readable, err) == 0 && split(pem, file, err) == 0)
+    if (file_read(&pem->file, file, &pem->world_readable, err) == 0 && split(pem, file, err) == 0) {
         return 0;
+    }
     pem_free(pem);
     return -1;
 }
 
 void pem_free(struct pem *pem) {
-    for (size_t i = 0; i < pem->count; i++)
+    for (size_t i = 0; i < pem->count; i++) {
         file_wipe(&pem->blocks[i].der);
+    }
     free(pem->blocks);
     file_wipe(&pem->file);
     memset(pem, 0, sizeof *pem);

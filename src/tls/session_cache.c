@@ -29,13 +29,16 @@ struct tls_session_cache {
 struct tls_session_cache *tls_session_cache_new(size_t entries, struct error *err) {
     struct tls_session_cache *cache = calloc(1, sizeof *cache);
     size_t buckets = 16;
-    while (buckets < entries && buckets < SIZE_MAX / 2)
+    while (buckets < entries && buckets < SIZE_MAX / 2) {
         buckets *= 2;
-    if (cache)
+    }
+    if (cache != NULL) {
         cache->buckets = calloc(buckets, sizeof *cache->buckets);
-    if (!cache || !cache->buckets || pthread_mutex_init(&cache->lock, NULL) != 0) {
-        if (cache)
+    }
+    if (cache == NULL || cache->buckets == NULL || pthread_mutex_init(&cache->lock, NULL) != 0) {
+        if (cache != NULL) {
             free(cache->buckets);
+        }
         free(cache);
         error_set(err, "no memory for a cache of %zu TLS sessions", entries);
         return NULL;
@@ -54,8 +57,9 @@ static struct entry **bucket_of(struct tls_session_cache *cache, const uint8_t i
 
 static struct entry *find(struct tls_session_cache *cache, const uint8_t id[ID_SIZE]) {
     struct entry *e = *bucket_of(cache, id);
-    while (e && memcmp(e->id, id, ID_SIZE) != 0)
+    while (e != NULL && memcmp(e->id, id, ID_SIZE) != 0) {
         e = e->next_in_bucket;
+    }
     return e;
 }
 
@@ -67,11 +71,12 @@ static void drop_entry(struct entry *e) {
 /* With the lock held. */
 static void remove_entry(struct tls_session_cache *cache, struct entry *e) {
     struct entry **link = bucket_of(cache, e->id);
-    while (*link != e)
+    while (*link != e) {
         link = &(*link)->next_in_bucket;
+    }
     *link = e->next_in_bucket;
-    *(e->older ? &e->older->newer : &cache->oldest) = e->newer;
-    *(e->newer ? &e->newer->older : &cache->newest) = e->older;
+    *(e->older != NULL ? &e->older->newer : &cache->oldest) = e->newer;
+    *(e->newer != NULL ? &e->newer->older : &cache->newest) = e->older;
     cache->count--;
     drop_entry(e);
 }
@@ -83,16 +88,18 @@ static void insert_entry(struct tls_session_cache *cache, struct entry *e) {
     *bucket = e;
     e->newer = NULL;
     e->older = cache->newest;
-    *(e->older ? &e->older->newer : &cache->oldest) = e;
+    *(e->older != NULL ? &e->older->newer : &cache->oldest) = e;
     cache->newest = e;
     cache->count++;
 }
 
 void tls_session_cache_free(struct tls_session_cache *cache) {
-    if (!cache)
+    if (cache == NULL) {
         return;
-    while (cache->oldest)
+    }
+    while (cache->oldest != NULL) {
         remove_entry(cache, cache->oldest);
+    }
     pthread_mutex_destroy(&cache->lock);
     free(cache->buckets);
     free(cache);
@@ -101,7 +108,7 @@ void tls_session_cache_free(struct tls_session_cache *cache) {
 #ifdef HAVE_EXT_CACHE
 
 static struct tls_session_cache *cache_of(const struct engine *e) {
-    return e->ctx ? e->ctx->shared.sessions : NULL;
+    return e->ctx != NULL ? e->ctx->shared.sessions : NULL;
 }
 
 /* The session in the library's form. That starts with side (1 byte), time of birth (4), timeout
@@ -114,8 +121,9 @@ static struct entry *make_entry(WOLFSSL_SESSION *session, const struct engine_pe
     int session_len = wolfSSL_i2d_SSL_SESSION(session, NULL);
     struct entry *e =
         session_len > ID_AT + ID_SIZE ? malloc(sizeof *e + (size_t)session_len + peer_len) : NULL;
-    if (!e)
+    if (e == NULL) {
         return NULL;
+    }
     unsigned char *at = e->data;
     e->session_len = (size_t)wolfSSL_i2d_SSL_SESSION(session, &at);
     e->peer_len = peer_len;
@@ -127,8 +135,9 @@ static struct entry *make_entry(WOLFSSL_SESSION *session, const struct engine_pe
     memcpy(e->id, e->data + ID_AT, ID_SIZE);
     memcpy(e->binding, peer->binding, sizeof e->binding);
     e->expires = (int64_t)time(NULL) + TLS_RESUME_SECONDS;
-    if (peer->id.serial_len > 0 && peer->not_after < e->expires)
+    if (peer->id.serial_len > 0 && peer->not_after < e->expires) {
         e->expires = peer->not_after;
+    }
     return e;
 }
 
@@ -137,22 +146,25 @@ static int on_new(WOLFSSL *ssl, WOLFSSL_SESSION *session) {
     struct engine *engine = engine_of(ssl);
     struct engine_peer *peer = engine->peer;
     struct tls_session_cache *cache = cache_of(engine);
-    if (!cache || !peer || peer->ticket_issued || wolfSSL_version(ssl) != TLS1_2_VERSION ||
-        wolfSSL_session_reused(ssl))
+    if (cache == NULL || peer == NULL || peer->ticket_issued ||
+        wolfSSL_version(ssl) != TLS1_2_VERSION || wolfSSL_session_reused(ssl)) {
         return 0;
+    }
     /* In a full handshake a certificate counts only if it was presented in it. */
     struct engine_peer none = {.presented = false};
     memcpy(none.binding, peer->binding, sizeof none.binding);
     struct entry *e = make_entry(session, peer->presented ? peer : &none);
-    if (!e)
+    if (e == NULL) {
         return 0;
+    }
     pthread_mutex_lock(&cache->lock);
-    if (find(cache, e->id)) {
+    if (find(cache, e->id) != NULL) {
         drop_entry(e);
     } else {
         insert_entry(cache, e);
-        if (cache->count > cache->max)
+        if (cache->count > cache->max) {
             remove_entry(cache, cache->oldest);
+        }
     }
     pthread_mutex_unlock(&cache->lock);
     return 0; /* the library keeps its own reference */
@@ -164,15 +176,16 @@ static WOLFSSL_SESSION *on_get(WOLFSSL *ssl, const unsigned char *id, int id_len
     struct tls_session_cache *cache = cache_of(engine);
     WOLFSSL_SESSION *session = NULL;
     *copy = 0; /* ours to give away */
-    if (!cache || !peer || id_len != ID_SIZE)
+    if (cache == NULL || peer == NULL || id_len != ID_SIZE) {
         return NULL;
+    }
     pthread_mutex_lock(&cache->lock);
     struct entry *e = find(cache, id);
-    if (e && e->expires <= (int64_t)time(NULL)) {
+    if (e != NULL && e->expires <= (int64_t)time(NULL)) {
         remove_entry(cache, e);
         e = NULL;
     }
-    if (e && memcmp(e->binding, peer->binding, sizeof e->binding) == 0 &&
+    if (e != NULL && memcmp(e->binding, peer->binding, sizeof e->binding) == 0 &&
         peer_unpack(peer, e->data + e->session_len, e->peer_len)) {
         const unsigned char *at = e->data;
         session = wolfSSL_d2i_SSL_SESSION(NULL, &at, (long)e->session_len);
@@ -182,8 +195,9 @@ static WOLFSSL_SESSION *on_get(WOLFSSL *ssl, const unsigned char *id, int id_len
 }
 
 void session_cache_attach(struct tls_session_cache *cache, WOLFSSL_CTX *ssl_ctx) {
-    if (!cache)
+    if (cache == NULL) {
         return;
+    }
     wolfSSL_CTX_sess_set_new_cb(ssl_ctx, on_new);
     wolfSSL_CTX_sess_set_get_cb(ssl_ctx, on_get);
 }

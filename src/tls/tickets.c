@@ -59,8 +59,9 @@ static bool random_bytes(void *out, size_t len) {
 static bool hmac(const uint8_t key[KEY_SIZE], const char *label, const uint8_t *data, size_t len,
                  uint8_t out[32]) {
     Hmac h;
-    if (wc_HmacInit(&h, NULL, INVALID_DEVID) != 0)
+    if (wc_HmacInit(&h, NULL, INVALID_DEVID) != 0) {
         return false;
+    }
     bool done = wc_HmacSetKey(&h, WC_SHA256, key, KEY_SIZE) == 0 &&
                 wc_HmacUpdate(&h, (const byte *)label, (word32)strlen(label)) == 0 &&
                 wc_HmacUpdate(&h, data, (word32)len) == 0 && wc_HmacFinal(&h, out) == 0;
@@ -71,8 +72,9 @@ static bool hmac(const uint8_t key[KEY_SIZE], const char *label, const uint8_t *
 /* The name tells nothing about the key and is never zero (the library refuses that). */
 static bool name_key(struct ticket_key *key) {
     uint8_t digest[32];
-    if (!hmac(key->secret, "postern ticket key name", NULL, 0, digest))
+    if (!hmac(key->secret, "postern ticket key name", NULL, 0, digest)) {
         return false;
+    }
     memcpy(key->name, digest, NAME_SIZE);
     return true;
 }
@@ -84,7 +86,8 @@ static bool make_key(struct ticket_key *key) {
 
 struct tls_tickets *tls_tickets_new(struct error *err) {
     struct tls_tickets *tickets = calloc(1, sizeof *tickets);
-    if (!tickets || pthread_mutex_init(&tickets->lock, NULL) != 0 || !make_key(&tickets->keys[0])) {
+    if (tickets == NULL || pthread_mutex_init(&tickets->lock, NULL) != 0 ||
+        !make_key(&tickets->keys[0])) {
         free(tickets);
         error_set(err, "session tickets: no memory or no randomness");
         return NULL;
@@ -94,8 +97,9 @@ struct tls_tickets *tls_tickets_new(struct error *err) {
 }
 
 void tls_tickets_free(struct tls_tickets *tickets) {
-    if (!tickets)
+    if (tickets == NULL) {
         return;
+    }
     pthread_mutex_destroy(&tickets->lock);
     explicit_bzero(tickets, sizeof *tickets);
     free(tickets);
@@ -106,12 +110,16 @@ void tls_tickets_free(struct tls_tickets *tickets) {
 static void rotate(struct tls_tickets *tickets) {
     int64_t now = monotonic_seconds();
     struct ticket_key fresh;
-    while (tickets->count > 1 && now - tickets->keys[tickets->count - 2].made > TLS_RESUME_SECONDS)
+    while (tickets->count > 1 &&
+           now - tickets->keys[tickets->count - 2].made > TLS_RESUME_SECONDS) {
         explicit_bzero(&tickets->keys[--tickets->count], sizeof *tickets->keys);
-    if (now - tickets->keys[0].made <= TLS_RESUME_SECONDS || !make_key(&fresh))
+    }
+    if (now - tickets->keys[0].made <= TLS_RESUME_SECONDS || !make_key(&fresh)) {
         return;
-    if (tickets->count == KEYS_MAX)
+    }
+    if (tickets->count == KEYS_MAX) {
         tickets->count--;
+    }
     memmove(&tickets->keys[1], &tickets->keys[0], tickets->count * sizeof *tickets->keys);
     tickets->keys[0] = fresh;
     tickets->count++;
@@ -123,10 +131,11 @@ static bool get_key(struct tls_tickets *tickets, const uint8_t *name, struct tic
                     bool *old) {
     bool found = false;
     pthread_mutex_lock(&tickets->lock);
-    if (!tickets->shared)
+    if (!tickets->shared) {
         rotate(tickets);
+    }
     for (size_t i = 0; i < tickets->count && !found; i++) {
-        found = !name || memcmp(tickets->keys[i].name, name, NAME_SIZE) == 0;
+        found = name == NULL || memcmp(tickets->keys[i].name, name, NAME_SIZE) == 0;
         if (found) {
             *key = tickets->keys[i];
             *old = i > 0;
@@ -137,20 +146,23 @@ static bool get_key(struct tls_tickets *tickets, const uint8_t *name, struct tic
 }
 
 static int hex_digit(char c) {
-    if (c >= '0' && c <= '9')
+    if (c >= '0' && c <= '9') {
         return c - '0';
+    }
     c = (char)(c | 0x20);
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 static bool read_key_line(struct tls_ticket_keys *keys, const char *line, size_t len) {
     struct ticket_key *key = &keys->keys[keys->count];
-    if (len != 2 * KEY_SIZE)
+    if (len != 2 * KEY_SIZE) {
         return false;
+    }
     for (size_t i = 0; i < KEY_SIZE; i++) {
         int high = hex_digit(line[2 * i]), low = hex_digit(line[2 * i + 1]);
-        if (high < 0 || low < 0)
+        if (high < 0 || low < 0) {
             return false;
+        }
         key->secret[i] = (uint8_t)(high << 4 | low);
     }
     keys->count++;
@@ -162,24 +174,28 @@ static int read_lines(struct tls_ticket_keys *keys, const struct buf *text, cons
     const char *at = (const char *)text->data, *end = at + text->len;
     for (unsigned number = 1; at < end; number++) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
-        const char *stop = newline ? newline : end;
+        const char *stop = newline != NULL ? newline : end;
         size_t len = (size_t)(stop - at);
-        while (len > 0 && (at[len - 1] == '\r' || at[len - 1] == ' '))
+        while (len > 0 && (at[len - 1] == '\r' || at[len - 1] == ' ')) {
             len--;
-        if (len > 0 && keys->count == KEYS_MAX)
+        }
+        if (len > 0 && keys->count == KEYS_MAX) {
             return error_set(err, "%s:%u: more than %d keys", file, number, KEYS_MAX);
-        if (len > 0 && !read_key_line(keys, at, len))
+        }
+        if (len > 0 && !read_key_line(keys, at, len)) {
             return error_set(err,
                              "%s:%u: not a key; each line is 64 hexadecimal digits "
                              "(openssl rand -hex 32)",
                              file, number);
-        at = newline ? newline + 1 : end;
+        }
+        at = newline != NULL ? newline + 1 : end;
     }
-    if (keys->count == 0)
+    if (keys->count == 0) {
         return error_set(err,
                          "%s: holds no key; each line is 64 hexadecimal digits "
                          "(openssl rand -hex 32)",
                          file);
+    }
     return 0;
 }
 
@@ -187,38 +203,42 @@ struct tls_ticket_keys *tls_ticket_keys_read(const char *file, struct error *err
     struct tls_ticket_keys *keys = calloc(1, sizeof *keys);
     struct buf text = {0};
     bool world_readable;
-    if (!keys) {
+    if (keys == NULL) {
         error_set(err, "out of memory");
         return NULL;
     }
     int result = file_read(&text, file, &world_readable, err);
-    if (result == 0)
+    if (result == 0) {
         result = read_lines(keys, &text, file, err);
+    }
     file_wipe(&text);
     if (result != 0) {
         tls_ticket_keys_free(keys);
         return NULL;
     }
-    if (world_readable)
+    if (world_readable) {
         log_message(LOG_LEVEL_WARNING, "key readable",
                     "%s: everyone can read these ticket keys; chmod 0640 or 0600", file);
+    }
     return keys;
 }
 
 void tls_ticket_keys_free(struct tls_ticket_keys *keys) {
-    if (keys)
+    if (keys != NULL) {
         explicit_bzero(keys, sizeof *keys);
+    }
     free(keys);
 }
 
 void tls_tickets_use(struct tls_tickets *tickets, struct tls_ticket_keys *keys) {
     struct ticket_key own;
-    bool have_own = !keys && make_key(&own);
+    bool have_own = keys == NULL && make_key(&own);
     pthread_mutex_lock(&tickets->lock);
-    if (keys) {
+    if (keys != NULL) {
         explicit_bzero(tickets->keys, sizeof tickets->keys);
-        for (size_t i = 0; i < keys->count; i++)
+        for (size_t i = 0; i < keys->count; i++) {
             tickets->keys[i] = keys->keys[i];
+        }
         tickets->count = keys->count;
         tickets->shared = true;
     } else if (tickets->shared && have_own) {
@@ -284,14 +304,16 @@ static size_t write_trailer(const struct engine_peer *peer, bool certified, uint
     uint8_t packed[PEER_BYTES_MAX] = {0}; /* no certificate */
     size_t len = certified ? peer_pack(peer, packed) : 1;
     int64_t expires = (int64_t)time(NULL) + TLS_RESUME_SECONDS;
-    if (certified && peer->id.serial_len > 0 && peer->not_after < expires)
+    if (certified && peer->id.serial_len > 0 && peer->not_after < expires) {
         expires = peer->not_after;
+    }
     if (EXPIRY_SIZE + 1 + len + TRAILER_LENGTH > cap) {
         expires = 0;
         len = 0;
     }
-    for (size_t i = 0; i < EXPIRY_SIZE; i++)
+    for (size_t i = 0; i < EXPIRY_SIZE; i++) {
         out[i] = (uint8_t)((uint64_t)expires >> (8 * i));
+    }
     out[EXPIRY_SIZE] = generation;
     memcpy(out + EXPIRY_SIZE + 1, packed, len);
     len += EXPIRY_SIZE + 1;
@@ -302,20 +324,25 @@ static size_t write_trailer(const struct engine_peer *peer, bool certified, uint
 
 /* The trailer's size, or 0 if the ticket is no longer good. */
 static size_t read_trailer(struct engine_peer *peer, const uint8_t *ticket, size_t len) {
-    if (len < EXPIRY_SIZE + 1 + TRAILER_LENGTH)
+    if (len < EXPIRY_SIZE + 1 + TRAILER_LENGTH) {
         return 0;
+    }
     size_t own = (size_t)ticket[len - 2] << 8 | ticket[len - 1];
-    if (own < EXPIRY_SIZE + 1 || own > len - TRAILER_LENGTH)
+    if (own < EXPIRY_SIZE + 1 || own > len - TRAILER_LENGTH) {
         return 0;
+    }
     const uint8_t *data = ticket + len - TRAILER_LENGTH - own;
     uint32_t expires = 0;
-    for (size_t i = 0; i < EXPIRY_SIZE; i++)
+    for (size_t i = 0; i < EXPIRY_SIZE; i++) {
         expires |= (uint32_t)data[i] << (8 * i);
+    }
     peer->ticket_generation = data[EXPIRY_SIZE];
-    if ((int64_t)time(NULL) >= (int64_t)expires || peer->ticket_generation >= GENERATIONS_MAX)
+    if ((int64_t)time(NULL) >= (int64_t)expires || peer->ticket_generation >= GENERATIONS_MAX) {
         return 0;
-    if (!peer_unpack(peer, data + EXPIRY_SIZE + 1, own - EXPIRY_SIZE - 1))
+    }
+    if (!peer_unpack(peer, data + EXPIRY_SIZE + 1, own - EXPIRY_SIZE - 1)) {
         return 0;
+    }
     return own + TRAILER_LENGTH;
 }
 
@@ -327,8 +354,9 @@ static int encrypt_ticket(struct tls_tickets *tickets, const struct engine_peer 
     struct ticket_key key;
     bool old;
     size_t len = (size_t)in_len;
-    if (!get_key(tickets, NULL, &key, &old) || !random_bytes(with->iv, sizeof with->iv))
+    if (!get_key(tickets, NULL, &key, &old) || !random_bytes(with->iv, sizeof with->iv)) {
         return WOLFSSL_TICKET_RET_FATAL;
+    }
     memcpy(with->name, key.name, NAME_SIZE);
     len +=
         write_trailer(peer, certified, generation, ticket + len, WOLFSSL_TICKET_EXTRA_PADDING_SZ);
@@ -348,15 +376,19 @@ static int decrypt_ticket(struct tls_tickets *tickets, struct engine_peer *peer,
     static const uint8_t zero[WOLFSSL_TICKET_MAC_SZ - TAG_SIZE];
     struct ticket_key key;
     bool old;
-    if (peer->ticket_accepted && memcmp(peer->ticket_mac, mac, TAG_SIZE) != 0)
+    if (peer->ticket_accepted && memcmp(peer->ticket_mac, mac, TAG_SIZE) != 0) {
         return WOLFSSL_TICKET_RET_REJECT;
-    if (memcmp(mac + TAG_SIZE, zero, sizeof zero) != 0 || !get_key(tickets, with->name, &key, &old))
+    }
+    if (memcmp(mac + TAG_SIZE, zero, sizeof zero) != 0 ||
+        !get_key(tickets, with->name, &key, &old)) {
         return WOLFSSL_TICKET_RET_REJECT;
+    }
     bool good = unseal(&key, with, ticket, (size_t)in_len, mac);
     explicit_bzero(&key, sizeof key);
     size_t own = good ? read_trailer(peer, ticket, (size_t)in_len) : 0;
-    if (own == 0)
+    if (own == 0) {
         return WOLFSSL_TICKET_RET_REJECT;
+    }
     memcpy(peer->ticket_mac, mac, TAG_SIZE);
     peer->ticket_accepted = true;
     *out_len = in_len - (int)own;
@@ -370,14 +402,16 @@ int tickets_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
                      int in_len, int *out_len, void *arg) {
     struct engine_peer *peer = engine_of(ssl)->peer;
     struct associated with;
-    if (!peer || in_len <= 0) /* not within a handshake */
+    if (peer == NULL || in_len <= 0) { /* not within a handshake */
         return WOLFSSL_TICKET_RET_REJECT;
+    }
     memcpy(with.binding, peer->binding, sizeof with.binding);
     memcpy(with.name, name, NAME_SIZE);
     memcpy(with.iv, iv, sizeof with.iv);
-    if (!encrypt)
+    if (!encrypt) {
         return decrypt_ticket(arg, peer, wolfSSL_version(ssl) == TLS1_3_VERSION, &with, mac, ticket,
                               in_len, out_len);
+    }
     bool resumed = wolfSSL_session_reused(ssl) != 0;
     uint8_t generation = resumed ? (uint8_t)(peer->ticket_generation + 1) : 0;
     int result = encrypt_ticket(arg, peer, peer->presented || resumed, generation, &with, mac,

@@ -28,28 +28,35 @@ enum {
 static bool take(struct span *in, uint8_t *tag, struct span *content, struct span *whole) {
     const uint8_t *p = in->data;
     size_t left = in->len;
-    if (left < 2 || (p[0] & 0x1f) == 0x1f)
+    if (left < 2 || (p[0] & 0x1f) == 0x1f) {
         return false;
+    }
     size_t header = 2, len = p[1];
-    if (len == 0x80 || len > 0x84)
+    if (len == 0x80 || len > 0x84) {
         return false;
+    }
     if (len > 0x80) {
         size_t bytes = len - 0x80;
         header += bytes;
-        if (left < header || p[2] == 0)
+        if (left < header || p[2] == 0) {
             return false;
+        }
         len = 0;
-        for (size_t i = 0; i < bytes; i++)
+        for (size_t i = 0; i < bytes; i++) {
             len = len << 8 | p[2 + i];
-        if (len < 0x80)
+        }
+        if (len < 0x80) {
             return false;
+        }
     }
-    if (len > left - header)
+    if (len > left - header) {
         return false;
+    }
     *tag = p[0];
     *content = (struct span){p + header, len};
-    if (whole)
+    if (whole != NULL) {
         *whole = (struct span){p, header + len};
+    }
     *in = (struct span){p + header + len, left - header - len};
     return true;
 }
@@ -57,8 +64,9 @@ static bool take(struct span *in, uint8_t *tag, struct span *content, struct spa
 static bool take_tag(struct span *in, uint8_t wanted, struct span *content) {
     struct span rest = *in;
     uint8_t tag;
-    if (!take(&rest, &tag, content, NULL) || tag != wanted)
+    if (!take(&rest, &tag, content, NULL) || tag != wanted) {
         return false;
+    }
     *in = rest;
     return true;
 }
@@ -73,8 +81,9 @@ static bool is_oid(struct span oid, const char *bytes, size_t len) {
 #define IS_OID(oid, bytes) is_oid(oid, bytes, sizeof bytes - 1)
 
 static bool take_serial(struct span *in, struct span *serial) {
-    if (!take_tag(in, TAG_INTEGER, serial) || serial->len == 0)
+    if (!take_tag(in, TAG_INTEGER, serial) || serial->len == 0) {
         return false;
+    }
     while (serial->len > 1 && serial->data[0] == 0) {
         serial->data++;
         serial->len--;
@@ -96,22 +105,27 @@ static int64_t days_from_civil(int64_t y, int64_t m, int64_t d) {
 static bool take_time(struct span *in, int64_t *out) {
     uint8_t tag;
     struct span t;
-    if (!take(in, &tag, &t, NULL) || (tag != TAG_UTC_TIME && tag != TAG_GENERALIZED_TIME))
+    if (!take(in, &tag, &t, NULL) || (tag != TAG_UTC_TIME && tag != TAG_GENERALIZED_TIME)) {
         return false;
+    }
     size_t year_digits = tag == TAG_UTC_TIME ? 2 : 4;
-    if (t.len != year_digits + 11 || t.data[t.len - 1] != 'Z')
+    if (t.len != year_digits + 11 || t.data[t.len - 1] != 'Z') {
         return false;
+    }
     int64_t field[6] = {0};
     for (size_t i = 0; i + 1 < t.len; i++) {
-        if (t.data[i] < '0' || t.data[i] > '9')
+        if (t.data[i] < '0' || t.data[i] > '9') {
             return false;
+        }
         size_t f = i < year_digits ? 0 : 1 + (i - year_digits) / 2;
         field[f] = field[f] * 10 + (t.data[i] - '0');
     }
-    if (tag == TAG_UTC_TIME)
+    if (tag == TAG_UTC_TIME) {
         field[0] += field[0] >= 50 ? 1900 : 2000;
-    if (field[1] < 1 || field[1] > 12 || field[2] < 1 || field[2] > 31)
+    }
+    if (field[1] < 1 || field[1] > 12 || field[2] < 1 || field[2] > 31) {
         return false;
+    }
     *out = days_from_civil(field[0], field[1], field[2]) * 86400 + field[3] * 3600 + field[4] * 60 +
            field[5];
     return true;
@@ -123,22 +137,26 @@ static unsigned bit_length(struct span n) {
         n.len--;
     }
     unsigned bits = 0;
-    if (n.len > 0)
-        for (uint8_t top = n.data[0]; top; top = (uint8_t)(top >> 1))
+    if (n.len > 0) {
+        for (uint8_t top = n.data[0]; top; top = (uint8_t)(top >> 1)) {
             bits++;
+        }
+    }
     return n.len ? (unsigned)(n.len - 1) * 8 + bits : 0;
 }
 
 static bool read_public_key(struct x509 *cert, struct span spki) {
     struct span algorithm, oid, curve, bits, rsa, modulus;
     if (!take_tag(&spki, TAG_SEQUENCE, &algorithm) || !take_tag(&algorithm, TAG_OID, &oid) ||
-        !take_tag(&spki, TAG_BIT_STRING, &bits) || bits.len < 1)
+        !take_tag(&spki, TAG_BIT_STRING, &bits) || bits.len < 1) {
         return false;
+    }
     cert->key = X509_KEY_OTHER;
     if (IS_OID(oid, "\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01")) {
         struct span key = {bits.data + 1, bits.len - 1};
-        if (!take_tag(&key, TAG_SEQUENCE, &rsa) || !take_tag(&rsa, TAG_INTEGER, &modulus))
+        if (!take_tag(&key, TAG_SEQUENCE, &rsa) || !take_tag(&rsa, TAG_INTEGER, &modulus)) {
             return false;
+        }
         cert->key = X509_KEY_RSA;
         cert->key_bits = bit_length(modulus);
         while (modulus.len > 0 && modulus.data[0] == 0) {
@@ -163,12 +181,14 @@ static bool read_public_key(struct x509 *cert, struct span spki) {
 /* Steps through Extensions: OID, critical, content of the OCTET STRING. */
 static bool take_extension(struct span *in, struct span *oid, bool *critical, struct span *value) {
     struct span ext, flag;
-    if (!take_tag(in, TAG_SEQUENCE, &ext) || !take_tag(&ext, TAG_OID, oid))
+    if (!take_tag(in, TAG_SEQUENCE, &ext) || !take_tag(&ext, TAG_OID, oid)) {
         return false;
+    }
     *critical = false;
     if (next_is(ext, TAG_BOOLEAN)) {
-        if (!take_tag(&ext, TAG_BOOLEAN, &flag) || flag.len != 1)
+        if (!take_tag(&ext, TAG_BOOLEAN, &flag) || flag.len != 1) {
             return false;
+        }
         *critical = flag.data[0] != 0;
     }
     return take_tag(&ext, TAG_OCTET_STRING, value) && ext.len == 0;
@@ -177,19 +197,24 @@ static bool take_extension(struct span *in, struct span *oid, bool *critical, st
 static bool read_extensions(struct x509 *cert, struct span wrapped) {
     struct span list, oid, value, inner, flag;
     bool critical;
-    if (!take_tag(&wrapped, TAG_SEQUENCE, &list))
+    if (!take_tag(&wrapped, TAG_SEQUENCE, &list)) {
         return false;
+    }
     while (list.len > 0) {
-        if (!take_extension(&list, &oid, &critical, &value))
+        if (!take_extension(&list, &oid, &critical, &value)) {
             return false;
+        }
         if (IS_OID(oid, "\x55\x1d\x11")) { /* subjectAltName */
-            if (cert->alt_names.data || !take_tag(&value, TAG_SEQUENCE, &cert->alt_names))
+            if (cert->alt_names.data != NULL || !take_tag(&value, TAG_SEQUENCE, &cert->alt_names)) {
                 return false;
+            }
         } else if (IS_OID(oid, "\x55\x1d\x13")) { /* basicConstraints */
-            if (!take_tag(&value, TAG_SEQUENCE, &inner))
+            if (!take_tag(&value, TAG_SEQUENCE, &inner)) {
                 return false;
-            if (next_is(inner, TAG_BOOLEAN))
+            }
+            if (next_is(inner, TAG_BOOLEAN)) {
                 cert->is_ca = take_tag(&inner, TAG_BOOLEAN, &flag) && flag.len == 1 && flag.data[0];
+            }
         }
     }
     return true;
@@ -200,30 +225,36 @@ bool x509_read(struct x509 *cert, const uint8_t *der, size_t len) {
     uint8_t tag;
     memset(cert, 0, sizeof *cert);
     if (!take_tag(&in, TAG_SEQUENCE, &outer) || in.len != 0 ||
-        !take_tag(&outer, TAG_SEQUENCE, &tbs))
+        !take_tag(&outer, TAG_SEQUENCE, &tbs)) {
         return false;
-    if (next_is(tbs, TAG_CONTEXT_0) && !take_tag(&tbs, TAG_CONTEXT_0, &ignored)) /* version */
+    }
+    if (next_is(tbs, TAG_CONTEXT_0) && !take_tag(&tbs, TAG_CONTEXT_0, &ignored)) { /* version */
         return false;
+    }
     if (!take_serial(&tbs, &cert->serial) || !take_tag(&tbs, TAG_SEQUENCE, &ignored) ||
         !take(&tbs, &tag, &ignored, &cert->issuer) || tag != TAG_SEQUENCE ||
         !take_tag(&tbs, TAG_SEQUENCE, &validity) || !take_time(&validity, &cert->not_before) ||
         !take_time(&validity, &cert->not_after) || !take(&tbs, &tag, &ignored, &cert->subject) ||
         tag != TAG_SEQUENCE || !take(&tbs, &tag, &spki, &cert->key_info) || tag != TAG_SEQUENCE ||
-        !read_public_key(cert, spki))
+        !read_public_key(cert, spki)) {
         return false;
+    }
     while (tbs.len > 0) {
-        if (!take(&tbs, &tag, &extensions, NULL))
+        if (!take(&tbs, &tag, &extensions, NULL)) {
             return false;
-        if (tag == TAG_CONTEXT_3 && !read_extensions(cert, extensions))
+        }
+        if (tag == TAG_CONTEXT_3 && !read_extensions(cert, extensions)) {
             return false;
+        }
     }
     return true;
 }
 
 bool x509_next_alt_name(struct span *rest, unsigned *type, struct span *value) {
     uint8_t tag;
-    if (!take(rest, &tag, value, NULL))
+    if (!take(rest, &tag, value, NULL)) {
         return false;
+    }
     *type = tag & 0x1f;
     return true;
 }
@@ -232,8 +263,9 @@ bool x509_next_alt_name(struct span *rest, unsigned *type, struct span *value) {
 static bool take_attribute(struct span *rdns, struct span *set, struct span *oid, uint8_t *tag,
                            struct span *value) {
     struct span pair;
-    if (set->len == 0 && !take_tag(rdns, TAG_SET, set))
+    if (set->len == 0 && !take_tag(rdns, TAG_SET, set)) {
         return false;
+    }
     return take_tag(set, TAG_SEQUENCE, &pair) && take_tag(&pair, TAG_OID, oid) &&
            take(&pair, tag, value, NULL);
 }
@@ -242,11 +274,13 @@ size_t x509_common_name(struct span name, struct span *value, uint8_t *tag) {
     struct span rdns, set = {0}, oid, v;
     uint8_t t;
     size_t count = 0;
-    if (!take_tag(&name, TAG_SEQUENCE, &rdns))
+    if (!take_tag(&name, TAG_SEQUENCE, &rdns)) {
         return 0;
+    }
     while (take_attribute(&rdns, &set, &oid, &t, &v)) {
-        if (!IS_OID(oid, "\x55\x04\x03"))
+        if (!IS_OID(oid, "\x55\x04\x03")) {
             continue;
+        }
         if (count++ == 0) {
             *value = v;
             *tag = t;
@@ -261,10 +295,13 @@ static const char *attribute_name(struct span oid) {
         const char *name;
     } names[] = {{3, "CN"}, {4, "SN"}, {5, "serialNumber"}, {6, "C"},
                  {7, "L"},  {8, "ST"}, {10, "O"},           {11, "OU"}};
-    if (oid.len == 3 && oid.data[0] == 0x55 && oid.data[1] == 0x04)
-        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-            if (oid.data[2] == names[i].last)
+    if (oid.len == 3 && oid.data[0] == 0x55 && oid.data[1] == 0x04) {
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+            if (oid.data[2] == names[i].last) {
                 return names[i].name;
+            }
+        }
+    }
     return "?";
 }
 
@@ -273,15 +310,18 @@ void x509_name_text(struct span name, char *out, size_t cap) {
     uint8_t tag;
     size_t used = 0;
     out[0] = '\0';
-    if (!take_tag(&name, TAG_SEQUENCE, &rdns))
+    if (!take_tag(&name, TAG_SEQUENCE, &rdns)) {
         return;
+    }
     while (take_attribute(&rdns, &set, &oid, &tag, &value) && used + 2 < cap) {
         int n = snprintf(out + used, cap - used, "%s%s=", used ? ", " : "", attribute_name(oid));
         used += n < 0 ? 0 : (size_t)n;
-        for (size_t i = 0; i < value.len && used + 1 < cap; i++)
+        for (size_t i = 0; i < value.len && used + 1 < cap; i++) {
             out[used++] = value.data[i] >= 0x20 && value.data[i] < 0x7f ? (char)value.data[i] : '?';
-        if (used >= cap)
+        }
+        if (used >= cap) {
             used = cap - 1;
+        }
         out[used] = '\0';
     }
 }
@@ -295,26 +335,33 @@ bool x509_read_crl(struct x509_crl *crl, const uint8_t *der, size_t len) {
         !take(&outer, &tag, &tbs, &crl->signed_part) || tag != TAG_SEQUENCE ||
         !take_tag(&outer, TAG_SEQUENCE, &algorithm) ||
         !take_tag(&algorithm, TAG_OID, &crl->signature_oid) ||
-        !take_tag(&outer, TAG_BIT_STRING, &crl->signature) || crl->signature.len < 1)
+        !take_tag(&outer, TAG_BIT_STRING, &crl->signature) || crl->signature.len < 1) {
         return false;
+    }
     crl->signature.data++; /* the count of unused bits */
     crl->signature.len--;
-    if (next_is(tbs, TAG_INTEGER) && !take_tag(&tbs, TAG_INTEGER, &ignored))
+    if (next_is(tbs, TAG_INTEGER) && !take_tag(&tbs, TAG_INTEGER, &ignored)) {
         return false;
+    }
     if (!take_tag(&tbs, TAG_SEQUENCE, &ignored) || !take(&tbs, &tag, &ignored, &crl->issuer) ||
-        tag != TAG_SEQUENCE || !take_time(&tbs, &crl->this_update))
+        tag != TAG_SEQUENCE || !take_time(&tbs, &crl->this_update)) {
         return false;
+    }
     if ((next_is(tbs, TAG_UTC_TIME) || next_is(tbs, TAG_GENERALIZED_TIME)) &&
-        !take_time(&tbs, &crl->next_update))
+        !take_time(&tbs, &crl->next_update)) {
         return false;
-    if (next_is(tbs, TAG_SEQUENCE) && !take_tag(&tbs, TAG_SEQUENCE, &crl->revoked))
+    }
+    if (next_is(tbs, TAG_SEQUENCE) && !take_tag(&tbs, TAG_SEQUENCE, &crl->revoked)) {
         return false;
+    }
     if (next_is(tbs, TAG_CONTEXT_0)) {
-        if (!take_tag(&tbs, TAG_CONTEXT_0, &wrapped) || !take_tag(&wrapped, TAG_SEQUENCE, &list))
+        if (!take_tag(&tbs, TAG_CONTEXT_0, &wrapped) || !take_tag(&wrapped, TAG_SEQUENCE, &list)) {
             return false;
+        }
         while (list.len > 0) {
-            if (!take_extension(&list, &oid, &critical, &value))
+            if (!take_extension(&list, &oid, &critical, &value)) {
                 return false;
+            }
             crl->special |= critical;
         }
     }
@@ -339,8 +386,9 @@ static bool rsa_signed(const struct x509_crl *crl, enum wc_HashType hash,
                        const struct x509 *issuer) {
     RsaKey key;
     word32 at = 0;
-    if (wc_InitRsaKey(&key, NULL) != 0)
+    if (wc_InitRsaKey(&key, NULL) != 0) {
         return false;
+    }
     bool good = wc_RsaPublicKeyDecode(issuer->key_info.data, &at, &key,
                                       (word32)issuer->key_info.len) == 0 &&
                 wc_SignatureVerify(hash, WC_SIGNATURE_TYPE_RSA_W_ENC, crl->signed_part.data,
@@ -354,8 +402,9 @@ static bool ecc_signed(const struct x509_crl *crl, enum wc_HashType hash,
                        const struct x509 *issuer) {
     ecc_key key;
     word32 at = 0;
-    if (wc_ecc_init(&key) != 0)
+    if (wc_ecc_init(&key) != 0) {
         return false;
+    }
     bool good = wc_EccPublicKeyDecode(issuer->key_info.data, &at, &key,
                                       (word32)issuer->key_info.len) == 0 &&
                 wc_SignatureVerify(hash, WC_SIGNATURE_TYPE_ECC, crl->signed_part.data,
@@ -366,20 +415,24 @@ static bool ecc_signed(const struct x509_crl *crl, enum wc_HashType hash,
 }
 
 bool x509_crl_signed_by(const struct x509_crl *crl, const struct x509 *issuer) {
-    for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++)
-        if (is_oid(crl->signature_oid, signatures[i].oid, signatures[i].len))
+    for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++) {
+        if (is_oid(crl->signature_oid, signatures[i].oid, signatures[i].len)) {
             return signatures[i].rsa ? rsa_signed(crl, signatures[i].hash, issuer)
                                      : ecc_signed(crl, signatures[i].hash, issuer);
+        }
+    }
     return false;
 }
 
 bool x509_next_revoked(struct span *rest, struct span *serial, bool *bad) {
     struct span entry;
     *bad = false;
-    if (rest->len == 0)
+    if (rest->len == 0) {
         return false;
-    if (take_tag(rest, TAG_SEQUENCE, &entry) && take_serial(&entry, serial))
+    }
+    if (take_tag(rest, TAG_SEQUENCE, &entry) && take_serial(&entry, serial)) {
         return true;
+    }
     *bad = true;
     return false;
 }

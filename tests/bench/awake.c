@@ -29,11 +29,13 @@ static inline void breathe(void) {
 int main(void) {
     struct sched_param none = {0};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (sched_setscheduler(0, SCHED_IDLE, &none) != 0)
+    if (sched_setscheduler(0, SCHED_IDLE, &none) != 0) {
         fail("setting SCHED_IDLE: %s", strerror(errno));
+    }
     for (;;) {
-        for (int i = 0; i < BREATHS; i++)
+        for (int i = 0; i < BREATHS; i++) {
             breathe();
+        }
         sched_yield();
     }
 }

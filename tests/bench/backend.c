@@ -45,18 +45,21 @@ struct backend {
 };
 
 static void watch(struct backend *b, struct link *l, uint32_t events) {
-    if (l->events == events)
+    if (l->events == events) {
         return;
+    }
     struct epoll_event e = {.events = events, .data.ptr = l};
-    if (epoll_ctl(b->epoll, l->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, l->fd, &e) != 0)
+    if (epoll_ctl(b->epoll, l->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, l->fd, &e) != 0) {
         fail("backend: epoll_ctl: %s", strerror(errno));
+    }
     l->events = events;
 }
 
 static void link_close(struct backend *b, struct link *l) {
-    if (l->service == SERVICE_UP || l->service == SERVICE_DOWN)
+    if (l->service == SERVICE_UP || l->service == SERVICE_DOWN) {
         fail("backend: the proxy closed after %llu of %llu bytes", (unsigned long long)l->position,
              (unsigned long long)l->job.length);
+    }
     close(l->fd);
     free(l->late);
     free(l);
@@ -68,10 +71,12 @@ static ssize_t send_some(struct link *l, const uint8_t *data, size_t len) {
     size_t done = 0;
     while (done < len) {
         ssize_t n = send(l->fd, data + done, len - done, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
+        if (n < 0 && errno == EINTR) {
             continue;
-        if (n < 0)
+        }
+        if (n < 0) {
             return errno == EAGAIN ? (ssize_t)done : -1;
+        }
         done += (size_t)n;
     }
     return (ssize_t)done;
@@ -84,8 +89,9 @@ static bool answer(struct link *l, uint8_t byte) {
 
 static bool echo(struct backend *b, struct link *l, const uint8_t *data, size_t len) {
     ssize_t n = send_some(l, data, len);
-    if (n < 0)
+    if (n < 0) {
         return false;
+    }
     if ((size_t)n < len) {
         l->late_len = len - (size_t)n;
         l->late = allocate(1, l->late_len);
@@ -97,8 +103,9 @@ static bool echo(struct backend *b, struct link *l, const uint8_t *data, size_t 
 
 static bool echo_late(struct backend *b, struct link *l) {
     ssize_t n = send_some(l, l->late, l->late_len);
-    if (n < 0)
+    if (n < 0) {
         return false;
+    }
     l->late_len -= (size_t)n;
     memmove(l->late, l->late + n, l->late_len);
     if (l->late_len == 0) {
@@ -115,16 +122,19 @@ static bool source(struct backend *b, struct link *l) {
         uint64_t left = l->job.length - l->position;
         size_t piece = left < l->job.write_size ? (size_t)left : l->job.write_size;
         ssize_t n = send_some(l, pattern_at(b->pattern, l->job.seed, l->position), piece);
-        if (n < 0)
+        if (n < 0) {
             return false;
+        }
         l->position += (uint64_t)n;
-        if ((size_t)n < piece)
+        if ((size_t)n < piece) {
             break;
+        }
         budget -= piece < budget ? piece : budget;
     }
     bool more = l->position < l->job.length;
-    if (!more)
+    if (!more) {
         l->service = 0;
+    }
     watch(b, l, more ? EPOLLOUT : EPOLLIN);
     return true;
 }
@@ -134,9 +144,10 @@ static size_t sink(struct backend *b, struct link *l, const uint8_t *data, size_
     uint64_t left = l->job.length - l->position;
     size_t mine = left < len ? (size_t)left : len;
     size_t right = pattern_compare(b->pattern, l->job.seed, l->position, data, mine);
-    if (right < mine)
+    if (right < mine) {
         fail("backend: wrong byte at %llu of %llu from the client",
              (unsigned long long)(l->position + right), (unsigned long long)l->job.length);
+    }
     l->position += mine;
     return mine;
 }
@@ -147,15 +158,18 @@ static size_t head(struct link *l, const uint8_t *data, size_t len) {
     while (taken < len && l->service == 0) {
         l->head[l->head_len++] = data[taken++];
         bool job = l->head[0] == SERVICE_UP || l->head[0] == SERVICE_DOWN;
-        if (!job && l->head[0] != SERVICE_PING && l->head[0] != SERVICE_ECHO)
+        if (!job && l->head[0] != SERVICE_PING && l->head[0] != SERVICE_ECHO) {
             fail("backend: a header starts with byte %u", l->head[0]);
-        if (l->head_len < (job ? sizeof l->head : 1))
+        }
+        if (l->head_len < (job ? sizeof l->head : 1)) {
             continue;
+        }
         l->service = l->head[0];
         l->head_len = 0;
         l->position = 0;
-        if (job)
+        if (job) {
             memcpy(&l->job, l->head + 1, sizeof l->job);
+        }
     }
     return taken;
 }
@@ -164,54 +178,63 @@ static size_t head(struct link *l, const uint8_t *data, size_t len) {
 static bool serve(struct backend *b, struct link *l, const uint8_t *data, size_t len) {
     while (len > 0) {
         size_t taken = len;
-        if (l->service == 0)
+        if (l->service == 0) {
             taken = head(l, data, len);
-        else if (l->service == SERVICE_UP)
+        } else if (l->service == SERVICE_UP) {
             taken = sink(b, l, data, len);
-        else if (l->service == SERVICE_DOWN)
+        } else if (l->service == SERVICE_DOWN) {
             fail("backend: the client sent %zu bytes that nobody asked for", len);
-        else if (!echo(b, l, data, len))
+        } else if (!echo(b, l, data, len)) {
             return false;
+        }
         data += taken;
         len -= taken;
         bool whole = l->service == SERVICE_UP && l->position == l->job.length;
         if (l->service == SERVICE_PING || whole) {
-            if (!answer(l, whole ? SERVICE_TAKEN : SERVICE_PING))
+            if (!answer(l, whole ? SERVICE_TAKEN : SERVICE_PING)) {
                 return false;
+            }
             l->service = 0;
         }
-        if (l->service == SERVICE_DOWN && !source(b, l))
+        if (l->service == SERVICE_DOWN && !source(b, l)) {
             return false;
+        }
     }
     return true;
 }
 
 static bool receive(struct backend *b, struct link *l) {
     ssize_t n = recv(l->fd, b->scratch, sizeof b->scratch, 0);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         return true;
-    if (n <= 0)
+    }
+    if (n <= 0) {
         return false;
+    }
     return serve(b, l, b->scratch, (size_t)n);
 }
 
 static void link_event(struct backend *b, struct link *l, uint32_t events) {
     bool alive = true;
-    if (events & EPOLLOUT)
-        alive = l->late ? echo_late(b, l) : source(b, l);
-    else
+    if (events & EPOLLOUT) {
+        alive = l->late != NULL ? echo_late(b, l) : source(b, l);
+    } else {
         alive = receive(b, l);
-    if (!alive)
+    }
+    if (!alive) {
         link_close(b, l);
+    }
 }
 
 static void accept_all(struct backend *b) {
     for (;;) {
         int fd = accept4(b->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0 && errno == EAGAIN)
+        if (fd < 0 && errno == EAGAIN) {
             return;
-        if (fd < 0)
+        }
+        if (fd < 0) {
             fail("backend: accept: %s", strerror(errno));
+        }
         int on = 1;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         struct link *l = allocate(1, sizeof *l);
@@ -230,8 +253,9 @@ static void listen_at(struct backend *b, const char *where) {
     setsockopt(b->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (bind(b->listener, (struct sockaddr *)&address, len) != 0 ||
         listen(b->listener, BACKLOG) != 0 ||
-        getsockname(b->listener, (struct sockaddr *)&address, &len) != 0)
+        getsockname(b->listener, (struct sockaddr *)&address, &len) != 0) {
         fail("backend: listening at %s: %s", where, strerror(errno));
+    }
     char host[INET_ADDRSTRLEN];
     inet_ntop(AF_INET, &address.sin_addr, host, sizeof host);
     printf("ready %s:%u\n", host, ntohs(address.sin_port));
@@ -242,8 +266,9 @@ static void listen_at(struct backend *b, const char *where) {
 static bool command(const struct backend *b) {
     char line[64];
     ssize_t n = read(STDIN_FILENO, line, sizeof line);
-    if (n <= 0)
+    if (n <= 0) {
         return false;
+    }
     printf("ok accepted=%llu open=%llu\n", (unsigned long long)b->accepted,
            (unsigned long long)b->open);
     fflush(stdout);
@@ -252,13 +277,15 @@ static bool command(const struct backend *b) {
 
 static void watch_own(struct backend *b, int fd, void *mark) {
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = mark};
-    if (epoll_ctl(b->epoll, EPOLL_CTL_ADD, fd, &e) != 0)
+    if (epoll_ctl(b->epoll, EPOLL_CTL_ADD, fd, &e) != 0) {
         fail("backend: epoll_ctl: %s", strerror(errno));
+    }
 }
 
 int main(int argc, char **argv) {
-    if (argc != 2)
+    if (argc != 2) {
         fail_as(EXIT_USAGE, "usage: bench-backend ADDRESS:PORT");
+    }
     raise_descriptor_limit();
     static struct backend *b; /* kept for as long as the program runs */
     b = allocate(1, sizeof *b);
@@ -271,12 +298,13 @@ int main(int argc, char **argv) {
         struct epoll_event events[128];
         int count = epoll_wait(b->epoll, events, 128, -1);
         for (int i = 0; i < count; i++) {
-            if (events[i].data.ptr == &b->listener)
+            if (events[i].data.ptr == &b->listener) {
                 accept_all(b);
-            else if (events[i].data.ptr != b)
+            } else if (events[i].data.ptr != b) {
                 link_event(b, events[i].data.ptr, events[i].events);
-            else if (!command(b))
+            } else if (!command(b)) {
                 return 0;
+            }
         }
     }
 }

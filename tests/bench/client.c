@@ -34,25 +34,28 @@ static _Noreturn void broken(const struct client *c, const char *doing, int resu
 /* What the library waits for; anything else than waiting ends the program. */
 static void client_wait(struct client *c, const char *doing, int result) {
     int kind = SSL_get_error(c->ssl, result);
-    if (kind == SSL_ERROR_WANT_READ)
+    if (kind == SSL_ERROR_WANT_READ) {
         loop_watch(c, EPOLLIN);
-    else if (kind == SSL_ERROR_WANT_WRITE)
+    } else if (kind == SSL_ERROR_WANT_WRITE) {
         loop_watch(c, EPOLLIN | EPOLLOUT);
-    else
+    } else {
         broken(c, doing, result);
+    }
 }
 
 static int client_socket(const struct client *c) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
+    if (fd < 0) {
         fail("making a socket: %s", strerror(errno));
+    }
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
     struct sockaddr_in from = {.sin_family = AF_INET};
     from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + c->seed % SOURCE_ADDRESSES);
-    if (bind(fd, (struct sockaddr *)&from, sizeof from) != 0)
+    if (bind(fd, (struct sockaddr *)&from, sizeof from) != 0) {
         fail("binding to a loopback address: %s", strerror(errno));
+    }
     return fd;
 }
 
@@ -63,8 +66,10 @@ void client_start(struct client *c, struct load *load, const struct client_hooks
     c->fd = client_socket(c);
     c->state = CLIENT_CONNECTING;
     const struct sockaddr_in *proxy = &load->options.proxy;
-    if (connect(c->fd, (const struct sockaddr *)proxy, sizeof *proxy) != 0 && errno != EINPROGRESS)
+    if (connect(c->fd, (const struct sockaddr *)proxy, sizeof *proxy) != 0 &&
+        errno != EINPROGRESS) {
         fail("connecting: %s", strerror(errno));
+    }
     loop_watch(c, EPOLLOUT);
 }
 
@@ -72,8 +77,9 @@ static void client_connected(struct client *c) {
     int error = 0;
     socklen_t len = sizeof error;
     getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len);
-    if (error != 0)
+    if (error != 0) {
         fail("connecting (client %u): %s", c->seed, strerror(error));
+    }
     c->ssl = tls_connection(c);
     c->state = CLIENT_SHAKING;
 }
@@ -94,12 +100,14 @@ static void client_shake(struct client *c) {
 /* Collecting is put between the library and the socket after the handshake, which flushes by
  * itself. */
 static void client_bunch(struct client *c) {
-    if (c->bunched)
+    if (c->bunched) {
         return;
+    }
     BIO *socket_end = SSL_get_wbio(c->ssl);
     BIO *bunch = BIO_new(BIO_f_buffer());
-    if (!bunch || BIO_set_write_buffer_size(bunch, BUNCH) != 1)
+    if (bunch == NULL || BIO_set_write_buffer_size(bunch, BUNCH) != 1) {
         fail("out of memory");
+    }
     BIO_up_ref(socket_end);
     BIO_push(bunch, socket_end);
     SSL_set0_wbio(c->ssl, bunch);
@@ -110,17 +118,20 @@ static void client_bunch(struct client *c) {
 static bool client_write(struct client *c, const uint8_t *data, size_t len, size_t *written) {
     ERR_clear_error();
     int result = SSL_write_ex(c->ssl, data, len, written);
-    if (result == 1)
+    if (result == 1) {
         return true;
+    }
     client_wait(c, "writing", result);
     return false;
 }
 
 static bool client_flush(struct client *c) {
-    if (!c->bunched || BIO_flush(SSL_get_wbio(c->ssl)) > 0)
+    if (!c->bunched || BIO_flush(SSL_get_wbio(c->ssl)) > 0) {
         return true;
-    if (!BIO_should_retry(SSL_get_wbio(c->ssl)))
+    }
+    if (!BIO_should_retry(SSL_get_wbio(c->ssl))) {
         fail("writing (client %u): %s", c->seed, strerror(errno));
+    }
     loop_watch(c, EPOLLIN | EPOLLOUT);
     return false;
 }
@@ -128,35 +139,41 @@ static bool client_flush(struct client *c) {
 static void client_pump(struct client *c) {
     size_t n = 0;
     while (c->head_sent < c->head_len) {
-        if (!client_write(c, c->head + c->head_sent, c->head_len - c->head_sent, &n))
+        if (!client_write(c, c->head + c->head_sent, c->head_len - c->head_sent, &n)) {
             return;
+        }
         c->head_sent += n;
     }
     while (c->sent < c->goal) {
         uint64_t left = c->goal - c->sent;
         size_t piece = left < c->write_size ? (size_t)left : c->write_size;
-        if (!client_write(c, pattern_at(c->load->pattern, c->seed, c->sent), piece, &n))
+        if (!client_write(c, pattern_at(c->load->pattern, c->seed, c->sent), piece, &n)) {
             return;
+        }
         c->sent += n;
     }
-    if (client_flush(c))
+    if (client_flush(c)) {
         loop_watch(c, EPOLLIN);
+    }
 }
 
 /* Compares what came; returns false for a byte that has no place. */
 static void client_take(struct client *c, const uint8_t *data, size_t len) {
     if (len > 0 && c->awaited) {
-        if (data[0] != c->awaited)
+        if (data[0] != c->awaited) {
             fail("client %u: byte %u came where %u was due", c->seed, data[0], c->awaited);
+        }
         c->awaited = 0;
         data++;
         len--;
     }
-    if (len > c->most - c->received)
+    if (len > c->most - c->received) {
         fail("client %u: %zu bytes came that nobody sent", c->seed, len);
+    }
     size_t right = pattern_compare(c->load->pattern, c->seed, c->received, data, len);
-    if (right < len)
+    if (right < len) {
         fail("client %u: wrong byte at %llu", c->seed, (unsigned long long)(c->received + right));
+    }
     c->received += len;
 }
 
@@ -166,24 +183,28 @@ static void client_receive(struct client *c) {
         ERR_clear_error();
         int result = SSL_read_ex(c->ssl, c->load->scratch, sizeof c->load->scratch, &n);
         if (result != 1) {
-            if (SSL_get_error(c->ssl, result) != SSL_ERROR_WANT_READ)
+            if (SSL_get_error(c->ssl, result) != SSL_ERROR_WANT_READ) {
                 broken(c, "reading", result);
+            }
             return;
         }
         client_take(c, c->load->scratch, n);
         c->hooks->moved(c);
-        if (c->state != CLIENT_OPEN)
+        if (c->state != CLIENT_OPEN) {
             return;
+        }
     }
 }
 
 /* The rest is close_notify, or tickets that came late: only the end counts. */
 static void client_await_end(struct client *c) {
     ssize_t n = recv(c->fd, c->load->scratch, sizeof c->load->scratch, 0);
-    if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+    if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))) {
         return;
-    if (n < 0 && errno != ECONNRESET)
+    }
+    if (n < 0 && errno != ECONNRESET) {
         fail("closing (client %u): %s", c->seed, strerror(errno));
+    }
     close(c->fd);
     SSL_free(c->ssl);
     c->ssl = NULL;
@@ -192,15 +213,17 @@ static void client_await_end(struct client *c) {
 }
 
 void client_event(struct client *c, bool writable) {
-    if (c->state == CLIENT_CONNECTING)
+    if (c->state == CLIENT_CONNECTING) {
         client_connected(c);
+    }
     if (c->state == CLIENT_SHAKING) {
         client_shake(c);
     } else if (c->state == CLIENT_CLOSING) {
         client_await_end(c);
     } else {
-        if (writable)
+        if (writable) {
             client_pump(c);
+        }
         client_receive(c);
     }
 }
@@ -209,7 +232,7 @@ static void client_request(struct client *c, uint8_t service, const struct servi
     c->head[0] = service;
     c->head_len = 1;
     c->head_sent = 0;
-    if (job) {
+    if (job != NULL) {
         memcpy(c->head + 1, job, sizeof *job);
         c->head_len += sizeof *job;
     }
@@ -222,8 +245,9 @@ void client_ping(struct client *c) {
 }
 
 void client_echo(struct client *c, size_t len) {
-    if (!c->echoing)
+    if (!c->echoing) {
         client_request(c, SERVICE_ECHO, NULL);
+    }
     c->echoing = true;
     c->write_size = PATTERN_RUN;
     c->goal += len;
@@ -253,8 +277,9 @@ void client_download(struct client *c, uint64_t len, uint32_t write_size) {
 void client_close(struct client *c) {
     ERR_clear_error();
     SSL_shutdown(c->ssl);
-    if (!client_flush(c))
+    if (!client_flush(c)) {
         fail("closing (client %u): its last bytes were not taken", c->seed);
+    }
     shutdown(c->fd, SHUT_WR);
     c->state = CLIENT_CLOSING;
     loop_watch(c, EPOLLIN);

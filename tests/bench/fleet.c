@@ -35,8 +35,9 @@ static void on_moved(struct client *c) {
         return;
     }
     while (d->answered < d->asked && c->received >= d->base + (d->answered + 1) * f->size) {
-        if (f->latency)
+        if (f->latency != NULL) {
             latency_add(f->latency, now_ns() - d->due[d->answered % OWED]);
+        }
         d->answered++;
         f->answered++;
     }
@@ -63,8 +64,9 @@ unsigned fleet_size(const struct fleet *f) {
 
 void fleet_open(struct fleet *f, unsigned count) {
     unsigned target = f->count + count;
-    if (target > f->room)
+    if (target > f->room) {
         fail_as(EXIT_USAGE, "more than %u connections", f->room);
+    }
     while (f->pinged < target) {
         while (f->count < target && f->count - f->pinged < f->load->options.inflight) {
             struct device *d = allocate(1, sizeof *d);
@@ -78,8 +80,9 @@ void fleet_open(struct fleet *f, unsigned count) {
 
 /* A fleet's commands begin with every earlier message answered. */
 static void fleet_begin(struct fleet *f, size_t size, struct latency *latency) {
-    if (f->count == 0)
+    if (f->count == 0) {
         fail_as(EXIT_USAGE, "no connection is open");
+    }
     f->size = size;
     f->latency = latency;
     f->asked = f->answered = 0;
@@ -93,8 +96,9 @@ static void fleet_begin(struct fleet *f, size_t size, struct latency *latency) {
 static void fleet_ask(struct fleet *f, uint64_t due_ns) {
     struct device *d = f->devices[f->turn];
     f->turn = (f->turn + 1) % f->count;
-    if (d->asked - d->answered == OWED)
+    if (d->asked - d->answered == OWED) {
         fail("stalled: a connection waits for %d messages", OWED);
+    }
     d->due[d->asked % OWED] = due_ns;
     d->asked++;
     f->asked++;
@@ -104,8 +108,9 @@ static void fleet_ask(struct fleet *f, uint64_t due_ns) {
 void fleet_messages(struct fleet *f, uint64_t count, size_t size, unsigned inflight) {
     fleet_begin(f, size, NULL);
     while (f->answered < count) {
-        while (f->asked < count && f->asked - f->answered < inflight)
+        while (f->asked < count && f->asked - f->answered < inflight) {
             fleet_ask(f, 0);
+        }
         load_turn(f->load, -1);
     }
 }
@@ -117,11 +122,11 @@ void fleet_paced(struct fleet *f, uint64_t per_second, uint64_t count, size_t si
     while (f->answered < count) {
         uint64_t due = start + f->asked * 1000000000u / per_second;
         uint64_t now = now_ns();
-        if (f->asked == count)
+        if (f->asked == count) {
             load_turn(f->load, -1);
-        else if (now < due)
+        } else if (now < due) {
             load_turn(f->load, (int64_t)(due - now));
-        else {
+        } else {
             fleet_ask(f, due);
             load_turn(f->load, 0);
         }
@@ -129,25 +134,33 @@ void fleet_paced(struct fleet *f, uint64_t per_second, uint64_t count, size_t si
 }
 
 void fleet_upload(struct fleet *f, uint64_t len, uint32_t write_size) {
-    for (unsigned i = 0; i < f->count; i++)
+    for (unsigned i = 0; i < f->count; i++) {
         client_upload(&f->devices[i]->client, len, write_size);
-    for (unsigned i = 0; i < f->count; i++)
-        while (f->devices[i]->client.awaited)
+    }
+    for (unsigned i = 0; i < f->count; i++) {
+        while (f->devices[i]->client.awaited) {
             load_turn(f->load, -1);
+        }
+    }
 }
 
 void fleet_download(struct fleet *f, uint64_t len, uint32_t write_size) {
-    for (unsigned i = 0; i < f->count; i++)
+    for (unsigned i = 0; i < f->count; i++) {
         client_download(&f->devices[i]->client, len, write_size);
-    for (unsigned i = 0; i < f->count; i++)
-        while (f->devices[i]->client.received < len)
+    }
+    for (unsigned i = 0; i < f->count; i++) {
+        while (f->devices[i]->client.received < len) {
             load_turn(f->load, -1);
+        }
+    }
 }
 
 void fleet_close(struct fleet *f) {
     load_turn(f->load, 0); /* a connection that the proxy has ended is found here */
-    for (unsigned i = 0; i < f->count; i++)
+    for (unsigned i = 0; i < f->count; i++) {
         client_close(&f->devices[i]->client);
-    while (f->closed < f->count)
+    }
+    while (f->closed < f->count) {
         load_turn(f->load, -1);
+    }
 }

@@ -15,8 +15,9 @@ static void on_opened(struct client *c) {
 }
 
 static void on_moved(struct client *c) {
-    if (c->awaited == 0)
+    if (c->awaited == 0) {
         client_close(c);
+    }
 }
 
 static void on_closed(struct client *c) {
@@ -29,8 +30,9 @@ static void on_closed(struct client *c) {
 static const struct client_hooks hooks = {on_opened, on_moved, on_closed};
 
 static void handshake_start(struct handshakes *h, struct client *c) {
-    if (h->left == 0)
+    if (h->left == 0) {
         return;
+    }
     h->left--;
     h->running++;
     client_start(c, h->load, &hooks, h);
@@ -46,22 +48,27 @@ struct handshakes *handshakes_new(struct load *load) {
 void handshakes_run(struct handshakes *h, uint64_t count) {
     h->left = count;
     h->done = 0;
-    for (unsigned i = 0; i < h->load->options.inflight; i++)
+    for (unsigned i = 0; i < h->load->options.inflight; i++) {
         handshake_start(h, &h->clients[i]);
-    while (h->running > 0)
+    }
+    while (h->running > 0) {
         load_turn(h->load, -1);
-    if (h->done != count)
+    }
+    if (h->done != count) {
         fail("%llu of %llu handshakes were done", (unsigned long long)h->done,
              (unsigned long long)count);
+    }
 }
 
 void handshakes_prime(struct handshakes *h) {
     for (unsigned i = 0; i < h->load->options.inflight; i++) {
         h->left = 1;
         handshake_start(h, &h->clients[i]);
-        while (h->running > 0)
+        while (h->running > 0) {
             load_turn(h->load, -1);
-        if (!h->clients[i].session)
+        }
+        if (h->clients[i].session == NULL) {
             fail_as(EXIT_NOT_RESUMED, "the server gives no session to resume");
+        }
     }
 }

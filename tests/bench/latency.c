@@ -8,8 +8,9 @@ void latency_add(struct latency *l, uint64_t ns) {
     if (l->count == l->room) {
         l->room = l->room ? 2 * l->room : 4096;
         l->ns = realloc(l->ns, l->room * sizeof *l->ns);
-        if (!l->ns)
+        if (l->ns == NULL) {
             fail("out of memory");
+        }
     }
     l->ns[l->count++] = ns;
 }
@@ -20,8 +21,9 @@ static int shorter_first(const void *a, const void *b) {
 }
 
 double latency_percentile(struct latency *l, double part) {
-    if (l->count == 0)
+    if (l->count == 0) {
         return 0;
+    }
     qsort(l->ns, l->count, sizeof *l->ns, shorter_first);
     size_t at = (size_t)(part * (double)l->count);
     return (double)l->ns[at < l->count ? at : l->count - 1] / 1000.0;

@@ -97,15 +97,18 @@ static const struct command commands[] = {
 static void obey(struct session *s, char *line) {
     const char *name = strtok(line, " \n");
     const struct command *command = NULL;
-    for (size_t i = 0; name && i < sizeof commands / sizeof *commands; i++)
-        if (strcmp(commands[i].name, name) == 0)
+    for (size_t i = 0; name != NULL && i < sizeof commands / sizeof *commands; i++) {
+        if (strcmp(commands[i].name, name) == 0) {
             command = &commands[i];
-    if (!command)
-        fail_as(EXIT_USAGE, "no such command: %s", name ? name : "(empty line)");
+        }
+    }
+    if (command == NULL) {
+        fail_as(EXIT_USAGE, "no such command: %s", name != NULL ? name : "(empty line)");
+    }
     uint64_t arguments[MAX_ARGUMENTS] = {0};
     for (int i = 0; i < command->arguments; i++) {
         const char *text = strtok(NULL, " \n");
-        arguments[i] = number_parse(text ? text : "", 1, UINT64_MAX / 2, command->name);
+        arguments[i] = number_parse(text != NULL ? text : "", 1, UINT64_MAX / 2, command->name);
     }
     printf("ok ");
     uint64_t start = now_ns();
@@ -115,18 +118,22 @@ static void obey(struct session *s, char *line) {
 }
 
 static enum resume resume_parse(const char *text) {
-    if (strcmp(text, "none") == 0)
+    if (strcmp(text, "none") == 0) {
         return RESUME_NONE;
-    if (strcmp(text, "ticket") == 0)
+    }
+    if (strcmp(text, "ticket") == 0) {
         return RESUME_TICKET;
-    if (strcmp(text, "id") == 0)
+    }
+    if (strcmp(text, "id") == 0) {
         return RESUME_ID;
+    }
     fail_as(EXIT_USAGE, "--resume: none, ticket or id");
 }
 
 static int choice(const char *text, const char *first, int a, const char *second, int b) {
-    if (strcmp(text, first) != 0 && strcmp(text, second) != 0)
+    if (strcmp(text, first) != 0 && strcmp(text, second) != 0) {
         fail_as(EXIT_USAGE, "'%s': %s or %s", text, first, second);
+    }
     return strcmp(text, first) == 0 ? a : b;
 }
 
@@ -167,8 +174,9 @@ static struct load_options options_parse(int argc, char **argv) {
             exit(EXIT_USAGE);
         }
     }
-    if (o.proxy.sin_port == 0 || optind != argc)
+    if (o.proxy.sin_port == 0 || optind != argc) {
         fail_as(EXIT_USAGE, "%s", usage);
+    }
     return o;
 }
 
@@ -182,7 +190,8 @@ int main(int argc, char **argv) {
     s->handshakes = handshakes_new(&s->load);
     s->fleet = fleet_new(&s->load);
     char line[128];
-    while (fgets(line, sizeof line, stdin))
+    while (fgets(line, sizeof line, stdin) != NULL) {
         obey(s, line);
+    }
     return 0;
 }

@@ -15,17 +15,20 @@ void load_open(struct load *load, const struct load_options *options) {
     load->tls = tls_new(options);
     load->epoll = epoll_create1(EPOLL_CLOEXEC);
     load->next_seed = 1;
-    if (load->epoll < 0)
+    if (load->epoll < 0) {
         fail("epoll_create1: %s", strerror(errno));
+    }
     prctl(PR_SET_TIMERSLACK, 1); /* the default of 50 us would be seen in latencies */
 }
 
 void loop_watch(struct client *c, uint32_t events) {
-    if (c->events == events)
+    if (c->events == events) {
         return;
+    }
     struct epoll_event e = {.events = events, .data.ptr = c};
-    if (epoll_ctl(c->load->epoll, c->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, c->fd, &e) != 0)
+    if (epoll_ctl(c->load->epoll, c->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, c->fd, &e) != 0) {
         fail("epoll_ctl: %s", strerror(errno));
+    }
     c->events = events;
 }
 
@@ -38,10 +41,13 @@ void load_turn(struct load *load, int64_t timeout_ns) {
         timeout.tv_nsec = timeout_ns % 1000000000;
     }
     int count = epoll_pwait2(load->epoll, events, BATCH, &timeout, NULL);
-    if (count == 0 && !patient)
+    if (count == 0 && !patient) {
         fail("stalled: nothing came for %d seconds", STALL_SECONDS);
-    if (count < 0 && errno != EINTR)
+    }
+    if (count < 0 && errno != EINTR) {
         fail("epoll_pwait2: %s", strerror(errno));
-    for (int i = 0; i < count; i++)
+    }
+    for (int i = 0; i < count; i++) {
         client_event(events[i].data.ptr, (events[i].events & EPOLLOUT) != 0);
+    }
 }

@@ -34,8 +34,9 @@ size_t pattern_compare(const struct pattern *p, uint32_t seed, uint64_t position
         const uint8_t *right = pattern_at(p, seed, position + done);
         if (memcmp(data + done, right, piece) != 0) {
             size_t i = 0;
-            while (data[done + i] == right[i])
+            while (data[done + i] == right[i]) {
                 i++;
+            }
             return done + i;
         }
         done += piece;

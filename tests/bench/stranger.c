@@ -61,8 +61,9 @@ struct out {
 };
 
 static void must(int result, const char *what) {
-    if (result <= 0)
+    if (result <= 0) {
         fail("stranger: %s", what);
+    }
 }
 
 static void put(struct out *o, const void *bytes, size_t len) {
@@ -82,8 +83,9 @@ struct stranger_kit *stranger_kit_new(void) {
     kit->digest = EVP_MD_fetch(NULL, "SHA256", NULL);
     kit->prf = EVP_KDF_fetch(NULL, "TLS1-PRF", NULL);
     kit->share = EVP_PKEY_Q_keygen(NULL, NULL, "X25519");
-    if (!kit->cipher || !kit->digest || !kit->prf || !kit->share)
+    if (kit->cipher == NULL || kit->digest == NULL || kit->prf == NULL || kit->share == NULL) {
         fail("stranger: an algorithm is missing");
+    }
     must(EVP_PKEY_get_raw_public_key(kit->share, kit->public_share, &len), "public share");
     return kit;
 }
@@ -95,8 +97,9 @@ struct stranger *stranger_new(struct stranger_kit *kit) {
     s->seal = EVP_CIPHER_CTX_new();
     s->open = EVP_CIPHER_CTX_new();
     s->prf = EVP_KDF_CTX_new(kit->prf);
-    if (!s->transcript || !s->seal || !s->open || !s->prf)
+    if (s->transcript == NULL || s->seal == NULL || s->open == NULL || s->prf == NULL) {
         fail("out of memory");
+    }
     return s;
 }
 
@@ -146,8 +149,9 @@ static void make_keys(struct stranger *s) {
     size_t len = sizeof shared;
     EVP_PKEY *theirs = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, s->their_share, SHARE);
     EVP_PKEY_CTX *exchange = EVP_PKEY_CTX_new(s->kit->share, NULL);
-    if (!theirs || !exchange)
+    if (theirs == NULL || exchange == NULL) {
         fail("stranger: the server's share");
+    }
     must(EVP_PKEY_derive_init(exchange), "key exchange");
     must(EVP_PKEY_derive_set_peer(exchange, theirs), "key exchange");
     must(EVP_PKEY_derive(exchange, shared, &len), "key exchange");
@@ -164,8 +168,9 @@ static void make_keys(struct stranger *s) {
 }
 
 static void put_number(uint8_t *out, uint64_t number) {
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 8; i++) {
         out[i] = (uint8_t)(number >> (56 - 8 * i));
+    }
 }
 
 /* RFC 5288: the nonce's explicit part is the record's number; that number, type, version and
@@ -200,8 +205,9 @@ static size_t unseal(struct stranger *s, uint8_t type, uint8_t *body, size_t bod
                      uint8_t *plain) {
     uint8_t nonce[SALT + EXPLICIT], head[13];
     int n = 0;
-    if (body_len < EXPLICIT + TAG)
+    if (body_len < EXPLICIT + TAG) {
         fail("stranger: a sealed record of %zu bytes", body_len);
+    }
     size_t len = body_len - EXPLICIT - TAG;
     nonce_and_head(s->their_salt, s->their_count++, type, len, nonce, head);
     memcpy(nonce + SALT, body, EXPLICIT); /* the server's choice */
@@ -236,13 +242,15 @@ static void put_second_flight(struct stranger *s, struct out *o) {
 static void take_message(struct stranger *s, uint8_t type, const uint8_t *body, size_t len,
                          struct out *o) {
     if (type == SERVER_HELLO) {
-        if (len < 2 + RANDOM)
+        if (len < 2 + RANDOM) {
             fail("stranger: a ServerHello of %zu bytes", len);
+        }
         memcpy(s->randoms + RANDOM, body + 2, RANDOM);
     } else if (type == SERVER_KEY_EXCHANGE) {
         static const uint8_t x25519[] = {3, 0, 0x1d, SHARE};
-        if (len < sizeof x25519 + SHARE || memcmp(body, x25519, sizeof x25519) != 0)
+        if (len < sizeof x25519 + SHARE || memcmp(body, x25519, sizeof x25519) != 0) {
             fail("stranger: the server chose another key exchange");
+        }
         memcpy(s->their_share, body + sizeof x25519, SHARE);
     } else if (type == SERVER_HELLO_DONE) {
         put_second_flight(s, o);
@@ -252,8 +260,9 @@ static void take_message(struct stranger *s, uint8_t type, const uint8_t *body, 
 /* Handshake messages need not begin where records do. */
 static void take_plain_handshake(struct stranger *s, const uint8_t *data, size_t len,
                                  struct out *o) {
-    if (len > sizeof s->messages - s->messages_len)
+    if (len > sizeof s->messages - s->messages_len) {
         fail("stranger: the server says too much");
+    }
     memcpy(s->messages + s->messages_len, data, len);
     s->messages_len += len;
     uint8_t *at = s->messages;
@@ -261,8 +270,9 @@ static void take_plain_handshake(struct stranger *s, const uint8_t *data, size_t
         size_t left = s->messages_len - (size_t)(at - s->messages);
         size_t body =
             left < MESSAGE_HEAD ? 0 : ((size_t)at[1] << 16) + ((size_t)at[2] << 8) + at[3];
-        if (left < MESSAGE_HEAD + body)
+        if (left < MESSAGE_HEAD + body) {
             break;
+        }
         must(EVP_DigestUpdate(s->transcript, at, MESSAGE_HEAD + body), "transcript");
         take_message(s, at[0], at + MESSAGE_HEAD, body, o);
         at += MESSAGE_HEAD + body;
@@ -276,8 +286,9 @@ static bool take_record(struct stranger *s, uint8_t type, uint8_t *body, size_t 
                         struct out *o) {
     static const uint8_t ping = SERVICE_PING, close_notify[] = {1, 0};
     uint8_t plain[INPUT];
-    if (type == RECORD_ALERT)
+    if (type == RECORD_ALERT) {
         fail("stranger: the server sent an alert%s", s->theirs_sealed ? "" : " in its handshake");
+    }
     if (type == RECORD_CHANGE_CIPHER) {
         s->theirs_sealed = true;
     } else if (!s->theirs_sealed) {
@@ -287,8 +298,9 @@ static bool take_record(struct stranger *s, uint8_t type, uint8_t *body, size_t 
         put_sealed(s, o, RECORD_DATA, &ping, 1);
     } else {
         size_t n = unseal(s, type, body, len, plain);
-        if (n != 1 || plain[0] != ping)
+        if (n != 1 || plain[0] != ping) {
             fail("stranger: %zu bytes came where one byte %u was due", n, ping);
+        }
         put_sealed(s, o, RECORD_ALERT, close_notify, sizeof close_notify);
         return true;
     }
@@ -299,16 +311,18 @@ bool stranger_take(struct stranger *s, const uint8_t *data, size_t len, uint8_t 
                    size_t *out_len) {
     struct out o = {.bytes = out};
     bool done = false;
-    if (len > sizeof s->records - s->records_len)
+    if (len > sizeof s->records - s->records_len) {
         fail("stranger: the server says too much");
+    }
     memcpy(s->records + s->records_len, data, len);
     s->records_len += len;
     uint8_t *at = s->records;
     while (!done) {
         size_t left = s->records_len - (size_t)(at - s->records);
         size_t body = left < RECORD_HEAD ? 0 : ((size_t)at[3] << 8) + at[4];
-        if (left < RECORD_HEAD + body)
+        if (left < RECORD_HEAD + body) {
             break;
+        }
         done = take_record(s, at[0], at + RECORD_HEAD, body, &o);
         at += RECORD_HEAD + body;
     }

@@ -60,9 +60,10 @@ static void add_names(X509 *cert, const char *cn) {
     X509_NAME *name = X509_get_subject_name(cert);
     X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8, (const unsigned char *)"Test", -1, -1, 0);
     char *copy = strdup(cn ? cn : ""), *save = NULL;
-    for (char *one = strtok_r(copy, "|", &save); one; one = strtok_r(NULL, "|", &save))
+    for (char *one = strtok_r(copy, "|", &save); one; one = strtok_r(NULL, "|", &save)) {
         NEED(
             X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (unsigned char *)one, -1, -1, 0));
+    }
     free(copy);
 }
 
@@ -82,12 +83,15 @@ struct pki pki_make(struct pki_spec spec, const struct pki *issuer) {
         add_extension(p.cert, issuer_cert, NID_key_usage, "critical,keyCertSign,cRLSign");
     }
     add_extension(p.cert, issuer_cert, NID_subject_key_identifier, "hash");
-    if (issuer)
+    if (issuer) {
         add_extension(p.cert, issuer_cert, NID_authority_key_identifier, "keyid");
-    if (spec.alt)
+    }
+    if (spec.alt) {
         add_extension(p.cert, issuer_cert, NID_subject_alt_name, spec.alt);
-    if (spec.usage)
+    }
+    if (spec.usage) {
         add_extension(p.cert, issuer_cert, NID_ext_key_usage, spec.usage);
+    }
     NEED(X509_sign(p.cert, issuer ? issuer->key : p.key, EVP_sha256()));
     return p;
 }
@@ -118,8 +122,9 @@ const char *pki_certs(const char *name, const struct pki *first, ...) {
     FILE *f = create(name, 0644);
     va_list args;
     va_start(args, first);
-    for (const struct pki *p = first; p; p = va_arg(args, const struct pki *))
+    for (const struct pki *p = first; p; p = va_arg(args, const struct pki *)) {
         NEED(PEM_write_X509(f, p->cert));
+    }
     va_end(args);
     return close_last(f);
 }
@@ -163,14 +168,18 @@ const char *pki_crl(const char *name, const struct pki *issuer, const struct pki
 
 /* By what is there, not by what was noted: tests in child processes made files too. */
 void pki_clean(void) {
-    while (file_count > 0)
+    while (file_count > 0) {
         free(files[--file_count]);
+    }
     DIR *dir = folder[0] ? opendir(folder) : NULL;
-    for (struct dirent *entry; dir && (entry = readdir(dir)) != NULL;)
+    for (struct dirent *entry; dir && (entry = readdir(dir)) != NULL;) {
         unlinkat(dirfd(dir), entry->d_name, 0);
-    if (dir)
+    }
+    if (dir) {
         closedir(dir);
-    if (folder[0])
+    }
+    if (folder[0]) {
         rmdir(folder);
+    }
     folder[0] = '\0';
 }

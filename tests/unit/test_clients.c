@@ -57,8 +57,9 @@ static void finally(void) {
     struct pki *all[] = {&server,      &ca,       &other_ca, &inter,   &late_inter, &stranger_ca,
                          &good,        &rsa_good, &second,   &expired, &early,      &revoked,
                          &server_only, &stranger, &by_inter, &by_late, &self};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         pki_free(all[i]);
+    }
     pki_clean();
     tls_library_stop();
 }
@@ -88,8 +89,9 @@ static SSL_CTX *client_with(int version, const struct pki *cert, const struct pk
         ck_assert_int_eq(SSL_CTX_use_certificate(client, cert->cert), 1);
         ck_assert_int_eq(SSL_CTX_use_PrivateKey(client, cert->key), 1);
     }
-    if (more)
+    if (more) {
         ck_assert_int_eq(SSL_CTX_add1_chain_cert(client, more->cert), 1);
+    }
     return client;
 }
 
@@ -112,14 +114,16 @@ static void look(struct pair *p) {
     seen.reason = engine_failure(&p->engine);
     seen.alert = p->engine.alert;
     seen.resumed = p->engine.resumed;
-    if (p->status != ENGINE_OK)
+    if (p->status != ENGINE_OK) {
         return;
+    }
     seen.presented = engine_peer_presented(&p->engine);
     snprintf(seen.identity, sizeof seen.identity, "%s", identity ? identity : "-");
     snprintf(seen.cn, sizeof seen.cn, "%s", cn ? cn : "-");
     seen.has_id = id != NULL;
-    if (id)
+    if (id) {
         seen.id = *id;
+    }
     pair_send_up(p, "up", 2);
     pair_send_down(p, "down", 4);
     engine_close(&p->engine);
@@ -164,15 +168,18 @@ static void refused(int version, const struct pki *cert, const struct pki *more,
     ck_assert_int_eq(seen.status, ENGINE_FAILED);
     ck_assert_msg(seen.reason == reason, "%s, not %s", reason_name(seen.reason),
                   reason_name(reason));
-    if (own_library()) /* wolfSSL 5.5.4 has fewer alerts */
+    if (own_library()) { /* wolfSSL 5.5.4 has fewer alerts */
         ck_assert_uint_eq(seen.alert, alert);
+    }
 }
 
 START_TEST(a_client_of_the_ca_is_known_by_name) {
     accepted(versions[_i], &good, NULL, "device-1");
     ck_assert_str_eq(seen.cn, "device-1");
-    if (own_library() || versions[_i] == TLS1_3_VERSION) /* 5.5.4 asks for the server's key type */
+    if (own_library() ||
+        versions[_i] == TLS1_3_VERSION) { /* 5.5.4 asks for the server's key type */
         accepted(versions[_i], &rsa_good, NULL, "device-rsa");
+    }
     accepted(versions[_i], &good, &ca, "device-1");          /* the root is sent along */
     accepted(versions[_i], &good, &stranger_ca, "device-1"); /* and so is nonsense */
 }
@@ -325,8 +332,9 @@ START_TEST(identities_come_from_where_the_listener_says) {
     unsigned char hash[32];
     char hex[65];
     X509_digest(good.cert, EVP_sha256(), hash, NULL);
-    for (int i = 0; i < 32; i++)
+    for (int i = 0; i < 32; i++) {
         snprintf(hex + 2 * i, 3, "%02x", hash[i]);
+    }
     site.listener.identity = IDENTITY_SAN_DNS;
     accepted(versions[_i], &good, NULL, "dev1.example");
     site.listener.identity = IDENTITY_SAN_URI;
@@ -389,8 +397,9 @@ static void come_back(struct way way, const struct pki *cert, const struct pki *
     visit(with, NULL);
     ck_assert_msg(seen.status == ENGINE_OK, "%s", reason_name(seen.reason));
     SSL_SESSION *session = seen.session;
-    if (change)
+    if (change) {
         change();
+    }
     visit(without, session);
     SSL_SESSION_free(seen.session);
     SSL_SESSION_free(session);
@@ -430,10 +439,11 @@ START_TEST(a_name_too_long_for_a_ticket_means_full_handshakes) {
     struct pki device = pki_make((struct pki_spec){.cn = "x", .alt = name}, &ca);
     site.listener.identity = IDENTITY_SAN_URI;
     come_back(ways[_i], &device, NULL, NULL);
-    if (ways[_i].tickets)
+    if (ways[_i].tickets) {
         ck_assert_int_eq(seen.reason, REASON_NO_CERTIFICATE_GIVEN);
-    else
+    } else {
         ck_assert_str_eq(seen.identity, name + 4);
+    }
     pki_free(&device);
 }
 END_TEST
@@ -507,8 +517,9 @@ END_TEST
 
 START_TEST(two_hundred_attempts_to_resume_past_a_revocation_fail) {
     SSL_CTX *with = client_with(ways[_i].version, &revoked, NULL);
-    if (!ways[_i].tickets)
+    if (!ways[_i].tickets) {
         SSL_CTX_set_options(with, SSL_OP_NO_TICKET);
+    }
     site.listener.client_crl = (char *)empty_crl;
     visit(with, NULL);
     SSL_SESSION *session = seen.session;
@@ -532,8 +543,9 @@ START_TEST(an_overheard_ticket_lends_no_identity) {
     SSL_CTX *with = client_with(versions[_i], &good, NULL),
             *thief = client_with(versions[_i], NULL, NULL);
     site.listener.client_auth = CLIENT_AUTH_OPTIONAL;
-    if (_i)
+    if (_i) {
         SSL_CTX_set_ciphersuites(with, "TLS_AES_256_GCM_SHA384");
+    }
     visit(with, NULL);
     SSL_SESSION *stolen = seen.session;
     ck_assert_str_eq(seen.identity, "device-1");
@@ -547,15 +559,20 @@ START_TEST(an_overheard_ticket_lends_no_identity) {
     ck_assert(p.hello.has_ticket);
     uint8_t *suites = p.up.data + 5 + 4 + 2 + 32 + 1 + p.up.data[5 + 4 + 2 + 32];
     size_t len = (size_t)suites[0] << 8 | suites[1];
-    for (size_t i = 0; i + 1 < len && _i == 0; i += 2)
-        if (suites[2 + i] == 0xc0 && suites[3 + i] == 0x2b) /* what the session had */
+    for (size_t i = 0; i + 1 < len && _i == 0; i += 2) {
+        if (suites[2 + i] == 0xc0 && suites[3 + i] == 0x2b) { /* what the session had */
             suites[3 + i] = 0x2c;
-    for (size_t i = 0; i + 1 < len && _i == 1; i += 2)
-        if (suites[2 + i] == 0x13 && suites[3 + i] == 0x02)
+        }
+    }
+    for (size_t i = 0; i + 1 < len && _i == 1; i += 2) {
+        if (suites[2 + i] == 0x13 && suites[3 + i] == 0x02) {
             suites[3 + i] = 0x01;
+        }
+    }
     pair_handshake(&p, ctx);
-    if (p.status == ENGINE_OK)
+    if (p.status == ENGINE_OK) {
         ck_assert_ptr_null(engine_identity(&p.engine));
+    }
     pair_free(&p);
     tls_context_unref(ctx);
     SSL_SESSION_free(stolen);

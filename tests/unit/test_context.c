@@ -40,8 +40,9 @@ static void once(void) {
 
 static void finally(void) {
     struct pki *all[] = {&root, &inter, &leaf, &other, &rsa, &small};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         pki_free(all[i]);
+    }
     pki_clean();
     tls_library_stop();
 }
@@ -52,8 +53,9 @@ static void refused(const char *cert, const char *chain, const char *key, const 
     site_init(&site, NULL, NULL);
     site_add(&site, cert, chain, key);
     ck_assert_ptr_null(tls_context_load(&site.listener, NULL, &err));
-    for (; *words; words++)
+    for (; *words; words++) {
         ck_assert_msg(strstr(err.text, *words), "\"%s\" is not in: %s", *words, err.text);
+    }
 }
 #define REFUSED(cert, chain, key, ...)                                                             \
     refused(cert, chain, key, (const char *[]){"listener mqtt", "main", __VA_ARGS__, NULL})
@@ -200,10 +202,12 @@ END_TEST
 static void served(struct tls_context *ctx, int version, const char *name, const char *ciphers,
                    const char *sigalgs, const char *cn) {
     SSL_CTX *client = client_new(version);
-    if (ciphers)
+    if (ciphers) {
         ck_assert(SSL_CTX_set_cipher_list(client, ciphers));
-    if (sigalgs)
+    }
+    if (sigalgs) {
         ck_assert(SSL_CTX_set1_sigalgs_list(client, sigalgs));
+    }
     struct pair p;
     char got[100] = "";
     pair_init(&p, client, name, NULL);

@@ -69,8 +69,9 @@ START_TEST(any_sequence_agrees_with_a_plain_table) {
     struct deadline d[COUNT] = {{0}};
     uint64_t at[COUNT], now = 0;
     unsigned seed = 7;
-    for (size_t i = 0; i < COUNT; i++)
+    for (size_t i = 0; i < COUNT; i++) {
         at[i] = UINT64_MAX;
+    }
     for (size_t step = 0; step < STEPS; step++) {
         size_t i = (size_t)rand_r(&seed) % COUNT;
         uint64_t duration = durations[(size_t)rand_r(&seed) % 5];
@@ -83,13 +84,15 @@ START_TEST(any_sequence_agrees_with_a_plain_table) {
             at[due - d] = UINT64_MAX;
         }
         uint64_t next = UINT64_MAX;
-        for (size_t k = 0; k < COUNT; k++)
+        for (size_t k = 0; k < COUNT; k++) {
             next = at[k] < next ? at[k] : next;
+        }
         ck_assert_uint_gt(next, now);
         ck_assert_uint_eq(deadlines_next(&all), next);
     }
-    for (size_t i = 0; i < COUNT; i++)
+    for (size_t i = 0; i < COUNT; i++) {
         deadline_clear(&d[i]);
+    }
     deadlines_free(&all);
 }
 END_TEST

@@ -72,8 +72,9 @@ static void reload_with(struct site *with) {
 
 static uint8_t *pattern(size_t len) {
     uint8_t *data = malloc(len);
-    for (size_t i = 0; i < len; i++)
+    for (size_t i = 0; i < len; i++) {
         data[i] = (uint8_t)(i * 31 + (i >> 8));
+    }
     return data;
 }
 
@@ -198,8 +199,9 @@ START_TEST(records_are_capped_for_clients_that_negotiate_nothing) {
         site.listener.max_record_size = caps[i];
         reload_with(&site);
         connect_pair(&p, versions[_i]);
-        if (versions[_i] == TLS1_2_VERSION)
+        if (versions[_i] == TLS1_2_VERSION) {
             ck_assert_uint_le(largest_record(&p.down, 0), caps[i] + 24);
+        }
         p.down.len = 0;
         uint8_t *data = pattern(10000);
         pair_send_down(&p, data, 10000);
@@ -272,10 +274,11 @@ START_TEST(a_client_without_a_common_suite_is_told) {
     fails(client, REASON_NO_SHARED_CIPHER, 40);
     client = client_new(TLS1_2_VERSION);
     SSL_CTX_set1_groups_list(client, "P-521");
-    if (own_library()) /* the other answers with a curve that was not offered */
+    if (own_library()) { /* the other answers with a curve that was not offered */
         fails(client, REASON_NO_SHARED_CIPHER, 40);
-    else
+    } else {
         SSL_CTX_free(client);
+    }
 }
 END_TEST
 
@@ -319,8 +322,9 @@ END_TEST
 START_TEST(tls13_looks_like_resumption_to_middle_boxes) {
     struct pair p;
     connect_pair(&p, TLS1_3_VERSION);
-    if (own_library())
+    if (own_library()) {
         ck_assert_uint_eq(largest_record(&p.down, 20), 1);
+    }
     pair_free(&p);
 }
 END_TEST
@@ -353,10 +357,11 @@ START_TEST(every_suite_works) {
         bool tls13 = strncmp(suites[i], "TLS_", 4) == 0;
         SSL_CTX *client = client_new(tls13 ? TLS1_3_VERSION : TLS1_2_VERSION);
         struct pair p;
-        if (tls13)
+        if (tls13) {
             SSL_CTX_set_ciphersuites(client, suites[i]);
-        else
+        } else {
             SSL_CTX_set_cipher_list(client, suites[i]);
+        }
         pair_init(&p, client, "localhost", NULL);
         SSL_CTX_free(client);
         ck_assert_int_eq(pair_handshake(&p, ctx), ENGINE_OK);
@@ -387,8 +392,9 @@ START_TEST(a_damaged_handshake_fails_and_never_hangs) {
         ck_assert(engine_open(&p.engine, ctx, &p.hello, &p.io));
         p.opened = true;
         enum engine_status status = pair_handshake(&p, ctx);
-        if (at != 1 && at != 2) /* the record's version is not looked at (RFC 8446 5.1) */
+        if (at != 1 && at != 2) { /* the record's version is not looked at (RFC 8446 5.1) */
             ck_assert_msg(status != ENGINE_OK, "byte %zu", at);
+        }
         if (status == ENGINE_FAILED) {
             ck_assert_int_ne(engine_failure(&p.engine), REASON_NONE);
             ck_assert_int_ne(engine_failure(&p.engine), REASON_OUT_OF_MEMORY);
@@ -490,10 +496,11 @@ START_TEST(renegotiation_is_not_done) {
     enum engine_status status = engine_read(&p.engine, plain, sizeof plain, &got);
     ck_assert_uint_eq(got, 0);
     /* Refused with a warning or with the end of the connection; never carried out. */
-    if (status == ENGINE_FAILED)
+    if (status == ENGINE_FAILED) {
         ck_assert_int_eq(engine_failure(&p.engine), REASON_TLS_ERROR);
-    else
+    } else {
         ck_assert_int_eq(status, ENGINE_MORE);
+    }
     pair_deliver(&p);
     ck_assert_int_le(SSL_do_handshake(p.client), 0);
     pair_free(&p);

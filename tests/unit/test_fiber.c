@@ -76,8 +76,9 @@ START_TEST(one_fiber_serves_one_computation_after_the_other) {
     for (int i = 0; i < 100; i++) {
         int steps = 0;
         bool done = fiber_run(fiber, count_to_five, &steps);
-        while (!done)
+        while (!done) {
             done = fiber_resume(fiber);
+        }
         ck_assert_int_eq(steps, -5);
         ck_assert(fiber_run(fiber, add_one, &count));
     }
@@ -103,8 +104,9 @@ START_TEST(a_deep_stack_survives_a_pause) {
     memset(ours, 0xa5, sizeof ours);
     ck_assert(fiber_resume(fiber));
     ck_assert_uint_eq(sum, 5050);
-    for (size_t i = 0; i < sizeof ours; i++)
+    for (size_t i = 0; i < sizeof ours; i++) {
         ck_assert_uint_eq(ours[i], 0xa5);
+    }
 }
 END_TEST
 
@@ -119,8 +121,9 @@ static bool resume_from(int depth) {
 START_TEST(the_caller_may_stand_at_another_depth_each_time) {
     int count = 0;
     ck_assert(!fiber_run(fiber, count_to_five, &count));
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 5; i++) {
         ck_assert_int_eq(resume_from(i * 3 % 5), i == 4);
+    }
 }
 END_TEST
 

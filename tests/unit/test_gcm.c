@@ -54,8 +54,9 @@ static int decrypt_in_place(size_t len, size_t aad_len) {
 static void check_our_own(int size, size_t len, size_t aad_len) {
     struct postern_gcm gcm = {(const unsigned char *)aes.key, size == 16 ? 10 : 14, nonce, aad,
                               aad_len};
-    if (aad_len > POSTERN_GCM_BLOCK)
+    if (aad_len > POSTERN_GCM_BLOCK) {
         return;
+    }
     postern_gcm_encrypt(&gcm, text, ours, len, our_tag);
     ck_assert_mem_eq(our_tag, their_tag, TAG);
     ck_assert_mem_eq(ours, theirs, len);
@@ -83,8 +84,9 @@ static void check_one(int size, size_t len, size_t aad_len) {
 
 START_TEST(every_length_up_to_some_groups_is_right) {
     make_key(16);
-    for (size_t len = 1; len < POSTERN_GCM_WORTHWHILE + 1100; len++)
+    for (size_t len = 1; len < POSTERN_GCM_WORTHWHILE + 1100; len++) {
         check_one(16, len, 13);
+    }
 }
 END_TEST
 
@@ -92,9 +94,12 @@ START_TEST(records_of_both_key_sizes_and_versions_are_right) {
     static const size_t lengths[] = {1, 16, 768, 1024, 4096, 16384, 16385, 16640, 32768, 39999};
     for (int size = 16; size <= 32; size += 16) {
         make_key(size);
-        for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
-            for (size_t aad_len = 1; aad_len <= 20; aad_len++) /* more than a block goes upstream */
+        for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+            for (size_t aad_len = 1; aad_len <= 20;
+                 aad_len++) { /* more than a block goes upstream */
                 check_one(size, lengths[i], aad_len);
+            }
+        }
     }
 }
 END_TEST
@@ -122,12 +127,13 @@ START_TEST(a_changed_bit_anywhere_is_found) {
         check_one(16, len, 13);
         memcpy(ours, theirs, len);
         size_t bit = (size_t)rand() % (8 * len);
-        if (i % 3 == 0)
+        if (i % 3 == 0) {
             ours[bit / 8] ^= (unsigned char)(1 << bit % 8);
-        else if (i % 3 == 1)
+        } else if (i % 3 == 1) {
             our_tag[bit / 8 % TAG] ^= (unsigned char)(1 << bit % 8);
-        else
+        } else {
             aad[bit % 13] ^= (unsigned char)(1 << bit % 8);
+        }
         ck_assert_int_ne(decrypt_in_place(len, 13), 0);
     }
 }

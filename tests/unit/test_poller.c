@@ -21,8 +21,9 @@ static void on_ready(struct polled *polled, uint32_t events) {
     struct thing *thing = container_of(polled, struct thing, polled);
     thing->told++;
     thing->events = events;
-    if (thing->closes != NULL)
+    if (thing->closes != NULL) {
         polled_close(&thing->closes->polled);
+    }
 }
 
 static void make(struct thing *thing) {

@@ -58,8 +58,9 @@ static void swap_primes(struct rsa *rsa) {
 
 static void free_rsa(struct rsa *rsa) {
     BIGNUM *all[] = {rsa->n, rsa->d, rsa->p, rsa->q, rsa->dp, rsa->dq, rsa->qinv};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         BN_free(all[i]);
+    }
 }
 
 static void words(uint64_t out[POSTERN_RSA_WORDS], const BIGNUM *number) {
@@ -93,8 +94,9 @@ START_TEST(random_inputs_give_what_openssl_gives) {
     BIGNUM *input = BN_new();
     for (int i = 0; i < 6; i++) {
         struct rsa rsa = make_rsa();
-        if (i % 2 == 1)
+        if (i % 2 == 1) {
             swap_primes(&rsa);
+        }
         for (int j = 0; j < 40; j++) {
             ck_assert_int_eq(BN_rand_range(input, rsa.n), 1);
             check_one(&rsa, input);
@@ -120,8 +122,9 @@ START_TEST(inputs_at_the_edges_give_what_openssl_gives) {
     for (int bits = 0; bits < 2048; bits += bits < 1000 ? 52 : 8) {
         BN_zero(input);
         ck_assert_int_eq(BN_set_bit(input, bits), 1);
-        if (BN_cmp(input, rsa.n) < 0)
+        if (BN_cmp(input, rsa.n) < 0) {
             check_one(&rsa, input);
+        }
         ck_assert_int_eq(BN_sub_word(input, 1), 1);
         check_one(&rsa, input);
     }
@@ -151,14 +154,16 @@ START_TEST(primes_at_the_ends_of_their_range_work) {
     BN_mod(rsa.dq, rsa.d, q1, ctx);
     ck_assert_ptr_nonnull(BN_mod_inverse(rsa.qinv, rsa.q, rsa.p, ctx));
     for (int i = 0; i < 100; i++) {
-        if (i == 50)
+        if (i == 50) {
             swap_primes(&rsa);
+        }
         ck_assert_int_eq(BN_rand_range(input, rsa.n), 1);
         check_one(&rsa, input);
     }
     BIGNUM *all[] = {e, p1, q1, phi, input};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         BN_free(all[i]);
+    }
     free_rsa(&rsa);
 }
 END_TEST

@@ -16,8 +16,9 @@ static uint8_t got[65536];
 
 static void on_ready(struct polled *polled, uint32_t events) {
     side_note(&side, events);
-    if ((events & EPOLLOUT) != 0)
+    if ((events & EPOLLOUT) != 0) {
         ck_assert_int_eq(side_flush(&side), 0);
+    }
 }
 
 static void open_pair(int a, int b) {
@@ -123,8 +124,9 @@ static size_t clog_it(void) {
     static uint8_t block[8192];
     size_t total = 0;
     while (side.queue == NULL) {
-        for (size_t i = 0; i < sizeof block; i++)
+        for (size_t i = 0; i < sizeof block; i++) {
             block[i] = (uint8_t)((total + i) * 31 >> 3);
+        }
         ck_assert_int_eq(side_send(&side, &poller, block, sizeof block), 0);
         total += sizeof block;
     }
@@ -137,8 +139,9 @@ static void check_arrival(size_t total) {
         look();
         ssize_t n = recv(peer, got, sizeof got, MSG_DONTWAIT);
         ck_assert_int_gt(n, 0);
-        for (ssize_t i = 0; i < n; i++)
+        for (ssize_t i = 0; i < n; i++) {
             ck_assert_uint_eq(got[i], (uint8_t)((at + (size_t)i) * 31 >> 3));
+        }
         at += (size_t)n;
     }
     look();

@@ -41,12 +41,14 @@ static bool shake_hands(struct pair *p, struct tls_context *ctx) {
         uint8_t bytes[8192];
         SSL_do_handshake(p->client);
         int n = BIO_read(p->from_client, bytes, sizeof bytes);
-        if (n <= 0)
+        if (n <= 0) {
             return false;
+        }
         if (!p->opened) {
             if (client_hello_parse(bytes, (size_t)n, &p->hello) != CLIENT_HELLO_OK ||
-                !engine_open(&p->engine, ctx, &p->hello, &p->io))
+                !engine_open(&p->engine, ctx, &p->hello, &p->io)) {
                 return false;
+            }
             p->opened = true;
         }
         p->io.in = bytes;
@@ -80,8 +82,9 @@ static bool one_visit(SSL_CTX *client, SSL_SESSION **session) {
         SSL_SESSION_free(*session);
         *session = SSL_get1_session(p.client);
         const struct tls_peer_id *id = engine_peer_id(&p.engine);
-        if (id)
+        if (id) {
             tls_context_revokes(ctx, id);
+        }
     }
     pair_free(&p);
     tls_context_unref(ctx);
@@ -94,15 +97,18 @@ static void *visitor(void *arg) {
     SSL_SESSION *session = NULL;
     const struct pki *cert = number % 2 ? &device : &chained;
     SSL_CTX_set_max_proto_version(client, number < 2 ? TLS1_2_VERSION : TLS1_3_VERSION);
-    if (number == 0)
+    if (number == 0) {
         SSL_CTX_set_options(client, SSL_OP_NO_TICKET);
+    }
     SSL_CTX_use_certificate(client, cert->cert);
     SSL_CTX_use_PrivateKey(client, cert->key);
-    if (cert == &chained)
+    if (cert == &chained) {
         SSL_CTX_add1_chain_cert(client, inter.cert);
+    }
     for (int i = 0; i < VISITS; i++) {
-        if (!one_visit(client, &session))
+        if (!one_visit(client, &session)) {
             atomic_fetch_add(&failures, 1);
+        }
         if (i % 3 == 2) { /* a full handshake now and then */
             SSL_SESSION_free(session);
             session = NULL;
@@ -128,21 +134,24 @@ START_TEST(workers_share_contexts_while_they_are_replaced) {
     shared.tickets = tls_tickets_new(&err);
     shared.sessions = tls_session_cache_new(8, &err);
     current = site_load(&site, &shared);
-    for (size_t i = 0; i < THREADS; i++)
+    for (size_t i = 0; i < THREADS; i++) {
         ck_assert_int_eq(pthread_create(&threads[i], NULL, visitor, (void *)(uintptr_t)i), 0);
+    }
     for (int i = 0; i < RELOADS; i++) {
         replace(site_load(&site, &shared));
         tls_tickets_use(shared.tickets, NULL);
     }
-    for (size_t i = 0; i < THREADS; i++)
+    for (size_t i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
+    }
     ck_assert_int_eq(atomic_load(&failures), 0);
     tls_context_unref(current);
     tls_tickets_free(shared.tickets);
     tls_session_cache_free(shared.sessions);
     struct pki *all[] = {&server, &ca, &inter, &device, &chained};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         pki_free(all[i]);
+    }
     pki_clean();
     tls_library_stop();
 }

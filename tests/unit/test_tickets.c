@@ -48,8 +48,9 @@ static long clock_offset;
 
 int clock_gettime(clockid_t id, struct timespec *at) {
     long result = syscall(SYS_clock_gettime, id, at);
-    if (result == 0 && id == CLOCK_MONOTONIC)
+    if (result == 0 && id == CLOCK_MONOTONIC) {
         at->tv_sec += clock_offset;
+    }
     return (int)result;
 }
 
@@ -80,12 +81,14 @@ static SSL_SESSION *visit(SSL_CTX *client, const char *name, SSL_SESSION *sessio
 static bool resumes(int version, bool tickets, const char *second_name, void (*change)(void)) {
     SSL_CTX *client = client_new(version);
     bool first, second;
-    if (!tickets)
+    if (!tickets) {
         SSL_CTX_set_options(client, SSL_OP_NO_TICKET);
+    }
     SSL_SESSION *session = visit(client, "localhost", NULL, &first, 0);
     ck_assert(!first);
-    if (change)
+    if (change) {
         change();
+    }
     SSL_SESSION *again = visit(client, second_name, session, &second, 0);
     SSL_SESSION_free(session);
     SSL_SESSION_free(again);
@@ -150,7 +153,7 @@ static const struct {
 } mismatches[] = {{"other", NULL}, {"localhost", other_listener}, {"localhost", other_ciphers}};
 
 START_TEST(another_name_or_listener_or_policy_means_a_full_handshake) {
-    for (int version = 0; version < 2; version++)
+    for (int version = 0; version < 2; version++) {
         for (int tickets = version; tickets < 2; tickets++) {
             teardown();
             setup();
@@ -158,6 +161,7 @@ START_TEST(another_name_or_listener_or_policy_means_a_full_handshake) {
                 !resumes(versions[version], tickets, mismatches[_i].name, mismatches[_i].change),
                 "version %d tickets %d", version, tickets);
         }
+    }
 }
 END_TEST
 
@@ -304,8 +308,9 @@ START_TEST(the_session_cache_drops_the_oldest_at_its_bound) {
     SSL_SESSION *sessions[3], *again;
     bool resumed;
     SSL_CTX_set_options(client, SSL_OP_NO_TICKET);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         sessions[i] = visit(client, "localhost", NULL, &resumed, 0);
+    }
     for (int i = 2; i >= 0; i--) {
         again = visit(client, "localhost", sessions[i], &resumed, 0);
         ck_assert_int_eq(resumed, i > 0);
@@ -321,8 +326,9 @@ START_TEST(a_client_with_tickets_takes_no_room_in_the_session_cache) {
     bool resumed;
     SSL_CTX_set_options(plain, SSL_OP_NO_TICKET);
     SSL_SESSION *kept = visit(plain, "localhost", NULL, &resumed, 0);
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 5; i++) {
         SSL_SESSION_free(visit(client, "localhost", NULL, &resumed, 0));
+    }
     SSL_SESSION *again = visit(plain, "localhost", kept, &resumed, 0);
     ck_assert(resumed);
     SSL_SESSION_free(again);

@@ -44,8 +44,9 @@ static void end(void) {
 }
 
 START_TEST(untouched_files_are_never_read) {
-    for (uint64_t now = 0; now < 100000; now += 1000)
+    for (uint64_t now = 0; now < 100000; now += 1000) {
         ck_assert(!watch_look(watch, now));
+    }
 }
 END_TEST
 

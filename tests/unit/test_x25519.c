@@ -59,10 +59,11 @@ static void check_one(const unsigned char scalar[SIZE], const unsigned char poin
     static const unsigned char zero[SIZE];
     unsigned char ours[SIZE], theirs[SIZE];
     x25519(ours, scalar, point);
-    if (openssl_x25519(theirs, scalar, point))
+    if (openssl_x25519(theirs, scalar, point)) {
         ck_assert_mem_eq(ours, theirs, SIZE);
-    else
+    } else {
         ck_assert_mem_eq(ours, zero, SIZE);
+    }
 }
 
 START_TEST(the_examples_of_the_rfc) {
@@ -132,8 +133,9 @@ START_TEST(inputs_at_the_edges_give_what_openssl_gives) {
         point[bit / 8] = (unsigned char)(1 << bit % 8);
         memset(scalar, bit % 2 ? 0xff : 0, SIZE);
         check_one(scalar, point);
-        for (int i = 0; i < SIZE; i++)
+        for (int i = 0; i < SIZE; i++) {
             point[i] = (unsigned char)~point[i];
+        }
         check_one(scalar, point);
     }
 }

@@ -41,15 +41,19 @@ static void finally(void) {
 static bool read_all(const uint8_t *data, size_t len) {
     struct x509 cert;
     char text[256];
-    if (!x509_read(&cert, data, len))
+    if (!x509_read(&cert, data, len)) {
         return false;
+    }
     x509_name_text(cert.subject, text, 20);
     x509_name_text(cert.issuer, text, sizeof text);
-    for (int kind = IDENTITY_CN; kind <= IDENTITY_FINGERPRINT; kind++)
-        if (identity_read((enum config_identity)kind, &cert, (struct span){data, len}, text))
+    for (int kind = IDENTITY_CN; kind <= IDENTITY_FINGERPRINT; kind++) {
+        if (identity_read((enum config_identity)kind, &cert, (struct span){data, len}, text)) {
             ck_assert_uint_le(strlen(text), 255);
-    if (identity_common_name(&cert, text))
+        }
+    }
+    if (identity_common_name(&cert, text)) {
         ck_assert_uint_ge(strlen(text), 1);
+    }
     return true;
 }
 
@@ -57,10 +61,12 @@ static bool read_crl(const uint8_t *data, size_t len) {
     struct x509_crl crl;
     struct span rest, serial;
     bool bad = false;
-    if (!x509_read_crl(&crl, data, len))
+    if (!x509_read_crl(&crl, data, len)) {
         return false;
-    for (rest = crl.revoked; x509_next_revoked(&rest, &serial, &bad);)
+    }
+    for (rest = crl.revoked; x509_next_revoked(&rest, &serial, &bad);) {
         ck_assert_uint_ge(serial.len, 1);
+    }
     return !bad;
 }
 
@@ -78,8 +84,9 @@ START_TEST(a_certificate_is_read) {
     ck_assert_uint_eq(value.data[0], 'a');
     x509_name_text(cert.issuer, text, sizeof text);
     ck_assert_str_eq(text, "O=Test, CN=CA");
-    for (rest = cert.alt_names; x509_next_alt_name(&rest, &type, &value);)
+    for (rest = cert.alt_names; x509_next_alt_name(&rest, &type, &value);) {
         types |= 1u << type;
+    }
     ck_assert_uint_eq(types, 1u << X509_ALT_DNS | 1u << X509_ALT_URI | 1u << X509_ALT_IP);
     int64_t now = (int64_t)time(NULL);
     ck_assert_int_le(llabs(cert.not_before - (now - 3600)), 60);
@@ -134,18 +141,20 @@ END_TEST
 
 START_TEST(damage_is_survived) {
     uint8_t *copy = malloc(der_len), *copy_crl = malloc(crl_len);
-    for (size_t i = 0; i < der_len; i++)
+    for (size_t i = 0; i < der_len; i++) {
         for (int value = 0; value < 256; value++) {
             memcpy(copy, der, der_len);
             copy[i] = (uint8_t)value;
             (void)read_all(copy, der_len);
         }
-    for (size_t i = 0; i < crl_len; i++)
+    }
+    for (size_t i = 0; i < crl_len; i++) {
         for (int value = 0; value < 256; value += 5) {
             memcpy(copy_crl, crl_der, crl_len);
             copy_crl[i] = (uint8_t)value;
             (void)read_crl(copy_crl, crl_len);
         }
+    }
     free(copy);
     free(copy_crl);
 }

@@ -22,8 +22,9 @@ void site_init(struct site *site, const char *cert, const char *key) {
         .tls_max = CONFIG_TLS_1_3,
         .max_record_size = 16384,
     };
-    if (cert)
+    if (cert) {
         site_add(site, cert, NULL, key);
+    }
 }
 
 struct tls_context *site_load(struct site *site, const struct tls_shared *shared) {
@@ -50,10 +51,12 @@ void pair_init(struct pair *p, SSL_CTX *client, const char *name, SSL_SESSION *s
     p->from_client = BIO_new(BIO_s_mem());
     BIO_set_mem_eof_return(p->to_client, -1);
     SSL_set_bio(p->client, p->to_client, p->from_client);
-    if (name)
+    if (name) {
         SSL_set_tlsext_host_name(p->client, name);
-    if (session)
+    }
+    if (session) {
         ck_assert(SSL_set_session(p->client, session));
+    }
     SSL_set_connect_state(p->client);
     p->status = ENGINE_MORE;
 }
@@ -61,15 +64,17 @@ void pair_init(struct pair *p, SSL_CTX *client, const char *name, SSL_SESSION *s
 void pair_collect(struct pair *p) {
     char *data;
     long len = BIO_get_mem_data(p->from_client, &data);
-    if (len > 0)
+    if (len > 0) {
         ck_assert(buf_append(&p->up, data, (size_t)len, SIZE_MAX));
+    }
     (void)BIO_reset(p->from_client);
 }
 
 void pair_deliver(struct pair *p) {
     struct buf *out = &p->io.out;
-    if (out->len == 0)
+    if (out->len == 0) {
         return;
+    }
     ck_assert(buf_append(&p->down, out->data, out->len, SIZE_MAX));
     ck_assert_int_eq(BIO_write(p->to_client, out->data, (int)out->len), (int)out->len);
     out->len = 0;
@@ -85,10 +90,12 @@ static void step_handshake(struct pair *p) {
 }
 
 static bool open_engine(struct pair *p, struct tls_context *ctx) {
-    if (p->opened)
+    if (p->opened) {
         return true;
-    if (client_hello_parse(p->up.data, p->up.len, &p->hello) != CLIENT_HELLO_OK)
+    }
+    if (client_hello_parse(p->up.data, p->up.len, &p->hello) != CLIENT_HELLO_OK) {
         return false;
+    }
     ck_assert(engine_open(&p->engine, ctx, &p->hello, &p->io));
     p->opened = true;
     return true;
@@ -99,10 +106,12 @@ enum engine_status pair_handshake(struct pair *p, struct tls_context *ctx) {
         SSL_do_handshake(p->client);
         ERR_clear_error();
         pair_collect(p);
-        if (!open_engine(p, ctx))
+        if (!open_engine(p, ctx)) {
             return p->status;
-        while (p->up.len > 0 && p->status == ENGINE_MORE)
+        }
+        while (p->up.len > 0 && p->status == ENGINE_MORE) {
             step_handshake(p);
+        }
         pair_deliver(p);
     }
     SSL_do_handshake(p->client);
@@ -150,8 +159,9 @@ void pair_send_down(struct pair *p, const void *data, size_t len) {
     pair_deliver(p);
     for (;;) {
         int n = SSL_read(p->client, plain + total, (int)(len + 1 - total));
-        if (n <= 0)
+        if (n <= 0) {
             break;
+        }
         total += (size_t)n;
     }
     ck_assert_uint_eq(total, len);
@@ -163,8 +173,9 @@ size_t largest_record(const struct buf *data, int type) {
     size_t largest = 0;
     for (size_t at = 0; at + 5 <= data->len;) {
         size_t body = (size_t)data->data[at + 3] << 8 | data->data[at + 4];
-        if ((type == 0 || data->data[at] == type) && body > largest)
+        if ((type == 0 || data->data[at] == type) && body > largest) {
             largest = body;
+        }
         at += 5 + body;
     }
     return largest;
