@@ -1,5 +1,5 @@
 /* The door: argv in, exit code out. */
-#include "proxy/server.h"
+#include "server/server.h"
 #include "tls/context.h"
 
 #include <fcntl.h>

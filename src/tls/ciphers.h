@@ -2,7 +2,7 @@
 #ifndef POSTERN_TLS_CIPHERS_H
 #define POSTERN_TLS_CIPHERS_H
 
-#include "base/error.h"
+#include "core/error.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 #include "tls/client.h"
-#include "base/log.h"
+#include "core/log.h"
 #include "tls/identity.h"
 #include "tls/pem.h"
 #include "tls/revocation.h"
@@ -155,7 +155,7 @@ static int add_crl(struct tls_clients *clients, const struct buf *der, const cha
 static void warn_missing(const struct tls_clients *clients, const char *file) {
     for (size_t i = 0; i < clients->ca_count; i++) {
         static const uint8_t one[] = {1};
-        struct tls_peer_id id;
+        struct cert_id id;
         char subject[160];
         x509_name_text(clients->cas[i].cert.subject, subject, sizeof subject);
         if (revocation_id(&id, clients->cas[i].cert.subject, (struct span){one, 1}) &&
@@ -252,7 +252,7 @@ const uint8_t *clients_hash(const struct tls_clients *clients) {
     return clients->hash;
 }
 
-bool clients_revoke(const struct tls_clients *clients, const struct tls_peer_id *id) {
+bool clients_revoke(const struct tls_clients *clients, const struct cert_id *id) {
     return revocation_lists(&clients->revocation, id);
 }
 
@@ -326,7 +326,7 @@ static bool is_trusted_issuer(const struct tls_clients *clients, struct span iss
 static bool trusted_is_revoked(const struct tls_clients *clients, struct span name) {
     for (size_t steps = 0; steps <= clients->ca_count; steps++) {
         const struct x509 *found = NULL;
-        struct tls_peer_id id;
+        struct cert_id id;
         for (size_t i = 0; i < clients->ca_count && found == NULL; i++) {
             if (same(clients->cas[i].cert.subject, name)) {
                 found = &clients->cas[i].cert;
@@ -345,7 +345,7 @@ static bool trusted_is_revoked(const struct tls_clients *clients, struct span na
 }
 
 static enum reason check_revocation(const struct tls_clients *clients, const struct x509 *cert) {
-    struct tls_peer_id id;
+    struct cert_id id;
     if (!clients->has_crl) {
         return REASON_NONE;
     }
@@ -363,7 +363,7 @@ static enum reason check_revocation(const struct tls_clients *clients, const str
 /* Verifies one certificate of the client's chain and, if it is a good CA, trusts what it signed. */
 static enum reason add_intermediate(const struct tls_clients *clients,
                                     WOLFSSL_CERT_MANAGER *manager, struct span der,
-                                    struct engine_peer *peer) {
+                                    struct client_cert *peer) {
     struct x509 cert;
     if (!x509_read(&cert, der.data, der.len) || !cert.is_ca) {
         return REASON_UNKNOWN_CA;
@@ -391,7 +391,7 @@ static enum reason add_intermediate(const struct tls_clients *clients,
  * The library remembers intermediates of earlier clients for as long as the context lives, and
  * would trust one that was left out now because it is expired or revoked. */
 static enum reason check_chain(const struct tls_clients *clients, const struct span *chain,
-                               size_t count, struct engine_peer *peer) {
+                               size_t count, struct client_cert *peer) {
     WOLFSSL_CERT_MANAGER *manager = make_manager(clients);
     enum reason seen = REASON_UNKNOWN_CA;
     if (manager == NULL) {
@@ -414,7 +414,7 @@ static enum reason check_chain(const struct tls_clients *clients, const struct s
 }
 
 static bool fill(const struct tls_context *ctx, const struct x509 *leaf, struct span der,
-                 struct engine_peer *peer) {
+                 struct client_cert *peer) {
     char common_name[TLS_IDENTITY_MAX + 1];
     peer->has_identity = identity_read(ctx->identity, leaf, der, peer->text);
     peer->has_common_name = identity_common_name(leaf, common_name);
@@ -429,7 +429,7 @@ static bool fill(const struct tls_context *ctx, const struct x509 *leaf, struct 
 }
 
 enum reason clients_check(const struct tls_context *ctx, const struct span *chain, size_t count,
-                          struct engine_peer *peer) {
+                          struct client_cert *peer) {
     const struct tls_clients *clients = ctx->clients;
     struct x509 leaf;
     if (clients == NULL || count == 0 || !x509_read(&leaf, chain[0].data, chain[0].len) ||

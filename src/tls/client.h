@@ -22,11 +22,11 @@ void clients_unload(WOLFSSL_CTX *ssl_ctx);
 /* SHA-256 over all CAs and CRLs. */
 const uint8_t *clients_hash(const struct tls_clients *clients);
 
-bool clients_revoke(const struct tls_clients *clients, const struct tls_peer_id *id);
+bool clients_revoke(const struct tls_clients *clients, const struct cert_id *id);
 
 /* Fills the peer from a certificate that the library verified, and does the checks it does not:
  * `chain` is what the client sent, its own certificate first. REASON_NONE or why not. */
 enum reason clients_check(const struct tls_context *ctx, const struct span *chain, size_t count,
-                          struct engine_peer *peer);
+                          struct client_cert *peer);
 
 #endif

@@ -1,8 +1,8 @@
 #include "tls/context.h"
+#include "tls/certificate.h"
 #include "tls/ciphers.h"
 #include "tls/client.h"
 #include "tls/internal.h"
-#include "tls/slot.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,9 +96,9 @@ static int on_send(WOLFSSL *ssl, char *buf, int size, void *arg) {
     return engine_send(arg, (const uint8_t *)buf, (size_t)size);
 }
 
-static int configure(struct tls_slot *slot, const struct tls_context *ctx, const char *ciphers,
-                     struct error *err) {
-    WOLFSSL_CTX *ssl_ctx = slot->ssl_ctx;
+static int configure(struct tls_certificate *certificate, const struct tls_context *ctx,
+                     const char *ciphers, struct error *err) {
+    WOLFSSL_CTX *ssl_ctx = certificate->ssl_ctx;
     /* wolfSSL 5.5.4 takes groups for TLS 1.3 only; for 1.2 it then has all it was built with. */
     static int groups[] = {WOLFSSL_ECC_X25519, WOLFSSL_ECC_SECP256R1, WOLFSSL_ECC_SECP384R1};
     bool need_groups = ctx->tls_max == CONFIG_TLS_1_3;
@@ -138,11 +138,11 @@ static int configure(struct tls_slot *slot, const struct tls_context *ctx, const
 
 /* The library fills in some of a WOLFSSL_CTX when its first connection is made. Doing that before
  * anybody else sees the context keeps threads from racing for it. */
-static int warm_up(struct tls_slot *slot, struct error *err) {
-    WOLFSSL *ssl = wolfSSL_new(slot->ssl_ctx);
+static int warm_up(struct tls_certificate *certificate, struct error *err) {
+    WOLFSSL *ssl = wolfSSL_new(certificate->ssl_ctx);
     if (ssl == NULL) {
         return error_set(err, "%s: the TLS library cannot make a connection with this certificate",
-                         slot->info.file);
+                         certificate->info.file);
     }
     wolfSSL_free(ssl);
     return 0;
@@ -168,23 +168,23 @@ static int hash_policy(struct tls_context *ctx, const struct config_listener *li
     return 0;
 }
 
-static int load_slots(struct tls_context *ctx, const struct config_listener *listener,
-                      struct error *err) {
+static int load_certificates(struct tls_context *ctx, const struct config_listener *listener,
+                             struct error *err) {
     char ciphers[CIPHERS_MAX];
     if (ciphers_list(listener->ciphers, ctx->tls_min == CONFIG_TLS_1_2,
                      ctx->tls_max == CONFIG_TLS_1_3, ciphers, err) != 0 ||
         hash_policy(ctx, listener, ciphers, err) != 0) {
         return -1;
     }
-    ctx->slots = calloc(listener->certificate_count, sizeof *ctx->slots);
-    if (ctx->slots == NULL) {
+    ctx->certificates = calloc(listener->certificate_count, sizeof *ctx->certificates);
+    if (ctx->certificates == NULL) {
         return error_set(err, "out of memory");
     }
     for (size_t i = 0; i < listener->certificate_count; i++) {
         const struct config_certificate *section = listener->certificates[i];
-        struct tls_slot *slot = &ctx->slots[ctx->slot_count++];
-        if (slot_load(slot, section, ctx->tls_min, ctx->tls_max, err) != 0 ||
-            configure(slot, ctx, ciphers, err) != 0 || warm_up(slot, err) != 0) {
+        struct tls_certificate *certificate = &ctx->certificates[ctx->certificate_count++];
+        if (certificate_load(certificate, section, ctx->tls_min, ctx->tls_max, err) != 0 ||
+            configure(certificate, ctx, ciphers, err) != 0 || warm_up(certificate, err) != 0) {
             return error_prefix(err, "certificate %s", section->name);
         }
     }
@@ -199,7 +199,7 @@ static int load(struct tls_context *ctx, const struct config_listener *listener,
             return -1;
         }
     }
-    return load_slots(ctx, listener, err);
+    return load_certificates(ctx, listener, err);
 }
 
 struct tls_context *tls_context_load(const struct config_listener *listener,
@@ -237,10 +237,10 @@ void tls_context_unref(struct tls_context *ctx) {
     if (ctx == NULL || atomic_fetch_sub_explicit(&ctx->refs, 1, memory_order_acq_rel) != 1) {
         return;
     }
-    for (size_t i = 0; i < ctx->slot_count; i++) {
-        slot_free(&ctx->slots[i]);
+    for (size_t i = 0; i < ctx->certificate_count; i++) {
+        certificate_free(&ctx->certificates[i]);
     }
-    free(ctx->slots);
+    free(ctx->certificates);
     clients_free(ctx->clients);
     free(ctx);
 }
@@ -261,8 +261,8 @@ void tls_context_leave(struct tls_context *ctx) {
         ctx->clients == NULL) {
         return;
     }
-    for (size_t i = 0; i < ctx->slot_count; i++) {
-        clients_unload(ctx->slots[i].ssl_ctx);
+    for (size_t i = 0; i < ctx->certificate_count; i++) {
+        clients_unload(ctx->certificates[i].ssl_ctx);
     }
     clients_free(ctx->clients);
     ctx->clients = NULL;
@@ -273,15 +273,15 @@ void tls_context_retire(struct tls_context *ctx) {
 }
 
 size_t tls_context_certificates(const struct tls_context *ctx) {
-    return ctx->slot_count;
+    return ctx->certificate_count;
 }
 
 const struct tls_certificate_info *tls_context_certificate(const struct tls_context *ctx,
                                                            size_t index) {
-    return index < ctx->slot_count ? &ctx->slots[index].info : NULL;
+    return index < ctx->certificate_count ? &ctx->certificates[index].info : NULL;
 }
 
-bool tls_context_revokes(const struct tls_context *ctx, const struct tls_peer_id *id) {
+bool tls_context_revokes(const struct tls_context *ctx, const struct cert_id *id) {
     struct tls_context *held = (struct tls_context *)(uintptr_t)ctx; /* only its counter changes */
     if (id->serial_len == 0 || !tls_context_enter(held)) {
         return false;
@@ -291,8 +291,9 @@ bool tls_context_revokes(const struct tls_context *ctx, const struct tls_peer_id
     return revokes;
 }
 
-static bool verifiable(const struct tls_slot *slot, const struct client_hello *hello, bool tls13) {
-    switch (slot->key) {
+static bool verifiable(const struct tls_certificate *certificate, const struct client_hello *hello,
+                       bool tls13) {
+    switch (certificate->key) {
     case X509_KEY_RSA:
         return tls13 ? hello->rsa_tls13 : hello->rsa_tls12;
     case X509_KEY_P384:
@@ -303,11 +304,11 @@ static bool verifiable(const struct tls_slot *slot, const struct client_hello *h
 }
 
 /* 2: the name itself; 1: a wildcard for its first label (RFC 6125 6.4.3); 0: not at all. */
-static int name_match(const struct tls_slot *slot, const char *name) {
+static int name_match(const struct tls_certificate *certificate, const char *name) {
     int best = 0;
     const char *dot = strchr(name, '.');
-    for (size_t i = 0; i < slot->name_count && name[0]; i++) {
-        const char *have = slot->names[i];
+    for (size_t i = 0; i < certificate->name_count && name[0]; i++) {
+        const char *have = certificate->names[i];
         if (strcmp(have, name) == 0) {
             return 2;
         }
@@ -319,7 +320,7 @@ static int name_match(const struct tls_slot *slot, const char *name) {
     return best;
 }
 
-static bool share_a_name(const struct tls_slot *a, const struct tls_slot *b) {
+static bool share_a_name(const struct tls_certificate *a, const struct tls_certificate *b) {
     for (size_t i = 0; i < a->name_count; i++) {
         for (size_t j = 0; j < b->name_count; j++) {
             if (strcmp(a->names[i], b->names[j]) == 0) {
@@ -330,40 +331,40 @@ static bool share_a_name(const struct tls_slot *a, const struct tls_slot *b) {
     return false;
 }
 
-/* Whether the slot is a candidate: a match of quality `quality`, or with quality 0 (nobody knows
- * the name) the first certificate and those that stand beside it under one of its names. */
-static bool candidate(const struct tls_context *ctx, const struct tls_slot *slot, const char *name,
-                      int quality) {
+/* Whether the certificate is a candidate: a match of quality `quality`, or with quality 0 (nobody
+ * knows the name) the first certificate and those that stand beside it under one of its names. */
+static bool candidate(const struct tls_context *ctx, const struct tls_certificate *certificate,
+                      const char *name, int quality) {
     if (quality > 0) {
-        return name_match(slot, name) == quality;
+        return name_match(certificate, name) == quality;
     }
-    return slot == ctx->slots || share_a_name(slot, ctx->slots);
+    return certificate == ctx->certificates || share_a_name(certificate, ctx->certificates);
 }
 
 /* Among candidates: ECDSA that the client can verify, as it costs us a fifth of RSA, then RSA that
  * it can verify, then the first of all (the library will then find no common suite). */
-const struct tls_slot *tls_context_choose(const struct tls_context *ctx,
-                                          const struct client_hello *hello) {
+const struct tls_certificate *tls_context_choose(const struct tls_context *ctx,
+                                                 const struct client_hello *hello) {
     bool tls13 = hello->offers_tls13 && ctx->tls_max >= CONFIG_TLS_1_3;
-    const struct tls_slot *any = NULL, *rsa = NULL;
+    const struct tls_certificate *any = NULL, *rsa = NULL;
     int quality = 0;
-    for (size_t i = 0; i < ctx->slot_count; i++) {
-        int match = name_match(&ctx->slots[i], hello->server_name);
+    for (size_t i = 0; i < ctx->certificate_count; i++) {
+        int match = name_match(&ctx->certificates[i], hello->server_name);
         quality = match > quality ? match : quality;
     }
-    for (size_t i = 0; i < ctx->slot_count; i++) {
-        const struct tls_slot *slot = &ctx->slots[i];
-        if (!candidate(ctx, slot, hello->server_name, quality)) {
+    for (size_t i = 0; i < ctx->certificate_count; i++) {
+        const struct tls_certificate *certificate = &ctx->certificates[i];
+        if (!candidate(ctx, certificate, hello->server_name, quality)) {
             continue;
         }
-        any = any != NULL ? any : slot;
-        if (!verifiable(slot, hello, tls13)) {
+        any = any != NULL ? any : certificate;
+        if (!verifiable(certificate, hello, tls13)) {
             continue;
         }
-        if (slot->key != X509_KEY_RSA) {
-            return slot;
+        if (certificate->key != X509_KEY_RSA) {
+            return certificate;
         }
-        rsa = rsa != NULL ? rsa : slot;
+        rsa = rsa != NULL ? rsa : certificate;
     }
     return rsa != NULL ? rsa : any;
 }

@@ -5,8 +5,8 @@
 #ifndef POSTERN_TLS_CONTEXT_H
 #define POSTERN_TLS_CONTEXT_H
 
-#include "base/config.h"
-#include "base/error.h"
+#include "config/config.h"
+#include "core/error.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -67,11 +67,11 @@ const struct tls_certificate_info *tls_context_certificate(const struct tls_cont
 
 /* Whether the context's CRL lists this certificate (the handle is engine_revocation_id's); for
  * revoked_sessions = end. False when there is no CRL or the context is retired. */
-struct tls_peer_id {
+struct cert_id {
     uint8_t issuer_hash[32]; /* first half of SHA-256 of the issuer's DER name, then zeros */
     uint8_t serial[20];
     uint8_t serial_len; /* 0: there was no client certificate */
 };
-bool tls_context_revokes(const struct tls_context *ctx, const struct tls_peer_id *id);
+bool tls_context_revokes(const struct tls_context *ctx, const struct cert_id *id);
 
 #endif

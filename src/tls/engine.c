@@ -97,7 +97,7 @@ int engine_send(struct engine *e, const uint8_t *buf, size_t size) {
     return WOLFSSL_CBIO_ERR_GENERAL;
 }
 
-static int make_binding(struct engine_peer *peer, const struct tls_context *ctx,
+static int make_binding(struct client_cert *peer, const struct tls_context *ctx,
                         const char *server_name) {
     wc_Sha256 sha;
     if (wc_InitSha256(&sha) != 0) {
@@ -117,7 +117,7 @@ bool engine_open(struct engine *e, struct tls_context *ctx, const struct client_
     if (!entered && ctx->client_auth != CLIENT_AUTH_NONE) {
         return false;
     }
-    struct engine_peer *peer = calloc(1, sizeof *peer);
+    struct client_cert *peer = calloc(1, sizeof *peer);
     WOLFSSL *ssl = peer != NULL ? wolfSSL_new(tls_context_choose(ctx, hello)->ssl_ctx) : NULL;
     if (ssl == NULL || make_binding(peer, ctx, hello->server_name) != 0) {
         wolfSSL_free(ssl);
@@ -239,7 +239,7 @@ static enum engine_status fail_handshake(struct engine *e, enum reason reason, c
 }
 
 static void keep_peer(struct engine *e) {
-    struct engine_peer *peer = e->peer;
+    struct client_cert *peer = e->peer;
     /* An accepted ticket need not have been used: then its owner is nobody. */
     if (peer->id.serial_len == 0 || (!peer->presented && !e->resumed)) {
         free(peer);
@@ -253,7 +253,7 @@ static void keep_peer(struct engine *e) {
     if (peer->has_common_name && text < (size_t)peer->common_name + 1) {
         text = peer->common_name + strlen(peer->text + peer->common_name) + 1;
     }
-    struct engine_peer *less = realloc(peer, offsetof(struct engine_peer, text) + text);
+    struct client_cert *less = realloc(peer, offsetof(struct client_cert, text) + text);
     e->peer = less != NULL ? less : peer;
 }
 
@@ -395,6 +395,6 @@ bool engine_peer_presented(const struct engine *e) {
     return e->peer != NULL && e->peer->presented;
 }
 
-const struct tls_peer_id *engine_peer_id(const struct engine *e) {
+const struct cert_id *engine_peer_id(const struct engine *e) {
     return e->peer != NULL && e->peer->id.serial_len > 0 ? &e->peer->id : NULL;
 }

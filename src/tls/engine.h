@@ -10,8 +10,8 @@
 #ifndef POSTERN_TLS_ENGINE_H
 #define POSTERN_TLS_ENGINE_H
 
-#include "base/buf.h"
-#include "base/reason.h"
+#include "core/buf.h"
+#include "core/reason.h"
 #include "tls/context.h"
 #include "wire/client_hello.h"
 
@@ -37,7 +37,7 @@ struct engine {
     void *ssl;
     struct engine_io *io;
     struct tls_context *ctx;
-    struct engine_peer *peer; /* what the client's certificate said; NULL without one */
+    struct client_cert *peer; /* what the client's certificate said; NULL without one */
     uint16_t record_size;     /* largest plaintext per record sent */
     uint8_t alert;            /* sent or received with a failure; 0: none */
     uint8_t failure;          /* enum reason */
@@ -97,6 +97,6 @@ const char *engine_peer_cn(const struct engine *e);
 /* Whether the client showed its certificate in this connection; if it has one (engine_peer_id) and
  * did not, it was in the session that this connection resumes. */
 bool engine_peer_presented(const struct engine *e);
-const struct tls_peer_id *engine_peer_id(const struct engine *e); /* NULL: no client certificate */
+const struct cert_id *engine_peer_id(const struct engine *e); /* NULL: no client certificate */
 
 #endif

@@ -2,7 +2,7 @@
 #ifndef POSTERN_TLS_IDENTITY_H
 #define POSTERN_TLS_IDENTITY_H
 
-#include "base/config.h"
+#include "config/config.h"
 #include "tls/x509.h"
 
 /* Writes the identity as a C string. False, and nothing that may be used, if the certificate has

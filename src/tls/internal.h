@@ -16,8 +16,8 @@
 /* Longest identity; longer ones are refused, never cut. */
 #define TLS_IDENTITY_MAX 255
 
-/* One certificate with its key. The library has one such slot per WOLFSSL_CTX. */
-struct tls_slot {
+/* One certificate with its key. The library has one such certificate per WOLFSSL_CTX. */
+struct tls_certificate {
     WOLFSSL_CTX *ssl_ctx;
     enum x509_key key;
     char **names; /* DNS names, lower case; "*.example.org" is a wildcard */
@@ -33,8 +33,8 @@ struct tls_context {
     /* Handshakes that may still ask for CAs and CRLs, and one for not being retired; whoever takes
      * it to 0 gives those back. */
     atomic_uint users;
-    struct tls_slot *slots;
-    size_t slot_count;
+    struct tls_certificate *certificates;
+    size_t certificate_count;
     struct tls_shared shared;
     struct tls_clients *clients; /* NULL with client_auth = none */
     enum config_client_auth client_auth;
@@ -47,8 +47,8 @@ struct tls_context {
 };
 
 /* The slot for this client: server name first, then what it can verify. */
-const struct tls_slot *tls_context_choose(const struct tls_context *ctx,
-                                          const struct client_hello *hello);
+const struct tls_certificate *tls_context_choose(const struct tls_context *ctx,
+                                                 const struct client_hello *hello);
 
 /* Before and after a handshake: see `users`. False if the context is already retired. */
 bool tls_context_enter(struct tls_context *ctx);
@@ -56,9 +56,9 @@ void tls_context_leave(struct tls_context *ctx);
 
 /* What is known of a client certificate. During the handshake engine.peer always points to one;
  * afterwards only if there was a certificate, and then cut to its strings. */
-struct engine_peer {
-    struct tls_peer_id id; /* serial_len 0: no certificate */
-    bool presented;        /* in this connection, not only in the session it resumes */
+struct client_cert {
+    struct cert_id id; /* serial_len 0: no certificate */
+    bool presented;    /* in this connection, not only in the session it resumes */
     bool has_identity;
     bool has_common_name;
     uint16_t common_name; /* offset into text */
@@ -75,9 +75,9 @@ struct engine_peer {
 };
 
 /* The certificate's part of engine_peer as bytes, for tickets and the session cache. */
-#define PEER_BYTES_MAX (1 + 4 + TLS_ISSUER_HASH_SIZE + 1 + 20 + 2 * (TLS_IDENTITY_MAX + 1))
-size_t peer_pack(const struct engine_peer *peer, uint8_t out[PEER_BYTES_MAX]);
-bool peer_unpack(struct engine_peer *peer, const uint8_t *data, size_t len);
+#define CLIENT_CERT_PACKED_MAX (1 + 4 + TLS_ISSUER_HASH_SIZE + 1 + 20 + 2 * (TLS_IDENTITY_MAX + 1))
+size_t client_cert_pack(const struct client_cert *peer, uint8_t out[CLIENT_CERT_PACKED_MAX]);
+bool client_cert_unpack(struct client_cert *peer, const uint8_t *data, size_t len);
 
 /* The library's ticket callback; `arg` is the struct tls_tickets. */
 int tickets_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],

@@ -2,8 +2,8 @@
 #ifndef POSTERN_TLS_PEM_H
 #define POSTERN_TLS_PEM_H
 
-#include "base/buf.h"
-#include "base/error.h"
+#include "core/buf.h"
+#include "core/error.h"
 #include "tls/x509.h"
 
 #include <stdbool.h>

@@ -5,7 +5,7 @@
 
 #include <wolfssl/wolfcrypt/hash.h>
 
-bool revocation_id(struct tls_peer_id *id, struct span issuer, struct span serial) {
+bool revocation_id(struct cert_id *id, struct span issuer, struct span serial) {
     uint8_t hash[32];
     memset(id, 0, sizeof *id);
     if (serial.len == 0 || serial.len > sizeof id->serial ||
@@ -19,10 +19,10 @@ bool revocation_id(struct tls_peer_id *id, struct span issuer, struct span seria
 }
 
 static int compare(const void *a, const void *b) {
-    return memcmp(a, b, sizeof(struct tls_peer_id)); /* bytes only, no padding */
+    return memcmp(a, b, sizeof(struct cert_id)); /* bytes only, no padding */
 }
 
-static int add_issuer(struct revocation *r, const struct tls_peer_id *id, int64_t next_update) {
+static int add_issuer(struct revocation *r, const struct cert_id *id, int64_t next_update) {
     if (next_update == 0) {
         next_update = INT64_MAX;
     }
@@ -44,10 +44,10 @@ static int add_issuer(struct revocation *r, const struct tls_peer_id *id, int64_
     return 0;
 }
 
-static struct tls_peer_id *add_room(struct revocation *r) {
+static struct cert_id *add_room(struct revocation *r) {
     if (r->id_count == r->id_room) {
         size_t room = r->id_room ? 2 * r->id_room : 64;
-        struct tls_peer_id *more = realloc(r->ids, room * sizeof *more);
+        struct cert_id *more = realloc(r->ids, room * sizeof *more);
         if (more == NULL) {
             return NULL;
         }
@@ -60,14 +60,14 @@ static struct tls_peer_id *add_room(struct revocation *r) {
 int revocation_add(struct revocation *r, const struct x509_crl *crl, struct error *err) {
     static const uint8_t one[] = {1};
     struct span rest = crl->revoked, serial;
-    struct tls_peer_id issuer;
+    struct cert_id issuer;
     bool bad = false;
     if (!revocation_id(&issuer, crl->issuer, (struct span){one, 1}) ||
         add_issuer(r, &issuer, crl->next_update) != 0) {
         return error_set(err, "out of memory");
     }
     while (x509_next_revoked(&rest, &serial, &bad)) {
-        struct tls_peer_id *id = add_room(r);
+        struct cert_id *id = add_room(r);
         if (id == NULL) {
             return error_set(err, "out of memory");
         }
@@ -95,12 +95,12 @@ void revocation_free(struct revocation *r) {
     memset(r, 0, sizeof *r);
 }
 
-bool revocation_lists(const struct revocation *r, const struct tls_peer_id *id) {
+bool revocation_lists(const struct revocation *r, const struct cert_id *id) {
     return r->id_count > 0 && bsearch(id, r->ids, r->id_count, sizeof *r->ids, compare) != NULL;
 }
 
 const struct revocation_issuer *revocation_by(const struct revocation *r,
-                                              const struct tls_peer_id *id) {
+                                              const struct cert_id *id) {
     for (size_t i = 0; i < r->issuer_count; i++) {
         if (memcmp(r->issuers[i].hash, id->issuer_hash, TLS_ISSUER_HASH_SIZE) == 0) {
             return &r->issuers[i];

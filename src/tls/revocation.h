@@ -11,7 +11,7 @@ struct revocation_issuer {
 
 /* Zeroed is empty. */
 struct revocation {
-    struct tls_peer_id *ids; /* sorted once revocation_sort was called */
+    struct cert_id *ids; /* sorted once revocation_sort was called */
     size_t id_count, id_room;
     struct revocation_issuer *issuers;
     size_t issuer_count;
@@ -24,10 +24,9 @@ void revocation_sort(struct revocation *r);
 void revocation_free(struct revocation *r);
 
 /* The id of a certificate. False if its serial is longer than 20 bytes (RFC 5280 4.1.2.2). */
-bool revocation_id(struct tls_peer_id *id, struct span issuer, struct span serial);
-bool revocation_lists(const struct revocation *r, const struct tls_peer_id *id);
+bool revocation_id(struct cert_id *id, struct span issuer, struct span serial);
+bool revocation_lists(const struct revocation *r, const struct cert_id *id);
 /* What is known of an issuer; NULL without a CRL by it. */
-const struct revocation_issuer *revocation_by(const struct revocation *r,
-                                              const struct tls_peer_id *id);
+const struct revocation_issuer *revocation_by(const struct revocation *r, const struct cert_id *id);
 
 #endif

@@ -15,7 +15,7 @@ struct entry {
     uint8_t binding[TLS_HASH_SIZE];
     int64_t expires;
     size_t session_len, peer_len;
-    uint8_t data[]; /* the library's form of the session, then peer_pack's */
+    uint8_t data[]; /* the library's form of the session, then client_cert_pack's */
 };
 
 struct tls_session_cache {
@@ -115,9 +115,9 @@ static struct tls_session_cache *cache_of(const struct engine *e) {
  * (4), length of the ID (1), ID; no function of the lean build tells the ID. */
 enum { LENGTH_AT = 9, ID_AT = 10 };
 
-static struct entry *make_entry(WOLFSSL_SESSION *session, const struct engine_peer *peer) {
-    uint8_t packed[PEER_BYTES_MAX];
-    size_t peer_len = peer_pack(peer, packed);
+static struct entry *make_entry(WOLFSSL_SESSION *session, const struct client_cert *peer) {
+    uint8_t packed[CLIENT_CERT_PACKED_MAX];
+    size_t peer_len = client_cert_pack(peer, packed);
     int session_len = wolfSSL_i2d_SSL_SESSION(session, NULL);
     struct entry *e =
         session_len > ID_AT + ID_SIZE ? malloc(sizeof *e + (size_t)session_len + peer_len) : NULL;
@@ -144,14 +144,14 @@ static struct entry *make_entry(WOLFSSL_SESSION *session, const struct engine_pe
 /* The library has a new session. It is kept only if the client was not given a ticket. */
 static int on_new(WOLFSSL *ssl, WOLFSSL_SESSION *session) {
     struct engine *engine = engine_of(ssl);
-    struct engine_peer *peer = engine->peer;
+    struct client_cert *peer = engine->peer;
     struct tls_session_cache *cache = cache_of(engine);
     if (cache == NULL || peer == NULL || peer->ticket_issued ||
         wolfSSL_version(ssl) != TLS1_2_VERSION || wolfSSL_session_reused(ssl)) {
         return 0;
     }
     /* In a full handshake a certificate counts only if it was presented in it. */
-    struct engine_peer none = {.presented = false};
+    struct client_cert none = {.presented = false};
     memcpy(none.binding, peer->binding, sizeof none.binding);
     struct entry *e = make_entry(session, peer->presented ? peer : &none);
     if (e == NULL) {
@@ -172,7 +172,7 @@ static int on_new(WOLFSSL *ssl, WOLFSSL_SESSION *session) {
 
 static WOLFSSL_SESSION *on_get(WOLFSSL *ssl, const unsigned char *id, int id_len, int *copy) {
     struct engine *engine = engine_of(ssl);
-    struct engine_peer *peer = engine->peer;
+    struct client_cert *peer = engine->peer;
     struct tls_session_cache *cache = cache_of(engine);
     WOLFSSL_SESSION *session = NULL;
     *copy = 0; /* ours to give away */
@@ -186,7 +186,7 @@ static WOLFSSL_SESSION *on_get(WOLFSSL *ssl, const unsigned char *id, int id_len
         e = NULL;
     }
     if (e != NULL && memcmp(e->binding, peer->binding, sizeof e->binding) == 0 &&
-        peer_unpack(peer, e->data + e->session_len, e->peer_len)) {
+        client_cert_unpack(peer, e->data + e->session_len, e->peer_len)) {
         const unsigned char *at = e->data;
         session = wolfSSL_d2i_SSL_SESSION(NULL, &at, (long)e->session_len);
     }

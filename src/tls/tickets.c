@@ -1,5 +1,5 @@
 #include "tls/tickets.h"
-#include "base/log.h"
+#include "core/log.h"
 #include "tls/internal.h"
 #include "tls/pem.h"
 
@@ -299,10 +299,10 @@ enum { GENERATIONS_MAX = 200 };
 /* Our part of a ticket: expiry, generation, then the client certificate's. A certificate that does
  * not fit makes a ticket that says it is expired: its owner always comes back with a full
  * handshake. */
-static size_t write_trailer(const struct engine_peer *peer, bool certified, uint8_t generation,
+static size_t write_trailer(const struct client_cert *peer, bool certified, uint8_t generation,
                             uint8_t *out, size_t cap) {
-    uint8_t packed[PEER_BYTES_MAX] = {0}; /* no certificate */
-    size_t len = certified ? peer_pack(peer, packed) : 1;
+    uint8_t packed[CLIENT_CERT_PACKED_MAX] = {0}; /* no certificate */
+    size_t len = certified ? client_cert_pack(peer, packed) : 1;
     int64_t expires = (int64_t)time(NULL) + TLS_RESUME_SECONDS;
     if (certified && peer->id.serial_len > 0 && peer->not_after < expires) {
         expires = peer->not_after;
@@ -323,7 +323,7 @@ static size_t write_trailer(const struct engine_peer *peer, bool certified, uint
 }
 
 /* The trailer's size, or 0 if the ticket is no longer good. */
-static size_t read_trailer(struct engine_peer *peer, const uint8_t *ticket, size_t len) {
+static size_t read_trailer(struct client_cert *peer, const uint8_t *ticket, size_t len) {
     if (len < EXPIRY_SIZE + 1 + TRAILER_LENGTH) {
         return 0;
     }
@@ -340,7 +340,7 @@ static size_t read_trailer(struct engine_peer *peer, const uint8_t *ticket, size
     if ((int64_t)time(NULL) >= (int64_t)expires || peer->ticket_generation >= GENERATIONS_MAX) {
         return 0;
     }
-    if (!peer_unpack(peer, data + EXPIRY_SIZE + 1, own - EXPIRY_SIZE - 1)) {
+    if (!client_cert_unpack(peer, data + EXPIRY_SIZE + 1, own - EXPIRY_SIZE - 1)) {
         return 0;
     }
     return own + TRAILER_LENGTH;
@@ -348,7 +348,7 @@ static size_t read_trailer(struct engine_peer *peer, const uint8_t *ticket, size
 
 /* `certified`: the peer's certificate is this connection's. If an accepted ticket was not used in
  * the end (another suite), what it said of its owner is nobody's. */
-static int encrypt_ticket(struct tls_tickets *tickets, const struct engine_peer *peer,
+static int encrypt_ticket(struct tls_tickets *tickets, const struct client_cert *peer,
                           bool certified, uint8_t generation, struct associated *with, uint8_t *mac,
                           uint8_t *ticket, int in_len, int *out_len) {
     struct ticket_key key;
@@ -370,7 +370,7 @@ static int encrypt_ticket(struct tls_tickets *tickets, const struct engine_peer 
 /* Only one ticket is taken per connection, however many a TLS 1.3 client offers, so that what it
  * says of the client cannot be mixed up with another's. (It comes again after a HelloRetryRequest.)
  */
-static int decrypt_ticket(struct tls_tickets *tickets, struct engine_peer *peer, bool tls13,
+static int decrypt_ticket(struct tls_tickets *tickets, struct client_cert *peer, bool tls13,
                           const struct associated *with, const uint8_t *mac, uint8_t *ticket,
                           int in_len, int *out_len) {
     static const uint8_t zero[WOLFSSL_TICKET_MAC_SZ - TAG_SIZE];
@@ -400,7 +400,7 @@ int tickets_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
                      unsigned char iv[WOLFSSL_TICKET_IV_SZ],
                      unsigned char mac[WOLFSSL_TICKET_MAC_SZ], int encrypt, unsigned char *ticket,
                      int in_len, int *out_len, void *arg) {
-    struct engine_peer *peer = engine_of(ssl)->peer;
+    struct client_cert *peer = engine_of(ssl)->peer;
     struct associated with;
     if (peer == NULL || in_len <= 0) { /* not within a handshake */
         return WOLFSSL_TICKET_RET_REJECT;

@@ -8,7 +8,7 @@
 #ifndef POSTERN_TLS_TICKETS_H
 #define POSTERN_TLS_TICKETS_H
 
-#include "base/error.h"
+#include "core/error.h"
 
 #include <stddef.h>
 

@@ -1,6 +1,6 @@
 /* The configuration's parser: what is refused is said with the file's name, what is taken is
  * complete, and the same text is judged the same twice. */
-#include "base/config.h"
+#include "config/config.h"
 
 #include "fuzz.h"
 

@@ -1,9 +1,9 @@
 /* What test_manual.py compares the manual with: each key and what its entry must say, each reason
  * of the log. With arguments: loads these files and tells what is wrong with them. */
-#include "base/config.h"
-#include "base/config_draft.h"
-#include "base/config_value.h"
-#include "base/reason.h"
+#include "config/config.h"
+#include "config/document.h"
+#include "config/values.h"
+#include "core/reason.h"
 
 #include <inttypes.h>
 #include <stdio.h>

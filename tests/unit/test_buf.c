@@ -1,5 +1,5 @@
 /* The bounded byte buffer. */
-#include "base/buf.h"
+#include "core/buf.h"
 #include "run.h"
 
 #include <check.h>

@@ -102,13 +102,13 @@ static struct {
     uint8_t alert;
     bool resumed, presented, has_id;
     char identity[300], cn[300];
-    struct tls_peer_id id;
+    struct cert_id id;
     SSL_SESSION *session;
 } seen;
 
 static void look(struct pair *p) {
     const char *identity = engine_identity(&p->engine), *cn = engine_peer_cn(&p->engine);
-    const struct tls_peer_id *id = engine_peer_id(&p->engine);
+    const struct cert_id *id = engine_peer_id(&p->engine);
     memset(&seen, 0, sizeof seen);
     seen.status = p->status;
     seen.reason = engine_failure(&p->engine);
@@ -606,9 +606,9 @@ END_TEST
 
 START_TEST(a_crl_names_the_sessions_to_end) {
     accepted(versions[_i], &revoked, NULL, "lost");
-    struct tls_peer_id lost = seen.id;
+    struct cert_id lost = seen.id;
     accepted(versions[_i], &good, NULL, "device-1");
-    struct tls_peer_id kept = seen.id, none = {.serial_len = 0};
+    struct cert_id kept = seen.id, none = {.serial_len = 0};
     struct tls_context *before = site_load(&site, &shared);
     site.listener.client_crl = (char *)crl;
     struct tls_context *after = site_load(&site, &shared);

@@ -1,7 +1,7 @@
 /* The configuration: what a file may say, what it then means, and what is said of each mistake. */
-#include "base/config.h"
-#include "base/config_draft.h"
-#include "base/config_value.h"
+#include "config/config.h"
+#include "config/document.h"
+#include "config/values.h"
 #include "run.h"
 
 #include <arpa/inet.h>

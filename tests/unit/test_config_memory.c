@@ -1,5 +1,5 @@
 /* The configuration without memory: every allocation fails once, and nothing is lost. */
-#include "base/config.h"
+#include "config/config.h"
 #include "run.h"
 
 #include <check.h>

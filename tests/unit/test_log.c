@@ -1,5 +1,5 @@
 /* The log: one line per event, whole, and nothing a peer sends can forge one. */
-#include "base/log.h"
+#include "core/log.h"
 #include "run.h"
 
 #include <check.h>

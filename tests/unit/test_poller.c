@@ -1,5 +1,5 @@
-#include "proxy/link.h"
-#include "proxy/poller.h"
+#include "core/list.h"
+#include "net/poller.h"
 #include "run.h"
 
 #include <check.h>
@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 struct thing {
-    struct polled polled;
+    struct poll_handle polled;
     unsigned told;
     uint32_t events;
     struct thing *closes; /* when it is told */
@@ -17,12 +17,12 @@ struct thing {
 static struct poller poller;
 static struct thing a, b;
 
-static void on_ready(struct polled *polled, uint32_t events) {
+static void on_ready(struct poll_handle *polled, uint32_t events) {
     struct thing *thing = container_of(polled, struct thing, polled);
     thing->told++;
     thing->events = events;
     if (thing->closes != NULL) {
-        polled_close(&thing->closes->polled);
+        poll_handle_close(&thing->closes->polled);
     }
 }
 
@@ -38,7 +38,7 @@ static void ring(const struct thing *thing) {
 /* What there is, or comes within that time, is told. */
 static void look(int timeout_ms) {
     poller_wait(&poller, timeout_ms);
-    poller_tell(&poller);
+    poller_dispatch(&poller);
 }
 
 static void setup(void) {
@@ -48,9 +48,9 @@ static void setup(void) {
 }
 
 static void teardown(void) {
-    polled_close(&a.polled);
-    polled_close(&b.polled);
-    polled_close(&b.polled); /* twice is fine */
+    poll_handle_close(&a.polled);
+    poll_handle_close(&b.polled);
+    poll_handle_close(&b.polled); /* twice is fine */
     poller_close(&poller);
 }
 
@@ -98,7 +98,7 @@ START_TEST(a_descriptor_goes_on_under_another_name) {
     look(-1);
     ck_assert_uint_eq(c.told, 1);
     ck_assert_uint_eq(a.told, 0);
-    polled_close(&c.polled);
+    poll_handle_close(&c.polled);
 }
 END_TEST
 

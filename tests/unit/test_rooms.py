@@ -11,7 +11,7 @@ from pathlib import Path
 SRC = Path(__file__).resolve().parents[2] / "src"
 
 # From the bottom to the top. A file may include its own room and those below it.
-ROOMS = ["base", "wire", "tls", "ops", "proxy", "main"]
+ROOMS = ["core", "config", "wire", "tls", "net", "broker", "session", "server", "main"]
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
@@ -37,13 +37,13 @@ def wolfssl_outside_tls(src):
 
 def inih_outside_config(src):
     return [f"{file} includes {name}" for file, _, name in includes(src)
-            if name == "ini.h" and file != Path("base/config.c")]
+            if name == "ini.h" and file != Path("config/config.c")]
 
 
 def libuv_at_the_bottom(src):
     return [f"{file} includes {name}" for file, _, name in includes(src)
             if (name == "uv.h" or name.startswith("uv/"))
-            and room_of(file) in ("tls", "wire", "base")]
+            and room_of(file) in ("tls", "wire", "config", "core")]
 
 
 def upward_includes(src):
@@ -70,7 +70,7 @@ class TheHouse(unittest.TestCase):
     def test_inih_appears_in_config_alone(self):
         self.assertEqual(inih_outside_config(SRC), [])
 
-    def test_libuv_appears_nowhere_under_tls_wire_and_base(self):
+    def test_libuv_appears_nowhere_under_tls_wire_config_and_core(self):
         self.assertEqual(libuv_at_the_bottom(SRC), [])
 
     def test_a_file_includes_only_its_own_room_and_those_below(self):
@@ -87,14 +87,14 @@ class TheRules(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         src = Path(folder.name)
-        for name in ("base/buf.h", "wire/w.h", "tls/t.h", "ops/o.h", "proxy/p.h", path):
+        for name in ("core/buf.h", "wire/w.h", "tls/t.h", "net/n.h", "session/s.h", path):
             (src / name).parent.mkdir(exist_ok=True)
             (src / name).touch()
         (src / path).write_text(text, encoding="utf-8")
         return src
 
     def test_wolfssl_in_another_room_is_found(self):
-        for path in ("base/x.c", "wire/x.h", "proxy/x.c", "ops/x.c", "main.c"):
+        for path in ("core/x.c", "wire/x.h", "session/x.c", "server/x.c", "main.c"):
             for name in ("wolfssl/ssl.h", "postern_pause.h"):
                 src = self.broken(path, f"#include <{name}>\n")
                 self.assertEqual(len(wolfssl_outside_tls(src)), 1, path)
@@ -102,19 +102,19 @@ class TheRules(unittest.TestCase):
                          [])
 
     def test_inih_in_another_file_is_found(self):
-        for path in ("base/x.c", "base/config.h", "proxy/config.c", "main.c"):
+        for path in ("base/x.c", "config/config.h", "proxy/config.c", "main.c"):
             src = self.broken(path, "#  include <ini.h>\n")
             self.assertEqual(len(inih_outside_config(src)), 1, path)
 
     def test_libuv_at_the_bottom_is_found(self):
-        for path in ("base/x.c", "wire/x.h", "tls/x.c"):
+        for path in ("core/x.c", "config/x.c", "wire/x.h", "tls/x.c"):
             for header in ("uv.h", "uv/unix.h"):
                 src = self.broken(path, f"#include <{header}>\n")
                 self.assertEqual(len(libuv_at_the_bottom(src)), 1, path)
 
     def test_an_include_from_above_is_found(self):
-        for path, name in (("base/x.c", "wire/w.h"), ("wire/x.c", "tls/t.h"),
-                           ("tls/x.h", "ops/o.h"), ("ops/x.c", "proxy/p.h")):
+        for path, name in (("core/x.c", "wire/w.h"), ("wire/x.c", "tls/t.h"),
+                           ("tls/x.h", "net/n.h"), ("net/x.c", "session/s.h")):
             src = self.broken(path, f'\t#include "{name}"\n')
             self.assertEqual(upward_includes(src), [f"{path} includes {name} above it"])
             lower, upper = path, name
@@ -124,7 +124,7 @@ class TheRules(unittest.TestCase):
             self.assertEqual(upward_includes(src), [])
 
     def test_an_include_that_is_not_relative_to_src_is_found(self):
-        self.assertEqual(len(upward_includes(self.broken("base/x.c", '#include "buf.h"\n'))), 1)
+        self.assertEqual(len(upward_includes(self.broken("core/x.c", '#include "buf.h"\n'))), 1)
 
     def test_a_file_without_a_room_is_found(self):
         self.assertEqual(unknown_rooms(self.broken("util/x.c", "")), ["util/x.c"])

@@ -1,5 +1,5 @@
-#include "ops/watch.h"
 #include "run.h"
+#include "server/watch.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -32,7 +32,7 @@ static void begin(void) {
     ck_assert(watch_add(watch, cert));
     ck_assert(watch_add(watch, key));
     ck_assert(watch_add(watch, cert));
-    watch_settle(watch);
+    watch_baseline(watch);
 }
 
 static void end(void) {
@@ -107,14 +107,14 @@ START_TEST(a_pair_caught_half_written_is_tried_again_then_given_up_once) {
 END_TEST
 
 START_TEST(what_changes_while_a_reload_reads_is_read_again) {
-    watch_remember(watch, 1000);
+    watch_snapshot(watch, 1000);
     put(key, "key 2, longer");
     ck_assert(watch_has_changed(watch));
     watch_clear(watch);
     ck_assert(watch_add(watch, cert));
     ck_assert(watch_add(watch, key));
-    watch_settle(watch);
-    watch_doubt(watch, 1000);
+    watch_baseline(watch);
+    watch_recheck(watch, 1000);
     ck_assert(!watch_look(watch, 1500));
     ck_assert(watch_look(watch, 2000));
     ck_assert_int_eq(watch_read(watch, true, 2000), WATCH_GOOD);
@@ -124,7 +124,7 @@ END_TEST
 
 START_TEST(a_reload_that_fails_hides_no_change) {
     put(key, "key 2, longer");
-    watch_remember(watch, 1000);
+    watch_snapshot(watch, 1000);
     ck_assert(!watch_has_changed(watch));
     ck_assert(watch_look(watch, 2000));
 }

@@ -1,0 +1,302 @@
+#include "config/config.h"
+
+#include "config/build.h"
+#include "config/document.h"
+#include "config/lines.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ini.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A file of more than this is not one of ours. */
+enum { FILE_MAX = 1 << 20 };
+
+#define DAY   86400000ull
+#define MONTH (30 * DAY)
+
+/* A key's section and the field it sets. */
+#define P(field) SECTION_POSTERN, offsetof(struct config, field)
+#define L(field) SECTION_LISTENER, offsetof(struct config_listener, field)
+#define C(field) SECTION_CERTIFICATE, offsetof(struct config_certificate, field)
+
+static const struct config_word automatic[] = {{"auto", 0}, {NULL, 0}};
+static const struct config_word off[] = {{"off", CONFIG_OFF}, {NULL, 0}};
+static const struct config_word at_once[] = {{"off", CONFIG_OFF}, {"0", CONFIG_OFF}, {NULL, 0}};
+static const struct config_word networks_off[] = {{"off", 0}, {NULL, 0}};
+static const struct config_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
+                                                {"warning", LOG_LEVEL_WARNING},
+                                                {"info", LOG_LEVEL_INFO},
+                                                {"debug", LOG_LEVEL_DEBUG},
+                                                {NULL, 0}};
+static const struct config_word log_formats[] = {
+    {"text", LOG_FORMAT_TEXT}, {"json", LOG_FORMAT_JSON}, {NULL, 0}};
+static const struct config_word reloads[] = {
+    {"signal", RELOAD_SIGNAL}, {"watch", RELOAD_WATCH}, {NULL, 0}};
+static const struct config_word tls_versions[] = {
+    {"1.2", CONFIG_TLS_1_2}, {"1.3", CONFIG_TLS_1_3}, {NULL, 0}};
+static const struct config_word client_auths[] = {{"none", CLIENT_AUTH_NONE},
+                                                  {"optional", CLIENT_AUTH_OPTIONAL},
+                                                  {"required", CLIENT_AUTH_REQUIRED},
+                                                  {NULL, 0}};
+static const struct config_word crl_expireds[] = {
+    {"accept", CRL_EXPIRED_ACCEPT}, {"refuse", CRL_EXPIRED_REFUSE}, {NULL, 0}};
+static const struct config_word revoked_sessions[] = {
+    {"keep", REVOKED_KEEP}, {"end", REVOKED_END}, {NULL, 0}};
+static const struct config_word identities[] = {{"cn", IDENTITY_CN},
+                                                {"san-dns", IDENTITY_SAN_DNS},
+                                                {"san-uri", IDENTITY_SAN_URI},
+                                                {"fingerprint", IDENTITY_FINGERPRINT},
+                                                {NULL, 0}};
+static const struct config_word proxy_protocols[] = {
+    {"off", PROXY_PROTOCOL_OFF}, {"v1", PROXY_PROTOCOL_V1}, {"v2", PROXY_PROTOCOL_V2}, {NULL, 0}};
+static const struct config_word mqtts[] = {
+    {"off", MQTT_OFF}, {"check", MQTT_CHECK}, {"identity", MQTT_IDENTITY}, {NULL, 0}};
+
+/* One row per key: to add a key, add a row (and its field in config.h, and its entry in
+ * postern.conf(5), which a test compares with this). */
+/* clang-format off */
+const struct config_key config_keys[] = {
+    {"workers",       KIND_COUNT,    P(workers),          "auto",   1,   256, automatic},
+    {"log_level",     KIND_WORD,     P(log_level),        "info",   0,   0,   log_levels},
+    {"log_format",    KIND_WORD,     P(log_format),       "text",   0,   0,   log_formats},
+    {"reload",        KIND_WORD,     P(reload),           "signal", 0,   0,   reloads},
+    {"drain_timeout", KIND_DURATION, P(drain_timeout_ms), "30s",    100, DAY, at_once},
+    {"ticket_keys",   KIND_PATH,     P(ticket_keys),      "",       0,   0,   NULL},
+
+    {"listen",       KIND_ADDRESSES,    L(addresses),    "[::]:8883",      0, 0, NULL},
+    {"backend",      KIND_BACKENDS,     L(backends),     "127.0.0.1:1883", 0, 0, NULL},
+    {"certificates", KIND_CERTIFICATES, L(certificates), NULL,             0, 0, NULL},
+    {"accept_proxy", KIND_NETWORKS,     L(accept_proxy), "off",            0, 0, networks_off},
+
+    {"tls_min",          KIND_WORD, L(tls_min),          "1.2",    0, 0, tls_versions},
+    {"tls_max",          KIND_WORD, L(tls_max),          "1.3",    0, 0, tls_versions},
+    {"ciphers",          KIND_TEXT, L(ciphers),          "",       0, 0, NULL},
+    {"client_auth",      KIND_WORD, L(client_auth),      "none",   0, 0, client_auths},
+    {"client_ca",        KIND_PATH, L(client_ca),        "",       0, 0, NULL},
+    {"client_crl",       KIND_PATH, L(client_crl),       "",       0, 0, NULL},
+    {"crl_expired",      KIND_WORD, L(crl_expired),      "accept", 0, 0, crl_expireds},
+    {"revoked_sessions", KIND_WORD, L(revoked_sessions), "keep",   0, 0, revoked_sessions},
+    {"identity",         KIND_WORD, L(identity),         "cn",     0, 0, identities},
+    {"proxy_protocol",   KIND_WORD, L(proxy_protocol),   "off",    0, 0, proxy_protocols},
+    {"mqtt",             KIND_WORD, L(mqtt),             "off",    0, 0, mqtts},
+
+    {"max_connect_size", KIND_SIZE,  L(max_connect_size), "64k",   128, 1 << 20,  NULL},
+    {"max_record_size",  KIND_SIZE,  L(max_record_size),  "16384", 512, 16384,    NULL},
+    {"max_connections",  KIND_COUNT, L(max_connections),  "0",     0,   10000000, NULL},
+    {"max_handshakes",   KIND_COUNT, L(max_handshakes),   "512",   1,   100000,   NULL},
+
+    {"first_byte_timeout",     KIND_DURATION, L(first_byte_timeout_ms),     "5s",  100, DAY, NULL},
+    {"handshake_timeout",      KIND_DURATION, L(handshake_timeout_ms),      "10s", 100, DAY, NULL},
+    {"connect_packet_timeout", KIND_DURATION, L(connect_packet_timeout_ms), "10s", 100, DAY, NULL},
+    {"connect_timeout",        KIND_DURATION, L(connect_timeout_ms),        "5s",  100, DAY, NULL},
+    {"write_timeout",          KIND_DURATION, L(write_timeout_ms),          "60s", 100, DAY, NULL},
+    {"close_timeout",          KIND_DURATION, L(close_timeout_ms),          "10s", 100, DAY, NULL},
+    {"idle_timeout",           KIND_DURATION, L(idle_timeout_ms),           "off", 100, MONTH, off},
+
+    {"cert",  KIND_PATH, C(cert),  NULL, 0, 0, NULL},
+    {"chain", KIND_PATH, C(chain), "",   0, 0, NULL},
+    {"key",   KIND_PATH, C(key),   NULL, 0, 0, NULL},
+};
+/* clang-format on */
+const size_t config_key_count = sizeof config_keys / sizeof config_keys[0];
+
+/* What inih's handler needs, and what collects a value that comes in pieces. */
+struct reading {
+    struct document *draft;
+    struct lines lines;
+    char value[LINES_MAX + 1];
+    size_t value_len;
+    char key[128]; /* inih cuts the name when it repeats it with a later piece */
+};
+
+static int on_header(void *arg, const char *text, struct error *err) {
+    struct reading *r = arg;
+    return document_begin(r->draft, text, r->lines.number, err);
+}
+
+/* inih's handler: 0 is its word for failure. The section is the draft's last. */
+static int on_pair(void *arg, const char *section, const char *name, const char *value) {
+    struct reading *r = arg;
+    size_t len = strlen(value);
+    if (r->lines.failed || !r->lines.owed || len >= sizeof r->value - r->value_len) {
+        return 0;
+    }
+    r->lines.owed = false;
+    if (r->value_len == 0) {
+        snprintf(r->key, sizeof r->key, "%s", name);
+    }
+    memcpy(r->value + r->value_len, value, len + 1);
+    r->value_len += len;
+    if (!lines_value_complete(&r->lines)) {
+        return 1;
+    }
+    r->value_len = 0;
+    if (document_set(r->draft, r->key, r->value, r->lines.number, NULL, r->lines.err) != 0) {
+        r->lines.failed = true;
+        return 0;
+    }
+    return 1;
+}
+
+static int read_draft(struct document *draft, const char *text, size_t len, struct error *err) {
+    struct reading *r = calloc(1, sizeof *r);
+    if (r == NULL) {
+        return error_set(err, "out of memory");
+    }
+    r->draft = draft;
+    r->lines = (struct lines){.file = draft->file,
+                              .next = text,
+                              .end = text + len,
+                              .on_header = on_header,
+                              .arg = r,
+                              .err = err};
+    int parsed = ini_parse_stream(lines_read, &r->lines, on_pair, r);
+    int result = lines_end(&r->lines);
+    if (result == 0 && parsed != 0) {
+        result = error_set(err, "%s: the INI library cannot read the file", draft->file);
+    }
+    free(r);
+    return result;
+}
+
+/* The whole file; the caller frees it. NULL with the reason in err. */
+static char *read_file(const char *file, size_t *len, struct error *err) {
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    char *text = malloc(FILE_MAX + 1);
+    ssize_t got = 0;
+    *len = 0;
+    if (fd < 0 || text == NULL) {
+        error_set(err, "%s: cannot open the configuration: %s", file, strerror(errno));
+        goto fail;
+    }
+    do {
+        got = read(fd, text + *len, FILE_MAX + 1 - *len);
+        if (got > 0) {
+            *len += (size_t)got;
+        }
+    } while ((got > 0 && *len <= FILE_MAX) || (got < 0 && errno == EINTR));
+    if (got < 0) {
+        error_set(err, "%s: cannot read the configuration: %s", file, strerror(errno));
+        goto fail;
+    }
+    if (*len > FILE_MAX) {
+        error_set(err, "%s: larger than 1 MiB, so no configuration; name another file", file);
+        goto fail;
+    }
+    close(fd);
+    return text;
+
+fail:
+    if (fd >= 0) {
+        close(fd);
+    }
+    free(text);
+    return NULL;
+}
+
+struct config *config_load(const char *file, struct error *err) {
+    struct document draft = {.file = file};
+    struct config *config = NULL;
+    size_t len;
+    char *text = read_file(file, &len, err);
+    if (text != NULL && read_draft(&draft, text, len, err) == 0) {
+        config = config_build(&draft, err);
+    }
+    free(text);
+    document_free(&draft);
+    return config;
+}
+
+static int draft_options(struct document *draft, const char *section, const char *header,
+                         const struct config_option *options, size_t count, struct error *err) {
+    if (document_begin(draft, header, 0, err) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(options[i].section, section) == 0 &&
+            document_set(draft, options[i].key, options[i].value, 0, options[i].option, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+struct config *config_from_options(const struct config_option *options, size_t count,
+                                   struct error *err) {
+    struct document draft = {0};
+    struct config *config = NULL;
+    if (draft_options(&draft, "postern", "postern", options, count, err) == 0 &&
+        draft_options(&draft, "listener", "listener mqtt", options, count, err) == 0 &&
+        draft_options(&draft, "certificate", "certificate main", options, count, err) == 0) {
+        config = config_build(&draft, err);
+    }
+    document_free(&draft);
+    return config;
+}
+
+static void free_listener(struct config_listener *l) {
+    for (size_t i = 0; i < l->address_count; i++) {
+        free(l->addresses[i].text);
+    }
+    for (size_t i = 0; i < l->backend_count; i++) {
+        free(l->backends[i].text);
+        free(l->backends[i].host);
+        free(l->backends[i].path);
+    }
+    free(l->addresses);
+    free(l->backends);
+    free(l->certificates);
+    free(l->accept_proxy);
+    free(l->name);
+    free(l->ciphers);
+    free(l->client_ca);
+    free(l->client_crl);
+}
+
+void config_free(struct config *config) {
+    if (config == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < config->listener_count; i++) {
+        free_listener(&config->listeners[i]);
+    }
+    for (size_t i = 0; i < config->certificate_count; i++) {
+        free(config->certificates[i].name);
+        free(config->certificates[i].cert);
+        free(config->certificates[i].chain);
+        free(config->certificates[i].key);
+    }
+    free(config->listeners);
+    free(config->certificates);
+    free(config->ticket_keys);
+    free(config->file);
+    free(config);
+}
+
+void config_each_file(const struct config *config, void (*visit)(const char *file, void *arg),
+                      void *arg) {
+    if (config->ticket_keys != NULL) {
+        visit(config->ticket_keys, arg);
+    }
+    for (size_t i = 0; i < config->certificate_count; i++) {
+        const struct config_certificate *certificate = &config->certificates[i];
+        visit(certificate->cert, arg);
+        if (certificate->chain != NULL) {
+            visit(certificate->chain, arg);
+        }
+        visit(certificate->key, arg);
+    }
+    for (size_t i = 0; i < config->listener_count; i++) {
+        const struct config_listener *l = &config->listeners[i];
+        if (l->client_ca != NULL) {
+            visit(l->client_ca, arg);
+        }
+        if (l->client_crl != NULL) {
+            visit(l->client_crl, arg);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+/* Inside of config.c: the table of keys, and what a file or command line says before it means
+ * anything: sections and their settings as text, each with the place where it stands. */
+#ifndef POSTERN_CONFIG_DOCUMENT_H
+#define POSTERN_CONFIG_DOCUMENT_H
+
+#include "core/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum config_section { SECTION_POSTERN, SECTION_LISTENER, SECTION_CERTIFICATE, SECTION_COUNT };
+
+enum config_kind {
+    KIND_WORD,     /* an enum */
+    KIND_COUNT,    /* size_t */
+    KIND_SIZE,     /* size_t, bytes */
+    KIND_DURATION, /* uint64_t, milliseconds */
+    KIND_TEXT,     /* char *, NULL when empty */
+    KIND_PATH,     /* char *, NULL when empty */
+    KIND_ADDRESSES,
+    KIND_BACKENDS,
+    KIND_NETWORKS,
+    KIND_CERTIFICATES
+};
+
+struct config_word {
+    const char *text; /* NULL ends the list */
+    uint64_t value;
+};
+
+struct config_key {
+    const char *name;
+    enum config_kind kind;
+    enum config_section section;
+    size_t offset;        /* in the section's struct; lists are known by their kind */
+    const char *fallback; /* the default, written as in the file; "": none; NULL: see config.c */
+    uint64_t min, max;    /* counts, sizes, durations */
+    const struct config_word *words; /* all values of a KIND_WORD, else those besides numbers */
+};
+
+extern const struct config_key config_keys[];
+extern const size_t config_key_count;
+
+struct document_setting {
+    char *value; /* NULL: not given */
+    unsigned line;
+    const char *option; /* --listen; NULL in a file */
+};
+
+struct document_section {
+    enum config_section kind;
+    char *name; /* NULL for [postern] */
+    unsigned line;
+    struct document_setting *settings; /* by index into config_keys */
+};
+
+struct document {
+    const char *file; /* as named by the user; NULL: a command line */
+    struct document_section *sections;
+    size_t count;
+};
+
+/* Where a mistake is: FILE:LINE, FILE alone (line 0), or an option of the command line. */
+struct place {
+    const char *file;
+    unsigned line;
+    const char *option;
+};
+
+/* Leaves "PLACE: text" in err. Returns -1. */
+int place_fail(struct place place, struct error *err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* "listener mqtt" as it stands between the brackets: begins a section. 0 or -1. */
+int document_begin(struct document *draft, const char *header, unsigned line, struct error *err)
+    __attribute__((warn_unused_result));
+
+/* One key of the section begun last. 0 or -1. */
+int document_set(struct document *draft, const char *key, const char *value, unsigned line,
+                 const char *option, struct error *err) __attribute__((warn_unused_result));
+
+void document_free(struct document *draft); /* what it holds, not the struct */
+
+/* The index-th section of a kind; NULL behind the last. */
+const struct document_section *document_section(const struct document *draft,
+                                                enum config_section kind, size_t index);
+
+/* The key must be one of the section's. Never NULL; without a value when it was not given. */
+const struct document_setting *document_setting(const struct document_section *section,
+                                                const char *key);
+
+/* Of a setting, or of its section's header where the setting was not given. */
+struct place document_place(const struct document *draft, const struct document_section *section,
+                            const char *key);
+
+#endif

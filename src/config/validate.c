@@ -1,0 +1,203 @@
+#include "config/validate.h"
+
+#include "core/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* One listener together with what was written about it. */
+struct subject {
+    const struct config_listener *listener;
+    const struct document_section *section;
+    const struct document *draft;
+};
+
+static struct subject subject_at(const struct config *config, const struct document *draft,
+                                 size_t index) {
+    return (struct subject){&config->listeners[index],
+                            document_section(draft, SECTION_LISTENER, index), draft};
+}
+
+static struct place place_of(const struct subject *s, const char *key) {
+    return document_place(s->draft, s->section, key);
+}
+
+static int check_versions(const struct subject *s, struct error *err) {
+    if (s->listener->tls_min <= s->listener->tls_max) {
+        return 0;
+    }
+    bool min_given = document_setting(s->section, "tls_min")->value != NULL;
+    return place_fail(place_of(s, min_given ? "tls_min" : "tls_max"), err,
+                      "tls_min is above tls_max in [listener %s], so that no client could connect; "
+                      "raise tls_max or lower tls_min",
+                      s->listener->name);
+}
+
+static int check_client_auth(const struct subject *s, struct error *err) {
+    const struct config_listener *l = s->listener;
+    if (l->client_auth != CLIENT_AUTH_NONE && l->client_ca == NULL) {
+        return place_fail(place_of(s, "client_auth"), err,
+                          "client_auth without client_ca; name the file of the CA that issues the "
+                          "clients' certificates in client_ca");
+    }
+    if (l->client_crl != NULL && l->client_ca == NULL) {
+        return place_fail(place_of(s, "client_crl"), err,
+                          "client_crl without client_ca; name the CA that issued the list in "
+                          "client_ca");
+    }
+    if (l->client_auth == CLIENT_AUTH_NONE && l->client_ca != NULL) {
+        return place_fail(place_of(s, "client_ca"), err,
+                          "client_ca without client_auth, so that nobody would be checked; write "
+                          "client_auth = required (or optional) as well");
+    }
+    if (l->mqtt == MQTT_IDENTITY && l->client_auth != CLIENT_AUTH_REQUIRED) {
+        return place_fail(place_of(s, "mqtt"), err,
+                          "mqtt = identity without client_auth = required; a client without a "
+                          "certificate would have no identity");
+    }
+    return 0;
+}
+
+static int check_certificates(const struct subject *s, struct error *err) {
+    const struct config_listener *l = s->listener;
+    for (size_t i = 0; i < l->certificate_count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (l->certificates[i] == l->certificates[j]) {
+                return place_fail(place_of(s, "certificates"), err,
+                                  "certificates names %s twice; once is enough",
+                                  l->certificates[i]->name);
+            }
+        }
+    }
+    return 0;
+}
+
+static unsigned port_of(const struct config_address *a) {
+    if (a->sa.ss_family == AF_INET) {
+        return ntohs(((const struct sockaddr_in *)&a->sa)->sin_port);
+    }
+    return ntohs(((const struct sockaddr_in6 *)&a->sa)->sin6_port);
+}
+
+static bool is_any(const struct config_address *a) {
+    if (a->sa.ss_family == AF_INET) {
+        return ((const struct sockaddr_in *)&a->sa)->sin_addr.s_addr == htonl(INADDR_ANY);
+    }
+    return IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)&a->sa)->sin6_addr);
+}
+
+/* Whether a client of `b` is one of `a` too. [::] serves IPv4 as well. */
+static bool covers(const struct config_address *a, const struct config_address *b) {
+    return is_any(a) && (a->sa.ss_family == AF_INET6 || b->sa.ss_family == AF_INET);
+}
+
+/* `a` and, from line `line`, `b` before it. The system refuses such pairs with a message that fits
+ * another program on the same address better. */
+static int check_pair(struct place place, const struct config_address *a,
+                      const struct config_address *b, unsigned line, struct error *err) {
+    static const char right[] = "leave one, or give one another port";
+    char first[32] = "";
+    if (port_of(a) == 0 || port_of(a) != port_of(b)) {
+        return 0;
+    }
+    if (line > 0) {
+        snprintf(first, sizeof first, " (line %u)", line);
+    }
+    if (strcmp(a->text, b->text) == 0) {
+        return place_fail(place, err, "%s is listened on twice%s; %s", a->text, first, right);
+    }
+    if (covers(a, b)) {
+        return place_fail(place, err, "%s includes %s%s; %s", a->text, b->text, first, right);
+    }
+    if (covers(b, a)) {
+        return place_fail(place, err, "%s is included in %s%s; %s", a->text, b->text, first, right);
+    }
+    return 0;
+}
+
+static int check_addresses(const struct config *config, const struct document *draft, size_t index,
+                           struct error *err) {
+    struct subject s = subject_at(config, draft, index);
+    for (size_t a = 0; a < s.listener->address_count; a++) {
+        for (size_t j = 0; j <= index; j++) {
+            struct subject other = subject_at(config, draft, j);
+            size_t before = j == index ? a : other.listener->address_count;
+            for (size_t b = 0; b < before; b++) {
+                if (check_pair(place_of(&s, "listen"), &s.listener->addresses[a],
+                               &other.listener->addresses[b], place_of(&other, "listen").line,
+                               err) != 0) {
+                    return -1;
+                }
+            }
+        }
+    }
+    return 0;
+}
+
+int config_check(const struct config *config, const struct document *draft, struct error *err) {
+    for (size_t i = 0; i < config->listener_count; i++) {
+        struct subject s = subject_at(config, draft, i);
+        if (check_versions(&s, err) != 0 || check_client_auth(&s, err) != 0 ||
+            check_certificates(&s, err) != 0 || check_addresses(config, draft, i, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static void warn_unused(const struct config *config, const struct document *draft) {
+    for (size_t i = 0; i < config->certificate_count; i++) {
+        const struct config_certificate *certificate = &config->certificates[i];
+        bool used = false;
+        for (size_t j = 0; j < config->listener_count; j++) {
+            const struct config_listener *l = &config->listeners[j];
+            for (size_t k = 0; k < l->certificate_count; k++) {
+                used = used || l->certificates[k] == certificate;
+            }
+        }
+        if (!used) {
+            log_message(LOG_LEVEL_WARNING, "config",
+                        "%s:%u: no listener uses [certificate %s]; it is not loaded", draft->file,
+                        certificate->line, certificate->name);
+        }
+    }
+}
+
+static const struct config_backend *shared_backend(const struct config_listener *a,
+                                                   const struct config_listener *b) {
+    for (size_t i = 0; i < a->backend_count; i++) {
+        for (size_t j = 0; j < b->backend_count; j++) {
+            if (strcmp(a->backends[i].text, b->backends[j].text) == 0) {
+                return &a->backends[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+/* A broker that trusts user names because they come from certificates must not have another way in,
+ * where a client names itself. */
+static void warn_way_round(const struct config *config, const struct document *draft) {
+    for (size_t i = 0; i < config->listener_count; i++) {
+        const struct config_listener *open = &config->listeners[i];
+        for (size_t j = 0; open->mqtt != MQTT_IDENTITY && j < config->listener_count; j++) {
+            const struct config_listener *strict = &config->listeners[j];
+            const struct config_backend *backend = shared_backend(open, strict);
+            if (strict->mqtt == MQTT_IDENTITY && backend != NULL) {
+                log_message(LOG_LEVEL_WARNING, "config",
+                            "%s:%u: [listener %s] leads to the backend %s without mqtt = identity, "
+                            "while [listener %s] gives it identities; a client can claim any name "
+                            "through the first",
+                            draft->file, open->line, open->name, backend->text, strict->name);
+                break;
+            }
+        }
+    }
+}
+
+void config_warn(const struct config *config, const struct document *draft) {
+    if (draft->file != NULL) { /* a command line defines one of each */
+        warn_unused(config, draft);
+        warn_way_round(config, draft);
+    }
+}

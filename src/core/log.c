@@ -1,0 +1,335 @@
+#include "core/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Kept free for what a line still needs when it is full: a closing quote, the mark that it was cut,
+ * the closing brace and the newline. */
+enum { LINE_TAIL = 24, LINE_ROOM = sizeof((struct log_line *)0)->text - LINE_TAIL };
+
+/* The one exception to "no mutable state at file scope": a log has one place to go to. */
+static _Atomic int current_level = LOG_LEVEL_INFO;
+static _Atomic int current_format = LOG_FORMAT_TEXT;
+static _Atomic bool to_journal = false;
+
+static struct {
+    pthread_mutex_t mutex; /* between asking whether a line would block and writing it */
+    uint64_t lost;
+    bool torn; /* the last line went out in part */
+} output = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+/* JOURNAL_STREAM holds "DEVICE:INODE" of the stream that systemd connected (systemd.exec(5)); it is
+ * inherited, so it counts only while standard error is still that stream. */
+static bool stderr_is_journal(void) {
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat st;
+    if (stream == NULL || fstat(STDERR_FILENO, &st) != 0) {
+        return false;
+    }
+    char mine[48];
+    snprintf(mine, sizeof mine, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    return strcmp(stream, mine) == 0;
+}
+
+void log_setup(enum log_level level, enum log_format format) {
+    atomic_store(&to_journal, stderr_is_journal());
+    atomic_store(&current_format, (int)format);
+    atomic_store(&current_level, (int)level);
+}
+
+bool log_wants(enum log_level level) {
+    return (int)level <= atomic_load_explicit(&current_level, memory_order_relaxed);
+}
+
+static bool is_json(const struct log_line *line) {
+    return line->text[0] == '{';
+}
+
+/* Appends all of it or nothing. */
+static bool put(struct log_line *line, const char *text, size_t len) {
+    if (line->cut || len > LINE_ROOM - line->len) {
+        line->cut = true;
+        return false;
+    }
+    memcpy(line->text + line->len, text, len);
+    line->len += len;
+    return true;
+}
+
+/* For the tail that LINE_ROOM keeps free. */
+static void put_tail(struct log_line *line, const char *text) {
+    size_t len = strlen(text);
+    memcpy(line->text + line->len, text, len);
+    line->len += len;
+}
+
+static const char *level_name(enum log_level level) {
+    switch (level) {
+    case LOG_LEVEL_ERROR:
+        return "error";
+    case LOG_LEVEL_WARNING:
+        return "warning";
+    case LOG_LEVEL_INFO:
+        return "info";
+    case LOG_LEVEL_DEBUG:
+        return "debug";
+    }
+    return "info";
+}
+
+/* syslog(3)'s numbers, as sd-daemon(3) has them. */
+static int journal_priority(enum log_level level) {
+    switch (level) {
+    case LOG_LEVEL_ERROR:
+        return 3;
+    case LOG_LEVEL_WARNING:
+        return 4;
+    case LOG_LEVEL_INFO:
+        return 6;
+    case LOG_LEVEL_DEBUG:
+        return 7;
+    }
+    return 6;
+}
+
+static void format_time(char *text, size_t size) {
+    struct timespec now;
+    struct tm utc;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    size_t len = strftime(text, size, "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(text + len, size - len, ".%03dZ", (int)(now.tv_nsec / 1000000));
+}
+
+/* The format is read once per line, here: a reload in between must not mix two. */
+static void begin(struct log_line *line, enum log_level level, const char *event) {
+    char head[256], now[40];
+    int len;
+    line->level = level;
+    line->len = 0;
+    line->cut = false;
+    line->text[0] = '\0';
+    if (atomic_load(&current_format) == LOG_FORMAT_JSON) {
+        format_time(now, sizeof now);
+        len = snprintf(head, sizeof head, "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\"", now,
+                       level_name(level), event);
+    } else if (atomic_load(&to_journal)) {
+        len = snprintf(head, sizeof head, "<%d>%s", journal_priority(level), event);
+    } else {
+        format_time(now, sizeof now);
+        len = snprintf(head, sizeof head, "%s %s", now, event);
+    }
+    put(line, head, (size_t)len < sizeof head ? (size_t)len : sizeof head - 1);
+}
+
+void log_begin(struct log_line *line, enum log_level level, const char *event) {
+    line->wanted = log_wants(level);
+    if (line->wanted) {
+        begin(line, level, event);
+    }
+}
+
+/* What stands before a value, together with its first bytes (`open`: an opening quote or the whole
+ * of a short value), so that a key never stands alone. */
+static bool put_pair(struct log_line *line, const char *key, const char *open) {
+    char text[128];
+    int len = snprintf(text, sizeof text, is_json(line) ? ",\"%s\":%s" : " %s=%s", key, open);
+    return put(line, text, (size_t)len < sizeof text ? (size_t)len : sizeof text - 1);
+}
+
+static bool is_plain(const uint8_t *value, size_t len) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "._:/@+,[]-";
+    for (size_t i = 0; i < len; i++) {
+        if (value[i] == 0 || strchr(plain, value[i]) == NULL) {
+            return false;
+        }
+    }
+    return len > 0 && !(len == 1 && value[0] == '-'); /* a bare - means: there is none */
+}
+
+/* Length of the well-formed UTF-8 sequence of several bytes at the front (RFC 3629), or 0. */
+static size_t utf8_len(const uint8_t *s, size_t len) {
+    uint8_t low = 0x80, high = 0xbf;
+    size_t need;
+    if (s[0] >= 0xc2 && s[0] <= 0xdf) {
+        need = 2;
+    } else if (s[0] >= 0xe0 && s[0] <= 0xef) {
+        need = 3;
+        low = s[0] == 0xe0 ? 0xa0 : 0x80;
+        high = s[0] == 0xed ? 0x9f : 0xbf;
+    } else if (s[0] >= 0xf0 && s[0] <= 0xf4) {
+        need = 4;
+        low = s[0] == 0xf0 ? 0x90 : 0x80;
+        high = s[0] == 0xf4 ? 0x8f : 0xbf;
+    } else {
+        return 0;
+    }
+    if (len < need || s[1] < low || s[1] > high) {
+        return 0;
+    }
+    for (size_t i = 2; i < need; i++) {
+        if ((s[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    return need;
+}
+
+/* Escapes the character at the front into `out`; returns how many bytes it has. */
+static size_t escape(const uint8_t *s, size_t len, bool json, char out[8]) {
+    if (s[0] == '"' || s[0] == '\\') {
+        snprintf(out, 8, "\\%c", s[0]);
+        return 1;
+    }
+    if (s[0] >= 0x20 && s[0] < 0x7f) {
+        snprintf(out, 8, "%c", s[0]);
+        return 1;
+    }
+    if (!json) {
+        snprintf(out, 8, "\\x%02x", s[0]);
+        return 1;
+    }
+    size_t whole = s[0] < 0x80 ? 1 : utf8_len(s, len);
+    bool c1_control = whole == 2 && s[0] == 0xc2 && s[1] < 0xa0;
+    if (whole == 0) { /* JSON has no way to say a byte */
+        snprintf(out, 8, "\\\\x%02x", s[0]);
+        return 1;
+    }
+    if (whole == 1 || c1_control) {
+        snprintf(out, 8, "\\u%04x", s[whole - 1]);
+        return whole;
+    }
+    memcpy(out, s, whole);
+    out[whole] = '\0';
+    return whole;
+}
+
+void log_bytes(struct log_line *line, const char *key, const void *value, size_t len) {
+    const uint8_t *s = value;
+    if (!line->wanted) {
+        return;
+    }
+    bool json = is_json(line);
+    bool quoted = json || !is_plain(s, len);
+    if (!put_pair(line, key, quoted ? "\"" : "")) {
+        return;
+    }
+    for (size_t i = 0, used; i < len; i += used) {
+        char unit[8];
+        used = escape(s + i, len - i, json, unit);
+        if (!put(line, unit, strlen(unit))) {
+            break;
+        }
+    }
+    if (quoted) {
+        put_tail(line, "\"");
+    }
+}
+
+void log_str(struct log_line *line, const char *key, const char *value) {
+    if (value != NULL) {
+        log_bytes(line, key, value, strlen(value));
+    } else if (line->wanted) {
+        put_pair(line, key, is_json(line) ? "null" : "-");
+    }
+}
+
+void log_num(struct log_line *line, const char *key, uint64_t value) {
+    char text[24];
+    if (line->wanted) {
+        snprintf(text, sizeof text, "%ju", (uintmax_t)value);
+        put_pair(line, key, text);
+    }
+}
+
+void log_seconds(struct log_line *line, const char *key, uint64_t value_ms) {
+    char text[24];
+    if (line->wanted) {
+        snprintf(text, sizeof text, "%ju.%u", (uintmax_t)(value_ms / 1000),
+                 (unsigned)(value_ms % 1000 / 100));
+        put_pair(line, key, text);
+    }
+}
+
+static void finish(struct log_line *line) {
+    bool json = is_json(line);
+    if (line->cut) {
+        put_tail(line, json ? ",\"cut\":true" : " cut=yes");
+    }
+    put_tail(line, json ? "}\n" : "\n");
+}
+
+/* Asks first, so that the descriptor need not be non-blocking (it may be shared with others): a
+ * pipe that polls writable takes PIPE_BUF bytes, more than a line has. */
+static bool write_line(const char *text, size_t len) {
+    struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
+    ssize_t written;
+    do {
+        if (poll(&fd, 1, 0) != 1 || (fd.revents & POLLOUT) == 0) {
+            return false;
+        }
+        written = write(STDERR_FILENO, text, len);
+    } while (written < 0 && errno == EINTR);
+    if (written >= 0 && (size_t)written < len) {
+        output.torn = written > 0;
+        return false;
+    }
+    return written >= 0;
+}
+
+static bool tell_lost(void) {
+    if (output.torn && !write_line("\n", 1)) {
+        return false;
+    }
+    output.torn = false;
+    if (output.lost > 0) {
+        struct log_line line;
+        line.wanted = true;
+        begin(&line, LOG_LEVEL_WARNING, "log lines lost");
+        log_num(&line, "count", output.lost);
+        finish(&line);
+        if (!write_line(line.text, line.len)) {
+            return false;
+        }
+        output.lost = 0;
+    }
+    return true;
+}
+
+void log_end(struct log_line *line) {
+    if (!line->wanted) {
+        return;
+    }
+    finish(line);
+    pthread_mutex_lock(&output.mutex);
+    if (!tell_lost() || !write_line(line->text, line->len)) {
+        output.lost++;
+    }
+    pthread_mutex_unlock(&output.mutex);
+    line->wanted = false;
+}
+
+void log_message(enum log_level level, const char *event, const char *format, ...) {
+    struct log_line line;
+    log_begin(&line, level, event);
+    if (!line.wanted) {
+        return;
+    }
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    log_str(&line, "message", text);
+    log_end(&line);
+}

@@ -1,0 +1,45 @@
+#include "core/reason.h"
+
+#include <stddef.h>
+
+static const char *const names[REASON_COUNT] = {
+    [REASON_NONE] = "none",
+    [REASON_CLIENT_CLOSED] = "client_closed",
+    [REASON_BROKER_CLOSED] = "broker_closed",
+    [REASON_CLIENT_RESET] = "client_reset",
+    [REASON_BROKER_RESET] = "broker_reset",
+    [REASON_CLIENT_TRUNCATED] = "client_truncated",
+    [REASON_BROKER_UNREACHABLE] = "broker_unreachable",
+    [REASON_BROKER_TIMEOUT] = "broker_timeout",
+    [REASON_WRITE_TIMEOUT] = "write_timeout",
+    [REASON_IDLE_TIMEOUT] = "idle_timeout",
+    [REASON_CLOSE_TIMEOUT] = "close_timeout",
+    [REASON_NOT_MQTT] = "not_mqtt",
+    [REASON_CONNECT_PACKET_TIMEOUT] = "connect_packet_timeout",
+    [REASON_TLS_ERROR] = "tls_error",
+    [REASON_NOT_TLS] = "not_tls",
+    [REASON_FIRST_BYTE_TIMEOUT] = "first_byte_timeout",
+    [REASON_HANDSHAKE_TIMEOUT] = "handshake_timeout",
+    [REASON_NO_SHARED_CIPHER] = "no_shared_cipher",
+    [REASON_UNSUPPORTED_VERSION] = "unsupported_version",
+    [REASON_NO_CERTIFICATE_GIVEN] = "no_certificate_given",
+    [REASON_UNKNOWN_CA] = "unknown_ca",
+    [REASON_EXPIRED] = "expired",
+    [REASON_NOT_YET_VALID] = "not_yet_valid",
+    [REASON_WRONG_USAGE] = "wrong_usage",
+    [REASON_BAD_IDENTITY] = "bad_identity",
+    [REASON_BAD_PROXY_HEADER] = "bad_proxy_header",
+    [REASON_LIMIT_CONNECTIONS] = "limit_connections",
+    [REASON_LIMIT_HANDSHAKES] = "limit_handshakes",
+    [REASON_NO_BACKEND] = "no_backend",
+    [REASON_ALERT_RECEIVED] = "alert_received",
+    [REASON_PROTOCOL_ERROR] = "protocol_error",
+    [REASON_REVOKED] = "revoked",
+    [REASON_DRAINED] = "drained",
+    [REASON_OUT_OF_MEMORY] = "out_of_memory",
+};
+
+const char *reason_name(enum reason reason) {
+    const char *name = (unsigned)reason < REASON_COUNT ? names[reason] : NULL;
+    return name != NULL ? name : "unknown";
+}

@@ -1,0 +1,55 @@
+/* Why a connection ended: the words of the log's closing line and of the metrics. */
+#ifndef POSTERN_CORE_REASON_H
+#define POSTERN_CORE_REASON_H
+
+#include <stdbool.h>
+
+enum reason {
+    REASON_NONE,
+
+    /* Of `session end`: the handshake was complete. */
+    REASON_CLIENT_CLOSED,
+    REASON_BROKER_CLOSED,
+    REASON_CLIENT_RESET,
+    REASON_BROKER_RESET,
+    REASON_CLIENT_TRUNCATED,
+    REASON_BROKER_UNREACHABLE,
+    REASON_BROKER_TIMEOUT,
+    REASON_WRITE_TIMEOUT,
+    REASON_IDLE_TIMEOUT,
+    REASON_CLOSE_TIMEOUT,
+    REASON_NOT_MQTT,
+    REASON_CONNECT_PACKET_TIMEOUT,
+    REASON_TLS_ERROR,
+
+    /* Of `handshake failed`: it was not. */
+    REASON_NOT_TLS,
+    REASON_FIRST_BYTE_TIMEOUT,
+    REASON_HANDSHAKE_TIMEOUT,
+    REASON_NO_SHARED_CIPHER,
+    REASON_UNSUPPORTED_VERSION,
+    REASON_NO_CERTIFICATE_GIVEN,
+    REASON_UNKNOWN_CA,
+    REASON_EXPIRED,
+    REASON_NOT_YET_VALID,
+    REASON_WRONG_USAGE,
+    REASON_BAD_IDENTITY,
+    REASON_BAD_PROXY_HEADER,
+    REASON_LIMIT_CONNECTIONS,
+    REASON_LIMIT_HANDSHAKES,
+    REASON_NO_BACKEND,
+    REASON_ALERT_RECEIVED,
+    REASON_PROTOCOL_ERROR,
+
+    /* Of either. */
+    REASON_REVOKED,
+    REASON_DRAINED,
+    REASON_OUT_OF_MEMORY,
+
+    REASON_COUNT
+};
+
+/* The word in the log, "client_closed"; never NULL. */
+const char *reason_name(enum reason reason);
+
+#endif

@@ -1,0 +1,43 @@
+/* Deadlines without a timer each: one list per distinct duration.
+ *
+ * Whatever enters a list with the same duration later is due later, so every list is sorted by
+ * itself, entering is constant time, and only the heads need a look. Not for use by several
+ * threads. Times are milliseconds of one monotonic clock. */
+#ifndef POSTERN_NET_DEADLINE_H
+#define POSTERN_NET_DEADLINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct deadline_list;
+
+/* Embedded in what it belongs to, whose address is found again with container_of. Zeroed is unset.
+ */
+struct deadline {
+    struct deadline *prev, *next;
+    struct deadline_list *list;
+    uint64_t at_ms;
+};
+
+/* Zeroed is empty. */
+struct deadlines {
+    struct deadline_list *lists;
+};
+
+/* Sets or moves `d` to now + duration. False (and `d` unset) without memory for the first deadline
+ * of a new duration. CONFIG_OFF as duration unsets. */
+bool deadline_set(struct deadlines *all, struct deadline *d, uint64_t now_ms, uint64_t duration_ms)
+    __attribute__((warn_unused_result));
+void deadline_clear(struct deadline *d); /* an unset one is fine */
+bool deadline_is_set(const struct deadline *d);
+
+/* Takes out and returns one deadline that is due, or NULL. */
+struct deadline *deadlines_take_due(struct deadlines *all, uint64_t now_ms);
+
+/* When the next one is due; UINT64_MAX if none is set. */
+uint64_t deadlines_next(const struct deadlines *all);
+
+/* Gives the lists back; none may be set any more. */
+void deadlines_free(struct deadlines *all);
+
+#endif

@@ -1,0 +1,11 @@
+/* Options that our sockets have. Failing to set one is no reason not to serve. */
+#ifndef POSTERN_NET_SOCKET_H
+#define POSTERN_NET_SOCKET_H
+
+void socket_set(int fd, int level, int name, int value);
+
+/* A peer that is gone without a word is found: by keepalive after 60 s of silence, and by data that
+ * stays unacknowledged for 2 minutes. */
+void socket_keep_alive(int fd);
+
+#endif

@@ -1,0 +1,222 @@
+#include "server/bind.h"
+
+#include "net/socket.h"
+#include "server/systemd.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { BACKLOG = 4096 };
+
+struct address {
+    struct sockaddr_storage sa;
+    socklen_t len;
+};
+
+static int say(struct error *err, const char *address) {
+    switch (errno) {
+    case EADDRINUSE:
+        return error_set(err,
+                         "cannot listen on %s: another program (perhaps another Postern) "
+                         "serves this address; stop it, or change `listen`",
+                         address);
+    case EACCES:
+        return error_set(err,
+                         "cannot listen on %s: no permission; ports below 1024 need root or "
+                         "CAP_NET_BIND_SERVICE",
+                         address);
+    case EAFNOSUPPORT:
+        return error_set(err,
+                         "cannot listen on %s: this system has no IPv6; use 0.0.0.0 instead "
+                         "of [::]",
+                         address);
+    case EADDRNOTAVAIL:
+        return error_set(err, "cannot listen on %s: this system has no such address", address);
+    default:
+        return error_set(err, "cannot listen on %s: %s", address, strerror(errno));
+    }
+}
+
+static void set_inherited_options(int fd) {
+    socket_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    socket_keep_alive(fd);
+}
+
+static int open_socket(const struct address *a, bool shared) {
+    int fd = socket(a->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return -1;
+    }
+    socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (a->sa.ss_family == AF_INET6) {
+        socket_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    }
+    if (shared) {
+        socket_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    }
+    set_inherited_options(fd);
+    if (bind(fd, (const struct sockaddr *)&a->sa, a->len) != 0 || listen(fd, BACKLOG) != 0) {
+        int saved = errno;
+        close(fd);
+        errno = saved;
+        return -1;
+    }
+    return fd;
+}
+
+static void name_address(struct bound *b, const struct address *a) {
+    char host[INET6_ADDRSTRLEN];
+    if (a->sa.ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&a->sa;
+        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
+        snprintf(b->address, sizeof b->address, "%s:%u", host, ntohs(v4->sin_port));
+    } else {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a->sa;
+        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
+        snprintf(b->address, sizeof b->address, "[%s]:%u", host, ntohs(v6->sin6_port));
+    }
+}
+
+/* The address with the port the system chose, if it was to choose. */
+static int real_address(int fd, struct address *a) {
+    a->len = sizeof a->sa;
+    return getsockname(fd, (struct sockaddr *)&a->sa, &a->len);
+}
+
+/* One socket that shares with nobody finds out whether the address is free: with SO_REUSEPORT a
+ * second Postern of the same user would bind in silence and take half of the connections. */
+static int bind_one(struct bound *b, const struct config_address *config, size_t workers,
+                    struct error *err) {
+    struct address a = {.len = config->sa_len};
+    memcpy(&a.sa, &config->sa, config->sa_len);
+    int fd = open_socket(&a, false);
+    if (fd < 0) {
+        return say(err, config->text);
+    }
+    if (real_address(fd, &a) != 0) {
+        close(fd);
+        return say(err, config->text);
+    }
+    name_address(b, &a);
+    if (workers == 1) {
+        b->fds[b->fd_count++] = fd;
+        return 0;
+    }
+    close(fd);
+    while (b->fd_count < workers) {
+        fd = open_socket(&a, true);
+        if (fd < 0) {
+            return say(err, b->address);
+        }
+        b->fds[b->fd_count++] = fd;
+    }
+    return 0;
+}
+
+static bool is_same_address(const struct address *a, const struct config_address *b) {
+    if (a->sa.ss_family != b->sa.ss_family) {
+        return false;
+    }
+    if (a->sa.ss_family == AF_INET) {
+        const struct sockaddr_in *x = (const struct sockaddr_in *)&a->sa;
+        const struct sockaddr_in *y = (const struct sockaddr_in *)&b->sa;
+        return x->sin_port == y->sin_port && x->sin_addr.s_addr == y->sin_addr.s_addr;
+    }
+    const struct sockaddr_in6 *x = (const struct sockaddr_in6 *)&a->sa;
+    const struct sockaddr_in6 *y = (const struct sockaddr_in6 *)&b->sa;
+    return x->sin6_port == y->sin6_port &&
+           memcmp(&x->sin6_addr, &y->sin6_addr, sizeof x->sin6_addr) == 0;
+}
+
+static bool listens(int fd) {
+    int value = 0;
+    socklen_t len = sizeof value;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &len) == 0 && value != 0;
+}
+
+/* The inherited socket with that address, taken out of `inherited`; -1 if there is none. */
+static int take_inherited(int *inherited, size_t count, const struct config_address *wanted,
+                          struct bound *b) {
+    for (size_t i = 0; i < count; i++) {
+        struct address a;
+        if (inherited[i] >= 0 && listens(inherited[i]) && real_address(inherited[i], &a) == 0 &&
+            is_same_address(&a, wanted)) {
+            int fd = inherited[i];
+            inherited[i] = -1;
+            name_address(b, &a);
+            fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+            set_inherited_options(fd);
+            return fd;
+        }
+    }
+    return -1;
+}
+
+static int bind_listener(struct bound_set *set, const struct config *config, size_t index,
+                         size_t workers, int *inherited, size_t inherited_count,
+                         struct error *err) {
+    const struct config_listener *l = &config->listeners[index];
+    for (size_t i = 0; i < l->address_count; i++) {
+        struct bound *b = &set->all[set->count];
+        *b = (struct bound){.listener = index, .fds = calloc(workers, sizeof(int))};
+        if (b->fds == NULL) {
+            return error_set(err, "out of memory");
+        }
+        set->count++;
+        int fd = take_inherited(inherited, inherited_count, &l->addresses[i], b);
+        if (fd >= 0) {
+            b->fds[b->fd_count++] = fd;
+        } else if (bind_one(b, &l->addresses[i], workers, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int *list_inherited(size_t *count) {
+    *count = systemd_inherited_sockets();
+    int *fds = calloc(*count + 1, sizeof *fds);
+    for (size_t i = 0; fds != NULL && i < *count; i++) {
+        fds[i] = SYSTEMD_FIRST_SOCKET + (int)i;
+    }
+    return fds;
+}
+
+int bind_all(struct bound_set *set, const struct config *config, size_t workers,
+             struct error *err) {
+    size_t addresses = 0, inherited_count;
+    for (size_t i = 0; i < config->listener_count; i++) {
+        addresses += config->listeners[i].address_count;
+    }
+    *set = (struct bound_set){.all = calloc(addresses, sizeof *set->all)};
+    int *inherited = list_inherited(&inherited_count);
+    int rc = set->all != NULL && inherited != NULL ? 0 : error_set(err, "out of memory");
+    for (size_t i = 0; rc == 0 && i < config->listener_count; i++) {
+        rc = bind_listener(set, config, i, workers, inherited, inherited_count, err);
+    }
+    for (size_t i = 0; inherited != NULL && i < inherited_count; i++) {
+        set->unused_inherited += inherited[i] >= 0;
+    }
+    free(inherited);
+    if (rc != 0) {
+        bind_close(set);
+    }
+    return rc;
+}
+
+void bind_close(struct bound_set *set) {
+    for (size_t i = 0; i < set->count; i++) {
+        for (size_t k = 0; k < set->all[i].fd_count; k++) {
+            close(set->all[i].fds[k]);
+        }
+        free(set->all[i].fds);
+    }
+    free(set->all);
+    *set = (struct bound_set){0};
+}

@@ -1,0 +1,79 @@
+#include "core/log.h"
+#include "server/server.h"
+
+#include <stdio.h>
+#include <time.h>
+
+static void print_date(const char *label, int64_t seconds) {
+    char text[32];
+    time_t when = (time_t)seconds;
+    struct tm utc;
+    strftime(text, sizeof text, "%Y-%m-%d", gmtime_r(&when, &utc));
+    printf("%s%s", label, text);
+}
+
+/* Who may connect, and what the broker learns of it. */
+static void print_clients(const struct config_listener *config) {
+    static const char *const auth[] = {"anyone", "certificate optional", "certificate required"};
+    static const char *const identity[] = {"cn", "san-dns", "san-uri", "fingerprint"};
+    static const char *const mqtt[] = {"", ", MQTT checked", ", identity as MQTT user name"};
+    static const char *const proxy[] = {"", ", PROXY v1 to the broker", ", PROXY v2 to the broker"};
+    printf("  clients     %s", auth[config->client_auth]);
+    if (config->client_auth != CLIENT_AUTH_NONE) {
+        printf(", CA %s, CRL %s, identity %s", config->client_ca,
+               config->client_crl != NULL ? config->client_crl : "none",
+               identity[config->identity]);
+    }
+    printf("%s%s%s\n", mqtt[config->mqtt], proxy[config->proxy_protocol],
+           config->accept_proxy_count > 0 ? ", balancers' PROXY headers accepted" : "");
+}
+
+static void print_listener(const struct runtime_listener *l) {
+    const struct config_listener *config = l->config;
+    printf("listener %s\n", config->name);
+    for (size_t i = 0; i < config->address_count; i++) {
+        printf("  listen      %s\n", config->addresses[i].text);
+    }
+    for (size_t i = 0; i < config->backend_count; i++) {
+        printf("  backend     %s\n", config->backends[i].text);
+    }
+    print_clients(config);
+    for (size_t i = 0; i < tls_context_certificates(l->tls); i++) {
+        const struct tls_certificate_info *c = tls_context_certificate(l->tls, i);
+        printf("  certificate %s: %s, %s, for %s, serial %s", c->section, c->subject, c->key_type,
+               c->names, c->serial);
+        print_date(", from ", c->not_before);
+        print_date(" to ", c->not_after);
+        printf("\n");
+    }
+}
+
+enum server_exit server_check(const struct server_source *source) {
+    struct error err;
+    struct tls_shared none = {0};
+    if (source_check_command_line(source, &err) != 0) {
+        log_message(LOG_LEVEL_ERROR, "check failed", "%s", err.text);
+        return SERVER_WRONG_USE;
+    }
+    struct backend_table *backends = backend_table_new();
+    if (backends == NULL || tls_library_start(&err) != 0) {
+        log_message(LOG_LEVEL_ERROR, "check failed", "%s",
+                    backends != NULL ? err.text : "out of memory");
+        backend_table_free(backends);
+        return SERVER_CANNOT_RUN;
+    }
+    struct runtime *rt = source_load(source, &none, backends, &err);
+    if (rt == NULL) {
+        log_message(LOG_LEVEL_ERROR, "check failed", "%s", err.text);
+    } else {
+        for (size_t i = 0; i < rt->config->listener_count; i++) {
+            print_listener(&rt->listeners[i]);
+        }
+        printf("check passed\n");
+    }
+    enum server_exit result = rt != NULL ? SERVER_DONE : SERVER_UNUSABLE;
+    runtime_unref(rt);
+    tls_library_stop();
+    backend_table_free(backends);
+    return result;
+}

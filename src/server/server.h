@@ -1,0 +1,23 @@
+/* The whole program between main's arguments and its exit code: worker threads, signals, the
+ * current runtime, reload, drain. */
+#ifndef POSTERN_SERVER_SERVER_H
+#define POSTERN_SERVER_SERVER_H
+
+#include "server/source.h"
+
+/* As in postern(8). */
+enum server_exit {
+    SERVER_DONE = 0,
+    SERVER_UNUSABLE = 1,
+    SERVER_WRONG_USE = 2,
+    SERVER_CANNOT_RUN = 3
+};
+
+/* Serves until SIGTERM or SIGINT. The source stays the caller's and must stay as it is. */
+enum server_exit server_run(const struct server_source *source);
+
+/* Loads all that a start or a reload would load, and prints to standard output what would be
+ * served. */
+enum server_exit server_check(const struct server_source *source);
+
+#endif

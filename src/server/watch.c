@@ -1,0 +1,161 @@
+#include "server/watch.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct state {
+    dev_t device;
+    ino_t inode;
+    off_t size;
+    struct timespec modified, changed;
+};
+
+struct watched {
+    char *file;
+    struct state in_use, seen;
+};
+
+struct watch {
+    struct watched *files;
+    size_t count;
+    uint64_t changed_ms;       /* when `seen` last changed */
+    uint64_t refused_since_ms; /* 0: not since the last change of heart */
+    bool differs;              /* from in_use, and not given up */
+};
+
+/* A file that is not there has a state too: all zeros. */
+static struct state state_of(const char *file) {
+    struct stat st;
+    struct state state;
+    memset(&state, 0, sizeof state);
+    if (stat(file, &st) == 0) {
+        state.device = st.st_dev;
+        state.inode = st.st_ino;
+        state.size = st.st_size;
+        state.modified = st.st_mtim;
+        state.changed = st.st_ctim;
+    }
+    return state;
+}
+
+static bool is_same(const struct state *a, const struct state *b) {
+    return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+           a->modified.tv_sec == b->modified.tv_sec && a->modified.tv_nsec == b->modified.tv_nsec &&
+           a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
+}
+
+struct watch *watch_new(void) {
+    return calloc(1, sizeof(struct watch));
+}
+
+void watch_clear(struct watch *w) {
+    for (size_t i = 0; i < w->count; i++) {
+        free(w->files[i].file);
+    }
+    free(w->files);
+    *w = (struct watch){0};
+}
+
+void watch_free(struct watch *w) {
+    if (w != NULL) {
+        watch_clear(w);
+        free(w);
+    }
+}
+
+bool watch_add(struct watch *w, const char *file) {
+    for (size_t i = 0; i < w->count; i++) {
+        if (strcmp(w->files[i].file, file) == 0) {
+            return true;
+        }
+    }
+    struct watched *files = realloc(w->files, (w->count + 1) * sizeof *files);
+    if (files == NULL) {
+        return false;
+    }
+    w->files = files;
+    files[w->count] = (struct watched){.file = strdup(file)};
+    if (files[w->count].file == NULL) {
+        return false;
+    }
+    w->count++;
+    return true;
+}
+
+/* True if any file changed since the last look. */
+static bool look_again(struct watch *w) {
+    bool changed = false;
+    for (size_t i = 0; i < w->count; i++) {
+        struct state now = state_of(w->files[i].file);
+        if (!is_same(&now, &w->files[i].seen)) {
+            w->files[i].seen = now;
+            changed = true;
+        }
+    }
+    return changed;
+}
+
+static bool is_in_use(const struct watch *w) {
+    for (size_t i = 0; i < w->count; i++) {
+        if (!is_same(&w->files[i].seen, &w->files[i].in_use)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void take_seen_as_in_use(struct watch *w) {
+    for (size_t i = 0; i < w->count; i++) {
+        w->files[i].in_use = w->files[i].seen;
+    }
+    w->differs = false;
+    w->refused_since_ms = 0;
+}
+
+void watch_baseline(struct watch *w) {
+    (void)look_again(w);
+    take_seen_as_in_use(w);
+}
+
+void watch_snapshot(struct watch *w, uint64_t now_ms) {
+    if (look_again(w)) {
+        w->changed_ms = now_ms;
+        w->differs = !is_in_use(w);
+    }
+}
+
+bool watch_has_changed(struct watch *w) {
+    return look_again(w);
+}
+
+void watch_recheck(struct watch *w, uint64_t now_ms) {
+    w->changed_ms = now_ms;
+    w->differs = true;
+}
+
+bool watch_look(struct watch *w, uint64_t now_ms) {
+    watch_snapshot(w, now_ms);
+    return w->differs && now_ms - w->changed_ms >= WATCH_STILL_MS;
+}
+
+enum watch_verdict watch_read(struct watch *w, bool good, uint64_t now_ms) {
+    if (look_again(w)) {
+        w->changed_ms = now_ms;
+        w->differs = true;
+        return WATCH_AGAIN;
+    }
+    if (good) {
+        take_seen_as_in_use(w);
+        return WATCH_GOOD;
+    }
+    if (w->refused_since_ms == 0) {
+        w->refused_since_ms = now_ms;
+    }
+    if (now_ms - w->refused_since_ms < WATCH_RETRY_MS) {
+        return WATCH_AGAIN;
+    }
+    w->differs = false;
+    w->refused_since_ms = 0;
+    return WATCH_GIVE_UP;
+}

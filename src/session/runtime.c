@@ -1,0 +1,151 @@
+#include "session/runtime.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void free_listener(struct runtime_listener *l) {
+    tls_context_unref(l->tls);
+    for (size_t i = 0; l->backends != NULL && i < l->config->backend_count; i++) {
+        backend_put(l->backends[i]);
+    }
+    free(l->backends);
+}
+
+static void free_runtime(struct runtime *rt) {
+    if (rt->listeners != NULL) {
+        for (size_t i = 0; i < rt->config->listener_count; i++) {
+            free_listener(&rt->listeners[i]);
+        }
+    }
+    free(rt->listeners);
+    tls_ticket_keys_free(rt->ticket_keys);
+    config_free(rt->config);
+    free(rt);
+}
+
+static int load_listener(struct runtime_listener *l, const struct config_listener *config,
+                         const struct tls_shared *tls, struct backend_table *table,
+                         struct error *err) {
+    l->config = config;
+    l->tls = tls_context_load(config, tls, err);
+    if (l->tls == NULL) {
+        return -1;
+    }
+    l->backends = calloc(config->backend_count, sizeof *l->backends);
+    if (l->backends == NULL) {
+        return error_set(err, "out of memory");
+    }
+    for (size_t i = 0; i < config->backend_count; i++) {
+        l->backends[i] = backend_get(table, &config->backends[i]);
+        if (l->backends[i] == NULL) {
+            return error_set(err, "out of memory");
+        }
+    }
+    return 0;
+}
+
+static int load_parts(struct runtime *rt, const struct tls_shared *tls, struct backend_table *table,
+                      struct error *err) {
+    size_t count = rt->config->listener_count;
+    if (rt->config->ticket_keys != NULL) {
+        rt->ticket_keys = tls_ticket_keys_read(rt->config->ticket_keys, err);
+        if (rt->ticket_keys == NULL) {
+            return -1;
+        }
+    }
+    rt->listeners = calloc(count, sizeof *rt->listeners);
+    if (rt->listeners == NULL) {
+        return error_set(err, "out of memory");
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (load_listener(&rt->listeners[i], &rt->config->listeners[i], tls, table, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+struct runtime *runtime_load(struct config *config, const struct tls_shared *tls,
+                             struct backend_table *backends, struct error *err) {
+    struct runtime *rt = calloc(1, sizeof *rt);
+    if (rt == NULL) {
+        config_free(config);
+        error_set(err, "out of memory");
+        return NULL;
+    }
+    atomic_init(&rt->refs, 1);
+    rt->config = config;
+    if (load_parts(rt, tls, backends, err) != 0) {
+        free_runtime(rt);
+        return NULL;
+    }
+    return rt;
+}
+
+void runtime_commit(struct runtime *rt, const struct tls_shared *tls) {
+    log_setup(rt->config->log_level, rt->config->log_format);
+    if (tls->tickets != NULL) {
+        tls_tickets_use(tls->tickets, rt->ticket_keys);
+        rt->ticket_keys = NULL;
+    }
+}
+
+static bool same_addresses(const struct config_listener *a, const struct config_listener *b) {
+    if (a->address_count != b->address_count) {
+        return false;
+    }
+    for (size_t i = 0; i < a->address_count; i++) {
+        if (strcmp(a->addresses[i].text, b->addresses[i].text) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int runtime_check_successor(const struct runtime *old, const struct runtime *new,
+                            struct error *err) {
+    const struct config *a = old->config, *b = new->config;
+    if (a->workers != b->workers) {
+        return error_set(err, "workers cannot change in a reload: restart Postern to change it");
+    }
+    if (a->listener_count != b->listener_count) {
+        return error_set(err,
+                         "the number of listeners cannot change in a reload (%zu now, %zu in "
+                         "the file): restart Postern to change it",
+                         a->listener_count, b->listener_count);
+    }
+    for (size_t i = 0; i < a->listener_count; i++) {
+        const struct config_listener *x = &a->listeners[i], *y = &b->listeners[i];
+        if (strcmp(x->name, y->name) != 0) {
+            return error_set(err,
+                             "the names and order of listeners cannot change in a reload "
+                             "([listener %s] now, [listener %s] in the file): restart Postern "
+                             "to change them",
+                             x->name, y->name);
+        }
+        if (!same_addresses(x, y)) {
+            return error_set(err,
+                             "listen of [listener %s] cannot change in a reload: restart "
+                             "Postern to change it",
+                             x->name);
+        }
+    }
+    return 0;
+}
+
+struct runtime *runtime_ref(struct runtime *rt) {
+    atomic_fetch_add_explicit(&rt->refs, 1, memory_order_relaxed);
+    return rt;
+}
+
+void runtime_unref(struct runtime *rt) {
+    if (rt != NULL && atomic_fetch_sub_explicit(&rt->refs, 1, memory_order_acq_rel) == 1) {
+        free_runtime(rt);
+    }
+}
+
+void runtime_retire(struct runtime *rt) {
+    for (size_t i = 0; i < rt->config->listener_count; i++) {
+        tls_context_retire(rt->listeners[i].tls);
+    }
+}

@@ -1,0 +1,51 @@
+/* What one successful load of the configuration made: immutable, counted, swapped whole.
+ *
+ * A handshake takes the runtime that is current when its ClientHello is complete and keeps it for
+ * the session's life. Counters, limits, what is known about backends, and ticket keys live in
+ * `struct shared` and outlive every runtime. */
+#ifndef POSTERN_SESSION_RUNTIME_H
+#define POSTERN_SESSION_RUNTIME_H
+
+#include "broker/backend.h"
+#include "config/config.h"
+#include "core/error.h"
+#include "tls/context.h"
+#include "tls/tickets.h"
+
+#include <stdatomic.h>
+
+struct runtime_listener {
+    const struct config_listener *config;
+    struct tls_context *tls;
+    struct backend **backends; /* config->backend_count; owned by the shared table */
+};
+
+struct runtime {
+    atomic_uint refs;
+    struct config *config;
+    struct runtime_listener *listeners;  /* config->listener_count, in that order */
+    struct tls_ticket_keys *ticket_keys; /* until runtime_commit; NULL: own keys */
+};
+
+/* Loads everything that `config` names. Takes `config` in any case. NULL with the reason in `err`;
+ * nothing else has changed then (a backend that only this load named stays in the table). */
+struct runtime *runtime_load(struct config *config, const struct tls_shared *tls,
+                             struct backend_table *backends, struct error *err)
+    __attribute__((warn_unused_result));
+
+/* Makes what is process-wide follow this runtime: log level and format, ticket keys. Cannot fail.
+ */
+void runtime_commit(struct runtime *runtime, const struct tls_shared *tls);
+
+/* Whether a reload may go from `old` to `new`: names, addresses and workers must be the same.
+ * 0, or -1 with the name of what may not change and what to do. */
+int runtime_check_successor(const struct runtime *old, const struct runtime *new, struct error *err)
+    __attribute__((warn_unused_result));
+
+struct runtime *runtime_ref(struct runtime *runtime);
+void runtime_unref(struct runtime *runtime); /* NULL is fine */
+
+/* A newer one is in place everywhere: CAs and CRLs go as soon as no handshake needs them. */
+void runtime_retire(struct runtime *runtime);
+
+#endif

@@ -1,0 +1,103 @@
+/* What is known of a client certificate, as bytes that travel in tickets and wait in the session
+ * cache. The first byte is a format number; 0 stands for "no certificate" and nothing follows. */
+#include "tls/internal.h"
+
+#include <string.h>
+
+enum { NO_CERTIFICATE = 0, HAS_IDENTITY = 1, HAS_COMMON_NAME = 2, CN_IS_IDENTITY = 4, PRESENT = 8 };
+
+static void put_text(uint8_t **at, const char *text) {
+    size_t len = strlen(text) + 1;
+    memcpy(*at, text, len);
+    *at += len;
+}
+
+size_t client_cert_pack(const struct client_cert *peer, uint8_t out[CLIENT_CERT_PACKED_MAX]) {
+    uint8_t *at = out + 1;
+    const char *cn = peer->text + peer->common_name;
+    if (peer->id.serial_len == 0) {
+        out[0] = NO_CERTIFICATE;
+        return 1;
+    }
+    out[0] = PRESENT;
+    uint64_t not_after = peer->not_after < UINT32_MAX ? (uint64_t)peer->not_after : UINT32_MAX;
+    for (unsigned i = 0; i < 4; i++) {
+        *at++ = (uint8_t)(not_after >> (8 * i));
+    }
+    memcpy(at, peer->id.issuer_hash, TLS_ISSUER_HASH_SIZE);
+    at += TLS_ISSUER_HASH_SIZE;
+    *at++ = peer->id.serial_len;
+    memcpy(at, peer->id.serial, peer->id.serial_len);
+    at += peer->id.serial_len;
+    if (peer->has_identity) {
+        out[0] |= HAS_IDENTITY;
+        put_text(&at, peer->text);
+    }
+    if (peer->has_common_name) {
+        out[0] |= HAS_COMMON_NAME;
+        if (peer->has_identity && strcmp(cn, peer->text) == 0) {
+            out[0] |= CN_IS_IDENTITY;
+        } else {
+            put_text(&at, cn);
+        }
+    }
+    return (size_t)(at - out);
+}
+
+static bool get(const uint8_t **at, const uint8_t *end, void *out, size_t len) {
+    if ((size_t)(end - *at) < len) {
+        return false;
+    }
+    memcpy(out, *at, len);
+    *at += len;
+    return true;
+}
+
+static bool get_text(const uint8_t **at, const uint8_t *end, char *out) {
+    const uint8_t *nul = memchr(*at, 0, (size_t)(end - *at));
+    if (nul == NULL || nul - *at > TLS_IDENTITY_MAX) {
+        return false;
+    }
+    return get(at, end, out, (size_t)(nul - *at) + 1);
+}
+
+bool client_cert_unpack(struct client_cert *peer, const uint8_t *data, size_t len) {
+    const uint8_t *at = data, *end = data + len;
+    uint8_t flags, not_after[4];
+    if (!get(&at, end, &flags, 1)) {
+        return false;
+    }
+    memset(&peer->id, 0, sizeof peer->id);
+    peer->has_identity = peer->has_common_name = peer->presented = false;
+    if (flags == NO_CERTIFICATE) {
+        return at == end;
+    }
+    if (!get(&at, end, not_after, sizeof not_after) ||
+        !get(&at, end, peer->id.issuer_hash, TLS_ISSUER_HASH_SIZE) ||
+        !get(&at, end, &peer->id.serial_len, 1) || peer->id.serial_len == 0 ||
+        peer->id.serial_len > sizeof peer->id.serial ||
+        !get(&at, end, peer->id.serial, peer->id.serial_len)) {
+        return false;
+    }
+    uint32_t seconds = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        seconds |= (uint32_t)not_after[i] << (8 * i);
+    }
+    peer->not_after = seconds;
+    size_t used = 0;
+    if (flags & HAS_IDENTITY) {
+        if (!get_text(&at, end, peer->text)) {
+            return false;
+        }
+        peer->has_identity = true;
+        used = strlen(peer->text) + 1;
+    }
+    if (flags & HAS_COMMON_NAME) {
+        peer->common_name = flags & CN_IS_IDENTITY ? 0 : (uint16_t)used;
+        if (!(flags & CN_IS_IDENTITY) && !get_text(&at, end, peer->text + used)) {
+            return false;
+        }
+        peer->has_common_name = true;
+    }
+    return at == end;
+}

@@ -1,0 +1,144 @@
+#include "run.h"
+#include "tls/coroutine.h"
+
+#include <check.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STACK = 256 * 1024 };
+
+static struct coroutine *fiber;
+
+static void setup(void) {
+    fiber = coroutine_new(STACK);
+    ck_assert_ptr_nonnull(fiber);
+}
+
+static void teardown(void) {
+    coroutine_free(fiber);
+}
+
+static void add_one(void *arg) {
+    ++*(int *)arg;
+}
+
+/* Counts up, and pauses after every step. */
+static void count_to_five(void *arg) {
+    volatile int mine = 0; /* on the fiber's stack */
+    for (int i = 0; i < 5; i++) {
+        mine++;
+        *(int *)arg = mine;
+        coroutine_pause(fiber);
+    }
+    *(int *)arg = -mine;
+}
+
+/* Uses a good part of the stack, at every level of a recursion, and pauses at its bottom. */
+static uint64_t dig(int depth) {
+    volatile uint8_t room[1024];
+    memset((void *)(uintptr_t)room, depth, sizeof room);
+    if (depth == 0) {
+        coroutine_pause(fiber);
+        return room[0];
+    }
+    uint64_t below = dig(depth - 1);
+    return below + room[sizeof room - 1];
+}
+
+static void dig_deep(void *arg) {
+    *(uint64_t *)arg = dig(100);
+}
+
+START_TEST(a_computation_without_a_pause_is_done_at_once) {
+    int count = 0;
+    ck_assert(coroutine_run(fiber, add_one, &count));
+    ck_assert_int_eq(count, 1);
+}
+END_TEST
+
+START_TEST(a_paused_computation_goes_on_where_it_was) {
+    int count = 0;
+    ck_assert(!coroutine_run(fiber, count_to_five, &count));
+    for (int i = 1; i < 5; i++) {
+        ck_assert_int_eq(count, i);
+        ck_assert(!coroutine_resume(fiber));
+    }
+    ck_assert_int_eq(count, 5);
+    ck_assert(coroutine_resume(fiber));
+    ck_assert_int_eq(count, -5);
+}
+END_TEST
+
+START_TEST(one_fiber_serves_one_computation_after_the_other) {
+    int count = 0;
+    for (int i = 0; i < 100; i++) {
+        int steps = 0;
+        bool done = coroutine_run(fiber, count_to_five, &steps);
+        while (!done) {
+            done = coroutine_resume(fiber);
+        }
+        ck_assert_int_eq(steps, -5);
+        ck_assert(coroutine_run(fiber, add_one, &count));
+    }
+    ck_assert_int_eq(count, 100);
+}
+END_TEST
+
+static void dig_too_deep(void *arg) {
+    *(uint64_t *)arg = dig(STACK / 1024);
+}
+
+START_TEST(below_the_stack_is_a_guard) {
+    uint64_t sum = 0;
+    (void)!coroutine_run(fiber, dig_too_deep, &sum);
+    ck_abort_msg("dug to %d bytes", STACK);
+}
+END_TEST
+
+START_TEST(a_deep_stack_survives_a_pause) {
+    uint64_t sum = 0;
+    ck_assert(!coroutine_run(fiber, dig_deep, &sum));
+    uint8_t ours[4096];
+    memset(ours, 0xa5, sizeof ours);
+    ck_assert(coroutine_resume(fiber));
+    ck_assert_uint_eq(sum, 5050);
+    for (size_t i = 0; i < sizeof ours; i++) {
+        ck_assert_uint_eq(ours[i], 0xa5);
+    }
+}
+END_TEST
+
+static bool resume_from(int depth) {
+    volatile uint8_t room[512];
+    room[0] = (uint8_t)depth;
+    bool done = depth > 0 ? resume_from(depth - 1) : coroutine_resume(fiber);
+    ck_assert_int_eq(room[0], depth);
+    return done;
+}
+
+START_TEST(the_caller_may_stand_at_another_depth_each_time) {
+    int count = 0;
+    ck_assert(!coroutine_run(fiber, count_to_five, &count));
+    for (int i = 0; i < 5; i++) {
+        ck_assert_int_eq(resume_from(i * 3 % 5), i == 4);
+    }
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("fiber");
+    TCase *test = tcase_create("fiber");
+    tcase_add_checked_fixture(test, setup, teardown);
+    tcase_add_test(test, a_computation_without_a_pause_is_done_at_once);
+    tcase_add_test(test, a_paused_computation_goes_on_where_it_was);
+    tcase_add_test(test, one_fiber_serves_one_computation_after_the_other);
+    tcase_add_test(test, a_deep_stack_survives_a_pause);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* which see it first */
+    tcase_add_test_raise_signal(test, below_the_stack_is_a_guard, SIGSEGV);
+#endif
+    tcase_add_test(test, the_caller_may_stand_at_another_depth_each_time);
+    suite_add_tcase(suite, test);
+    return run_suite(suite, CK_FORK_GETENV);
+}
