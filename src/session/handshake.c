@@ -14,22 +14,64 @@ static struct listener_counts *counts_of(const struct session *s) {
     return &s->worker->shared->listeners[s->listener];
 }
 
-/* False if the session ended. */
-static bool take_slot(struct session *s) {
-    s->slot = true;
-    size_t slots =
-        atomic_fetch_add_explicit(&counts_of(s)->handshakes, 1, memory_order_relaxed) + 1;
-    if (slots > session_config(s)->max_handshakes) {
-        session_end(s, REASON_LIMIT_HANDSHAKES, NULL);
-        return false;
-    }
-    return true;
+/* --- who waits for whom ---
+ *
+ * max_handshakes bounds the handshakes that wait for a step of ours, over all workers. A handshake
+ * that waits for the client costs memory but no time, and a client that never answers could hold
+ * its place until handshake_timeout: so these are in a list of their own, whose oldest entry makes
+ * room when it is full. */
+
+enum { AWAITED_PER_PLACE = 4, AWAITED_MIN = 16 };
+
+/* How many handshakes of one listener this worker lets wait for their clients. */
+static size_t awaited_max(const struct session *s) {
+    size_t all = session_config(s)->max_handshakes;
+    size_t share = all / s->worker->shared->worker_count * AWAITED_PER_PLACE;
+    return share > AWAITED_MIN ? share : AWAITED_MIN;
+}
+
+static struct awaited_list *awaited_of(const struct session *s) {
+    return &s->worker->awaited[s->listener];
 }
 
 void handshake_leave(struct session *s) {
-    if (s->slot) {
-        s->slot = false;
+    list_remove(&s->queue);
+    if (s->counted) {
+        s->counted = false;
         atomic_fetch_sub_explicit(&counts_of(s)->handshakes, 1, memory_order_relaxed);
+    }
+    if (s->awaited) {
+        s->awaited = false;
+        awaited_of(s)->count--;
+    }
+}
+
+void handshake_queue(struct session *s) {
+    if (s->counted) {
+        return;
+    }
+    bool fresh = !s->awaited;
+    handshake_leave(s);
+    s->counted = true;
+    size_t counted =
+        atomic_fetch_add_explicit(&counts_of(s)->handshakes, 1, memory_order_relaxed) + 1;
+    if (fresh && counted > session_config(s)->max_handshakes) {
+        session_end(s, REASON_LIMIT_HANDSHAKES, NULL);
+        return;
+    }
+    scheduler_queue_handshake(s->worker, s);
+}
+
+/* All that the client sent is used up. */
+static void await_client(struct session *s) {
+    struct awaited_list *awaited = awaited_of(s);
+    handshake_leave(s);
+    s->awaited = true;
+    awaited->count++;
+    list_append(&awaited->oldest_first, &s->queue);
+    if (awaited->count > awaited_max(s)) {
+        struct session *oldest = container_of(awaited->oldest_first.next, struct session, queue);
+        session_end(oldest, REASON_LIMIT_HANDSHAKES, "waited longest for its client");
     }
 }
 
@@ -43,11 +85,9 @@ static void on_whole_hello(struct session *s) {
             return;
         }
     }
-    if (take_slot(s)) {
-        s->state = SESSION_HANDSHAKE;
-        s->slow = tls_context_signs_slowly(s->runtime->listeners[s->listener].tls, &o->hello);
-        scheduler_queue_handshake(s->worker, s);
-    }
+    s->state = SESSION_HANDSHAKE;
+    s->slow = tls_context_signs_slowly(s->runtime->listeners[s->listener].tls, &o->hello);
+    handshake_queue(s);
 }
 
 static void read_hello(struct session *s) {
@@ -124,7 +164,7 @@ void handshake_feed(struct session *s, const uint8_t *data, size_t len) {
     } else if (s->state == SESSION_HELLO) {
         read_opening_bytes(s);
     } else if (!s->in_step) {
-        scheduler_queue_handshake(s->worker, s);
+        handshake_queue(s);
     }
     if (!session_is_over(s) && cipher->len >= FLIGHT_MAX) {
         relay_stop_reading(&s->client);
@@ -186,6 +226,10 @@ static void after_step(struct session *s, enum engine_status status) {
         s->established = true;
         handshake_leave(s);
         connect_begin(s);
+    } else if (s->pending->cipher.len > 0) {
+        scheduler_queue_handshake(s->worker, s);
+    } else {
+        await_client(s);
     }
 }
 
@@ -253,9 +297,6 @@ void handshake_end_slow(struct session *s) {
         return;
     }
     after_step(s, o->slow.status);
-    if (s->state == SESSION_HANDSHAKE && s->pending->cipher.len > 0) {
-        scheduler_queue_handshake(s->worker, s);
-    }
 }
 
 void handshake_on_client_gone(struct session *s, const char *error) {

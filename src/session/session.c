@@ -266,7 +266,6 @@ static void leave_the_living(struct session *s) {
     struct worker *w = s->worker;
     s->state = SESSION_ENDED;
     handshake_leave(s);
-    list_remove(&s->queue);
     deadline_clear(&s->progress);
     deadline_clear(&s->silence);
     list_remove(&s->link);

@@ -30,7 +30,7 @@ struct worker;
 
 enum session_state {
     SESSION_HELLO,     /* until the ClientHello is whole */
-    SESSION_HANDSHAKE, /* holds a handshake slot */
+    SESSION_HANDSHAKE, /* a step waits for us, or the client is awaited */
     SESSION_CONNECT,   /* established; with mqtt on, until the CONNECT packet is whole */
     SESSION_DIALING,   /* the broker is being reached */
     SESSION_STREAMING,
@@ -62,7 +62,8 @@ struct session {
     uint32_t listener;       /* index in any runtime */
     uint16_t backend;        /* index: the one that took the connection */
     uint8_t state;           /* enum session_state */
-    bool slot : 1;           /* counted in the listener's handshakes */
+    bool counted : 1;        /* in the listener's handshakes: a step waits for us */
+    bool awaited : 1;        /* in the worker's list of handshakes that wait for the client */
     bool slow : 1;           /* its handshake steps may take long */
     bool in_step : 1;        /* one is under way: nobody else touches the engine */
     bool silent : 1;         /* no byte has come */
@@ -73,7 +74,7 @@ struct session {
     bool broker_first : 1; /* the broker ended before the client */
     struct list link;      /* in the worker's silent, sessions, over or dead */
     struct list ready;     /* in the worker's unfinished, or the strangers' waiting */
-    struct list queue;     /* in a handshake queue */
+    struct list queue;     /* in a handshake queue, or in the listener's awaited */
     struct deadline progress, silence;
     struct engine engine;
     struct mqtt_follower follower; /* mqtt = identity: a second CONNECT would be another name */
@@ -158,7 +159,11 @@ void handshake_end_slow(struct session *s);
  * for is dropped; later, its last words are read first: they may be the alert that says why. */
 void handshake_on_client_gone(struct session *s, const char *error);
 
-/* Gives the slot back, if the session holds one. */
+/* A step can be made: counts the session in and queues it for the scheduler. A session that was
+ * awaited is never refused; a fresh one is, beyond max_handshakes. May end the session. */
+void handshake_queue(struct session *s);
+
+/* Takes the session out of its queue or list and of the counters; harmless if it is in none. */
 void handshake_leave(struct session *s);
 
 /* --- opening.c --- */

@@ -297,6 +297,7 @@ static void free_parts(struct worker *w) {
     deadlines_free(&w->silence);
     buf_free(&w->io.out);
     free(w->listeners);
+    free(w->awaited);
     free(w->cipher);
     free(w->plain);
     scheduler_free(&w->scheduler);
@@ -305,11 +306,17 @@ static void free_parts(struct worker *w) {
     uv_mutex_destroy(&w->mutex);
 }
 
-static int allocate(struct worker *w, size_t fd_count) {
+static int allocate(struct worker *w, size_t fd_count, size_t listeners) {
     w->listeners = calloc(fd_count, sizeof *w->listeners);
+    w->awaited = calloc(listeners, sizeof *w->awaited);
+    for (size_t i = 0; w->awaited != NULL && i < listeners; i++) {
+        list_init(&w->awaited[i].oldest_first);
+    }
     w->cipher = malloc(WORKER_READ_SIZE);
     w->plain = malloc(WORKER_PLAIN_SIZE);
-    return w->listeners != NULL && w->cipher != NULL && w->plain != NULL ? 0 : UV_ENOMEM;
+    return w->listeners != NULL && w->awaited != NULL && w->cipher != NULL && w->plain != NULL
+               ? 0
+               : UV_ENOMEM;
 }
 
 static int open_listeners(struct worker *w, const int *fds, const size_t *listener_of,
@@ -338,7 +345,7 @@ int worker_init(struct worker *w, struct shared *shared, struct runtime *runtime
     if (rc != 0) {
         return rc;
     }
-    rc = allocate(w, fd_count);
+    rc = allocate(w, fd_count, runtime->config->listener_count);
     if (rc == 0) {
         rc = poller_open(&w->poller);
     }

@@ -39,6 +39,12 @@ struct worker_events {
     void (*stopped)(void *arg); /* the thread is about to end; worker_join will not block long */
 };
 
+/* Handshakes of one listener that wait for their clients. */
+struct awaited_list {
+    struct list oldest_first;
+    size_t count;
+};
+
 struct worker {
     struct shared *shared;
     struct worker_events events;
@@ -55,12 +61,13 @@ struct worker {
     size_t listener_count;
     struct dialer dialer;
 
-    struct list silent;   /* sessions that have not sent a byte, the oldest first */
-    struct list sessions; /* the others, likewise */
-    struct list over;     /* ended, but something still has to leave or to be closed */
-    struct list closed;   /* to be freed when the turn is over */
-    size_t session_count; /* of silent and sessions */
-    size_t unfreed_count; /* of all four */
+    struct awaited_list *awaited; /* one for each listener of the configuration */
+    struct list silent;           /* sessions that have not sent a byte, the oldest first */
+    struct list sessions;         /* the others, likewise */
+    struct list over;             /* ended, but something still has to leave or to be closed */
+    struct list closed;           /* to be freed when the turn is over */
+    size_t session_count;         /* of silent and sessions */
+    size_t unfreed_count;         /* of all four */
 
     struct list unfinished; /* connected sessions that have had their turn and want another */
     struct scheduler scheduler;

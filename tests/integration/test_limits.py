@@ -1,6 +1,7 @@
 """Limits: what a peer can make grow has a bound, and whoever is inside does not feel it."""
 
 import resource
+import signal
 import threading
 import time
 
@@ -50,20 +51,53 @@ class Limits(Case):
         """A client whose hello is there and answered, and who then says nothing."""
         client = self.client(postern, context=tls_context(pki.authority().pem), handshake=False)
         client.raw_send(client.hello())
-        self.assertNotEqual(client.raw_recv(), b"")
+        client.answer = client.raw_recv()
+        self.assertNotEqual(client.answer, b"")
         return client
 
-    def test_max_handshakes_counts_over_all_workers(self):
-        broker = self.fake_broker(echo)
-        postern = self.postern(broker, listener={"max_handshakes": "3"}, main={"workers": "2"})
+    def answered(self, client):
+        try:
+            return client.raw_recv() != b""
+        except OSError:
+            return False
+
+    def test_handshakes_that_wait_for_the_client_refuse_nobody(self):
+        postern = self.postern(self.fake_broker(echo), listener={"max_handshakes": "2"})
         inside = self.client(postern)
-        half = [self.half_done(postern) for _ in range(3)]
-        self.assertIsNone(self.admitted(postern))
+        half = []
+        for _ in range(60):
+            half.append(self.half_done(postern))
+            self.assertIsNotNone(self.admitted(postern))
+        self.talks(inside)
+
+    def test_the_handshake_that_waited_longest_makes_room(self):
+        postern = self.postern(self.fake_broker(echo), listener={"max_handshakes": "1"},
+                               main={"workers": "1"})
+        half = [self.half_done(postern) for _ in range(17)]
+        event = postern.end_of(half[0])
+        self.assertEqual(event["reason"], "limit_handshakes")
+        for client in half[1:]:
+            client.step(client.answer)
+            client.handshake()
+            self.talks(client)
+
+    def test_max_handshakes_bounds_what_waits_for_a_step_of_ours(self):
+        """While the program is stopped a burst gathers: of eight hellos read at once, all but
+        max_handshakes are refused."""
+        postern = self.postern(self.fake_broker(echo), listener={"max_handshakes": "1"},
+                               main={"workers": "1"})
+        postern.process.send_signal(signal.SIGSTOP)
+        burst = []
+        for _ in range(64):
+            client = self.client(postern, context=tls_context(pki.authority().pem),
+                                 handshake=False)
+            client.raw_send(client.hello())
+            burst.append(client)
+        postern.process.send_signal(signal.SIGCONT)
         event = postern.wait("handshake failed")
         self.assertEqual(event["reason"], "limit_handshakes")
-        self.talks(inside)
-        half[0].cut()
-        self.wait_until(lambda: self.admitted(postern), "room for one more handshake")
+        self.assertGreater(sum(self.answered(client) for client in burst), 0)
+        self.wait_until(lambda: self.admitted(postern), "room once the burst is over")
 
     def test_silent_and_slow_clients_hold_no_handshake(self):
         postern = self.postern(self.fake_broker(echo), listener={"max_handshakes": "2"})
