@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -171,11 +170,11 @@ static void set_options(int fd, const struct sockaddr_in6 *address) {
     }
 }
 
-static void on_writable(struct poll_handle *polled, uint32_t events) {
+static void on_writable(struct poll_handle *polled, unsigned events) {
     struct dial *d = container_of(polled, struct dial, polled);
     int error = 0;
     socklen_t len = sizeof error;
-    if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) == 0) {
+    if ((events & (POLLER_WRITABLE | POLLER_ERROR)) == 0) {
         return;
     }
     getsockopt(polled->fd, SOL_SOCKET, SO_ERROR, &error, &len);
@@ -203,7 +202,7 @@ static int connect_to(struct dial *d, const struct sockaddr *sa, socklen_t len, 
         return uv_translate_sys_error(errno);
     }
     d->polled.on_ready = on_writable;
-    return poller_watch(d->dialer->poller, &d->polled, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    return poller_watch(d->dialer->poller, &d->polled, POLLER_READABLE | POLLER_WRITABLE);
 }
 
 static int connect_tcp(struct dial *d, const struct sockaddr_in6 *address) {
@@ -315,7 +314,7 @@ void dial_start(struct dial *d, struct dialer *dialer, struct backend *const *ba
 
 void dial_take(struct dial *d, struct poll_handle *into) {
     into->fd = d->polled.fd;
-    into->asked = d->polled.asked;
+    into->watched = d->polled.watched;
     d->polled.fd = -1;
 }
 

@@ -4,11 +4,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <uv.h>
 
-static const uint32_t TOLD = EPOLLIN | EPOLLRDHUP | EPOLLET;
+static const unsigned EVENTS = POLLER_READABLE | POLLER_HANGUP;
 
 struct outgoing {
     struct buf bytes;
@@ -16,69 +15,69 @@ struct outgoing {
     bool looked; /* conn_is_stuck has been asked, and nothing has moved since */
 };
 
-void conn_init(struct conn *side, void (*on_ready)(struct poll_handle *polled, uint32_t events)) {
-    *side = (struct conn){.polled = {.fd = -1, .on_ready = on_ready}};
+void conn_init(struct conn *conn, void (*on_ready)(struct poll_handle *handle, unsigned events)) {
+    *conn = (struct conn){.handle = {.fd = -1, .on_ready = on_ready}};
 }
 
-int conn_open(struct conn *side, struct poller *poller) {
-    return poller_watch(poller, &side->polled, TOLD);
+int conn_open(struct conn *conn, struct poller *poller) {
+    return poller_watch(poller, &conn->handle, EVENTS);
 }
 
-bool conn_is_open(const struct conn *side) {
-    return side->polled.fd >= 0;
+bool conn_is_open(const struct conn *conn) {
+    return conn->handle.fd >= 0;
 }
 
-static void forget_waiting(struct conn *side) {
-    if (side->queue != NULL) {
-        buf_free(&side->queue->bytes);
-        free(side->queue);
-        side->queue = NULL;
+static void forget_waiting(struct conn *conn) {
+    if (conn->queue != NULL) {
+        buf_free(&conn->queue->bytes);
+        free(conn->queue);
+        conn->queue = NULL;
     }
 }
 
-void conn_close(struct conn *side) {
-    poll_handle_close(&side->polled);
-    forget_waiting(side);
-    side->readable = side->reading = false;
+void conn_close(struct conn *conn) {
+    poll_handle_close(&conn->handle);
+    forget_waiting(conn);
+    conn->readable = conn->reading = false;
 }
 
-void conn_note(struct conn *side, uint32_t events) {
-    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
-        side->readable = true;
+void conn_note(struct conn *conn, unsigned events) {
+    if ((events & (POLLER_READABLE | POLLER_HANGUP | POLLER_ERROR)) != 0) {
+        conn->readable = true;
     }
-    side->failed = side->failed || (events & EPOLLERR) != 0;
-    side->hung_up = side->hung_up || (events & EPOLLRDHUP) != 0;
+    conn->failed = conn->failed || (events & POLLER_ERROR) != 0;
+    conn->hung_up = conn->hung_up || (events & POLLER_HANGUP) != 0;
 }
 
 /* --- reading --- */
 
-ssize_t conn_read(struct conn *side, uint8_t *into, size_t room) {
+ssize_t conn_read(struct conn *conn, uint8_t *into, size_t room) {
     ssize_t got = 0;
-    if (!side->at_end) {
+    if (!conn->at_end) {
         do {
-            got = recv(side->polled.fd, into, room, 0);
+            got = recv(conn->handle.fd, into, room, 0);
         } while (got < 0 && errno == EINTR);
     }
     if (got == 0) {
-        side->readable = false;
+        conn->readable = false;
         return UV_EOF;
     }
     if (got < 0) {
-        side->readable = false;
+        conn->readable = false;
         return errno == EAGAIN ? 0 : uv_translate_sys_error(errno);
     }
-    side->at_end = side->hung_up && !side->failed && (size_t)got < room;
-    side->readable = side->at_end || side->failed || (size_t)got == room;
+    conn->at_end = conn->hung_up && !conn->failed && (size_t)got < room;
+    conn->readable = conn->at_end || conn->failed || (size_t)got == room;
     return got;
 }
 
 /* --- sending --- */
 
 /* What the peer takes now, or a libuv code. */
-static ssize_t send_some(const struct conn *side, const uint8_t *data, size_t len) {
+static ssize_t send_some(const struct conn *conn, const uint8_t *data, size_t len) {
     ssize_t sent;
     do {
-        sent = send(side->polled.fd, data, len, MSG_NOSIGNAL);
+        sent = send(conn->handle.fd, data, len, MSG_NOSIGNAL);
     } while (sent < 0 && errno == EINTR);
     if (sent < 0) {
         return errno == EAGAIN ? 0 : uv_translate_sys_error(errno);
@@ -86,16 +85,16 @@ static ssize_t send_some(const struct conn *side, const uint8_t *data, size_t le
     return sent;
 }
 
-size_t conn_waiting(const struct conn *side) {
-    return side->queue != NULL ? side->queue->bytes.len - side->queue->sent : 0;
+size_t conn_waiting(const struct conn *conn) {
+    return conn->queue != NULL ? conn->queue->bytes.len - conn->queue->sent : 0;
 }
 
 /* False without memory. */
-static bool keep(struct conn *side, const uint8_t *data, size_t len) {
-    if (side->queue == NULL) {
-        side->queue = calloc(1, sizeof *side->queue);
+static bool keep(struct conn *conn, const uint8_t *data, size_t len) {
+    if (conn->queue == NULL) {
+        conn->queue = calloc(1, sizeof *conn->queue);
     }
-    struct outgoing *q = side->queue;
+    struct outgoing *q = conn->queue;
     if (q == NULL) {
         return false;
     }
@@ -104,13 +103,13 @@ static bool keep(struct conn *side, const uint8_t *data, size_t len) {
     return buf_append(&q->bytes, data, len, SIZE_MAX);
 }
 
-static int wait_for_room(struct conn *side, struct poller *poller) {
-    bool told = (side->polled.asked & EPOLLOUT) != 0;
-    return told ? 0 : poller_watch(poller, &side->polled, TOLD | EPOLLOUT);
+static int wait_for_room(struct conn *conn, struct poller *poller) {
+    bool watched = (conn->handle.watched & POLLER_WRITABLE) != 0;
+    return watched ? 0 : poller_watch(poller, &conn->handle, EVENTS | POLLER_WRITABLE);
 }
 
-int conn_send(struct conn *side, struct poller *poller, const uint8_t *data, size_t len) {
-    ssize_t sent = side->queue == NULL ? send_some(side, data, len) : 0;
+int conn_send(struct conn *conn, struct poller *poller, const uint8_t *data, size_t len) {
+    ssize_t sent = conn->queue == NULL ? send_some(conn, data, len) : 0;
     if (sent < 0) {
         return (int)sent;
     }
@@ -118,18 +117,18 @@ int conn_send(struct conn *side, struct poller *poller, const uint8_t *data, siz
     if (rest == 0) {
         return 0;
     }
-    if (!keep(side, data + sent, rest)) {
+    if (!keep(conn, data + sent, rest)) {
         return UV_ENOMEM;
     }
-    return wait_for_room(side, poller);
+    return wait_for_room(conn, poller);
 }
 
-int conn_flush(struct conn *side) {
-    struct outgoing *q = side->queue;
+int conn_flush(struct conn *conn) {
+    struct outgoing *q = conn->queue;
     if (q == NULL) {
         return 0;
     }
-    ssize_t sent = send_some(side, q->bytes.data + q->sent, q->bytes.len - q->sent);
+    ssize_t sent = send_some(conn, q->bytes.data + q->sent, q->bytes.len - q->sent);
     if (sent < 0) {
         return (int)sent;
     }
@@ -138,16 +137,16 @@ int conn_flush(struct conn *side) {
         q->looked = false;
     }
     if (q->sent == q->bytes.len) {
-        forget_waiting(side);
-        if (side->shut_wanted) {
-            conn_shut(side);
+        forget_waiting(conn);
+        if (conn->shut_wanted) {
+            conn_shut(conn);
         }
     }
     return 0;
 }
 
-bool conn_is_stuck(struct conn *side) {
-    struct outgoing *q = side->queue;
+bool conn_is_stuck(struct conn *conn) {
+    struct outgoing *q = conn->queue;
     bool stuck = q != NULL && q->looked;
     if (q != NULL) {
         q->looked = true;
@@ -155,14 +154,14 @@ bool conn_is_stuck(struct conn *side) {
     return stuck;
 }
 
-void conn_shut(struct conn *side) {
-    side->shut_wanted = true;
-    if (side->queue != NULL || side->shut || !conn_is_open(side)) {
+void conn_shut(struct conn *conn) {
+    conn->shut_wanted = true;
+    if (conn->queue != NULL || conn->shut || !conn_is_open(conn)) {
         return;
     }
-    side->shut = true;
-    if (!side->ended) { /* else both directions are done: the close that follows says it */
-        shutdown(side->polled.fd,
+    conn->shut = true;
+    if (!conn->ended) { /* else both directions are done: the close that follows says it */
+        shutdown(conn->handle.fd,
                  SHUT_WR); /* fails only where the peer is gone, as reading tells */
     }
 }

@@ -1,7 +1,7 @@
 /* One of a session's two sockets: what its peer would not take yet, and whether it has something to
  * say.
  *
- * An idle side is these few bytes; what waits for the peer is one allocation of its own. */
+ * An idle conn is these few bytes; what waits for the peer is one allocation of its own. */
 #ifndef POSTERN_NET_CONN_H
 #define POSTERN_NET_CONN_H
 
@@ -15,7 +15,7 @@
 struct outgoing;
 
 struct conn {
-    struct poll_handle polled;
+    struct poll_handle handle;
     struct outgoing *queue; /* NULL: nothing waits */
     bool readable : 1;      /* reading may give something */
     bool hung_up : 1;       /* the peer's FIN is here: behind what can be read is the end */
@@ -27,36 +27,36 @@ struct conn {
     bool shut : 1;          /* FIN is out */
 };
 
-/* A side without a socket. With one in `polled.fd`, conn_open has on_ready told of what comes: 0 or
+/* A conn without a socket. With one in `handle.fd`, conn_open has on_ready told of what comes: 0 or
  * a libuv code. */
-void conn_init(struct conn *side, void (*on_ready)(struct poll_handle *polled, uint32_t events));
-int conn_open(struct conn *side, struct poller *poller) __attribute__((warn_unused_result));
-bool conn_is_open(const struct conn *side);
-void conn_close(struct conn *side); /* and forgets what waits; may be called twice */
+void conn_init(struct conn *conn, void (*on_ready)(struct poll_handle *handle, unsigned events));
+int conn_open(struct conn *conn, struct poller *poller) __attribute__((warn_unused_result));
+bool conn_is_open(const struct conn *conn);
+void conn_close(struct conn *conn); /* and forgets what waits; may be called twice */
 
 /* Takes note of what the poller told. */
-void conn_note(struct conn *side, uint32_t events);
+void conn_note(struct conn *conn, unsigned events);
 
 /* Up to `room` bytes of what the peer says, or UV_EOF, or a libuv code. 0: nothing for now, and
  * `readable` is false. */
-ssize_t conn_read(struct conn *side, uint8_t *into, size_t room)
+ssize_t conn_read(struct conn *conn, uint8_t *into, size_t room)
     __attribute__((warn_unused_result));
 
 /* Sends what the peer takes and keeps the rest, in order and without a limit: the caller bounds
  * what waits. 0 or a libuv code. */
-int conn_send(struct conn *side, struct poller *poller, const uint8_t *data, size_t len)
+int conn_send(struct conn *conn, struct poller *poller, const uint8_t *data, size_t len)
     __attribute__((warn_unused_result));
 
 /* Bytes that wait for the peer. */
-size_t conn_waiting(const struct conn *side);
+size_t conn_waiting(const struct conn *conn);
 
 /* The peer may take some of it now. 0 or a libuv code. */
-int conn_flush(struct conn *side) __attribute__((warn_unused_result));
+int conn_flush(struct conn *conn) __attribute__((warn_unused_result));
 
 /* Whether something waits, and has not moved since this was asked before. */
-bool conn_is_stuck(struct conn *side);
+bool conn_is_stuck(struct conn *conn);
 
 /* Sends FIN, at once or behind what waits. */
-void conn_shut(struct conn *side);
+void conn_shut(struct conn *conn);
 
 #endif

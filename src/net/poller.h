@@ -1,52 +1,55 @@
-/* Which sockets of one thread have something to tell: epoll, edge by edge.
+/* Which sockets of one thread have something to report, edge by edge.
  *
- * With EPOLLET an event tells once that something has become possible. Whoever is told remembers it
- * until a call on the socket says EAGAIN, or transfers less than was asked for, which means the
- * same (epoll(7)). So to pause and to go on costs no system call. */
+ * An event reports once that something has become possible. Its receiver remembers that until a
+ * call on the socket says EAGAIN, or transfers less than was asked for, which means the same
+ * (epoll(7)). So pausing and resuming cost no system call.
+ *
+ * epoll appears in poller.c alone; kqueue with EV_CLEAR has the same semantics. */
 #ifndef POSTERN_NET_POLLER_H
 #define POSTERN_NET_POLLER_H
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/epoll.h>
 
-/* More are left for the next turn: with messages of MQTT it is over within a millisecond. */
-enum { POLLER_EVENTS = 64 };
-
-struct poller {
-    int fd;
-    int count; /* of the events to be told */
-    struct epoll_event events[POLLER_EVENTS];
+enum poller_event {
+    POLLER_READABLE = 1, /* reading gives bytes, the end or an error */
+    POLLER_WRITABLE = 2, /* a connect is complete or failed; or there is room to send again */
+    POLLER_HANGUP = 4,   /* the peer's FIN is here: after what can be read comes the end */
+    POLLER_ERROR = 8     /* the socket has an error; reported whether it was asked for or not */
 };
 
-/* A descriptor and whom to tell. Embedded in what it belongs to, which is found with container_of.
- */
+struct poller;
+
+/* A descriptor and whom to notify. Embedded in what it belongs to, which is found with
+ * container_of. The fields are the poller's, except that the owner sets `fd` and `on_ready` before
+ * poller_watch, with `watched` zero. */
 struct poll_handle {
-    int fd;         /* -1: none */
-    uint32_t asked; /* the events it is registered for; 0: it is not */
-    void (*on_ready)(struct poll_handle *polled, uint32_t events);
+    int fd;           /* -1: none */
+    unsigned watched; /* the events it is registered for; 0: it is not registered */
+    void (*on_ready)(struct poll_handle *handle, unsigned events);
 };
 
-/* All results: 0 or a libuv code. */
+/* `*status` is 0 or a libuv code; NULL with a code. */
+struct poller *poller_new(int *status) __attribute__((warn_unused_result));
+void poller_free(struct poller *p); /* NULL is fine; the watched descriptors stay their owners' */
 
-int poller_open(struct poller *p) __attribute__((warn_unused_result));
-void poller_close(struct poller *p);
+/* Readable while any watched descriptor has something to report. Level by level. */
+int poller_fd(const struct poller *p);
 
-/* Tells of `events` (EPOLLIN, EPOLLET, ...) from now on, of what is possible already too. Asked
- * again it changes what is told; a descriptor that has moved to another `struct poll_handle`, with
- * its `asked`, goes on under that one. */
-int poller_watch(struct poller *p, struct poll_handle *polled, uint32_t events)
+/* Reports `events` of the handle from now on, what is possible already too. POLLER_HANGUP comes
+ * with POLLER_READABLE. Called again it changes what is reported; a descriptor that has moved to
+ * another `struct poll_handle`, with its `watched`, goes on under that one. 0 or a libuv code. */
+int poller_watch(struct poller *p, struct poll_handle *handle, unsigned events)
     __attribute__((warn_unused_result));
 
-/* Waits for up to `timeout_ms` (-1: as long as it takes). */
-void poller_wait(struct poller *p, int timeout_ms);
-
-/* Calls the `on_ready` of all that had something then. These may close any of the others, which are
- * not called any more then, but whose memory must stay until poller_dispatch returns. The one that
- * is being called may be freed within its own call, once its descriptor is closed or has moved. */
+/* Calls `on_ready` of what has something to report now, 64 of them at most: with messages of MQTT
+ * that is over within a millisecond, and poller_fd stays readable for the rest. A callback may
+ * close any of the others, which are then not called any more, but whose memory must stay until
+ * this returns. The handle that is being called may be freed within its own call, once its
+ * descriptor is closed or has moved. */
 void poller_dispatch(struct poller *p);
 
 /* Closes the descriptor, if there is one. */
-void poll_handle_close(struct poll_handle *polled);
+void poll_handle_close(struct poll_handle *handle);
 
 #endif

@@ -4,7 +4,8 @@
 #include "server/bind.h"
 #include "server/systemd.h"
 #include "server/watch.h"
-#include "session/worker.h"
+#include "server/worker.h"
+#include "session/limits.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -13,16 +14,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <uv.h>
 
 enum { WATCH_EVERY_MS = 1000, SESSION_CACHE_ENTRIES = 20000 };
 enum { OTHER_DESCRIPTORS = 64, DESCRIPTORS_A_WORKER = 8, DESCRIPTORS_A_SESSION = 2 };
 
 struct server {
     const struct server_source *source;
-    struct shared shared;
+    struct tls_shared tls;
+    struct backend_table *backends;
+    struct limits *limits;
     struct bound_set bound;
-    struct worker *workers;
+    struct worker **workers;
     size_t worker_count;
+    size_t max_sessions; /* what the limit of open files allows */
 
     uv_loop_t loop;
     bool has_loop;
@@ -97,14 +102,14 @@ static void follow_watch_setting(struct server *s) {
 static void hand_out(struct server *s) {
     atomic_store(&s->workers_to_adopt, s->worker_count);
     for (size_t i = 0; i < s->worker_count; i++) {
-        worker_adopt(&s->workers[i], runtime_ref(s->runtime));
+        worker_adopt(s->workers[i], runtime_ref(s->runtime));
     }
 }
 
 /* Loads everything beside the old runtime; swaps, or changes nothing. */
 static bool try_reload(struct server *s, struct error *err) {
     watch_snapshot(s->watch, uv_now(&s->loop));
-    struct runtime *next = source_load(s->source, &s->shared.tls, s->shared.backends, err);
+    struct runtime *next = source_load(s->source, &s->tls, s->backends, err);
     if (next == NULL) {
         return false;
     }
@@ -114,7 +119,7 @@ static bool try_reload(struct server *s, struct error *err) {
     }
     s->retiring = s->runtime;
     s->runtime = next;
-    runtime_commit(next, &s->shared.tls);
+    runtime_commit(next, &s->tls);
     bool changed = watch_has_changed(s->watch);
     watch_current_files(s);
     if (changed) {
@@ -190,9 +195,9 @@ static void on_terminate(uv_signal_t *signal, int number) {
     }
     for (size_t i = 0; i < s->worker_count; i++) {
         if (s->stopping) {
-            worker_stop(&s->workers[i]);
+            worker_stop(s->workers[i]);
         } else {
-            worker_drain(&s->workers[i], s->runtime->config->drain_timeout_ms);
+            worker_drain(s->workers[i], s->runtime->config->drain_timeout_ms);
         }
     }
     s->stopping = true;
@@ -242,10 +247,10 @@ static void on_watchdog(uv_timer_t *timer) {
     struct server *s = timer->data;
     bool all_turned = true;
     for (size_t i = 0; i < s->worker_count; i++) {
-        unsigned turns = worker_turns(&s->workers[i]);
+        unsigned turns = worker_turns(s->workers[i]);
         all_turned = all_turned && turns != s->turns_seen[i];
         s->turns_seen[i] = turns;
-        worker_ping(&s->workers[i]);
+        worker_ping(s->workers[i]);
     }
     if (all_turned || s->stopping) {
         systemd_send("WATCHDOG=1");
@@ -256,7 +261,7 @@ static void start_watchdog(struct server *s) {
     uint64_t every_ms = systemd_watchdog_ms() / 4;
     if (every_ms > 0) {
         for (size_t i = 0; i < s->worker_count; i++) {
-            worker_ping(&s->workers[i]);
+            worker_ping(s->workers[i]);
             s->turns_seen[i] = UINT32_MAX;
         }
         uv_timer_start(&s->watchdog, on_watchdog, every_ms, every_ms);
@@ -283,30 +288,30 @@ static int budget_descriptors(struct server *s, struct error *err) {
                          "raise it (ulimit -n, LimitNOFILE=) to at least %zu",
                          files, ours + 100 * DESCRIPTORS_A_SESSION);
     }
-    s->shared.max_sessions = (files - ours) / DESCRIPTORS_A_SESSION;
+    s->max_sessions = (files - ours) / DESCRIPTORS_A_SESSION;
     return 0;
 }
 
 static int make_shared(struct server *s, struct error *err) {
-    s->shared.backends = backend_table_new();
+    s->backends = backend_table_new();
     s->watch = watch_new();
-    if (s->shared.backends == NULL || s->watch == NULL) {
+    if (s->backends == NULL || s->watch == NULL) {
         return error_set(err, "out of memory");
     }
-    s->shared.tls.tickets = tls_tickets_new(err);
-    if (s->shared.tls.tickets == NULL) {
+    s->tls.tickets = tls_tickets_new(err);
+    if (s->tls.tickets == NULL) {
         return -1;
     }
-    s->shared.tls.sessions = tls_session_cache_new(SESSION_CACHE_ENTRIES, err);
-    return s->shared.tls.sessions != NULL ? 0 : -1;
+    s->tls.sessions = tls_session_cache_new(SESSION_CACHE_ENTRIES, err);
+    return s->tls.sessions != NULL ? 0 : -1;
 }
 
 static void free_shared(struct server *s) {
     runtime_unref(s->runtime);
-    tls_tickets_free(s->shared.tls.tickets);
-    tls_session_cache_free(s->shared.tls.sessions);
-    backend_table_free(s->shared.backends);
-    free(s->shared.listeners);
+    tls_tickets_free(s->tls.tickets);
+    tls_session_cache_free(s->tls.sessions);
+    backend_table_free(s->backends);
+    limits_free(s->limits);
     watch_free(s->watch);
 }
 
@@ -350,29 +355,39 @@ static void close_loop(struct server *s) {
     (void)rc;
 }
 
-/* The sockets of one worker: its own, or the shared one. */
-static int init_worker(struct server *s, size_t index) {
-    int *fds = calloc(s->bound.count, sizeof *fds);
-    size_t *listener_of = calloc(s->bound.count, sizeof *listener_of);
-    int rc = fds != NULL && listener_of != NULL ? 0 : UV_ENOMEM;
-    for (size_t i = 0; rc == 0 && i < s->bound.count; i++) {
+/* On the thread of a worker that has clients waiting for descriptors. */
+static void on_wants_room(void *arg, const struct worker *worker) {
+    struct server *s = arg;
+    for (size_t i = 0; i < s->worker_count; i++) {
+        if (s->workers[i] != worker) {
+            worker_make_room(s->workers[i]);
+        }
+    }
+}
+
+/* With its own sockets, or those that all workers share. */
+static int make_worker(struct server *s, size_t index) {
+    struct worker_events events = {
+        .arg = s, .adopted = on_adopted, .stopped = on_stopped, .wants_room = on_wants_room};
+    struct worker_socket *sockets = calloc(s->bound.count, sizeof *sockets);
+    int status = UV_ENOMEM;
+    if (sockets == NULL) {
+        return status;
+    }
+    for (size_t i = 0; i < s->bound.count; i++) {
         const struct bound *b = &s->bound.all[i];
-        fds[i] = b->fds[b->fd_count > 1 ? index : 0];
-        listener_of[i] = b->listener;
+        sockets[i] = (struct worker_socket){.fd = b->fds[b->fd_count > 1 ? index : 0],
+                                            .listener = b->listener};
     }
-    struct worker_events events = {.arg = s, .adopted = on_adopted, .stopped = on_stopped};
-    if (rc == 0) {
-        rc = worker_init(&s->workers[index], &s->shared, s->runtime, fds, listener_of,
-                         s->bound.count, events);
-    }
-    free(fds);
-    free(listener_of);
-    return rc;
+    s->workers[index] =
+        worker_new(s->limits, s->runtime, sockets, s->bound.count, &events, &status);
+    free(sockets);
+    return status;
 }
 
 static void join_workers(struct server *s) {
     for (size_t i = 0; i < s->worker_count; i++) {
-        worker_join(&s->workers[i]);
+        worker_free(s->workers[i]);
     }
     free(s->workers);
     free(s->turns_seen);
@@ -382,18 +397,16 @@ static int start_workers(struct server *s, size_t count, struct error *err) {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
     s->workers = calloc(count, sizeof *s->workers);
     s->turns_seen = calloc(count, sizeof *s->turns_seen);
-    s->shared.listeners = calloc(s->runtime->config->listener_count, sizeof *s->shared.listeners);
-    if (s->workers == NULL || s->turns_seen == NULL || s->shared.listeners == NULL) {
+    s->limits = limits_new(s->runtime->config->listener_count, count, s->max_sessions);
+    if (s->workers == NULL || s->turns_seen == NULL || s->limits == NULL) {
         return error_set(err, "out of memory");
     }
     int rc = 0;
     while (rc == 0 && s->worker_count < count) {
-        rc = init_worker(s, s->worker_count);
+        rc = make_worker(s, s->worker_count);
         s->worker_count += rc == 0;
     }
     atomic_store(&s->workers_running, s->worker_count);
-    s->shared.workers = s->workers;
-    s->shared.worker_count = rc == 0 ? s->worker_count : 0;
     sigset_t all, before;
     sigfillset(&all);
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
@@ -401,14 +414,14 @@ static int start_workers(struct server *s, size_t count, struct error *err) {
     }
     pthread_sigmask(SIG_BLOCK, &all, &before); /* signals are for this thread, not for theirs */
     for (size_t i = 0; rc == 0 && i < s->worker_count; i++) {
-        rc = worker_start(&s->workers[i]);
+        rc = worker_start(s->workers[i]);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc == 0) {
         return 0;
     }
     for (size_t i = 0; i < s->worker_count; i++) {
-        worker_stop(&s->workers[i]);
+        worker_stop(s->workers[i]);
     }
     return error_set(err, "cannot start worker %zu: %s", s->worker_count, uv_strerror(rc));
 }
@@ -475,11 +488,11 @@ static enum server_exit run_with_loop(struct server *s) {
     if (make_shared(s, &err) != 0) {
         return fail(SERVER_CANNOT_RUN, &err);
     }
-    s->runtime = source_load(s->source, &s->shared.tls, s->shared.backends, &err);
+    s->runtime = source_load(s->source, &s->tls, s->backends, &err);
     if (s->runtime == NULL) {
         return fail(SERVER_UNUSABLE, &err);
     }
-    runtime_commit(s->runtime, &s->shared.tls);
+    runtime_commit(s->runtime, &s->tls);
     return run_with_runtime(s);
 }
 

@@ -1,91 +1,69 @@
-/* A worker's end: no new clients, the connected let go over some time, then the loop closed. */
-#include "session/listener.h"
-#include "session/session.h"
-#include "session/worker.h"
+#include "session/drain.h"
+
+#include "session/closing.h"
+#include "session/state.h"
 
 enum { TICK_MS = 50 };
 
-static void close_handle(uv_handle_t *handle) {
-    if (!uv_is_closing(handle)) {
-        uv_close(handle, NULL);
-    }
+static struct session *first_of(struct list *list) {
+    return session_of(container_of(list->next, struct pool_member, link));
 }
 
-static void close_listeners(struct worker *w) {
-    for (size_t i = 0; i < w->listener_count; i++) {
-        listener_close(&w->listeners[i]);
+static void end_all_without_broker(struct pool *pool) {
+    while (!list_is_empty(&pool->silent)) {
+        session_end_now(first_of(&pool->silent), REASON_DRAINED, NULL);
     }
-}
-
-void drain_close_loop(struct worker *w) {
-    if (w->closing) {
-        return;
-    }
-    w->closing = true;
-    log_limit_report(&w->log_limit, worker_now(w), true);
-    close_listeners(w);
-    dialer_close(&w->dialer);
-    close_handle((uv_handle_t *)&w->retry);
-    close_handle((uv_handle_t *)&w->drain);
-    if (w->alive.loop != NULL) { /* else the worker did not come that far */
-        close_handle((uv_handle_t *)&w->alive);
-    }
-}
-
-static void end_first(struct list *list) {
-    session_end(container_of(list->next, struct session, link), REASON_DRAINED, NULL);
-}
-
-static void end_all_before_their_broker(struct worker *w) {
-    while (!list_is_empty(&w->silent)) {
-        end_first(&w->silent);
-    }
-    for (struct list *l = w->sessions.next, *next; l != &w->sessions; l = next) {
+    for (struct list *l = pool->live.next, *next; l != &pool->live; l = next) {
         next = l->next;
-        struct session *s = container_of(l, struct session, link);
-        if (s->state != SESSION_STREAMING) {
-            session_end(s, REASON_DRAINED, NULL);
+        struct session *s = session_of(container_of(l, struct pool_member, link));
+        if (s->phase != PHASE_RELAYING) {
+            session_end_now(s, REASON_DRAINED, NULL);
         }
     }
 }
 
-static void on_tick(uv_timer_t *timer) {
-    struct worker *w = timer->data;
-    uint64_t passed = worker_now(w) - w->drain_started_ms;
-    size_t may_stay =
-        passed >= w->drain_ms
-            ? 0
-            : (size_t)((double)w->drain_total * (1 - (double)passed / (double)w->drain_ms));
-    while (w->session_count > may_stay && !list_is_empty(&w->sessions)) {
-        end_first(&w->sessions);
+/* How many sessions may stay for now: fewer in proportion to the time that has passed. */
+static size_t may_stay(const struct pool *pool) {
+    uint64_t passed_ms = pool_now_ms(pool) - pool->drain_started_ms;
+    if (passed_ms >= pool->drain_ms) {
+        return 0;
     }
-    if (w->session_count == 0) {
-        uv_timer_stop(timer);
-    }
+    return (size_t)((double)pool->drain_total * (1 - (double)passed_ms / (double)pool->drain_ms));
 }
 
-void drain_begin(struct worker *w, uint64_t duration_ms) {
-    if (w->draining) {
+void drain_tick(struct pool *pool) {
+    size_t stay = may_stay(pool);
+    while (pool->session_count > stay && !list_is_empty(&pool->live)) {
+        session_end_now(first_of(&pool->live), REASON_DRAINED, NULL);
+    }
+    pool->drain_tick_ms = pool->session_count > 0 ? pool_now_ms(pool) + TICK_MS : UINT64_MAX;
+}
+
+void drain_begin(struct pool *pool, uint64_t duration_ms) {
+    if (pool->draining) {
         return;
     }
-    w->draining = true;
-    close_listeners(w);
-    end_all_before_their_broker(w);
-    w->drain_started_ms = worker_now(w);
-    w->drain_ms = duration_ms == CONFIG_OFF ? 0 : duration_ms;
-    w->drain_total = w->session_count;
-    if (w->session_count > 0) {
-        uv_timer_start(&w->drain, on_tick, 0, TICK_MS);
+    pool->draining = true;
+    end_all_without_broker(pool);
+    pool->drain_started_ms = pool_now_ms(pool);
+    pool->drain_ms = duration_ms == CONFIG_OFF ? 0 : duration_ms;
+    pool->drain_total = pool->session_count;
+    if (pool->session_count > 0) {
+        pool->drain_tick_ms = pool->drain_started_ms;
     }
 }
 
-void drain_at_once(struct worker *w) {
-    drain_begin(w, 0);
-    while (!list_is_empty(&w->sessions)) {
-        end_first(&w->sessions);
+void drain_now(struct pool *pool) {
+    drain_begin(pool, 0);
+    while (!list_is_empty(&pool->live)) {
+        session_end_now(first_of(&pool->live), REASON_DRAINED, NULL);
     }
-    for (struct list *l = w->over.next, *next; l != &w->over; l = next) {
+    for (struct list *l = pool->lingering.next, *next; l != &pool->lingering; l = next) {
         next = l->next;
-        session_abort(container_of(l, struct session, link));
+        closing_abort(session_of(container_of(l, struct pool_member, link)));
     }
+}
+
+bool drain_is_done(const struct pool *pool) {
+    return pool->draining && pool->unfreed_count == 0;
 }

@@ -1,183 +1,51 @@
-#include "session/session.h"
+#include "session/handshake.h"
 
-#include "session/worker.h"
-#include "wire/proxy_protocol.h"
-
-#include <stdlib.h>
-#include <string.h>
+#include "session/admission.h"
+#include "session/closing.h"
+#include "session/state.h"
+#include "session/transfer.h"
 
 /* More than a client's flight with its certificates needs. What is beyond may be data sent right
- * behind Finished: reading waits until the handshake has made room. */
+ * after Finished: reading waits until the handshake has made room. */
 enum { FLIGHT_MAX = 65536 };
 
-static struct listener_counts *counts_of(const struct session *s) {
-    return &s->worker->shared->listeners[s->listener];
-}
-
-/* --- who waits for whom ---
- *
- * max_handshakes bounds the handshakes that wait for a step of ours, over all workers. A handshake
- * that waits for the client costs memory but no time, and a client that never answers could hold
- * its place until handshake_timeout: so these are in a list of their own, whose oldest entry makes
- * room when it is full. */
-
-enum { AWAITED_PER_PLACE = 4, AWAITED_MIN = 16 };
-
-/* How many handshakes of one listener this worker lets wait for their clients. */
-static size_t awaited_max(const struct session *s) {
-    size_t all = session_config(s)->max_handshakes;
-    size_t share = all / s->worker->shared->worker_count * AWAITED_PER_PLACE;
-    return share > AWAITED_MIN ? share : AWAITED_MIN;
-}
-
-static struct awaited_list *awaited_of(const struct session *s) {
-    return &s->worker->awaited[s->listener];
-}
-
-void handshake_leave(struct session *s) {
-    list_remove(&s->queue);
-    if (s->counted) {
-        s->counted = false;
-        atomic_fetch_sub_explicit(&counts_of(s)->handshakes, 1, memory_order_relaxed);
-    }
-    if (s->awaited) {
-        s->awaited = false;
-        awaited_of(s)->count--;
+static void bound_flight(struct session *s) {
+    if (s->pending->cipher.len >= FLIGHT_MAX) {
+        session_stop_reading(&s->client);
+    } else {
+        session_read(s, &s->client);
     }
 }
 
-void handshake_queue(struct session *s) {
-    if (s->counted) {
-        return;
+static enum verdict enter(struct session *s) {
+    s->heavy = tls_context_signs_slowly(session_listener(s)->tls, &s->pending->hello);
+    enum verdict verdict = admission_queue_handshake(s);
+    if (verdict == SESSION_GOES_ON) {
+        bound_flight(s);
     }
-    bool fresh = !s->awaited;
-    handshake_leave(s);
-    s->counted = true;
-    size_t counted =
-        atomic_fetch_add_explicit(&counts_of(s)->handshakes, 1, memory_order_relaxed) + 1;
-    if (fresh && counted > session_config(s)->max_handshakes) {
-        session_end(s, REASON_LIMIT_HANDSHAKES, NULL);
-        return;
-    }
-    scheduler_queue_handshake(s->worker, s);
+    return verdict;
 }
 
-/* All that the client sent is used up. */
-static void await_client(struct session *s) {
-    struct awaited_list *awaited = awaited_of(s);
-    handshake_leave(s);
-    s->awaited = true;
-    awaited->count++;
-    list_append(&awaited->oldest_first, &s->queue);
-    if (awaited->count > awaited_max(s)) {
-        struct session *oldest = container_of(awaited->oldest_first.next, struct session, queue);
-        session_end(oldest, REASON_LIMIT_HANDSHAKES, "waited longest for its client");
+static enum verdict on_client_bytes(struct session *s, const uint8_t *data, size_t len) {
+    if (!buf_append(&s->pending->cipher, data, len, SIZE_MAX)) {
+        return session_end(s, REASON_OUT_OF_MEMORY, NULL);
     }
+    bound_flight(s);
+    return s->in_step ? SESSION_GOES_ON : admission_queue_handshake(s);
 }
 
-static void on_whole_hello(struct session *s) {
-    struct pending *o = s->pending;
-    s->runtime = runtime_ref(s->worker->runtime);
-    if (o->hello.server_name[0] != '\0') {
-        s->server_name = strdup(o->hello.server_name);
-        if (s->server_name == NULL) {
-            session_end(s, REASON_OUT_OF_MEMORY, NULL);
-            return;
-        }
-    }
-    s->state = SESSION_HANDSHAKE;
-    s->slow = tls_context_signs_slowly(s->runtime->listeners[s->listener].tls, &o->hello);
-    handshake_queue(s);
-}
+/* --- steps --- */
 
-static void read_hello(struct session *s) {
-    struct pending *o = s->pending;
-    switch (client_hello_parse(o->cipher.data, o->cipher.len, &o->hello)) {
-    case CLIENT_HELLO_MORE:
-        return;
-    case CLIENT_HELLO_NOT_TLS:
-        session_end(s, REASON_NOT_TLS, NULL);
-        return;
-    case CLIENT_HELLO_BAD:
-        session_end(s, REASON_PROTOCOL_ERROR, "malformed ClientHello");
-        return;
-    case CLIENT_HELLO_OK:
-        on_whole_hello(s);
-        return;
-    }
-}
-
-/* True when the header is whole and gone, and the client behind the balancer may go on. */
-static bool take_proxy_header(struct session *s) {
-    struct pending *o = s->pending;
-    struct proxy_header header;
-    switch (proxy_header_parse(o->cipher.data, o->cipher.len, &header)) {
-    case PROXY_HEADER_MORE:
-        return false;
-    case PROXY_HEADER_BAD:
-        session_end(s, REASON_BAD_PROXY_HEADER, "accept_proxy names this peer as a balancer");
-        return false;
-    case PROXY_HEADER_OK:
-        break;
-    }
-    if (header.has_addresses) {
-        memcpy(&s->peer, &header.source, sizeof s->peer);
-        o->destination = header.destination;
-    }
-    s->header_due = false;
-    buf_consume(&o->cipher, header.size);
-    return session_check_limits(s);
-}
-
-/* Out of the list of the silent; the silence ends with a whole PROXY header, if one is due. */
-static bool on_first_byte(struct session *s) {
-    s->silent = false;
-    list_remove(&s->link);
-    list_append(&s->worker->sessions, &s->link);
-    s->pending = calloc(1, sizeof *s->pending);
-    if (s->pending == NULL) {
-        return false;
-    }
-    s->pending->session = s;
-    return true;
-}
-
-static void read_opening_bytes(struct session *s) {
-    if (s->header_due && !take_proxy_header(s)) {
-        return;
-    }
-    if (s->pending->cipher.len > 0) {
-        deadline_clear(&s->silence);
-        read_hello(s);
-    }
-}
-
-void handshake_feed(struct session *s, const uint8_t *data, size_t len) {
-    struct buf *cipher;
-    if (s->silent && !on_first_byte(s)) {
-        session_end(s, REASON_OUT_OF_MEMORY, NULL);
-        return;
-    }
-    cipher = &s->pending->cipher;
-    if (!buf_append(cipher, data, len, SIZE_MAX)) {
-        session_end(s, REASON_OUT_OF_MEMORY, NULL);
-    } else if (s->state == SESSION_HELLO) {
-        read_opening_bytes(s);
-    } else if (!s->in_step) {
-        handshake_queue(s);
-    }
-    if (!session_is_over(s) && cipher->len >= FLIGHT_MAX) {
-        relay_stop_reading(&s->client);
-    }
+static bool open_engine(struct session *s, const struct runtime *runtime) {
+    return engine_open(&s->engine, runtime->listeners[s->listener].tls, &s->pending->hello,
+                       &s->pool->io);
 }
 
 /* A context that a reload has retired since the ClientHello came may have given its CAs back: then
  * the current one takes over. */
 static bool begin(struct session *s) {
-    struct runtime *now = s->worker->runtime;
-    struct engine_io *io = &s->worker->io;
-    const struct client_hello *hello = &s->pending->hello;
-    if (engine_open(&s->engine, s->runtime->listeners[s->listener].tls, hello, io)) {
+    struct runtime *now = s->pool->runtime;
+    if (open_engine(s, s->runtime)) {
         return true;
     }
     if (s->runtime == now) {
@@ -185,82 +53,84 @@ static bool begin(struct session *s) {
     }
     runtime_unref(s->runtime);
     s->runtime = runtime_ref(now);
-    return engine_open(&s->engine, now->listeners[s->listener].tls, hello, io);
+    return open_engine(s, now);
 }
 
-/* False if the session ended. */
-static bool has_begun(struct session *s) {
+static enum verdict begin_if_fresh(struct session *s) {
     if (s->engine.ssl == NULL && !begin(s)) {
-        session_end(s, REASON_OUT_OF_MEMORY, NULL);
-        return false;
+        return session_end(s, REASON_OUT_OF_MEMORY, NULL);
     }
-    return true;
+    return SESSION_GOES_ON;
 }
 
-/* A reload that went by during the handshake may have brought a CRL that lists the client. Whatever
- * it says of live sessions, this one was none yet. */
+/* A reload during the handshake may have brought a CRL that lists the client. Whatever it says of
+ * live sessions, this was not one yet. */
 static bool is_revoked_meanwhile(const struct session *s) {
-    const struct runtime *now = s->worker->runtime;
-    return s->runtime != now && session_is_revoked(s, now);
+    const struct runtime *now = s->pool->runtime;
+    return s->runtime != now && admission_is_revoked(s, now);
 }
 
-/* After a step: what the engine has to say is in the worker's output. */
-static void after_step(struct session *s, enum engine_status status) {
-    if (status == ENGINE_FAILED || status == ENGINE_CLOSED) {
-        session_end(s, engine_failure(&s->engine), NULL);
-        return;
+static enum verdict on_complete(struct session *s) {
+    if (is_revoked_meanwhile(s)) {
+        return session_end(s, REASON_REVOKED, NULL);
     }
-    if (s->client_eof && status == ENGINE_MORE && s->pending->cipher.len == 0) {
-        session_end(s, REASON_CLIENT_CLOSED, NULL);
-        return;
-    }
-    if (!relay_flush_engine(s)) {
-        return;
-    }
-    if (s->pending->cipher.len < FLIGHT_MAX) {
-        relay_read(s, &s->client);
-    }
-    if (status == ENGINE_OK && is_revoked_meanwhile(s)) {
-        session_end(s, REASON_REVOKED, NULL);
-    } else if (status == ENGINE_OK) {
-        s->established = true;
-        handshake_leave(s);
-        connect_begin(s);
-    } else if (s->pending->cipher.len > 0) {
-        scheduler_queue_handshake(s->worker, s);
-    } else {
-        await_client(s);
-    }
+    s->established = true;
+    closing_leave_handshakes(s);
+    return SESSION_NEXT_PHASE;
 }
 
-void handshake_step(struct session *s) {
-    struct engine_io *io = &s->worker->io;
+/* After a step: what the engine has to say is in the pool's output. */
+static enum verdict after_step(struct session *s, enum engine_status status) {
     struct buf *cipher = &s->pending->cipher;
-    if (!has_begun(s)) {
-        return;
+    if (status == ENGINE_FAILED || status == ENGINE_CLOSED) {
+        return session_end(s, engine_failure(&s->engine), NULL);
+    }
+    if (s->client_eof && status == ENGINE_MORE && cipher->len == 0) {
+        return session_end(s, REASON_CLIENT_CLOSED, NULL);
+    }
+    if (transfer_flush_engine(s) == SESSION_ENDED) {
+        return SESSION_ENDED;
+    }
+    bound_flight(s);
+    if (status == ENGINE_OK) {
+        return on_complete(s);
+    }
+    if (cipher->len > 0) {
+        pool_queue_handshake(s->pool, &s->member, s->heavy, true);
+    } else {
+        admission_await_client(s);
+    }
+    return SESSION_GOES_ON;
+}
+
+enum verdict handshake_step(struct session *s) {
+    struct engine_io *io = &s->pool->io;
+    struct buf *cipher = &s->pending->cipher;
+    if (begin_if_fresh(s) == SESSION_ENDED) {
+        return SESSION_ENDED;
     }
     io->in = cipher->data;
     io->in_len = cipher->len;
     enum engine_status status = engine_handshake(&s->engine);
     buf_consume(cipher, cipher->len - io->in_len);
-    after_step(s, status);
+    return after_step(s, status);
 }
 
 /* The step gets all that has come; what comes meanwhile begins a new buffer. */
-bool handshake_begin_slow(struct session *s) {
-    struct pending *o = s->pending;
-    if (!has_begun(s)) {
-        return false;
+enum verdict handshake_begin_heavy(struct session *s) {
+    struct pending *p = s->pending;
+    if (begin_if_fresh(s) == SESSION_ENDED) {
+        return SESSION_ENDED;
     }
-    o->slow.in = o->cipher;
-    o->cipher = (struct buf){0};
-    engine_use(&s->engine, &o->slow.io);
+    p->heavy.in = p->cipher;
+    p->cipher = (struct buf){0};
+    engine_use(&s->engine, &p->heavy.io);
     s->in_step = true;
-    return true;
+    return SESSION_GOES_ON;
 }
 
-void handshake_make_slow(struct session *s) {
-    struct slow_step *step = &s->pending->slow;
+void handshake_make_heavy(struct session *s) {
+    struct heavy_step *step = &s->pending->heavy;
     step->io.in = step->in.data;
     step->io.in_len = step->in.len;
     step->io.out.len = 0;
@@ -268,41 +138,63 @@ void handshake_make_slow(struct session *s) {
 }
 
 /* What the step left goes before what came meanwhile. False without memory. */
-static bool join_ciphertext(struct pending *o) {
-    struct buf *rest = &o->slow.in, later = o->cipher;
-    buf_consume(rest, rest->len - o->slow.io.in_len);
+static bool join_ciphertext(struct pending *p) {
+    struct buf *rest = &p->heavy.in, later = p->cipher;
+    buf_consume(rest, rest->len - p->heavy.io.in_len);
     if (!buf_append(rest, later.data, later.len, SIZE_MAX)) {
         return false;
     }
-    o->cipher = *rest;
+    p->cipher = *rest;
     *rest = (struct buf){0};
     buf_free(&later);
     return true;
 }
 
-void handshake_end_slow(struct session *s) {
-    struct pending *o = s->pending;
-    struct engine_io *io = &s->worker->io;
-    struct buf out = o->slow.io.out;
+enum verdict handshake_end_heavy(struct session *s) {
+    struct pending *p = s->pending;
+    struct engine_io *io = &s->pool->io;
+    struct buf out = p->heavy.io.out;
     s->in_step = false;
     engine_use(&s->engine, io);
-    if (session_is_over(s)) {
-        session_linger(s);
-        return;
+    if (session_is_closing(s)) {
+        closing_check(s);
+        return SESSION_ENDED;
     }
-    o->slow.io.out = io->out; /* empty: what the step has to say becomes the worker's output */
+    p->heavy.io.out = io->out; /* empty: what the step has to say becomes the pool's output */
     io->out = out;
-    if (!join_ciphertext(o)) {
-        session_end(s, REASON_OUT_OF_MEMORY, NULL);
-        return;
+    if (!join_ciphertext(p)) {
+        return session_end(s, REASON_OUT_OF_MEMORY, NULL);
     }
-    after_step(s, o->slow.status);
+    return after_step(s, p->heavy.status);
 }
 
-void handshake_on_client_gone(struct session *s, const char *error) {
+/* --- ends --- */
+
+/* A client that leaves before the handshake was paid for is dropped; later, its last words are read
+ * first: they may be the alert that says why. */
+static enum verdict on_client_gone(struct session *s, const char *detail) {
     bool last_words = s->engine.ssl != NULL && s->pending->cipher.len > 0;
     s->client_eof = true;
-    if (!last_words) {
-        session_end(s, REASON_CLIENT_CLOSED, error);
-    }
+    return last_words ? SESSION_GOES_ON : session_end(s, REASON_CLIENT_CLOSED, detail);
 }
+
+static enum verdict on_client_eof(struct session *s) {
+    return on_client_gone(s, NULL);
+}
+
+static enum verdict on_client_error(struct session *s, int code) {
+    return on_client_gone(s, uv_strerror(code));
+}
+
+static enum verdict on_progress_due(struct session *s) {
+    return session_end(s, REASON_HANDSHAKE_TIMEOUT, NULL);
+}
+
+const struct phase phase_handshake = {
+    .enter = enter,
+    .on_client_bytes = on_client_bytes,
+    .on_client_eof = on_client_eof,
+    .on_client_error = on_client_error,
+    .on_send_error = transfer_on_send_error,
+    .on_progress_due = on_progress_due,
+};

@@ -1,14 +1,15 @@
 #include "session/scheduler.h"
 
-#include "session/listener.h"
+#include "session/drain.h"
+#include "session/pool.h"
 #include "session/session.h"
-#include "session/worker.h"
 
-/* After this much time the connected are looked at again: a message that comes meanwhile waits half
- * of it on average, on its way in and on the answer's way back. With much to do for the connected
- * it is a third of what they have had, so that they never keep the strangers out. */
+/* After this much time established sessions are looked at again: a message that comes meanwhile
+ * waits half of it on average, on its way in and on the answer's way back. With much to do for
+ * established sessions it is a third of what they have had, so that they never keep pending clients
+ * out. */
 static const uint64_t BUDGET_NS = 20 * 1000;
-enum { CONNECTED_TO_STRANGERS = 3 };
+enum { ESTABLISHED_TO_PENDING = 3 };
 
 /* Accepting is cheap beside a handshake, and has to be ahead of it: so it is max_handshakes that
  * refuses clients, and not the kernel's queue that loses them. */
@@ -17,168 +18,202 @@ enum { ACCEPTS_A_PIECE = 8 };
 /* The TLS library needs less than a tenth of it, sanitizers apart. */
 enum { STACK_SIZE = 512 * 1024 };
 
-static void queue_init(struct handshake_queue *queue) {
-    list_init(&queue->begun);
-    list_init(&queue->fresh);
-}
+/* --- established sessions --- */
 
-void scheduler_init(struct scheduler *all) {
-    *all = (struct scheduler){0};
-    list_init(&all->waiting);
-    queue_init(&all->quick);
-    queue_init(&all->slow);
-}
-
-void scheduler_free(struct scheduler *all) {
-    coroutine_free(all->fiber);
+/* Those that have more to say than one turn allows. One that does not come to an end now waits for
+ * the next turn. */
+static void serve_established(struct pool *pool) {
+    struct list now;
+    if (list_is_empty(&pool->established_ready)) {
+        return;
+    }
+    list_init(&now);
+    list_append(&pool->established_ready, &now); /* becomes the head of what is there */
+    list_remove(&pool->established_ready);
+    while (!list_is_empty(&now)) {
+        struct list *first = now.next;
+        list_remove(first);
+        session_serve(container_of(first, struct pool_member, ready));
+    }
 }
 
 /* --- handshakes --- */
 
-static bool queue_is_empty(const struct handshake_queue *queue) {
+static bool is_empty(const struct handshake_queue *queue) {
     return list_is_empty(&queue->begun) && list_is_empty(&queue->fresh);
 }
 
-static struct session *queue_take(struct handshake_queue *queue) {
+static struct pool_member *take(struct handshake_queue *queue) {
     struct list *list = !list_is_empty(&queue->begun) ? &queue->begun : &queue->fresh;
-    struct session *s = container_of(list->next, struct session, queue);
-    list_remove(&s->queue);
-    return s;
+    struct list *first = list->next;
+    list_remove(first);
+    return container_of(first, struct pool_member, queue);
 }
 
-void scheduler_queue_handshake(struct worker *w, struct session *s) {
-    struct scheduler *all = &w->scheduler;
-    struct handshake_queue *queue = s->slow ? &all->slow : &all->quick;
-    if (list_is_empty(&s->queue)) {
-        list_append(s->engine.ssl != NULL ? &queue->begun : &queue->fresh, &s->queue);
+static bool step_light(struct pool *pool) {
+    if (is_empty(&pool->light)) {
+        return false;
     }
+    session_step(take(&pool->light));
+    return true;
 }
 
 /* Called by the step, on its own stack. Meanwhile others' steps are made on the first stack: they
- * must not pause a fiber that they are not on. */
+ * must not pause a coroutine that they are not on. */
 static void on_may_pause(void *arg) {
-    struct scheduler *all = arg;
-    if (uv_hrtime() >= all->until_ns) {
+    struct pool *pool = arg;
+    if (loop_now_ns() >= pool->until_ns) {
         engine_pause_with(NULL, NULL);
-        coroutine_pause(all->fiber);
-        engine_pause_with(on_may_pause, all);
+        coroutine_pause(pool->coroutine);
+        engine_pause_with(on_may_pause, pool);
     }
 }
 
 static void make_step(void *arg) {
-    struct scheduler *all = arg;
-    engine_pause_with(on_may_pause, all);
-    handshake_make_slow(all->in_step);
+    struct pool *pool = arg;
+    engine_pause_with(on_may_pause, pool);
+    session_make_heavy_step(pool->in_step);
     engine_pause_with(NULL, NULL);
 }
 
-static bool has_second_stack(struct scheduler *all) {
-    if (all->fiber == NULL) {
-        all->fiber = coroutine_new(STACK_SIZE);
+static bool has_second_stack(struct pool *pool) {
+    if (pool->coroutine == NULL) {
+        pool->coroutine = coroutine_new(STACK_SIZE);
     }
-    return all->fiber != NULL;
+    return pool->coroutine != NULL;
 }
 
-/* Without a second stack it is made here, and all wait for its end. */
-static void begin_slow_step(struct scheduler *all, struct session *s) {
-    if (!has_second_stack(all)) {
-        handshake_step(s);
-    } else if (handshake_begin_slow(s)) {
-        all->in_step = s;
-    }
-}
-
-static void end_slow_step(struct scheduler *all) {
-    struct session *s = all->in_step;
-    all->in_step = NULL;
-    handshake_end_slow(s);
-}
-
-/* --- the turn --- */
-
-static bool serve_one(struct worker *w) {
-    struct list *waiting = &w->scheduler.waiting;
-    if (list_is_empty(waiting)) {
-        return false;
-    }
-    struct session *s = container_of(waiting->next, struct session, ready);
-    list_remove(&s->ready);
-    session_serve(s);
-    return true;
-}
-
-static bool shake_one(struct worker *w) {
-    if (queue_is_empty(&w->scheduler.quick)) {
-        return false;
-    }
-    handshake_step(queue_take(&w->scheduler.quick));
-    return true;
-}
-
-static bool shake_slowly(struct worker *w) {
-    struct scheduler *all = &w->scheduler;
-    bool under_way = all->in_step != NULL, over = false;
-    if (!under_way && queue_is_empty(&all->slow)) {
-        return false;
-    }
-    if (under_way) {
-        over = coroutine_resume(all->fiber);
-    } else {
-        begin_slow_step(all, queue_take(&all->slow));
-        over = all->in_step != NULL && coroutine_run(all->fiber, make_step, all);
-    }
-    if (over) {
-        end_slow_step(all);
-    }
-    return true;
-}
-
-/* Each listener has its turn, whatever the others have to take. */
-static bool accept_one(struct worker *w) {
-    size_t *next = &w->scheduler.next_listener;
-    for (size_t tries = 0; tries < w->listener_count; tries++) {
-        struct listener *l = &w->listeners[*next];
-        *next = (*next + 1) % w->listener_count;
-        if (listener_accept(l)) {
-            return true;
-        }
+/* Whether the step is over. Without a second stack it is made here, and all wait for its end. */
+static bool begin_heavy(struct pool *pool, struct pool_member *m) {
+    if (!has_second_stack(pool)) {
+        session_step(m);
+    } else if (session_begin_heavy_step(m)) {
+        pool->in_step = m;
+        return coroutine_run(pool->coroutine, make_step, pool);
     }
     return false;
 }
 
-static bool accept_some(struct worker *w) {
+static bool step_heavy(struct pool *pool) {
+    bool over;
+    if (pool->in_step != NULL) {
+        over = coroutine_resume(pool->coroutine);
+    } else if (!is_empty(&pool->heavy)) {
+        over = begin_heavy(pool, take(&pool->heavy));
+    } else {
+        return false;
+    }
+    if (over) {
+        struct pool_member *m = pool->in_step;
+        pool->in_step = NULL;
+        session_end_heavy_step(m);
+    }
+    return true;
+}
+
+/* --- pending clients --- */
+
+static bool serve_pending(struct pool *pool) {
+    if (list_is_empty(&pool->pending_ready)) {
+        return false;
+    }
+    struct list *first = pool->pending_ready.next;
+    list_remove(first);
+    session_serve(container_of(first, struct pool_member, ready));
+    return true;
+}
+
+static bool accept_some(struct pool *pool) {
     unsigned accepted = 0;
-    while (accepted < ACCEPTS_A_PIECE && accept_one(w)) {
+    while (accepted < ACCEPTS_A_PIECE && pool->hooks.accept(pool->hooks.arg)) {
         accepted++;
     }
     return accepted > 0;
 }
 
 /* Each does one piece of its work, if there is any. */
-static bool (*const kinds[])(struct worker *w) = {serve_one, shake_one, accept_some, shake_slowly};
+static bool (*const kinds[])(struct pool *pool) = {serve_pending, step_light, accept_some,
+                                                   step_heavy};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-void scheduler_run(struct worker *w, uint64_t since_ns) {
-    struct scheduler *all = &w->scheduler;
-    uint64_t now_ns = uv_hrtime(), share_ns = (now_ns - since_ns) / CONNECTED_TO_STRANGERS;
-    all->until_ns = now_ns + (share_ns > BUDGET_NS ? share_ns : BUDGET_NS);
+static bool has_pending_work(const struct pool *pool) {
+    return !list_is_empty(&pool->pending_ready) || !is_empty(&pool->light) ||
+           !is_empty(&pool->heavy) || pool->in_step != NULL ||
+           pool->hooks.can_accept(pool->hooks.arg);
+}
+
+static void work_for_pending(struct pool *pool, uint64_t events_ns) {
+    uint64_t now_ns = loop_now_ns(), share_ns = (now_ns - events_ns) / ESTABLISHED_TO_PENDING;
+    pool->until_ns = now_ns + (share_ns > BUDGET_NS ? share_ns : BUDGET_NS);
     for (unsigned idle = 0; idle < KINDS;) {
-        bool worked = kinds[all->next](w);
-        all->next = (all->next + 1) % KINDS;
+        bool worked = kinds[pool->next_work](pool);
+        pool->next_work = (pool->next_work + 1) % KINDS;
         idle = worked ? 0 : idle + 1;
-        if (worked && uv_hrtime() >= all->until_ns) {
+        if (worked && loop_now_ns() >= pool->until_ns) {
             return;
         }
     }
 }
 
-bool scheduler_has_work(const struct worker *w) {
-    const struct scheduler *all = &w->scheduler;
-    for (size_t i = 0; i < w->listener_count; i++) {
-        if (w->listeners[i].more) {
-            return true;
-        }
+/* --- the turn --- */
+
+bool scheduler_has_work(void *arg) {
+    struct pool *pool = arg;
+    return !list_is_empty(&pool->established_ready) || !list_is_empty(&pool->closed) ||
+           has_pending_work(pool) || drain_is_done(pool);
+}
+
+static void free_closed(struct pool *pool) {
+    while (!list_is_empty(&pool->closed)) {
+        session_free(container_of(pool->closed.next, struct pool_member, link));
     }
-    return !list_is_empty(&all->waiting) || !queue_is_empty(&all->quick) ||
-           !queue_is_empty(&all->slow) || all->in_step != NULL;
+}
+
+void scheduler_on_turn(void *arg, uint64_t events_ns) {
+    struct pool *pool = arg;
+    serve_established(pool);
+    if (has_pending_work(pool)) {
+        work_for_pending(pool, events_ns);
+    }
+    free_closed(pool);
+    if (drain_is_done(pool)) {
+        pool->hooks.drained(pool->hooks.arg);
+    }
+}
+
+/* --- deadlines --- */
+
+/* What starves again, or has lines to report yet, asks for this again. */
+static void retry(struct pool *pool, uint64_t now_ms) {
+    pool->retry_ms = UINT64_MAX;
+    pool->hooks.accept_again(pool->hooks.arg);
+    if (log_limit_report(&pool->log_limit, now_ms, false)) {
+        pool_retry(pool);
+    }
+}
+
+static void serve_due(struct pool *pool, uint64_t now_ms) {
+    struct deadline *d;
+    while ((d = deadlines_take_due(&pool->progress, now_ms)) != NULL) {
+        session_on_progress_due(container_of(d, struct pool_member, progress));
+    }
+    while ((d = deadlines_take_due(&pool->silence, now_ms)) != NULL) {
+        session_on_silence_due(container_of(d, struct pool_member, silence));
+    }
+    uint64_t progress = deadlines_next(&pool->progress), silence = deadlines_next(&pool->silence);
+    pool->due_ms = progress < silence ? progress : silence;
+}
+
+void scheduler_on_deadline(void *arg) {
+    struct pool *pool = arg;
+    uint64_t now_ms = pool_now_ms(pool);
+    if (now_ms >= pool->due_ms) {
+        serve_due(pool, now_ms);
+    }
+    if (now_ms >= pool->retry_ms) {
+        retry(pool, now_ms);
+    }
+    if (now_ms >= pool->drain_tick_ms) {
+        drain_tick(pool);
+    }
 }

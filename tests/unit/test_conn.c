@@ -3,45 +3,47 @@
 
 #include <check.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
 
-static struct poller poller;
-static struct conn side;
+static struct poller *poller;
+static struct conn conn;
 static int peer; /* the other end */
 static uint8_t got[65536];
 
-static void on_ready(struct poll_handle *polled, uint32_t events) {
-    conn_note(&side, events);
-    if ((events & EPOLLOUT) != 0) {
-        ck_assert_int_eq(conn_flush(&side), 0);
+static void on_ready(struct poll_handle *handle, unsigned events) {
+    conn_note(&conn, events);
+    if ((events & POLLER_WRITABLE) != 0) {
+        ck_assert_int_eq(conn_flush(&conn), 0);
     }
 }
 
 static void open_pair(int a, int b) {
-    conn_init(&side, on_ready);
-    side.polled.fd = a;
+    conn_init(&conn, on_ready);
+    conn.handle.fd = a;
     peer = b;
     ck_assert_int_eq(fcntl(a, F_SETFL, O_NONBLOCK), 0);
-    ck_assert_int_eq(conn_open(&side, &poller), 0);
+    ck_assert_int_eq(conn_open(&conn, poller), 0);
 }
 
 static void setup(void) {
     int ends[2];
-    ck_assert_int_eq(poller_open(&poller), 0);
+    int status;
+    poller = poller_new(&status);
+    ck_assert_int_eq(status, 0);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     open_pair(ends[0], ends[1]);
 }
 
 static void teardown(void) {
-    conn_close(&side);
-    conn_close(&side);
-    ck_assert(!conn_is_open(&side));
+    conn_close(&conn);
+    conn_close(&conn);
+    ck_assert(!conn_is_open(&conn));
     close(peer);
-    poller_close(&poller);
+    poller_free(poller);
 }
 
 static void say(const char *text) {
@@ -50,34 +52,33 @@ static void say(const char *text) {
 
 /* What the poller has to tell is told. */
 static void look(void) {
-    poller_wait(&poller, 0);
-    poller_dispatch(&poller);
+    poller_dispatch(poller);
 }
 
 START_TEST(a_short_read_says_that_there_is_no_more) {
     look();
-    ck_assert(!side.readable);
+    ck_assert(!conn.readable);
     say("hello");
     look();
-    ck_assert(side.readable);
-    ck_assert_int_eq(conn_read(&side, got, sizeof got), 5);
+    ck_assert(conn.readable);
+    ck_assert_int_eq(conn_read(&conn, got, sizeof got), 5);
     ck_assert_mem_eq(got, "hello", 5);
-    ck_assert(!side.readable);
+    ck_assert(!conn.readable);
     say("again");
     look();
-    ck_assert(side.readable);
+    ck_assert(conn.readable);
 }
 END_TEST
 
 START_TEST(a_read_that_fills_the_room_stays_readable) {
     say("hello");
     look();
-    ck_assert_int_eq(conn_read(&side, got, 3), 3);
-    ck_assert(side.readable);
-    ck_assert_int_eq(conn_read(&side, got, 2), 2);
-    ck_assert(side.readable);
-    ck_assert_int_eq(conn_read(&side, got, 2), 0);
-    ck_assert(!side.readable);
+    ck_assert_int_eq(conn_read(&conn, got, 3), 3);
+    ck_assert(conn.readable);
+    ck_assert_int_eq(conn_read(&conn, got, 2), 2);
+    ck_assert(conn.readable);
+    ck_assert_int_eq(conn_read(&conn, got, 2), 0);
+    ck_assert(!conn.readable);
 }
 END_TEST
 
@@ -85,13 +86,13 @@ START_TEST(the_end_is_known_without_a_second_read) {
     say("bye");
     shutdown(peer, SHUT_WR);
     look();
-    ck_assert_int_eq(conn_read(&side, got, sizeof got), 3);
-    ck_assert(side.readable);
-    int fd = side.polled.fd;
-    side.polled.fd = -1; /* no call on it would succeed */
-    ck_assert_int_eq(conn_read(&side, got, sizeof got), UV_EOF);
-    side.polled.fd = fd;
-    ck_assert(!side.readable);
+    ck_assert_int_eq(conn_read(&conn, got, sizeof got), 3);
+    ck_assert(conn.readable);
+    int fd = conn.handle.fd;
+    conn.handle.fd = -1; /* no call on it would succeed */
+    ck_assert_int_eq(conn_read(&conn, got, sizeof got), UV_EOF);
+    conn.handle.fd = fd;
+    ck_assert(!conn.readable);
 }
 END_TEST
 
@@ -99,23 +100,23 @@ START_TEST(an_end_behind_more_than_the_room_is_not_told_too_soon) {
     say("goodbye");
     shutdown(peer, SHUT_WR);
     look();
-    ck_assert_int_eq(conn_read(&side, got, 4), 4);
-    ck_assert_int_eq(conn_read(&side, got, 3), 3);
-    ck_assert(side.readable);
-    ck_assert_int_eq(conn_read(&side, got, 4), UV_EOF);
+    ck_assert_int_eq(conn_read(&conn, got, 4), 4);
+    ck_assert_int_eq(conn_read(&conn, got, 3), 3);
+    ck_assert(conn.readable);
+    ck_assert_int_eq(conn_read(&conn, got, 4), UV_EOF);
 }
 END_TEST
 
 /* A unix socket whose other end closes with something unread gives an error behind the data. */
 START_TEST(an_error_behind_data_is_told) {
-    ck_assert_int_eq(conn_send(&side, &poller, (const uint8_t *)"unread", 6), 0);
+    ck_assert_int_eq(conn_send(&conn, poller, (const uint8_t *)"unread", 6), 0);
     say("bye");
     close(peer);
     peer = -1;
     look();
-    ck_assert_int_eq(conn_read(&side, got, sizeof got), 3);
-    ck_assert(side.readable);
-    ck_assert_int_eq(conn_read(&side, got, sizeof got), UV_ECONNRESET);
+    ck_assert_int_eq(conn_read(&conn, got, sizeof got), 3);
+    ck_assert(conn.readable);
+    ck_assert_int_eq(conn_read(&conn, got, sizeof got), UV_ECONNRESET);
 }
 END_TEST
 
@@ -123,17 +124,17 @@ END_TEST
 static size_t clog_it(void) {
     static uint8_t block[8192];
     size_t total = 0;
-    while (side.queue == NULL) {
+    while (conn.queue == NULL) {
         for (size_t i = 0; i < sizeof block; i++) {
             block[i] = (uint8_t)((total + i) * 31 >> 3);
         }
-        ck_assert_int_eq(conn_send(&side, &poller, block, sizeof block), 0);
+        ck_assert_int_eq(conn_send(&conn, poller, block, sizeof block), 0);
         total += sizeof block;
     }
     return total;
 }
 
-/* Reads `total` bytes at the other end, while the side sends what waits. */
+/* Reads `total` bytes at the other end, while the conn sends what waits. */
 static void check_arrival(size_t total) {
     for (size_t at = 0; at < total;) {
         look();
@@ -151,55 +152,55 @@ START_TEST(what_waits_leaves_in_order) {
     size_t total = clog_it();
     for (int i = 0; i < 5; i++) {
         uint8_t byte = (uint8_t)(total * 31 >> 3);
-        ck_assert_int_eq(conn_send(&side, &poller, &byte, 1), 0);
+        ck_assert_int_eq(conn_send(&conn, poller, &byte, 1), 0);
         total++;
     }
-    ck_assert_uint_ge(conn_waiting(&side), 5);
+    ck_assert_uint_ge(conn_waiting(&conn), 5);
     check_arrival(total);
-    ck_assert_uint_eq(conn_waiting(&side), 0);
-    ck_assert_ptr_null(side.queue);
+    ck_assert_uint_eq(conn_waiting(&conn), 0);
+    ck_assert_ptr_null(conn.queue);
 }
 END_TEST
 
 START_TEST(fin_leaves_behind_what_waits) {
     size_t total = clog_it();
-    conn_shut(&side);
-    ck_assert(!side.shut);
+    conn_shut(&conn);
+    ck_assert(!conn.shut);
     check_arrival(total);
-    ck_assert(side.shut);
+    ck_assert(conn.shut);
     ck_assert_int_eq(recv(peer, got, sizeof got, MSG_DONTWAIT), 0);
 }
 END_TEST
 
 START_TEST(stuck_is_what_has_not_moved_between_two_looks) {
-    ck_assert(!conn_is_stuck(&side));
+    ck_assert(!conn_is_stuck(&conn));
     clog_it();
     static uint8_t more[1000000]; /* than the socket takes at once when it takes something again */
-    ck_assert_int_eq(conn_send(&side, &poller, more, sizeof more), 0);
-    ck_assert(!conn_is_stuck(&side));
-    ck_assert_int_eq(conn_flush(&side), 0); /* moves nothing, and must not hide that */
-    ck_assert(conn_is_stuck(&side));
-    ck_assert(conn_is_stuck(&side));
-    size_t before = conn_waiting(&side);
-    while (conn_waiting(&side) == before) {
+    ck_assert_int_eq(conn_send(&conn, poller, more, sizeof more), 0);
+    ck_assert(!conn_is_stuck(&conn));
+    ck_assert_int_eq(conn_flush(&conn), 0); /* moves nothing, and must not hide that */
+    ck_assert(conn_is_stuck(&conn));
+    ck_assert(conn_is_stuck(&conn));
+    size_t before = conn_waiting(&conn);
+    while (conn_waiting(&conn) == before) {
         ck_assert_int_gt(recv(peer, got, sizeof got, MSG_DONTWAIT), 0);
         look();
     }
-    ck_assert(!conn_is_stuck(&side));
-    ck_assert(conn_is_stuck(&side));
+    ck_assert(!conn_is_stuck(&conn));
+    ck_assert(conn_is_stuck(&conn));
 }
 END_TEST
 
 START_TEST(sending_to_nobody_is_an_error_and_no_signal) {
     close(peer);
     peer = -1;
-    ck_assert_int_eq(conn_send(&side, &poller, (const uint8_t *)"x", 1), UV_EPIPE);
+    ck_assert_int_eq(conn_send(&conn, poller, (const uint8_t *)"x", 1), UV_EPIPE);
 }
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("side");
-    TCase *test = tcase_create("side");
+    Suite *suite = suite_create("conn");
+    TCase *test = tcase_create("conn");
     tcase_add_checked_fixture(test, setup, teardown);
     tcase_add_test(test, a_short_read_says_that_there_is_no_more);
     tcase_add_test(test, a_read_that_fills_the_room_stays_readable);

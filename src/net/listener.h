@@ -1,0 +1,41 @@
+/* One listening socket: gives connections one at a time, when its owner asks. What is not taken
+ * waits in the kernel's queue. */
+#ifndef POSTERN_NET_LISTENER_H
+#define POSTERN_NET_LISTENER_H
+
+#include "net/poller.h"
+
+#include <netinet/in.h>
+#include <stdbool.h>
+
+/* Embedded; the fields are the listener's. */
+struct listener {
+    struct poll_handle handle;
+    bool more;    /* there may be connections to take */
+    bool starved; /* they wait for descriptors or memory, until listener_retry */
+};
+
+/* Watches a duplicate of `fd`, which is bound and listens. 0 or a libuv code; with a code nothing
+ * is left. */
+int listener_open(struct listener *l, struct poller *poller, int fd)
+    __attribute__((warn_unused_result));
+
+/* Whether there may be a connection to take. */
+bool listener_has_more(const struct listener *l);
+
+/* The next connection and its peer (sockaddr_in for IPv4), or:
+ *   UV_EAGAIN        there is none now;
+ *   UV_ECONNABORTED  this client was lost, the next may be fine;
+ *   another code     there are no descriptors or there is no memory: the listener starves. */
+int listener_accept(struct listener *l, struct sockaddr_in6 *peer)
+    __attribute__((warn_unused_result));
+
+/* The owner has no room for what it would take: as if accept had failed. */
+void listener_starve(struct listener *l);
+
+/* There may be descriptors and memory again. */
+void listener_retry(struct listener *l);
+
+void listener_close(struct listener *l); /* may be called twice */
+
+#endif

@@ -1,0 +1,318 @@
+#include "server/worker.h"
+
+#include "core/log.h"
+#include "net/listener.h"
+#include "net/loop.h"
+#include "session/admission.h"
+#include "session/drain.h"
+#include "session/pool.h"
+#include "session/scheduler.h"
+#include "session/session.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* What other threads ask for. */
+struct mail {
+    struct runtime *runtime; /* to adopt; NULL: none */
+    bool drain, stop, room;
+    uint64_t drain_ms;
+};
+
+struct worker_listener {
+    struct listener listener;
+    size_t index; /* in any runtime */
+};
+
+struct worker {
+    struct worker_events events;
+    struct loop *loop;
+    struct pool pool;
+    struct worker_listener *listeners;
+    size_t listener_count;
+    size_t next_listener; /* which one accepts first */
+
+    uv_thread_t thread;
+    bool started;
+    bool stopping; /* the loop is closing its handles */
+    uv_mutex_t mutex;
+    struct mail mail;  /* guarded by the mutex */
+    bool mailbox_shut; /* likewise: the loop must not be woken any more */
+    atomic_uint turns; /* answers to worker_ping */
+};
+
+/* --- accepting, for the pool --- */
+
+static bool can_accept(void *arg) {
+    const struct worker *w = arg;
+    for (size_t i = 0; i < w->listener_count; i++) {
+        if (listener_has_more(&w->listeners[i].listener)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void starve(struct worker *w, struct listener *l) {
+    listener_starve(l);
+    pool_retry(&w->pool);
+}
+
+static void on_accept_failed(struct worker *w, int status) {
+    uint64_t suppressed;
+    if (pool_may_log(&w->pool, REASON_NONE, &suppressed)) {
+        log_message(LOG_LEVEL_ERROR, "accept failed", "%s", uv_strerror(status));
+    }
+    pool_retry(&w->pool);
+}
+
+/* True if this listener has done something: taken a connection or lost one. */
+static bool accept_from(struct worker *w, struct worker_listener *from) {
+    struct listener *l = &from->listener;
+    struct sockaddr_in6 peer;
+    if (!listener_has_more(l)) {
+        return false;
+    }
+    if (!admission_make_room(&w->pool)) {
+        starve(w, l);
+        return false;
+    }
+    int fd = listener_accept(l, &peer);
+    if (fd < 0) {
+        if (fd != UV_EAGAIN && fd != UV_ECONNABORTED) {
+            on_accept_failed(w, fd);
+        }
+        return fd == UV_ECONNABORTED;
+    }
+    if (!session_begin(&w->pool, from->index, fd, &peer)) {
+        on_accept_failed(w, UV_ENOMEM);
+        starve(w, l);
+        return false;
+    }
+    return true;
+}
+
+/* Each listener has its turn, whatever the others have to take. */
+static bool accept_one(void *arg) {
+    struct worker *w = arg;
+    for (size_t tries = 0; tries < w->listener_count; tries++) {
+        struct worker_listener *l = &w->listeners[w->next_listener];
+        w->next_listener = (w->next_listener + 1) % w->listener_count;
+        if (accept_from(w, l)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void accept_again(void *arg) {
+    struct worker *w = arg;
+    for (size_t i = 0; i < w->listener_count; i++) {
+        listener_retry(&w->listeners[i].listener);
+    }
+}
+
+static void ask_for_room(void *arg) {
+    struct worker *w = arg;
+    w->events.wants_room(w->events.arg, w);
+}
+
+static void close_listeners(struct worker *w) {
+    for (size_t i = 0; i < w->listener_count; i++) {
+        listener_close(&w->listeners[i].listener);
+    }
+}
+
+/* --- the mailbox --- */
+
+static struct mail take_mail(struct worker *w) {
+    uv_mutex_lock(&w->mutex);
+    struct mail mail = w->mail;
+    w->mail = (struct mail){0};
+    uv_mutex_unlock(&w->mutex);
+    return mail;
+}
+
+static void on_wake(void *arg) {
+    struct worker *w = arg;
+    struct mail mail = take_mail(w);
+    atomic_fetch_add(&w->turns, 1);
+    if (mail.runtime != NULL) {
+        admission_adopt(&w->pool, mail.runtime);
+        w->events.adopted(w->events.arg);
+    }
+    if (mail.room) {
+        (void)admission_evict_silent(&w->pool);
+    }
+    if (mail.stop || mail.drain) {
+        close_listeners(w);
+    }
+    if (mail.stop) {
+        drain_now(&w->pool);
+    } else if (mail.drain) {
+        drain_begin(&w->pool, mail.drain_ms);
+    }
+}
+
+/* With the mutex held. */
+static void wake(struct worker *w) {
+    if (!w->mailbox_shut) {
+        loop_wake(w->loop);
+    }
+}
+
+void worker_adopt(struct worker *w, struct runtime *runtime) {
+    uv_mutex_lock(&w->mutex);
+    struct runtime *unseen = w->mail.runtime;
+    w->mail.runtime = runtime;
+    wake(w);
+    uv_mutex_unlock(&w->mutex);
+    runtime_unref(unseen);
+}
+
+void worker_drain(struct worker *w, uint64_t duration_ms) {
+    uv_mutex_lock(&w->mutex);
+    w->mail.drain = true;
+    w->mail.drain_ms = duration_ms;
+    wake(w);
+    uv_mutex_unlock(&w->mutex);
+}
+
+void worker_stop(struct worker *w) {
+    uv_mutex_lock(&w->mutex);
+    w->mail.stop = true;
+    wake(w);
+    uv_mutex_unlock(&w->mutex);
+}
+
+void worker_make_room(struct worker *w) {
+    uv_mutex_lock(&w->mutex);
+    w->mail.room = true;
+    wake(w);
+    uv_mutex_unlock(&w->mutex);
+}
+
+void worker_ping(struct worker *w) {
+    uv_mutex_lock(&w->mutex);
+    wake(w);
+    uv_mutex_unlock(&w->mutex);
+}
+
+unsigned worker_turns(const struct worker *w) {
+    return atomic_load(&w->turns);
+}
+
+/* --- the thread --- */
+
+/* Nothing is left to serve. */
+static void stop(void *arg) {
+    struct worker *w = arg;
+    if (w->stopping) {
+        return;
+    }
+    w->stopping = true;
+    uv_mutex_lock(&w->mutex);
+    w->mailbox_shut = true;
+    uv_mutex_unlock(&w->mutex);
+    close_listeners(w);
+    pool_close(&w->pool);
+    loop_stop(w->loop);
+}
+
+static void run(void *arg) {
+    struct worker *w = arg;
+    loop_run(w->loop);
+    w->events.stopped(w->events.arg);
+}
+
+int worker_start(struct worker *w) {
+    int rc = uv_thread_create(&w->thread, run, w);
+    w->started = rc == 0;
+    return rc;
+}
+
+/* --- making and freeing --- */
+
+static int open_listeners(struct worker *w, const struct worker_socket *sockets, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        struct worker_listener *l = &w->listeners[i];
+        l->index = sockets[i].listener;
+        int rc = listener_open(&l->listener, w->pool.poller, sockets[i].fd);
+        if (rc != 0) {
+            return rc;
+        }
+        w->listener_count++;
+    }
+    return 0;
+}
+
+static int make_loop_and_pool(struct worker *w, struct limits *limits, struct runtime *runtime) {
+    struct loop_hooks loop_hooks = {.arg = &w->pool,
+                                    .has_work = scheduler_has_work,
+                                    .next_deadline_ms = pool_next_deadline_ms,
+                                    .on_deadline = scheduler_on_deadline,
+                                    .on_turn = scheduler_on_turn,
+                                    .wake_arg = w,
+                                    .on_wake = on_wake};
+    struct pool_hooks pool_hooks = {.arg = w,
+                                    .can_accept = can_accept,
+                                    .accept = accept_one,
+                                    .accept_again = accept_again,
+                                    .ask_for_room = ask_for_room,
+                                    .drained = stop};
+    int status;
+    w->loop = loop_new(&loop_hooks, &status);
+    if (w->loop == NULL) {
+        return status;
+    }
+    if (!pool_init(&w->pool, w->loop, limits, runtime, &pool_hooks)) {
+        loop_stop(w->loop);
+        loop_run(w->loop);
+        loop_free(w->loop);
+        return UV_ENOMEM;
+    }
+    return 0;
+}
+
+static void free_shell(struct worker *w) {
+    uv_mutex_destroy(&w->mutex);
+    free(w->listeners);
+    free(w);
+}
+
+struct worker *worker_new(struct limits *limits, struct runtime *runtime,
+                          const struct worker_socket *sockets, size_t socket_count,
+                          const struct worker_events *events, int *status) {
+    struct worker *w = calloc(1, sizeof *w);
+    *status = w == NULL ? UV_ENOMEM : uv_mutex_init(&w->mutex);
+    if (*status != 0) {
+        free(w);
+        return NULL;
+    }
+    w->events = *events;
+    w->listeners = calloc(socket_count, sizeof *w->listeners);
+    *status = w->listeners == NULL ? UV_ENOMEM : make_loop_and_pool(w, limits, runtime);
+    if (*status != 0) {
+        free_shell(w);
+        return NULL;
+    }
+    *status = open_listeners(w, sockets, socket_count);
+    if (*status != 0) {
+        stop(w);
+        worker_free(w);
+        return NULL;
+    }
+    return w;
+}
+
+void worker_free(struct worker *w) {
+    if (w->started) {
+        uv_thread_join(&w->thread);
+    } else {
+        loop_run(w->loop); /* until what was asked for, or stop, has closed it */
+    }
+    pool_free(&w->pool);
+    loop_free(w->loop);
+    runtime_unref(w->mail.runtime);
+    free_shell(w);
+}

@@ -1,0 +1,56 @@
+/* One thread: its loop, its listeners, the pool of its sessions, and a mailbox by which other
+ * threads ask it for something.
+ *
+ * A worker shares nothing with the others on the data path. The server talks to it through the
+ * functions marked "any thread". */
+#ifndef POSTERN_SERVER_WORKER_H
+#define POSTERN_SERVER_WORKER_H
+
+#include "session/limits.h"
+#include "session/runtime.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct worker;
+
+/* Events for the server, on the worker's thread. */
+struct worker_events {
+    void *arg;
+    void (*adopted)(void *arg); /* the runtime given last is in use */
+    void (*stopped)(void *arg); /* the thread is about to end; worker_free will not block long */
+    /* Clients wait for descriptors: the other workers' oldest silent ones are to go. */
+    void (*wants_room)(void *arg, const struct worker *worker);
+};
+
+/* A listening socket for the worker: it watches a duplicate, `fd` stays the caller's. */
+struct worker_socket {
+    int fd;
+    size_t listener; /* index in any runtime */
+};
+
+/* Prepares loop, pool and listeners. Takes its own reference to `runtime`; `limits` must outlive
+ * the worker. `*status` is 0 or a libuv code; NULL with a code, and nothing is left. */
+struct worker *worker_new(struct limits *limits, struct runtime *runtime,
+                          const struct worker_socket *sockets, size_t socket_count,
+                          const struct worker_events *events, int *status)
+    __attribute__((warn_unused_result));
+int worker_start(struct worker *w) __attribute__((warn_unused_result)); /* its thread */
+
+/* After worker_drain or worker_stop: waits for the thread's end and gives everything back. A worker
+ * that was never started ends on the caller's thread. */
+void worker_free(struct worker *w);
+
+/* Any thread. The runtime's reference is taken over. */
+void worker_adopt(struct worker *w, struct runtime *runtime);
+/* Any thread. Stops accepting, then ends the sessions spread over that time; then stops. */
+void worker_drain(struct worker *w, uint64_t duration_ms);
+/* Any thread. Ends everything at once and stops. */
+void worker_stop(struct worker *w);
+/* Any thread. worker_turns differs afterwards, as soon as the loop has turned. */
+void worker_ping(struct worker *w);
+unsigned worker_turns(const struct worker *w);
+/* Any thread. The oldest silent client is to go: see wants_room. */
+void worker_make_room(struct worker *w);
+
+#endif

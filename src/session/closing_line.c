@@ -1,0 +1,85 @@
+#include "session/closing_line.h"
+
+#include "core/log.h"
+#include "session/state.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+
+static void log_client_addr(struct log_line *line, const struct session *s) {
+    char host[INET6_ADDRSTRLEN] = "", text[INET6_ADDRSTRLEN + 16];
+    if (s->client_addr.sin6_family == AF_INET) {
+        uv_ip4_name((const struct sockaddr_in *)&s->client_addr, host, sizeof host);
+        snprintf(text, sizeof text, "%s:%u", host, ntohs(s->client_addr.sin6_port));
+    } else if (s->client_addr.sin6_family == AF_INET6) {
+        uv_ip6_name(&s->client_addr, host, sizeof host);
+        snprintf(text, sizeof text, "[%s]:%u", host, ntohs(s->client_addr.sin6_port));
+    } else {
+        snprintf(text, sizeof text, "-");
+    }
+    log_str(line, "peer", text);
+}
+
+static void log_established(struct log_line *line, const struct session *s) {
+    const struct runtime_listener *l = session_listener(s);
+    bool dialled = s->backend < l->config->backend_count && conn_is_open(&s->broker);
+    log_str(line, "tls", engine_version(&s->engine));
+    log_str(line, "cipher", engine_cipher(&s->engine));
+    log_str(line, "sni", s->server_name);
+    log_str(line, "resumed", s->engine.resumed ? "yes" : "no");
+    log_str(line, "identity", engine_identity(&s->engine));
+    log_str(line, "backend", dialled ? backend_text(l->backends[s->backend]) : NULL);
+    log_num(line, "up", s->up);
+    log_num(line, "down", s->down);
+}
+
+/* An unauthenticated client can cause many lines; a session that reached its broker is always
+ * logged. */
+static bool may_log(struct session *s, enum reason reason, enum log_level level,
+                    uint64_t *suppressed) {
+    *suppressed = 0;
+    if (!log_wants(level)) {
+        return false;
+    }
+    return (s->established && conn_is_open(&s->broker)) ||
+           pool_may_log(s->pool, reason, suppressed);
+}
+
+/* A connection that never sent a byte is of no interest: a port scan, a health check. */
+static enum log_level level_of(const struct session *s, enum reason reason) {
+    bool never_spoke =
+        s->silent && (reason == REASON_CLIENT_CLOSED || reason == REASON_CLIENT_RESET ||
+                      reason == REASON_FIRST_BYTE_TIMEOUT);
+    return never_spoke ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
+}
+
+void closing_line_write(struct session *s, enum reason reason, const char *detail) {
+    enum log_level level = level_of(s, reason);
+    uint64_t suppressed, age_ms = pool_now_ms(s->pool) - s->accepted_ms;
+    struct log_line line;
+    if (!may_log(s, reason, level, &suppressed)) {
+        return;
+    }
+    log_begin(&line, level, s->established ? "session end" : "handshake failed");
+    log_str(&line, "listener", session_config(s)->name);
+    log_client_addr(&line, s);
+    if (s->established) {
+        log_established(&line, s);
+        log_seconds(&line, "seconds", age_ms);
+        log_str(&line, "reason", reason_name(reason));
+    } else {
+        log_str(&line, "sni", s->server_name);
+        log_str(&line, "reason", reason_name(reason));
+        if (!s->in_step && s->engine.alert != 0) {
+            log_num(&line, "alert", s->engine.alert);
+        }
+        log_seconds(&line, "seconds", age_ms);
+    }
+    if (detail != NULL) {
+        log_str(&line, "error", detail);
+    }
+    if (suppressed > 0) {
+        log_num(&line, "suppressed", suppressed);
+    }
+    log_end(&line);
+}

@@ -1,0 +1,13 @@
+/* The one line that each accepted connection leaves in the log (postern.conf(5), LOG). */
+#ifndef POSTERN_SESSION_CLOSING_LINE_H
+#define POSTERN_SESSION_CLOSING_LINE_H
+
+#include "core/reason.h"
+
+struct session;
+
+/* What an unauthenticated client can cause is written at a bounded rate per reason. `detail` may be
+ * NULL. Before the session gives anything back. */
+void closing_line_write(struct session *s, enum reason reason, const char *detail);
+
+#endif

@@ -1,0 +1,105 @@
+/* The phase between the handshake and the dial, with mqtt on: until the client's CONNECT packet is
+ * whole and valid, and with mqtt = identity rewritten. Nothing reaches the broker before that. */
+#include "session/closing.h"
+#include "session/state.h"
+#include "session/transfer.h"
+
+#include <string.h>
+
+static enum mqtt_fault rewrite(struct session *s, struct buf *plain, size_t size,
+                               const struct mqtt_connect *connect) {
+    const char *identity = engine_identity(&s->engine);
+    size_t identity_len = identity != NULL ? strlen(identity) : 0;
+    size_t after = plain->len - size, new_size;
+    struct buf anew = {0};
+    size_t room = MQTT_CONNECT_REWRITTEN_MAX(size, identity_len) + after;
+    if (!buf_reserve(&anew, room, SIZE_MAX)) {
+        return MQTT_FAULT_IDENTITY;
+    }
+    enum mqtt_fault fault = mqtt_connect_rewrite(plain->data, connect, (const uint8_t *)identity,
+                                                 identity_len, anew.data, &new_size);
+    if (fault != MQTT_FAULT_NONE) {
+        buf_free(&anew);
+        return fault;
+    }
+    memcpy(anew.data + new_size, plain->data + size, after);
+    anew.len = new_size + after;
+    buf_free(plain);
+    *plain = anew;
+    size_t fine = mqtt_follow(&s->follower, anew.data + new_size, after);
+    return fine == after ? MQTT_FAULT_NONE : (enum mqtt_fault)s->follower.fault;
+}
+
+static enum verdict on_whole_connect(struct session *s, size_t size) {
+    struct buf *plain = &s->pending->plain;
+    struct mqtt_connect connect;
+    enum mqtt_fault fault = mqtt_connect_parse(plain->data, size, &connect);
+    s->up = plain->len;
+    if (fault == MQTT_FAULT_NONE && session_config(s)->mqtt == MQTT_IDENTITY) {
+        fault = rewrite(s, plain, size, &connect);
+    }
+    return fault == MQTT_FAULT_NONE ? SESSION_NEXT_PHASE
+                                    : session_end(s, REASON_NOT_MQTT, mqtt_fault_text(fault));
+}
+
+static enum verdict look_for_connect(struct session *s) {
+    const struct buf *plain = &s->pending->plain;
+    size_t size;
+    switch (
+        mqtt_connect_find(plain->data, plain->len, session_config(s)->max_connect_size, &size)) {
+    case MQTT_CONNECT_WHOLE:
+        return on_whole_connect(s, size);
+    case MQTT_CONNECT_MORE:
+        return s->client.ended ? session_end(s, REASON_CLIENT_CLOSED, NULL) : SESSION_GOES_ON;
+    case MQTT_CONNECT_NOT_MQTT:
+        break;
+    }
+    return session_end(s, REASON_NOT_MQTT, "the first packet is not a CONNECT, or is too large");
+}
+
+static enum verdict on_client_bytes(struct session *s, const uint8_t *data, size_t len) {
+    enum verdict verdict = transfer_decrypt_early(s, data, len);
+    return verdict == SESSION_GOES_ON ? look_for_connect(s) : verdict;
+}
+
+static enum verdict on_client_eof(struct session *s) {
+    s->client_eof = true;
+    return session_end(s, s->client.ended ? REASON_CLIENT_CLOSED : REASON_CLIENT_TRUNCATED, NULL);
+}
+
+/* What came with the end of the handshake is read at once. */
+static enum verdict enter(struct session *s) {
+    struct pool *pool = s->pool;
+    struct buf early = s->pending->cipher;
+    enum verdict verdict = SESSION_GOES_ON;
+    if (!pool_set_deadline(pool, &pool->progress, &s->member.progress,
+                           session_config(s)->connect_packet_timeout_ms)) {
+        return session_end(s, REASON_OUT_OF_MEMORY, NULL);
+    }
+    s->pending->cipher = (struct buf){0};
+    if (early.len > 0) {
+        verdict = on_client_bytes(s, early.data, early.len);
+    }
+    buf_free(&early);
+    if (verdict != SESSION_GOES_ON) {
+        return verdict;
+    }
+    if (s->client_eof) {
+        return on_client_eof(s);
+    }
+    session_read(s, &s->client);
+    return SESSION_GOES_ON;
+}
+
+static enum verdict on_progress_due(struct session *s) {
+    return session_end(s, REASON_CONNECT_PACKET_TIMEOUT, NULL);
+}
+
+const struct phase phase_connect_packet = {
+    .enter = enter,
+    .on_client_bytes = on_client_bytes,
+    .on_client_eof = on_client_eof,
+    .on_client_error = transfer_on_client_error,
+    .on_send_error = transfer_on_send_error,
+    .on_progress_due = on_progress_due,
+};

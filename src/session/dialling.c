@@ -1,0 +1,173 @@
+/* The phase in which the broker is reached; it ends with the PROXY header, where one is wanted, as
+ * the first bytes that the broker gets. */
+#include "session/closing.h"
+#include "session/state.h"
+#include "session/transfer.h"
+#include "wire/proxy_protocol.h"
+
+#include <string.h>
+
+/* --- the PROXY header for the broker --- */
+
+static void own_address(const struct session *s, struct sockaddr_storage *sa) {
+    socklen_t len = sizeof *sa;
+    if (getsockname(s->client.handle.fd, (struct sockaddr *)sa, &len) != 0) {
+        sa->ss_family = AF_UNSPEC;
+    }
+}
+
+static size_t write_v2(const struct session *s, const struct sockaddr *destination,
+                       uint8_t out[PROXY_HEADER_OUT_MAX]) {
+    bool has_certificate = engine_peer_id(&s->engine) != NULL;
+    const char *version = engine_version(&s->engine);
+    struct proxy_tls tls = {
+        .version = strcmp(version, "1.3") == 0 ? "TLSv1.3" : "TLSv1.2",
+        .cipher = engine_cipher(&s->engine),
+        .common_name = engine_peer_cn(&s->engine),
+        .server_name = s->server_name,
+        .session_certificate = has_certificate,
+        .connection_certificate = engine_peer_presented(&s->engine),
+    };
+    return proxy_header_v2((const struct sockaddr *)&s->client_addr, destination, &tls, out);
+}
+
+/* In one write, as Mosquitto 2.1 wants it. */
+static enum verdict send_proxy_header(struct session *s) {
+    enum config_proxy_protocol version = session_config(s)->proxy_protocol;
+    struct sockaddr_storage destination = s->pending->destination;
+    uint8_t header[PROXY_HEADER_OUT_MAX];
+    size_t size;
+    if (version == PROXY_PROTOCOL_OFF) {
+        return SESSION_GOES_ON;
+    }
+    if (destination.ss_family == AF_UNSPEC) {
+        own_address(s, &destination);
+    }
+    const struct sockaddr *to = (const struct sockaddr *)&destination;
+    if (version == PROXY_PROTOCOL_V1) {
+        size = proxy_header_v1((const struct sockaddr *)&s->client_addr, to, (char *)header);
+    } else {
+        size = write_v2(s, to, header);
+    }
+    if (size == 0) {
+        return session_end(s, REASON_TLS_ERROR,
+                           "the certificate's common name does not fit a PROXY header");
+    }
+    return transfer_send(s, &s->broker, header, size);
+}
+
+/* --- dialling --- */
+
+/* With mqtt on, a broker that takes the CONNECT must also answer in time. */
+static bool expect_answer(struct session *s) {
+    struct pool *pool = s->pool;
+    const struct config_listener *config = session_config(s);
+    s->answer_due = config->mqtt != MQTT_OFF;
+    return !s->answer_due || pool_set_deadline(pool, &pool->progress, &s->member.progress,
+                                               config->connect_timeout_ms);
+}
+
+static enum verdict on_done(struct session *s) {
+    int status = s->pending->dial_status;
+    deadline_clear(&s->member.progress);
+    if (status != 0) {
+        return session_end(
+            s, status == UV_ETIMEDOUT ? REASON_BROKER_TIMEOUT : REASON_BROKER_UNREACHABLE,
+            uv_strerror(status));
+    }
+    s->backend = (uint16_t)s->pending->dial.backend;
+    if (conn_open(&s->broker, s->pool->poller) != 0 || !expect_answer(s)) {
+        return session_end(s, REASON_OUT_OF_MEMORY, NULL);
+    }
+    enum verdict verdict = send_proxy_header(s);
+    return verdict == SESSION_GOES_ON ? SESSION_NEXT_PHASE : verdict;
+}
+
+/* The socket is taken at once; the session goes on when the scheduler has time for it, or within
+ * enter. */
+static void on_dialled(struct dial *dial, int status) {
+    struct pending *p = container_of(dial, struct pending, dial);
+    struct session *s = p->session;
+    p->dial_done = true;
+    p->dial_status = status;
+    if (status == 0) {
+        dial_take(dial, &s->broker.handle);
+    }
+    if (!p->dial_starting) {
+        pool_serve_later(s->pool, &s->member, false);
+    }
+}
+
+static bool set_deadline(struct session *s) {
+    struct pool *pool = s->pool;
+    return pool_set_deadline(pool, &pool->progress, &s->member.progress,
+                             session_config(s)->connect_timeout_ms);
+}
+
+static enum verdict on_served(struct session *s) {
+    return s->pending->dial_done ? on_done(s) : SESSION_GOES_ON;
+}
+
+/* The client will send nothing more: goes on only for bytes that the broker is still to have. */
+static enum verdict on_client_eof(struct session *s) {
+    struct pending *p = s->pending;
+    s->client_eof = true;
+    if (p->plain.len == 0 && p->cipher.len > 0) {
+        if (transfer_decrypt_early(s, p->cipher.data, p->cipher.len) == SESSION_ENDED) {
+            return SESSION_ENDED;
+        }
+        p->cipher.len = 0;
+        s->up = p->plain.len;
+    }
+    if (p->plain.len > 0) {
+        return SESSION_GOES_ON;
+    }
+    return session_end(s, s->client.ended ? REASON_CLIENT_CLOSED : REASON_CLIENT_TRUNCATED, NULL);
+}
+
+static enum verdict enter(struct session *s) {
+    struct pending *p = s->pending;
+    const struct runtime_listener *l = session_listener(s);
+    if (s->client_eof && on_client_eof(s) == SESSION_ENDED) {
+        return SESSION_ENDED;
+    }
+    if (!set_deadline(s)) {
+        return session_end(s, REASON_OUT_OF_MEMORY, NULL);
+    }
+    p->dial_starting = true;
+    dial_start(&p->dial, &s->pool->dialer, l->backends, l->config->backend_count, on_dialled);
+    p->dial_starting = false;
+    return on_served(s);
+}
+
+static enum verdict on_client_bytes(struct session *s, const uint8_t *data, size_t len) {
+    struct buf *cipher = &s->pending->cipher;
+    if (!buf_append(cipher, data, len, SIZE_MAX)) {
+        return session_end(s, REASON_OUT_OF_MEMORY, NULL);
+    }
+    if (cipher->len >= POOL_READ_SIZE) {
+        session_stop_reading(&s->client); /* the next phase goes on */
+    }
+    return SESSION_GOES_ON;
+}
+
+/* The next address or backend gets the same time again. */
+static enum verdict on_progress_due(struct session *s) {
+    if (!set_deadline(s)) {
+        return session_end(s, REASON_OUT_OF_MEMORY, NULL);
+    }
+    s->pending->dial_starting = true;
+    dial_expire(&s->pending->dial);
+    s->pending->dial_starting = false;
+    return on_served(s);
+}
+
+const struct phase phase_dialling = {
+    .enter = enter,
+    .on_served = on_served,
+    .on_client_bytes = on_client_bytes,
+    .on_client_eof = on_client_eof,
+    .on_client_error = transfer_on_client_error,
+    .on_send_error = transfer_on_send_error,
+    .on_progress_due = on_progress_due,
+};

@@ -1,0 +1,79 @@
+#include "session/limits.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum { AWAITED_PER_PLACE = 4, AWAITED_MIN = 16 };
+
+/* A listener keeps its place over reloads. */
+struct listener_counts {
+    atomic_size_t connections;
+    atomic_size_t handshakes;
+};
+
+struct limits {
+    atomic_size_t sessions;
+    size_t max_sessions;
+    size_t threads;
+    struct listener_counts listeners[];
+};
+
+struct limits *limits_new(size_t listeners, size_t threads, size_t max_sessions) {
+    struct limits *limits = calloc(1, sizeof *limits + listeners * sizeof(struct listener_counts));
+    if (limits != NULL) {
+        limits->threads = threads;
+        limits->max_sessions = max_sessions;
+    }
+    return limits;
+}
+
+void limits_free(struct limits *limits) {
+    free(limits);
+}
+
+static void add(atomic_size_t *counter) {
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+static void subtract(atomic_size_t *counter) {
+    atomic_fetch_sub_explicit(counter, 1, memory_order_relaxed);
+}
+
+bool limits_have_room(const struct limits *limits) {
+    return atomic_load_explicit(&limits->sessions, memory_order_relaxed) < limits->max_sessions;
+}
+
+void limits_session_begins(struct limits *limits, size_t listener) {
+    add(&limits->sessions);
+    add(&limits->listeners[listener].connections);
+}
+
+void limits_session_ends(struct limits *limits, size_t listener) {
+    subtract(&limits->listeners[listener].connections);
+}
+
+void limits_session_freed(struct limits *limits) {
+    subtract(&limits->sessions);
+}
+
+bool limits_connections_exceeded(const struct limits *limits, size_t listener,
+                                 size_t max_connections) {
+    size_t open =
+        atomic_load_explicit(&limits->listeners[listener].connections, memory_order_relaxed);
+    return max_connections > 0 && open > max_connections;
+}
+
+bool limits_handshake_waits(struct limits *limits, size_t listener, size_t max_handshakes) {
+    size_t before =
+        atomic_fetch_add_explicit(&limits->listeners[listener].handshakes, 1, memory_order_relaxed);
+    return before < max_handshakes;
+}
+
+void limits_handshake_leaves(struct limits *limits, size_t listener) {
+    subtract(&limits->listeners[listener].handshakes);
+}
+
+size_t limits_max_awaited(const struct limits *limits, size_t max_handshakes) {
+    size_t share = max_handshakes * AWAITED_PER_PLACE / limits->threads;
+    return share > AWAITED_MIN ? share : AWAITED_MIN;
+}

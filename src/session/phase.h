@@ -1,0 +1,47 @@
+/* What the phases of a session have in common: a table of functions, each with a verdict.
+ *
+ * A session goes through hello, handshake, connect packet (with mqtt on), dialling, relaying, and
+ * from any of them to closing. session.c alone knows the order; a phase knows neither the others
+ * nor who comes next. */
+#ifndef POSTERN_SESSION_PHASE_H
+#define POSTERN_SESSION_PHASE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct conn;
+struct session;
+
+enum verdict {
+    SESSION_GOES_ON,    /* in this phase */
+    SESSION_NEXT_PHASE, /* this phase is complete */
+    SESSION_ENDED       /* the closing line is written; the session is valid until the end of the
+                           turn, but nothing may be done with it any more */
+};
+
+/* Whoever calls one of these acts on the verdict; NULL where a phase has nothing to do. */
+struct phase {
+    enum verdict (*enter)(struct session *s);
+    enum verdict (*on_served)(
+        struct session *s); /* the scheduler has time for what it waited for */
+
+    /* What came on a socket; `data` is valid during the call. `code` is a libuv code. After an end
+     * or an error nothing more comes from that socket. */
+    enum verdict (*on_client_bytes)(struct session *s, const uint8_t *data, size_t len);
+    enum verdict (*on_client_eof)(struct session *s);
+    enum verdict (*on_client_error)(struct session *s, int code);
+    enum verdict (*on_broker_bytes)(struct session *s, const uint8_t *data, size_t len);
+    enum verdict (*on_broker_eof)(struct session *s);
+    enum verdict (*on_broker_error)(struct session *s, int code);
+
+    enum verdict (*on_sent)(struct session *s, struct conn *to); /* its queue is empty again */
+    enum verdict (*on_send_error)(struct session *s, struct conn *to, int code);
+
+    enum verdict (*on_progress_due)(struct session *s);
+    enum verdict (*on_silence_due)(struct session *s);
+};
+
+extern const struct phase phase_hello, phase_handshake, phase_connect_packet, phase_dialling,
+    phase_relaying, phase_closing;
+
+#endif

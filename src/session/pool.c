@@ -1,0 +1,157 @@
+#include "session/pool.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { RETRY_MS = 100 };
+
+static void init_lists(struct pool *pool) {
+    struct list *lists[] = {&pool->silent,
+                            &pool->live,
+                            &pool->lingering,
+                            &pool->closed,
+                            &pool->established_ready,
+                            &pool->pending_ready,
+                            &pool->light.begun,
+                            &pool->light.fresh,
+                            &pool->heavy.begun,
+                            &pool->heavy.fresh};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        list_init(lists[i]);
+    }
+}
+
+bool pool_init(struct pool *pool, struct loop *loop, struct limits *limits, struct runtime *runtime,
+               const struct pool_hooks *hooks) {
+    size_t listeners = runtime->config->listener_count;
+    *pool = (struct pool){
+        .loop = loop,
+        .poller = loop_poller(loop),
+        .limits = limits,
+        .hooks = *hooks,
+        .due_ms = UINT64_MAX,
+        .retry_ms = UINT64_MAX,
+        .drain_tick_ms = UINT64_MAX,
+        .awaited = calloc(listeners, sizeof *pool->awaited),
+        .cipher = malloc(POOL_READ_SIZE),
+        .plain = malloc(POOL_PLAIN_SIZE),
+    };
+    if (pool->awaited == NULL || pool->cipher == NULL || pool->plain == NULL) {
+        free(pool->awaited);
+        free(pool->cipher);
+        free(pool->plain);
+        return false;
+    }
+    init_lists(pool);
+    for (size_t i = 0; i < listeners; i++) {
+        list_init(&pool->awaited[i].oldest_first);
+    }
+    pool->runtime = runtime_ref(runtime);
+    dialer_init(&pool->dialer, loop_uv(loop), pool->poller);
+    return true;
+}
+
+void pool_close(struct pool *pool) {
+    log_limit_report(&pool->log_limit, pool_now_ms(pool), true);
+    dialer_close(&pool->dialer);
+}
+
+void pool_free(struct pool *pool) {
+    assert(pool->unfreed_count == 0);
+    runtime_unref(pool->runtime);
+    deadlines_free(&pool->progress);
+    deadlines_free(&pool->silence);
+    coroutine_free(pool->coroutine);
+    buf_free(&pool->io.out);
+    free(pool->awaited);
+    free(pool->cipher);
+    free(pool->plain);
+}
+
+uint64_t pool_now_ms(const struct pool *pool) {
+    return loop_now_ms(pool->loop);
+}
+
+/* --- deadlines --- */
+
+bool pool_set_deadline(struct pool *pool, struct deadlines *all, struct deadline *deadline,
+                       uint64_t duration_ms) {
+    if (!deadline_set(all, deadline, pool_now_ms(pool), duration_ms)) {
+        return false;
+    }
+    if (deadline_is_set(deadline) && deadline->at_ms < pool->due_ms) {
+        pool->due_ms = deadline->at_ms;
+    }
+    return true;
+}
+
+uint64_t pool_next_deadline_ms(void *arg) {
+    const struct pool *pool = arg;
+    uint64_t next = pool->due_ms < pool->retry_ms ? pool->due_ms : pool->retry_ms;
+    return next < pool->drain_tick_ms ? next : pool->drain_tick_ms;
+}
+
+void pool_retry(struct pool *pool) {
+    if (pool->retry_ms == UINT64_MAX) {
+        pool->retry_ms = pool_now_ms(pool) + RETRY_MS;
+    }
+}
+
+bool pool_may_log(struct pool *pool, enum reason reason, uint64_t *suppressed) {
+    if (log_limit_allows(&pool->log_limit, reason, pool_now_ms(pool), suppressed)) {
+        return true;
+    }
+    pool_retry(pool);
+    return false;
+}
+
+/* --- lists --- */
+
+static void move(struct pool_member *m, struct list *to) {
+    list_remove(&m->link);
+    list_append(to, &m->link);
+}
+
+void pool_add(struct pool *pool, struct pool_member *m) {
+    list_init(&m->ready);
+    list_init(&m->queue);
+    list_append(&pool->silent, &m->link);
+    pool->session_count++;
+    pool->unfreed_count++;
+}
+
+void pool_on_first_byte(struct pool *pool, struct pool_member *m) {
+    move(m, &pool->live);
+}
+
+void pool_linger(struct pool *pool, struct pool_member *m) {
+    deadline_clear(&m->progress);
+    deadline_clear(&m->silence);
+    move(m, &pool->lingering);
+    pool->session_count--;
+}
+
+void pool_defer_free(struct pool *pool, struct pool_member *m) {
+    deadline_clear(&m->silence);
+    list_remove(&m->ready);
+    list_remove(&m->queue);
+    move(m, &pool->closed);
+}
+
+void pool_remove(struct pool *pool, struct pool_member *m) {
+    list_remove(&m->link);
+    pool->unfreed_count--;
+}
+
+void pool_serve_later(struct pool *pool, struct pool_member *m, bool established) {
+    if (list_is_empty(&m->ready)) {
+        list_append(established ? &pool->established_ready : &pool->pending_ready, &m->ready);
+    }
+}
+
+void pool_queue_handshake(struct pool *pool, struct pool_member *m, bool heavy, bool begun) {
+    struct handshake_queue *queue = heavy ? &pool->heavy : &pool->light;
+    if (list_is_empty(&m->queue)) {
+        list_append(begun ? &queue->begun : &queue->fresh, &m->queue);
+    }
+}

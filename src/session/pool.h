@@ -1,0 +1,143 @@
+/* All sessions of one thread: their lists, deadlines, queues, and the scratch buffers that they
+ * share because only one of them runs at a time. The functions here move sessions between lists and
+ * know nothing else of them; what is done with a session is in the files above (scheduler,
+ * admission, drain).
+ *
+ * The fields are for the files of src/session/. A pool shares nothing with other pools on the data
+ * path: `limits` and what a runtime holds are process-wide. */
+#ifndef POSTERN_SESSION_POOL_H
+#define POSTERN_SESSION_POOL_H
+
+#include "broker/dial.h"
+#include "core/list.h"
+#include "core/log_limit.h"
+#include "net/deadline.h"
+#include "net/loop.h"
+#include "session/limits.h"
+#include "session/runtime.h"
+#include "tls/coroutine.h"
+#include "tls/engine.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* One read of a socket at most; also what may come before the broker is connected until reading
+ * pauses. */
+enum { POOL_READ_SIZE = 32768 };
+
+/* A partial record of an earlier read, and what one read brings. */
+enum { POOL_PLAIN_SIZE = POOL_READ_SIZE + 16384 };
+
+/* What the pool needs from the thread it runs on. */
+struct pool_hooks {
+    void *arg;
+    bool (*can_accept)(void *arg);   /* whether there may be a connection to accept */
+    bool (*accept)(void *arg);       /* accepts one, or loses it; false: there is none now */
+    void (*accept_again)(void *arg); /* descriptors or memory may be there again */
+    void (*ask_for_room)(void *arg); /* other pools' oldest silent clients are to go */
+    void (*drained)(void *arg);      /* draining, and the last session is freed */
+};
+
+/* Handshakes that can go on. Those that have had a step go first: fewer are under way at once. */
+struct handshake_queue {
+    struct list begun, fresh;
+};
+
+/* Handshakes of one listener that wait for their clients. */
+struct awaited_list {
+    struct list oldest_first;
+    size_t count;
+};
+
+/* A session's places in its pool. Embedded in the session. */
+struct pool_member {
+    struct list link;  /* in silent, live, lingering or closed */
+    struct list ready; /* in established_ready or pending_ready, or in neither */
+    struct list queue; /* in a handshake queue or an awaited list, or in neither */
+    struct deadline progress, silence;
+};
+
+struct pool {
+    struct loop *loop;
+    struct poller *poller; /* the loop's */
+    struct limits *limits;
+    struct pool_hooks hooks;
+    struct runtime *runtime; /* current */
+    struct dialer dialer;
+
+    struct list silent;    /* sessions that have not sent a byte, the oldest first */
+    struct list live;      /* the others, likewise */
+    struct list lingering; /* ended, but something still has to leave or to be closed */
+    struct list closed;    /* to be freed at the end of the turn */
+    size_t session_count;  /* of silent and live */
+    size_t unfreed_count;  /* of all four */
+
+    /* Sessions with something to read or to send that no event will report. */
+    struct list established_ready, pending_ready;
+    struct handshake_queue light, heavy;
+    struct awaited_list *awaited; /* one for each listener of the configuration */
+    struct coroutine *coroutine;  /* for heavy steps; made when the first one comes */
+    struct pool_member *in_step;  /* whose heavy step is paused; NULL: none is under way */
+    uint64_t until_ns;            /* when this turn's budget for pending clients is spent */
+    unsigned next_work;           /* which kind of work comes first in the next turn */
+
+    struct deadlines progress, silence;
+    uint64_t due_ms;   /* at or before the next of them; UINT64_MAX: none */
+    uint64_t retry_ms; /* see pool_retry; UINT64_MAX: nothing waits */
+    struct log_limit log_limit;
+
+    bool draining;
+    uint64_t drain_started_ms, drain_ms, drain_tick_ms;
+    size_t drain_total;
+
+    uint8_t *cipher;     /* POOL_READ_SIZE: what a socket gave */
+    uint8_t *plain;      /* POOL_PLAIN_SIZE: what the engine made of it */
+    struct engine_io io; /* shared by all engines of this thread */
+};
+
+/* Takes a reference to `runtime`; the loop and the limits must outlive the pool. False without
+ * memory, and nothing is left then. */
+bool pool_init(struct pool *pool, struct loop *loop, struct limits *limits, struct runtime *runtime,
+               const struct pool_hooks *hooks) __attribute__((warn_unused_result));
+
+/* Nothing is left to serve: reports what was suppressed, ends lookups and probes. The loop must run
+ * on until their handles are closed. */
+void pool_close(struct pool *pool);
+void pool_free(struct pool *pool); /* after the loop has ended; no session may be left */
+
+uint64_t pool_now_ms(const struct pool *pool);
+
+/* Sets a deadline of `all` (progress or silence). False without memory, and the deadline is unset
+ * then. CONFIG_OFF unsets it. */
+bool pool_set_deadline(struct pool *pool, struct deadlines *all, struct deadline *deadline,
+                       uint64_t duration_ms) __attribute__((warn_unused_result));
+
+/* When scheduler_on_deadline must be called; UINT64_MAX: not at all. */
+uint64_t pool_next_deadline_ms(void *pool);
+
+/* Something waits for what has no event of its own (descriptors, memory, the next second of the
+ * log): it is looked at again in 100 ms. */
+void pool_retry(struct pool *pool);
+
+/* Whether a line for this reason may be written now; `*suppressed` is how many were not. */
+bool pool_may_log(struct pool *pool, enum reason reason, uint64_t *suppressed)
+    __attribute__((warn_unused_result));
+
+/* A session begins, sends its first byte, ends, and is closed: it moves from list to list. */
+void pool_add(struct pool *pool, struct pool_member *m);
+void pool_on_first_byte(struct pool *pool, struct pool_member *m);
+void pool_linger(struct pool *pool, struct pool_member *m);
+void pool_defer_free(struct pool *pool, struct pool_member *m); /* until the end of this turn */
+
+/* A session of `closed` is about to be freed. */
+void pool_remove(struct pool *pool, struct pool_member *m);
+
+/* The session has something to read or to send, and no event will report it: it is served in the
+ * next turn if it is established, else when there is time for pending clients. */
+void pool_serve_later(struct pool *pool, struct pool_member *m, bool established);
+
+/* A step of its handshake can be made, and none is under way. `begun`: it has had a step. */
+void pool_queue_handshake(struct pool *pool, struct pool_member *m, bool heavy, bool begun);
+
+#endif

@@ -1,0 +1,55 @@
+#include "session/state.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+const struct runtime_listener *session_listener(const struct session *s) {
+    const struct runtime *rt = s->runtime != NULL ? s->runtime : s->pool->runtime;
+    return &rt->listeners[s->listener];
+}
+
+const struct config_listener *session_config(const struct session *s) {
+    return session_listener(s)->config;
+}
+
+void session_read(struct session *s, struct conn *from) {
+    bool eof = from->ended || (from == &s->client && s->client_eof);
+    if (from->reading || eof || !conn_is_open(from)) {
+        return;
+    }
+    from->reading = true;
+    if (from->readable) {
+        pool_serve_later(s->pool, &s->member, s->phase == PHASE_RELAYING);
+    }
+}
+
+void session_stop_reading(struct conn *from) {
+    from->reading = false;
+}
+
+void session_free_pending(struct session *s) {
+    if (s->pending != NULL) {
+        buf_free(&s->pending->heavy.in);
+        buf_free(&s->pending->heavy.io.out);
+        buf_free(&s->pending->cipher);
+        buf_free(&s->pending->plain);
+        free(s->pending);
+        s->pending = NULL;
+    }
+}
+
+void session_check_ends(const struct session *s) {
+    bool closing = session_is_closing(s);
+    assert(!s->broker_first || s->broker.ended);
+    assert(!s->client.shut || s->client.shut_wanted);
+    assert(!s->broker.shut || s->broker.shut_wanted);
+    /* Once both have ended in order there is nothing left to relay. */
+    assert(closing || !(s->client.ended && s->broker.ended));
+    /* A client that has ended at the TCP level without close_notify is only kept until what it sent
+     * before is decrypted. */
+    assert(closing || s->phase != PHASE_RELAYING || !s->client_eof || s->client.ended);
+    assert(closing || s->phase == PHASE_RELAYING || !conn_is_open(&s->broker));
+    assert(!s->in_step || s->phase == PHASE_HANDSHAKE || closing);
+    assert(!s->established || (s->engine.ssl != NULL && !s->counted && !s->awaited));
+    assert(s->silent || s->pending != NULL || s->phase >= PHASE_RELAYING);
+}
