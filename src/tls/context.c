@@ -15,7 +15,7 @@
 #include <wolfssl/wolfcrypt/hash.h>
 #include <wolfssl/wolfcrypt/random.h>
 #include <wolfssl/wolfcrypt/sha256.h>
-#if defined(POSTERN_OWN_WOLFSSL) && defined(__x86_64__)
+#ifdef POSTERN_X86_64
 #include <postern_processor.h>
 #endif
 
@@ -63,7 +63,7 @@ void tls_library_stop(void) {
 const char *tls_library_version(void) {
 #if !defined(POSTERN_OWN_WOLFSSL)
     return "wolfSSL " LIBWOLFSSL_VERSION_STRING " of the distribution";
-#elif defined(__x86_64__)
+#elif defined(POSTERN_X86_64)
     if (!__builtin_cpu_supports("aes") || !__builtin_cpu_supports("pclmul")) {
         return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", not accelerated (no AES-NI)";
     }
@@ -80,7 +80,7 @@ const char *tls_library_version(void) {
         "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2 IFMA VAES)",
     };
     return more[postern_has_ifma() + 2 * postern_has_vaes()];
-#elif defined(__aarch64__)
+#elif defined(POSTERN_AARCH64)
     return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (ARMv8, NEON)";
 #else
     return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", not accelerated";
