@@ -304,7 +304,7 @@ static void make_ipv4_of_mapped(struct config_network *network) {
 int value_network(const char *text, struct config_network *network, struct error *err) {
     char host[INET6_ADDRSTRLEN];
     size_t len = strcspn(text, "/");
-    uint64_t prefix;
+    uint64_t prefix = 0;
     *network = (struct config_network){.family = AF_INET};
     if (len < sizeof host) {
         memcpy(host, text, len);

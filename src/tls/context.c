@@ -15,8 +15,11 @@
 #include <wolfssl/wolfcrypt/hash.h>
 #include <wolfssl/wolfcrypt/random.h>
 #include <wolfssl/wolfcrypt/sha256.h>
-#if defined(POSTERN_OWN_WOLFSSL) && defined(__x86_64__)
+#ifdef POSTERN_X86_64
 #include <postern_processor.h>
+#endif
+#ifdef POSTERN_AARCH64
+#include <sys/auxv.h>
 #endif
 
 /* The library finds out what the processor can do when an algorithm is first used, and writes that
@@ -60,32 +63,44 @@ void tls_library_stop(void) {
     wolfSSL_Cleanup();
 }
 
-const char *tls_library_version(void) {
+#define LIBRARY "wolfSSL " LIBWOLFSSL_VERSION_STRING
+
 #if !defined(POSTERN_OWN_WOLFSSL)
-    return "wolfSSL " LIBWOLFSSL_VERSION_STRING " of the distribution";
-#elif defined(__x86_64__)
+const char *tls_library_version(void) {
+    return LIBRARY " of the distribution";
+}
+#elif defined(POSTERN_X86_64)
+const char *tls_library_version(void) {
     if (!__builtin_cpu_supports("aes") || !__builtin_cpu_supports("pclmul")) {
-        return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", not accelerated (no AES-NI)";
+        return LIBRARY ", not accelerated (no AES-NI)";
     }
     if (!__builtin_cpu_supports("avx")) {
-        return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI)";
+        return LIBRARY ", accelerated (AES-NI)";
     }
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2")) {
-        return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX)";
+        return LIBRARY ", accelerated (AES-NI AVX)";
     }
     static const char *const more[] = {
-        "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2)",
-        "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2 IFMA)",
-        "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2 VAES)",
-        "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2 IFMA VAES)",
+        LIBRARY ", accelerated (AES-NI AVX AVX2 BMI2)",
+        LIBRARY ", accelerated (AES-NI AVX AVX2 BMI2 IFMA)",
+        LIBRARY ", accelerated (AES-NI AVX AVX2 BMI2 VAES)",
+        LIBRARY ", accelerated (AES-NI AVX AVX2 BMI2 IFMA VAES)",
     };
     return more[postern_has_ifma() + 2 * postern_has_vaes()];
-#elif defined(__aarch64__)
-    return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (ARMv8, NEON)";
-#else
-    return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", not accelerated";
-#endif
 }
+#elif defined(POSTERN_AARCH64)
+const char *tls_library_version(void) {
+    enum { AES = 1 << 3, PMULL = 1 << 4 }; /* as in asm/hwcap.h */
+    if ((getauxval(AT_HWCAP) & (AES | PMULL)) != (AES | PMULL)) {
+        return LIBRARY ", accelerated (NEON), but not for AES (no AES instructions)";
+    }
+    return LIBRARY ", accelerated (NEON AES PMULL)";
+}
+#else
+const char *tls_library_version(void) {
+    return LIBRARY ", not accelerated";
+}
+#endif
 
 /* The library's callbacks; both are given the engine. */
 static int on_receive(WOLFSSL *ssl, char *buf, int size, void *arg) {

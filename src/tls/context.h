@@ -19,7 +19,8 @@ struct tls_session_cache;
 /* Once at start and once at the end of the program, from its main thread. 0 or -1. */
 int tls_library_start(struct error *err) __attribute__((warn_unused_result));
 void tls_library_stop(void);
-/* "wolfSSL 5.9.2, accelerated (AES-NI AVX2 ...)" for --version. Static. */
+/* "wolfSSL 5.9.2, accelerated (AES-NI AVX2 ...)" for --version: what this processor has of that
+ * which the library uses. Static. */
 const char *tls_library_version(void);
 
 /* What outlives every reload and is shared by all contexts; both may be NULL (then there is no

@@ -11,6 +11,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+# Most of the programs are where an ordinary user's PATH does not lead.
+os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
+
 SUITES = ("ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
           "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305")
 SUITES13 = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"

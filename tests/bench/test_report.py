@@ -1,6 +1,9 @@
 """What the table says of figures that are known."""
 
+import subprocess
+import sys
 import unittest
+from pathlib import Path
 
 import report
 
@@ -47,6 +50,15 @@ class Bars(unittest.TestCase):
         bar = report.Bar("", None, 0.6, 0.5)
         self.assertEqual([bar.verdict(v) for v in (0.5, 0.6, 0.61)],
                          ["PASS, stretch", "PASS", "MISS"])
+
+
+class Programs(unittest.TestCase):
+    def test_an_ordinary_user_s_peers_are_found(self):
+        """Debian keeps /usr/sbin, where most of them are, out of a user's PATH."""
+        done = subprocess.run([sys.executable, "-c", "import proxies, os; print(os.environ['PATH'])"],
+                              cwd=Path(__file__).parent, env={"PATH": "/usr/bin:/bin"},
+                              capture_output=True, text=True, check=True)
+        self.assertIn("/usr/sbin", done.stdout.strip().split(":"))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,15 @@
 #define NO_ERROR_QUEUE
 #define TFM_NO_TIMER
 #define WOLFSSL_IGNORE_FILE_WARN
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define BIG_ENDIAN_ORDER /* the library takes a machine for little-endian unless told */
+#endif
+/* A number in a byte stream may lie at any address, so it is read byte by byte. Without this the
+ * library reads it as a word; two such reads become one that traps on 32-bit ARM (the check of a
+ * ticket ended the process). The library sets it itself where it has assembly. */
+#ifndef WOLFSSL_USE_ALIGN
+#define WOLFSSL_USE_ALIGN
+#endif
 
 /* ---- Random numbers ----
  * The library's own generator costs each connection memory that outlives a TLS 1.3 handshake, and
