@@ -15,8 +15,8 @@
 #include <wolfssl/wolfcrypt/hash.h>
 #include <wolfssl/wolfcrypt/random.h>
 #include <wolfssl/wolfcrypt/sha256.h>
-#if defined(POSTERN_OWN_WOLFSSL) && defined(__x86_64__)
-#include <postern_processor.h>
+#ifdef POSTERN_OWN_WOLFSSL
+#include <vector/kernels.h>
 #endif
 
 /* The library finds out what the processor can do when an algorithm is first used, and writes that
@@ -49,6 +49,9 @@ static int use_every_algorithm(void) {
 }
 
 int tls_library_start(struct error *err) {
+#ifdef POSTERN_OWN_WOLFSSL
+    postern_kernels_start();
+#endif
     int code = wolfSSL_Init();
     if (code != WOLFSSL_SUCCESS || use_every_algorithm() != 0) {
         return error_set(err, "the TLS library does not start (code %d)", code);
@@ -79,7 +82,10 @@ const char *tls_library_version(void) {
         "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2 VAES)",
         "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (AES-NI AVX AVX2 BMI2 IFMA VAES)",
     };
-    return more[postern_has_ifma() + 2 * postern_has_vaes()];
+    unsigned kernels = postern_kernels_offered();
+    int ifma = (kernels & (POSTERN_KERNEL_RSA | POSTERN_KERNEL_X25519)) != 0;
+    int vaes = (kernels & POSTERN_KERNEL_GCM) != 0;
+    return more[ifma + 2 * vaes];
 #elif defined(__aarch64__)
     return "wolfSSL " LIBWOLFSSL_VERSION_STRING ", accelerated (ARMv8, NEON)";
 #else

@@ -1,8 +1,8 @@
 /* Our RSA against OpenSSL's arithmetic. */
 #include "run.h"
 
-#include <postern_processor.h>
-#include <postern_rsa.h>
+#include <vector/kernels.h>
+#include <vector/rsa.h>
 
 #include <check.h>
 #include <openssl/bn.h>
@@ -169,7 +169,8 @@ START_TEST(primes_at_the_ends_of_their_range_work) {
 END_TEST
 
 int main(void) {
-    if (!postern_has_ifma()) {
+    postern_kernels_start();
+    if (!postern_kernel_is_used(POSTERN_KERNEL_RSA)) {
         puts("this processor has no AVX-512 IFMA");
         return RUN_SKIPPED;
     }

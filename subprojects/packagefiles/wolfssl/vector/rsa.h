@@ -1,7 +1,7 @@
 /* RSA-2048 with the private key, by the vector unit of x86-64 processors with AVX-512 IFMA
- * (postern_processor.h). */
-#ifndef POSTERN_RSA_H
-#define POSTERN_RSA_H
+ * (processor.h). */
+#ifndef POSTERN_VECTOR_RSA_H
+#define POSTERN_VECTOR_RSA_H
 
 #include <stdint.h>
 
