@@ -15,8 +15,9 @@ struct postern_rsa_key {
     uint64_t qinv[POSTERN_RSA_WORDS]; /* less than p */
 };
 
-/* out = in^d mod pq, both with the highest byte first. Time and memory accesses depend on neither
- * key nor input. What it leaves on the stack is wiped; the key is the caller's. */
+/* out = in^d mod pq, both with the highest byte first; `out` may be `in`. Time and memory accesses
+ * depend on neither key nor input. What it leaves on the stack is wiped; the key is the caller's.
+ */
 void postern_rsa_private(const struct postern_rsa_key *key,
                          const unsigned char in[POSTERN_RSA_BYTES],
                          unsigned char out[POSTERN_RSA_BYTES]);
