@@ -15,8 +15,8 @@
 #include <wolfssl/wolfcrypt/hash.h>
 #include <wolfssl/wolfcrypt/random.h>
 #include <wolfssl/wolfcrypt/sha256.h>
-#ifdef POSTERN_X86_64
-#include <postern_processor.h>
+#ifdef POSTERN_OWN_WOLFSSL
+#include <vector/kernels.h>
 #endif
 #ifdef POSTERN_AARCH64
 #include <sys/auxv.h>
@@ -52,6 +52,9 @@ static int use_every_algorithm(void) {
 }
 
 int tls_library_start(struct error *err) {
+#ifdef POSTERN_OWN_WOLFSSL
+    postern_kernels_start();
+#endif
     int code = wolfSSL_Init();
     if (code != WOLFSSL_SUCCESS || use_every_algorithm() != 0) {
         return error_set(err, "the TLS library does not start (code %d)", code);
@@ -86,7 +89,10 @@ const char *tls_library_version(void) {
         LIBRARY ", accelerated (AES-NI AVX AVX2 BMI2 VAES)",
         LIBRARY ", accelerated (AES-NI AVX AVX2 BMI2 IFMA VAES)",
     };
-    return more[postern_has_ifma() + 2 * postern_has_vaes()];
+    unsigned kernels = postern_kernels_offered();
+    int ifma = (kernels & (POSTERN_KERNEL_RSA | POSTERN_KERNEL_X25519)) != 0;
+    int vaes = (kernels & POSTERN_KERNEL_GCM) != 0;
+    return more[ifma + 2 * vaes];
 }
 #elif defined(POSTERN_AARCH64)
 const char *tls_library_version(void) {

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <postern_gcm.h>
-#include <postern_processor.h>
+#include <vector/gcm.h>
+#include <vector/kernels.h>
 
 enum { TAG = 16, NONCE = 12, MOST = 40000 };
 
@@ -140,7 +140,8 @@ START_TEST(a_changed_bit_anywhere_is_found) {
 END_TEST
 
 int main(void) {
-    if (!postern_has_vaes()) {
+    postern_kernels_start();
+    if (!postern_kernel_is_used(POSTERN_KERNEL_GCM)) {
         puts("this processor has no AVX-512 with VAES");
         return RUN_SKIPPED;
     }

@@ -1,8 +1,9 @@
-/* Our RSA against OpenSSL's arithmetic. */
+/* Our RSA, bare and with blinding, against OpenSSL's arithmetic. */
 #include "run.h"
+#include "watched_rsa.h"
 
-#include <postern_processor.h>
-#include <postern_rsa.h>
+#include <vector/kernels.h>
+#include <vector/rsa_blinding.h>
 
 #include <check.h>
 #include <openssl/bn.h>
@@ -11,12 +12,14 @@
 #include <openssl/rsa.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct rsa {
     BIGNUM *n, *d, *p, *q, *dp, *dq, *qinv;
 };
 
 static BN_CTX *ctx;
+static int compared;
 
 static void setup(void) {
     ctx = BN_CTX_new();
@@ -25,6 +28,10 @@ static void setup(void) {
 
 static void teardown(void) {
     BN_CTX_free(ctx);
+    if (compared > 0) {
+        printf("%d powers compared with OpenSSL's, each with and without blinding\n", compared);
+        fflush(stdout);
+    }
 }
 
 static BIGNUM *part(const EVP_PKEY *key, const char *name) {
@@ -81,13 +88,19 @@ static struct postern_rsa_key our_key(const struct rsa *rsa) {
 static void check_one(const struct rsa *rsa, const BIGNUM *input) {
     unsigned char in[POSTERN_RSA_BYTES], ours[POSTERN_RSA_BYTES], theirs[POSTERN_RSA_BYTES];
     struct postern_rsa_key key = our_key(rsa);
+    uint64_t n[2 * POSTERN_RSA_WORDS];
     BIGNUM *result = BN_new();
     ck_assert_int_eq(BN_mod_exp(result, input, rsa->d, rsa->n, ctx), 1);
     ck_assert_int_eq(BN_bn2binpad(result, theirs, sizeof theirs), sizeof theirs);
     ck_assert_int_eq(BN_bn2binpad(input, in, sizeof in), sizeof in);
     postern_rsa_private(&key, in, ours);
     ck_assert_mem_eq(ours, theirs, sizeof ours);
+    memset(ours, 0, sizeof ours);
+    ck_assert_int_eq(BN_bn2lebinpad(rsa->n, (unsigned char *)n, sizeof n), sizeof n);
+    ck_assert(postern_rsa_private_blinded(&key, n, in, ours));
+    ck_assert_mem_eq(ours, theirs, sizeof ours);
     BN_free(result);
+    compared++;
 }
 
 START_TEST(random_inputs_give_what_openssl_gives) {
@@ -168,8 +181,64 @@ START_TEST(primes_at_the_ends_of_their_range_work) {
 }
 END_TEST
 
+/* More keys than a thread keeps pairs for, and each more often than a pair is used. */
+START_TEST(keys_in_turns_are_blinded_each_by_its_own) {
+    enum { KEYS = 6, TURNS = 70 };
+    struct rsa keys[KEYS];
+    BIGNUM *input = BN_new();
+    for (int k = 0; k < KEYS; k++) {
+        keys[k] = make_rsa();
+    }
+    for (int i = 0; i < KEYS * TURNS; i++) {
+        const struct rsa *rsa = &keys[i < KEYS * TURNS / 2 ? i % KEYS : i / TURNS];
+        ck_assert_int_eq(BN_rand_range(input, rsa->n), 1);
+        check_one(rsa, input);
+    }
+    for (int k = 0; k < KEYS; k++) {
+        free_rsa(&keys[k]);
+    }
+    BN_free(input);
+}
+END_TEST
+
+/* Of 100 calls, 4 make a pair: the first and each 32nd after it. */
+START_TEST(the_exponentiation_sees_another_number_each_time) {
+    enum { CALLS = 100, PAIRS = 4 };
+    struct rsa rsa = make_rsa();
+    struct postern_rsa_key key = our_key(&rsa);
+    uint64_t n[2 * POSTERN_RSA_WORDS];
+    unsigned char in[POSTERN_RSA_BYTES] = {[POSTERN_RSA_BYTES - 1] = 2}, out[POSTERN_RSA_BYTES];
+    ck_assert_int_eq(BN_bn2lebinpad(rsa.n, (unsigned char *)n, sizeof n), sizeof n);
+    watched_rsa.calls = 0;
+    for (int i = 0; i < CALLS; i++) {
+        ck_assert(postern_rsa_private_blinded(&key, n, in, out));
+    }
+    ck_assert_uint_eq(watched_rsa.calls, CALLS + PAIRS);
+    for (int i = 0; i < CALLS + PAIRS; i++) {
+        ck_assert_mem_ne(watched_rsa.inputs[i], in, sizeof in);
+        for (int j = 0; j < i; j++) {
+            ck_assert_mem_ne(watched_rsa.inputs[i], watched_rsa.inputs[j], sizeof in);
+        }
+    }
+    free_rsa(&rsa);
+}
+END_TEST
+
+START_TEST(a_key_whose_exponents_are_too_large_is_refused) {
+    struct rsa rsa = make_rsa();
+    struct postern_rsa_key key = our_key(&rsa);
+    uint64_t n[2 * POSTERN_RSA_WORDS];
+    unsigned char in[POSTERN_RSA_BYTES] = {1}, out[POSTERN_RSA_BYTES];
+    ck_assert_int_eq(BN_bn2lebinpad(rsa.n, (unsigned char *)n, sizeof n), sizeof n);
+    memcpy(key.dq, key.q, sizeof key.q);
+    ck_assert(!postern_rsa_private_blinded(&key, n, in, out));
+    free_rsa(&rsa);
+}
+END_TEST
+
 int main(void) {
-    if (!postern_has_ifma()) {
+    postern_kernels_start();
+    if (!postern_kernel_is_used(POSTERN_KERNEL_RSA)) {
         puts("this processor has no AVX-512 IFMA");
         return RUN_SKIPPED;
     }
@@ -179,6 +248,9 @@ int main(void) {
     tcase_add_test(test, random_inputs_give_what_openssl_gives);
     tcase_add_test(test, inputs_at_the_edges_give_what_openssl_gives);
     tcase_add_test(test, primes_at_the_ends_of_their_range_work);
+    tcase_add_test(test, keys_in_turns_are_blinded_each_by_its_own);
+    tcase_add_test(test, the_exponentiation_sees_another_number_each_time);
+    tcase_add_test(test, a_key_whose_exponents_are_too_large_is_refused);
     tcase_set_timeout(test, 60);
     suite_add_tcase(suite, test);
     return run_suite(suite, CK_FORK_GETENV);

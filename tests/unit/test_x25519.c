@@ -1,8 +1,8 @@
 /* Our X25519 against RFC 7748 and against OpenSSL. */
 #include "run.h"
 
-#include <postern_processor.h>
-#include <postern_x25519.h>
+#include <vector/kernels.h>
+#include <vector/x25519.h>
 
 #include <wolfssl/wolfcrypt/types.h>
 
@@ -142,7 +142,8 @@ START_TEST(inputs_at_the_edges_give_what_openssl_gives) {
 END_TEST
 
 int main(void) {
-    if (!postern_has_ifma()) {
+    postern_kernels_start();
+    if (!postern_kernel_is_used(POSTERN_KERNEL_X25519)) {
         puts("this processor has no AVX-512 IFMA");
         return RUN_SKIPPED;
     }

@@ -12,8 +12,9 @@ extern _Thread_local struct postern_pause {
 } postern_pause;
 
 static inline void postern_may_pause(void) {
-    if (postern_pause.call != NULL)
+    if (postern_pause.call != NULL) {
         postern_pause.call(postern_pause.arg);
+    }
 }
 
 #endif

@@ -16,10 +16,12 @@ enum { STOCK = 512 };
 static int fetch(unsigned char *out, unsigned int len) {
     while (len > 0) {
         ssize_t got = getrandom(out, len, 0);
-        if (got < 0 && errno == EINTR)
+        if (got < 0 && errno == EINTR) {
             continue;
-        if (got <= 0)
+        }
+        if (got <= 0) {
             return -1;
+        }
         out += got;
         len -= (unsigned int)got;
     }
@@ -29,11 +31,13 @@ static int fetch(unsigned char *out, unsigned int len) {
 int postern_random(unsigned char *out, unsigned int len) {
     static _Thread_local unsigned char stock[STOCK];
     static _Thread_local unsigned int left;
-    if (len > STOCK / 4)
+    if (len > STOCK / 4) {
         return fetch(out, len);
+    }
     if (len > left) {
-        if (fetch(stock, STOCK) != 0)
+        if (fetch(stock, STOCK) != 0) {
             return -1;
+        }
         left = STOCK;
     }
     left -= len;

@@ -148,8 +148,9 @@ int postern_random(unsigned char *out, unsigned int len); /* 0, or -1; in poster
  * used vector registers. */
 #ifndef __ASSEMBLER__
 static inline void postern_vectors_done(void) {
-    if (__builtin_cpu_supports("avx"))
+    if (__builtin_cpu_supports("avx")) {
         __asm__ volatile("vzeroupper" ::: "memory");
+    }
 }
 #define RESTORE_VECTOR_REGISTERS() postern_vectors_done()
 #endif

@@ -1,19 +1,22 @@
-/* Blocks are kept byte-reversed for GHASH, so that a polynomial's coefficients stand in the order
+/* wolfSSL merged AES-GCM by VAES and AVX-512 after 5.9.2 (pull requests 10756 and 10825). With the
+ * first release that has them this file is deleted.
+ *
+ * Blocks are kept byte-reversed for GHASH, so that a polynomial's coefficients stand in the order
  * of an integer's bits but for their direction; the powers of H are multiplied by x once, which
  * makes up for the bit by which a product of reflected polynomials is short. So a product needs no
  * shift, and two more multiplications reduce it (S. Gueron, M. Kounavis: Intel Carry-Less
  * Multiplication Instruction and its Usage for Computing the GCM Mode, 2014). */
-#include "postern_gcm.h"
-#include "postern_wipe.h"
+#include "vector/gcm.h"
+#include "vector/intrinsics.h"
+#include "vector/wipe.h"
 
-#include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
 
 enum { BLOCK = POSTERN_GCM_BLOCK, VECTOR = 4 * BLOCK, VECTORS = 4, GROUP = VECTORS * VECTOR };
 enum { POWERS = 16, PADDING = 3, MAX_ROUNDS = 14 };
 
-#define VAES        __attribute__((target("aes,pclmul,avx512f,avx512bw,avx512vl,vaes,vpclmulqdq")))
+#define VAES        POSTERN_VAES
 #define INLINE      static inline __attribute__((always_inline))
 #define EACH_VECTOR _Pragma("GCC unroll 4") for (int v = 0; v < VECTORS; v++)
 
@@ -196,8 +199,9 @@ INLINE VAES void whole_group(struct work *w, const unsigned char *in, unsigned c
         __m512i result = _mm512_xor_si512(text, stream[v]);
         _mm512_storeu_si512(out + v * VECTOR, result);
         __m512i hashed = reverse_bytes(decrypt ? text : result);
-        if (v == 0)
+        if (v == 0) {
             hashed = _mm512_xor_si512(hashed, first_lane(w->hash));
+        }
         add_product(&p, hashed, _mm512_load_si512(w->powers + v * VECTOR));
     }
     w->hash = reduce_to_block(&p);
@@ -217,8 +221,9 @@ INLINE VAES void the_rest(struct work *w, const unsigned char *in, unsigned char
         __m512i result = _mm512_maskz_mov_epi8(mask, _mm512_xor_si512(text, stream[0]));
         _mm512_mask_storeu_epi8(out + at, mask, result);
         __m512i hashed = reverse_bytes(decrypt ? text : result);
-        if (at == 0)
+        if (at == 0) {
             hashed = _mm512_xor_si512(hashed, first_lane(w->hash));
+        }
         add_product(&p, hashed, load_powers(w, blocks, at / BLOCK));
     }
     w->hash = reduce_to_block(&p);
@@ -232,8 +237,9 @@ INLINE VAES void transform(const struct postern_gcm *gcm, const unsigned char *i
     for (; len - at >= GROUP; at += GROUP) {
         whole_group(&w, in + at, out + at, decrypt);
     }
-    if (at < len)
+    if (at < len) {
         the_rest(&w, in + at, out + at, len - at, decrypt);
+    }
     __m128i lengths = _mm_set_epi64x((long long)(8 * gcm->aad_len), (long long)(8 * len));
     w.hash = multiply_block(_mm_xor_si128(w.hash, lengths),
                             _mm512_castsi512_si128(load_powers(&w, 1, 0)));

@@ -1,15 +1,18 @@
-/* Two exponentiations at a time, one modulo p and one modulo q, so that while one waits for a
+/* wolfSSL has nothing of the kind, nor a pull request for it. With the first release that has RSA
+ * by AVX-512 IFMA this file is deleted.
+ *
+ * Two exponentiations at a time, one modulo p and one modulo q, so that while one waits for a
  * result the other has the multipliers.
  *
  * Numbers are 20 limbs of 52 bits, which is what VPMADD52 multiplies. Multiplication is
  * Montgomery's with R = 2^1040 and without the last subtraction: with a, b < 4m the result is
  * ab/R + (a multiple below R of m)/R < m + m/2^12 (m < 2^1024), so less than 2m, and sums of two
  * results may be multiplied again. */
-#include "postern_rsa.h"
+#include "vector/rsa.h"
 #include "postern_pause.h"
-#include "postern_wipe.h"
+#include "vector/intrinsics.h"
+#include "vector/wipe.h"
 
-#include <immintrin.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -18,14 +21,9 @@ enum { WINDOWS = 1024 / WINDOW_BITS, POWERS = 1 << WINDOW_BITS };
 enum { WINDOWS_A_PAUSE = 8 }; /* about 7 us */
 
 #define LIMB_MASK   ((UINT64_C(1) << LIMB_BITS) - 1)
-#define IFMA        __attribute__((target("avx512f,avx512vl,avx512ifma")))
+#define IFMA        POSTERN_IFMA
 #define INLINE      static inline __attribute__((always_inline))
 #define EACH_VECTOR _Pragma("GCC unroll 5") for (int j = 0; j < VECTORS; j++)
-
-/* Keeps the compiler from mixing what stands before with what stands after: it would run out of
- * registers, and take three times as long. */
-#define SETTLE(v)                                                                                  \
-    __asm__ volatile("" : "+v"(v[0]), "+v"(v[1]), "+v"(v[2]), "+v"(v[3]), "+v"(v[4])::"memory")
 
 typedef __m256i vector;
 
@@ -58,8 +56,9 @@ static void words_from_limbs(uint64_t words[WORDS], const uint64_t limbs[LIMBS])
     for (int i = 0; i < LIMBS; i++) {
         int word = i * LIMB_BITS / 64, shift = i * LIMB_BITS % 64;
         words[word] |= limbs[i] << shift;
-        if (shift > 64 - LIMB_BITS && word + 1 < WORDS)
+        if (shift > 64 - LIMB_BITS && word + 1 < WORDS) {
             words[word + 1] |= limbs[i] >> (64 - shift);
+        }
     }
 }
 
@@ -97,15 +96,17 @@ static uint64_t add_masked(uint64_t r[WORDS], const uint64_t b[WORDS], uint64_t 
 static void reduce_once(uint64_t x[WORDS], uint64_t carry, const uint64_t m[WORDS]) {
     uint64_t less[WORDS];
     uint64_t keep = subtract(less, x, m) & (carry ^ 1);
-    for (int i = 0; i < WORDS; i++)
+    for (int i = 0; i < WORDS; i++) {
         x[i] = (x[i] & (0 - keep)) | (less[i] & (keep - 1));
+    }
 }
 
 static void double_modulo(uint64_t x[WORDS], const uint64_t m[WORDS], int times) {
     while (times-- > 0) {
         uint64_t carry = x[WORDS - 1] >> 63;
-        for (int i = WORDS - 1; i > 0; i--)
+        for (int i = WORDS - 1; i > 0; i--) {
             x[i] = x[i] << 1 | x[i - 1] >> 63;
+        }
         x[0] <<= 1;
         reduce_once(x, carry, m);
     }
@@ -114,8 +115,9 @@ static void double_modulo(uint64_t x[WORDS], const uint64_t m[WORDS], int times)
 /* -1/m modulo 2^52, for odd m: each step doubles the number of right bits, beginning with 5. */
 static uint64_t negative_inverse(uint64_t m) {
     uint64_t inverse = 3 * m ^ 2;
-    for (int bits = 5; bits < LIMB_BITS; bits *= 2)
+    for (int bits = 5; bits < LIMB_BITS; bits *= 2) {
         inverse *= 2 - m * inverse;
+    }
     return (0 - inverse) & LIMB_MASK;
 }
 
@@ -133,10 +135,11 @@ INLINE IFMA void multiply_step(vector t[VECTORS], const vector *a, const vector 
     EACH_VECTOR {
         vector part = _mm256_load_si256(a + j);
         s[j] = _mm256_madd52hi_epu64(zero, part, limb);
-        if (next_b)
+        if (next_b != NULL) {
             s[j] = _mm256_madd52lo_epu64(s[j], part, _mm256_set1_epi64x((long long)*next_b));
+        }
     }
-    SETTLE(s);
+    POSTERN_SETTLE_5(s);
     EACH_VECTOR {
         vector part = _mm256_load_si256(m + j);
         t[j] = _mm256_madd52lo_epu64(t[j], part, k);
@@ -147,7 +150,7 @@ INLINE IFMA void multiply_step(vector t[VECTORS], const vector *a, const vector 
         vector above = j + 1 < VECTORS ? t[j + 1] : zero;
         t[j] = _mm256_add_epi64(_mm256_alignr_epi64(above, t[j], 1), s[j]);
     }
-    SETTLE(t);
+    POSTERN_SETTLE_5(t);
 }
 
 /* Carries what is above 52 bits. After the first round a carry is 0 or 1, and may run through any
@@ -263,8 +266,9 @@ static void prepare(struct work *w, const struct postern_rsa_key *key, struct pa
         limbs_from_words(mod->rr.of[half], x);
     }
     /* A square of R 2^n is R 2^2n, and 65 * 16 = 1,040. */
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         multiply(&mod->rr, &mod->rr, &mod->rr, mod);
+    }
     multiply(shift, shift, &mod->rr, mod);
 }
 
@@ -291,16 +295,19 @@ static unsigned window(const uint64_t exponent[WORDS], int i) {
 /* result = result^d R. */
 static void raise(struct work *w, const struct postern_rsa_key *key) {
     w->powers[1] = w->result;
-    for (int i = 2; i < POWERS; i++)
+    for (int i = 2; i < POWERS; i++) {
         multiply(&w->powers[i], &w->powers[i - 1], &w->powers[1], &w->mod);
+    }
     choose(&w->result, w->powers, window(key->dp, WINDOWS - 1), window(key->dq, WINDOWS - 1));
     for (int i = WINDOWS - 2; i >= 0; i--) {
-        for (int bit = 0; bit < WINDOW_BITS; bit++)
+        for (int bit = 0; bit < WINDOW_BITS; bit++) {
             multiply(&w->result, &w->result, &w->result, &w->mod);
+        }
         choose(&w->power, w->powers, window(key->dp, i), window(key->dq, i));
         multiply(&w->result, &w->result, &w->power, &w->mod);
-        if (i % WINDOWS_A_PAUSE == 0)
+        if (i % WINDOWS_A_PAUSE == 0) {
             postern_may_pause();
+        }
     }
 }
 

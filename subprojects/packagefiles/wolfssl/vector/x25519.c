@@ -1,13 +1,16 @@
-/* The Montgomery ladder of RFC 7748, four field multiplications at a time.
+/* wolfSSL merged X25519 by AVX-512 IFMA after 5.9.2 (pull request 11043). With the first release
+ * that has it this file is deleted.
+ *
+ * The Montgomery ladder of RFC 7748, four field multiplications at a time.
  *
  * A number is five limbs of 51 bits, and four numbers are five vectors: vector i has limb i of
  * each. The letters are those of RFC 7748, 5. A limb that is multiplied must be less than 2^52.
  * After a multiplication or `carry` it is less than 2^51 + 2^15, so the sum of two, or a difference
  * with twice the prime added, must be carried before it is multiplied. */
-#include "postern_x25519.h"
-#include "postern_wipe.h"
+#include "vector/x25519.h"
+#include "vector/intrinsics.h"
+#include "vector/wipe.h"
 
-#include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -18,7 +21,7 @@
 enum { LIMBS = 5, LIMB_BITS = 51, TOP_BIT = 254, A24 = 121665 };
 
 #define LIMB_MASK ((UINT64_C(1) << LIMB_BITS) - 1)
-#define IFMA      __attribute__((target("avx512f,avx512vl,avx512ifma")))
+#define IFMA      POSTERN_IFMA
 #define INLINE    static inline __attribute__((always_inline))
 #define EACH_LIMB _Pragma("GCC unroll 5") for (int i = 0; i < LIMBS; i++)
 
@@ -53,8 +56,9 @@ INLINE IFMA void carry(struct four *x) {
         x->limb[i] = _mm256_and_si256(x->limb[i], mask);
     }
     EACH_LIMB {
-        if (i > 0)
+        if (i > 0) {
             x->limb[i] = _mm256_add_epi64(x->limb[i], over[i - 1]);
+        }
     }
     x->limb[0] = _mm256_madd52lo_epu64(x->limb[0], over[LIMBS - 1], each(19));
 }

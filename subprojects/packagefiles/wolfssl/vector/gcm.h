@@ -1,7 +1,7 @@
 /* AES-GCM (NIST SP 800-38D) by the vector unit of x86-64 processors with AVX-512, VAES and
- * VPCLMULQDQ (postern_processor.h): sixteen blocks at a time. */
-#ifndef POSTERN_GCM_H
-#define POSTERN_GCM_H
+ * VPCLMULQDQ (processor.h): sixteen blocks at a time. */
+#ifndef POSTERN_VECTOR_GCM_H
+#define POSTERN_VECTOR_GCM_H
 
 #include <stddef.h>
 

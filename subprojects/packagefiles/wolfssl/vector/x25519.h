@@ -1,7 +1,7 @@
 /* X25519 (RFC 7748) by the vector unit of x86-64 processors with AVX-512 IFMA
- * (postern_processor.h). */
-#ifndef POSTERN_X25519_H
-#define POSTERN_X25519_H
+ * (processor.h). */
+#ifndef POSTERN_VECTOR_X25519_H
+#define POSTERN_VECTOR_X25519_H
 
 enum { POSTERN_X25519_BYTES = 32 };
 

@@ -1,5 +1,7 @@
-/* The library's AES, with our own GCM for all but short texts where the processor has AVX-512, VAES
- * and VPCLMULQDQ (postern_gcm.h). The library asks for the same functions and need not know. */
+/* Upstream's AES, with our own GCM (gcm.h) for all but short texts where that is in use. The
+ * library calls the same functions as ever: upstream's are given other names here.
+ *
+ * Deleted together with gcm.c. */
 #include "user_settings.h"
 
 #include <wolfssl/wolfcrypt/types.h>
@@ -14,8 +16,8 @@
 #undef AES_GCM_encrypt_avx2
 #undef AES_GCM_decrypt_avx2
 
-#include "postern_gcm.h"
-#include "postern_processor.h"
+#include "vector/gcm.h"
+#include "vector/kernels.h"
 
 void AES_GCM_encrypt_avx2(const unsigned char *in, unsigned char *out, const unsigned char *addt,
                           const unsigned char *ivec, unsigned char *tag, word32 nbytes,
@@ -26,18 +28,9 @@ void AES_GCM_decrypt_avx2(const unsigned char *in, unsigned char *out, const uns
                           word32 abytes, word32 ibytes, word32 tbytes, const unsigned char *key,
                           int nr, int *res);
 
-/* Asking the processor is a hundred times dearer than remembering, and every thread gets the same
- * answer. */
-static int is_usable(void) {
-    static _Thread_local int usable = -1;
-    if (usable < 0)
-        usable = postern_has_vaes();
-    return usable;
-}
-
-static int is_for_us(word32 nbytes, word32 abytes, word32 ibytes) {
+static bool is_for_us(word32 nbytes, word32 abytes, word32 ibytes) {
     return nbytes >= POSTERN_GCM_WORTHWHILE && abytes <= POSTERN_GCM_BLOCK &&
-           ibytes == POSTERN_GCM_NONCE && is_usable();
+           ibytes == POSTERN_GCM_NONCE && postern_kernel_is_used(POSTERN_KERNEL_GCM);
 }
 
 void gcm_encrypt_by_processor(const unsigned char *in, unsigned char *out,

@@ -1,8 +1,8 @@
 /* Wiping what a computation with secrets leaves on the stack: its variables, and what the compiler
  * put there by itself. The computation must be a function that is not inlined; the function that
  * calls it calls postern_wipe_stack next, whose frame then covers the other's. */
-#ifndef POSTERN_WIPE_H
-#define POSTERN_WIPE_H
+#ifndef POSTERN_VECTOR_WIPE_H
+#define POSTERN_VECTOR_WIPE_H
 
 #include <string.h>
 

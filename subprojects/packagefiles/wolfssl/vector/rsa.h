@@ -1,7 +1,7 @@
 /* RSA-2048 with the private key, by the vector unit of x86-64 processors with AVX-512 IFMA
- * (postern_processor.h). */
-#ifndef POSTERN_RSA_H
-#define POSTERN_RSA_H
+ * (processor.h). */
+#ifndef POSTERN_VECTOR_RSA_H
+#define POSTERN_VECTOR_RSA_H
 
 #include <stdint.h>
 
@@ -15,8 +15,9 @@ struct postern_rsa_key {
     uint64_t qinv[POSTERN_RSA_WORDS]; /* less than p */
 };
 
-/* out = in^d mod pq, both with the highest byte first. Time and memory accesses depend on neither
- * key nor input. What it leaves on the stack is wiped; the key is the caller's. */
+/* out = in^d mod pq, both with the highest byte first; `out` may be `in`. Time and memory accesses
+ * depend on neither key nor input. What it leaves on the stack is wiped; the key is the caller's.
+ */
 void postern_rsa_private(const struct postern_rsa_key *key,
                          const unsigned char in[POSTERN_RSA_BYTES],
                          unsigned char out[POSTERN_RSA_BYTES]);

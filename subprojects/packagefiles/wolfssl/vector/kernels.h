@@ -1,0 +1,24 @@
+/* Cryptography of our own for x86-64 processors with AVX-512: AES-GCM (gcm.h), RSA-2048 with a
+ * private key (rsa.h) and X25519 (x25519.h). Each has a build option (meson_options.txt), and each
+ * is deleted with the first release of wolfSSL that does as well: see the head of its file. */
+#ifndef POSTERN_VECTOR_KERNELS_H
+#define POSTERN_VECTOR_KERNELS_H
+
+#include <stdbool.h>
+
+enum postern_kernel {
+    POSTERN_KERNEL_GCM = 1,
+    POSTERN_KERNEL_RSA = 2,
+    POSTERN_KERNEL_X25519 = 4,
+};
+
+/* A sum of enum postern_kernel: those that are compiled in and that this processor can execute. */
+unsigned postern_kernels_offered(void);
+
+/* Puts the offered ones to use: until then the library's own code does everything. Once, before
+ * there are threads. */
+void postern_kernels_start(void);
+
+bool postern_kernel_is_used(enum postern_kernel kernel);
+
+#endif

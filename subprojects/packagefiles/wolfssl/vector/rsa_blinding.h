@@ -1,0 +1,24 @@
+/* RSA-2048 with a private key by rsa.h, with base blinding: what is raised to the secret exponents
+ * is in A mod n, and the result is multiplied by A^-d, where A is random and nobody else's. So
+ * neither the time nor the power that the exponentiation takes can be related to its input.
+ *
+ * The library blinds in its general code and not in the code for these sizes, whose time is
+ * constant, as ours is; this is a second line of defence. */
+#ifndef POSTERN_VECTOR_RSA_BLINDING_H
+#define POSTERN_VECTOR_RSA_BLINDING_H
+
+#include "vector/rsa.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* As postern_rsa_private. `n` is pq, odd, of 2,048 bits, its lowest word first. False, with `out`
+ * untouched, if dp or dq is not below p or q, or there are no random numbers. A thread that pauses
+ * in it (postern_pause.h) may call it again. */
+bool postern_rsa_private_blinded(const struct postern_rsa_key *key,
+                                 const uint64_t n[2 * POSTERN_RSA_WORDS],
+                                 const unsigned char in[POSTERN_RSA_BYTES],
+                                 unsigned char out[POSTERN_RSA_BYTES])
+    __attribute__((warn_unused_result));
+
+#endif
