@@ -128,13 +128,30 @@ static int split(struct pem *pem, const char *file, struct error *err) {
     return 0;
 }
 
-int pem_read(struct pem *pem, const char *file, struct error *err) {
+int pem_parse(struct pem *pem, struct buf *bytes, const char *name, struct error *err) {
     memset(pem, 0, sizeof *pem);
-    if (file_read(&pem->file, file, &pem->world_readable, err) == 0 && split(pem, file, err) == 0) {
+    pem->file = *bytes;
+    *bytes = (struct buf){0};
+    if (split(pem, name, err) == 0) {
         return 0;
     }
     pem_free(pem);
     return -1;
+}
+
+int pem_read(struct pem *pem, const char *file, struct error *err) {
+    struct buf bytes = {0};
+    bool world_readable;
+    memset(pem, 0, sizeof *pem);
+    if (file_read(&bytes, file, &world_readable, err) != 0) {
+        file_wipe(&bytes);
+        return -1;
+    }
+    if (pem_parse(pem, &bytes, file, err) != 0) {
+        return -1;
+    }
+    pem->world_readable = world_readable;
+    return 0;
 }
 
 void pem_free(struct pem *pem) {
