@@ -5,6 +5,7 @@
 #include <string.h>
 
 enum { NO_CERTIFICATE = 0, HAS_IDENTITY = 1, HAS_COMMON_NAME = 2, CN_IS_IDENTITY = 4, PRESENT = 8 };
+enum { ALL_FLAGS = HAS_IDENTITY | HAS_COMMON_NAME | CN_IS_IDENTITY | PRESENT };
 
 static void put_text(uint8_t **at, const char *text) {
     size_t len = strlen(text) + 1;
@@ -14,7 +15,6 @@ static void put_text(uint8_t **at, const char *text) {
 
 size_t client_cert_pack(const struct client_cert *peer, uint8_t out[CLIENT_CERT_PACKED_MAX]) {
     uint8_t *at = out + 1;
-    const char *cn = peer->text + peer->common_name;
     if (peer->id.serial_len == 0) {
         out[0] = NO_CERTIFICATE;
         return 1;
@@ -34,6 +34,7 @@ size_t client_cert_pack(const struct client_cert *peer, uint8_t out[CLIENT_CERT_
         put_text(&at, peer->text);
     }
     if (peer->has_common_name) {
+        const char *cn = peer->text + peer->common_name;
         out[0] |= HAS_COMMON_NAME;
         if (peer->has_identity && strcmp(cn, peer->text) == 0) {
             out[0] |= CN_IS_IDENTITY;
@@ -61,6 +62,13 @@ static bool get_text(const uint8_t **at, const uint8_t *end, char *out) {
     return get(at, end, out, (size_t)(nul - *at) + 1);
 }
 
+/* Only what client_cert_pack writes: a common name that is the identity needs an identity. */
+static bool are_flags(uint8_t flags) {
+    bool both = (flags & HAS_IDENTITY) != 0 && (flags & HAS_COMMON_NAME) != 0;
+    return (flags & ~ALL_FLAGS) == 0 && (flags & PRESENT) != 0 &&
+           (both || (flags & CN_IS_IDENTITY) == 0);
+}
+
 bool client_cert_unpack(struct client_cert *peer, const uint8_t *data, size_t len) {
     const uint8_t *at = data, *end = data + len;
     uint8_t flags, not_after[4];
@@ -69,10 +77,13 @@ bool client_cert_unpack(struct client_cert *peer, const uint8_t *data, size_t le
     }
     memset(&peer->id, 0, sizeof peer->id);
     peer->has_identity = peer->has_common_name = peer->presented = false;
+    peer->common_name = 0;
+    peer->not_after = 0;
+    peer->text[0] = '\0';
     if (flags == NO_CERTIFICATE) {
         return at == end;
     }
-    if (!get(&at, end, not_after, sizeof not_after) ||
+    if (!are_flags(flags) || !get(&at, end, not_after, sizeof not_after) ||
         !get(&at, end, peer->id.issuer_hash, TLS_ISSUER_HASH_SIZE) ||
         !get(&at, end, &peer->id.serial_len, 1) || peer->id.serial_len == 0 ||
         peer->id.serial_len > sizeof peer->id.serial ||

@@ -58,13 +58,31 @@ static const char *find(const char *at, const char *end, const char *what) {
     return at < end ? memmem(at, (size_t)(end - at), what, strlen(what)) : NULL;
 }
 
+/* Base64 in lines: the alphabet, then at most two '=', and white space anywhere. The library would
+ * take a NUL or the first '=' for the end, and a damaged file for a shorter one. */
+static bool is_base64(const char *from, const char *to) {
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    unsigned padding = 0;
+    for (const char *p = from; p < to; p++) {
+        if (*p == '=') {
+            padding++;
+        } else if (memchr(" \t\r\n", *p, 4) == NULL &&
+                   (padding > 0 || memchr(alphabet, *p, sizeof alphabet - 1) == NULL)) {
+            return false;
+        }
+    }
+    return padding <= 2;
+}
+
 /* Base64 between `from` and `to`; header lines (RFC 1421, before a blank line) are not decoded. */
 static int decode(struct pem_block *block, const char *from, const char *to) {
     size_t len = (size_t)(to - from);
     if (memchr(from, ':', len) != NULL) {
         return 0; /* encrypted in the old way: pem_is_encrypted says so, nobody needs the bytes */
     }
-    if (len > UINT32_MAX / 2 || !buf_reserve(&block->der, len / 4 * 3 + 4, len + 4)) {
+    if (!is_base64(from, to) || len > UINT32_MAX / 2 ||
+        !buf_reserve(&block->der, len / 4 * 3 + 4, len + 4)) {
         return -1;
     }
     word32 out = (word32)block->der.cap;
@@ -128,13 +146,30 @@ static int split(struct pem *pem, const char *file, struct error *err) {
     return 0;
 }
 
-int pem_read(struct pem *pem, const char *file, struct error *err) {
+int pem_parse(struct pem *pem, struct buf *bytes, const char *name, struct error *err) {
     memset(pem, 0, sizeof *pem);
-    if (file_read(&pem->file, file, &pem->world_readable, err) == 0 && split(pem, file, err) == 0) {
+    pem->file = *bytes;
+    *bytes = (struct buf){0};
+    if (split(pem, name, err) == 0) {
         return 0;
     }
     pem_free(pem);
     return -1;
+}
+
+int pem_read(struct pem *pem, const char *file, struct error *err) {
+    struct buf bytes = {0};
+    bool world_readable;
+    memset(pem, 0, sizeof *pem);
+    if (file_read(&bytes, file, &world_readable, err) != 0) {
+        file_wipe(&bytes);
+        return -1;
+    }
+    if (pem_parse(pem, &bytes, file, err) != 0) {
+        return -1;
+    }
+    pem->world_readable = world_readable;
+    return 0;
 }
 
 void pem_free(struct pem *pem) {

@@ -31,6 +31,11 @@ struct pem {
  */
 int pem_read(struct pem *pem, const char *file, struct error *err)
     __attribute__((warn_unused_result));
+
+/* The same over bytes that were read already. They belong to `pem` from then on, whatever comes of
+ * it, and `bytes` is empty; `name` stands for the file's name in `err`. */
+int pem_parse(struct pem *pem, struct buf *bytes, const char *name, struct error *err)
+    __attribute__((warn_unused_result));
 void pem_free(struct pem *pem); /* zeroed is fine */
 
 bool pem_is_certificate(const struct pem_block *block);

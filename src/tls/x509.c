@@ -101,6 +101,19 @@ static int64_t days_from_civil(int64_t y, int64_t m, int64_t d) {
     return era * 146097 + doe - 719468;
 }
 
+/* Year, month, day, hour, minute, second. */
+static bool is_time(const int64_t field[6]) {
+    static const int64_t most[] = {9999, 12, 31, 23, 59, 59};
+    for (size_t i = 0; i < sizeof most / sizeof *most; i++) {
+        if (field[i] > most[i]) {
+            return false;
+        }
+    }
+    int64_t first = days_from_civil(field[0], field[1], 1);
+    int64_t next = days_from_civil(field[0] + field[1] / 12, field[1] % 12 + 1, 1);
+    return field[1] >= 1 && field[2] >= 1 && field[2] <= next - first;
+}
+
 /* YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ (RFC 5280 4.1.2.5). */
 static bool take_time(struct span *in, int64_t *out) {
     uint8_t tag;
@@ -123,7 +136,7 @@ static bool take_time(struct span *in, int64_t *out) {
     if (tag == TAG_UTC_TIME) {
         field[0] += field[0] >= 50 ? 1900 : 2000;
     }
-    if (field[1] < 1 || field[1] > 12 || field[2] < 1 || field[2] > 31) {
+    if (!is_time(field)) {
         return false;
     }
     *out = days_from_civil(field[0], field[1], field[2]) * 86400 + field[3] * 3600 + field[4] * 60 +
@@ -355,7 +368,8 @@ bool x509_read_crl(struct x509_crl *crl, const uint8_t *der, size_t len) {
         return false;
     }
     if (next_is(tbs, TAG_CONTEXT_0)) {
-        if (!take_tag(&tbs, TAG_CONTEXT_0, &wrapped) || !take_tag(&wrapped, TAG_SEQUENCE, &list)) {
+        if (!take_tag(&tbs, TAG_CONTEXT_0, &wrapped) || !take_tag(&wrapped, TAG_SEQUENCE, &list) ||
+            wrapped.len != 0) {
             return false;
         }
         while (list.len > 0) {
@@ -365,7 +379,9 @@ bool x509_read_crl(struct x509_crl *crl, const uint8_t *der, size_t len) {
             crl->special |= critical;
         }
     }
-    return true;
+    /* What is left over was not read: it might be the list itself, under a tag that others accept.
+     */
+    return tbs.len == 0 && outer.len == 0;
 }
 
 static const struct {

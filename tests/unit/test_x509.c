@@ -122,6 +122,48 @@ START_TEST(a_crl_is_read_and_its_signature_checked) {
 }
 END_TEST
 
+/* Whether the certificate is read with that end; its dates are UTCTime. */
+static bool is_read_ending(const char *end) {
+    struct x509 cert;
+    static const uint8_t utc_time[] = {0x17, 13};
+    uint8_t *copy = malloc(der_len);
+    memcpy(copy, der, der_len);
+    uint8_t *start = memmem(copy, der_len, utc_time, sizeof utc_time);
+    ck_assert_ptr_nonnull(start);
+    ck_assert_uint_eq(start[15], utc_time[0]);
+    memcpy(start + 17, end, 13);
+    bool good = x509_read(&cert, copy, der_len);
+    free(copy);
+    return good;
+}
+
+START_TEST(a_date_that_does_not_exist_is_refused) {
+    static const char *const good[] = {"280229235959Z", "491231000000Z", "500101000000Z"};
+    static const char *const bad[] = {"270229000000Z", "270431000000Z", "271301000000Z",
+                                      "270001000000Z", "270100000000Z", "270101240000Z",
+                                      "270101006000Z", "270101000060Z", "2701010000000"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        ck_assert_msg(is_read_ending(good[i]), "%s", good[i]);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ck_assert_msg(!is_read_ending(bad[i]), "%s", bad[i]);
+    }
+}
+END_TEST
+
+/* Under another tag the list would be passed over, and nobody would be revoked. */
+START_TEST(a_crl_with_something_that_is_not_read_is_refused) {
+    struct x509_crl crl;
+    ck_assert(x509_read_crl(&crl, crl_der, crl_len));
+    uint8_t *list_tag = (uint8_t *)crl.revoked.data - 2;
+    ck_assert_uint_eq(*list_tag, 0x30);
+    *list_tag = 0x10;
+    ck_assert(!x509_read_crl(&crl, crl_der, crl_len));
+    *list_tag = 0x30;
+    ck_assert(x509_read_crl(&crl, crl_der, crl_len));
+}
+END_TEST
+
 START_TEST(a_cut_certificate_or_crl_is_none) {
     for (size_t len = 0; len < der_len; len++) {
         uint8_t *copy = malloc(len + 1); /* so that the sanitizer sees one byte too far */
@@ -167,6 +209,8 @@ int main(void) {
     tcase_add_unchecked_fixture(tc, once, finally);
     tcase_add_test(tc, a_certificate_is_read);
     tcase_add_test(tc, a_crl_is_read_and_its_signature_checked);
+    tcase_add_test(tc, a_date_that_does_not_exist_is_refused);
+    tcase_add_test(tc, a_crl_with_something_that_is_not_read_is_refused);
     tcase_add_test(tc, a_cut_certificate_or_crl_is_none);
     tcase_add_test(tc, damage_is_survived);
     suite_add_tcase(s, tc);
