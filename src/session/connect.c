@@ -8,8 +8,6 @@
 
 void connect_free(struct session *s) {
     if (s->pending != NULL) {
-        buf_free(&s->pending->slow.in);
-        buf_free(&s->pending->slow.io.out);
         buf_free(&s->pending->cipher);
         buf_free(&s->pending->plain);
         free(s->pending);
@@ -28,15 +26,15 @@ static void own_address(const struct session *s, struct sockaddr_storage *sa) {
 
 static size_t write_v2(const struct session *s, const struct sockaddr *destination,
                        uint8_t out[PROXY_HEADER_OUT_MAX]) {
-    bool has_certificate = engine_peer_id(&s->engine) != NULL;
-    const char *version = engine_version(&s->engine);
+    bool has_certificate = engine_peer_id(s->engine) != NULL;
+    const char *version = engine_version(s->engine);
     struct proxy_tls tls = {
         .version = strcmp(version, "1.3") == 0 ? "TLSv1.3" : "TLSv1.2",
-        .cipher = engine_cipher(&s->engine),
-        .common_name = engine_peer_cn(&s->engine),
+        .cipher = engine_cipher(s->engine),
+        .common_name = engine_peer_cn(s->engine),
         .server_name = s->server_name,
         .session_certificate = has_certificate,
-        .connection_certificate = engine_peer_presented(&s->engine),
+        .connection_certificate = engine_peer_presented(s->engine),
     };
     return proxy_header_v2((const struct sockaddr *)&s->peer, destination, &tls, out);
 }
@@ -125,7 +123,7 @@ void connect_expire(struct session *s) {
 
 static enum mqtt_fault rewrite(struct session *s, struct buf *plain, size_t size,
                                const struct mqtt_connect *connect) {
-    const char *identity = engine_identity(&s->engine);
+    const char *identity = engine_identity(s->engine);
     size_t identity_len = identity != NULL ? strlen(identity) : 0;
     struct buf anew = {0};
     size_t room = MQTT_CONNECT_REWRITTEN_MAX(size, identity_len) + plain->len - size, new_size;
@@ -185,11 +183,10 @@ static void look_for_connect(struct session *s) {
 static bool decrypt_early(struct session *s, const uint8_t *cipher, size_t len) {
     struct worker *w = s->worker;
     enum engine_status status;
-    w->io.in = cipher;
-    w->io.in_len = len;
+    struct engine_input in = {cipher, len};
     do {
         size_t got;
-        status = engine_read(&s->engine, w->plain, WORKER_PLAIN_SIZE, &got);
+        status = engine_read(s->engine, &in, w->plain, WORKER_PLAIN_SIZE, &got, &w->sealed);
         if (!relay_flush_engine(s)) {
             return false;
         }
@@ -199,7 +196,7 @@ static bool decrypt_early(struct session *s, const uint8_t *cipher, size_t len) 
         }
     } while (status == ENGINE_OK);
     if (status == ENGINE_FAILED) {
-        session_end(s, REASON_TLS_ERROR, reason_name(engine_failure(&s->engine)));
+        session_end(s, REASON_TLS_ERROR, reason_name(engine_failure(s->engine)));
         return false;
     }
     s->client.ended = status == ENGINE_CLOSED;

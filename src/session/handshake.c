@@ -86,7 +86,7 @@ static void on_whole_hello(struct session *s) {
         }
     }
     s->state = SESSION_HANDSHAKE;
-    s->slow = tls_context_signs_slowly(s->runtime->listeners[s->listener].tls, &o->hello);
+    s->heavy = tls_context_is_heavy(s->runtime->listeners[s->listener].tls, &o->hello);
     handshake_queue(s);
 }
 
@@ -163,7 +163,7 @@ void handshake_feed(struct session *s, const uint8_t *data, size_t len) {
         session_end(s, REASON_OUT_OF_MEMORY, NULL);
     } else if (s->state == SESSION_HELLO) {
         read_opening_bytes(s);
-    } else if (!s->in_step) {
+    } else {
         handshake_queue(s);
     }
     if (!session_is_over(s) && cipher->len >= FLIGHT_MAX) {
@@ -172,29 +172,17 @@ void handshake_feed(struct session *s, const uint8_t *data, size_t len) {
 }
 
 /* A context that a reload has retired since the ClientHello came may have given its CAs back: then
- * the current one takes over. */
+ * the current one takes over. False without memory. */
 static bool begin(struct session *s) {
     struct runtime *now = s->worker->runtime;
-    struct engine_io *io = &s->worker->io;
     const struct client_hello *hello = &s->pending->hello;
-    if (engine_open(&s->engine, s->runtime->listeners[s->listener].tls, hello, io)) {
-        return true;
+    s->engine = engine_open(s->runtime->listeners[s->listener].tls, hello);
+    if (s->engine == NULL && s->runtime != now) {
+        runtime_unref(s->runtime);
+        s->runtime = runtime_ref(now);
+        s->engine = engine_open(now->listeners[s->listener].tls, hello);
     }
-    if (s->runtime == now) {
-        return false;
-    }
-    runtime_unref(s->runtime);
-    s->runtime = runtime_ref(now);
-    return engine_open(&s->engine, now->listeners[s->listener].tls, hello, io);
-}
-
-/* False if the session ended. */
-static bool has_begun(struct session *s) {
-    if (s->engine.ssl == NULL && !begin(s)) {
-        session_end(s, REASON_OUT_OF_MEMORY, NULL);
-        return false;
-    }
-    return true;
+    return s->engine != NULL;
 }
 
 /* A reload that went by during the handshake may have brought a CRL that lists the client. Whatever
@@ -204,10 +192,10 @@ static bool is_revoked_meanwhile(const struct session *s) {
     return s->runtime != now && session_is_revoked(s, now);
 }
 
-/* After a step: what the engine has to say is in the worker's output. */
+/* After a step: what the engine has for the client is in the worker's `sealed`. */
 static void after_step(struct session *s, enum engine_status status) {
     if (status == ENGINE_FAILED || status == ENGINE_CLOSED) {
-        session_end(s, engine_failure(&s->engine), NULL);
+        session_end(s, engine_failure(s->engine), NULL);
         return;
     }
     if (s->client_eof && status == ENGINE_MORE && s->pending->cipher.len == 0) {
@@ -220,87 +208,35 @@ static void after_step(struct session *s, enum engine_status status) {
     if (s->pending->cipher.len < FLIGHT_MAX) {
         relay_read(s, &s->client);
     }
-    if (status == ENGINE_OK && is_revoked_meanwhile(s)) {
+    if (status == ENGINE_PAUSED) {
+        scheduler_resume_handshake(s->worker, s);
+    } else if (status == ENGINE_OK && is_revoked_meanwhile(s)) {
         session_end(s, REASON_REVOKED, NULL);
     } else if (status == ENGINE_OK) {
         s->established = true;
         handshake_leave(s);
         connect_begin(s);
-    } else if (s->pending->cipher.len > 0) {
-        scheduler_queue_handshake(s->worker, s);
     } else {
         await_client(s);
     }
 }
 
 void handshake_step(struct session *s) {
-    struct engine_io *io = &s->worker->io;
+    struct worker *w = s->worker;
     struct buf *cipher = &s->pending->cipher;
-    if (!has_begun(s)) {
-        return;
-    }
-    io->in = cipher->data;
-    io->in_len = cipher->len;
-    enum engine_status status = engine_handshake(&s->engine);
-    buf_consume(cipher, cipher->len - io->in_len);
-    after_step(s, status);
-}
-
-/* The step gets all that has come; what comes meanwhile begins a new buffer. */
-bool handshake_begin_slow(struct session *s) {
-    struct pending *o = s->pending;
-    if (!has_begun(s)) {
-        return false;
-    }
-    o->slow.in = o->cipher;
-    o->cipher = (struct buf){0};
-    engine_use(&s->engine, &o->slow.io);
-    s->in_step = true;
-    return true;
-}
-
-void handshake_make_slow(struct session *s) {
-    struct slow_step *step = &s->pending->slow;
-    step->io.in = step->in.data;
-    step->io.in_len = step->in.len;
-    step->io.out.len = 0;
-    step->status = engine_handshake(&s->engine);
-}
-
-/* What the step left goes before what came meanwhile. False without memory. */
-static bool join_ciphertext(struct pending *o) {
-    struct buf *rest = &o->slow.in, later = o->cipher;
-    buf_consume(rest, rest->len - o->slow.io.in_len);
-    if (!buf_append(rest, later.data, later.len, SIZE_MAX)) {
-        return false;
-    }
-    o->cipher = *rest;
-    *rest = (struct buf){0};
-    buf_free(&later);
-    return true;
-}
-
-void handshake_end_slow(struct session *s) {
-    struct pending *o = s->pending;
-    struct engine_io *io = &s->worker->io;
-    struct buf out = o->slow.io.out;
-    s->in_step = false;
-    engine_use(&s->engine, io);
-    if (session_is_over(s)) {
-        session_linger(s);
-        return;
-    }
-    o->slow.io.out = io->out; /* empty: what the step has to say becomes the worker's output */
-    io->out = out;
-    if (!join_ciphertext(o)) {
+    if (s->engine == NULL && !begin(s)) {
         session_end(s, REASON_OUT_OF_MEMORY, NULL);
         return;
     }
-    after_step(s, o->slow.status);
+    struct engine_input in = {cipher->data, cipher->len};
+    struct engine_stack *stack = s->heavy ? scheduler_stack(w) : NULL;
+    enum engine_status status = engine_handshake(s->engine, &in, &w->sealed, stack);
+    buf_consume(cipher, cipher->len - in.len);
+    after_step(s, status);
 }
 
 void handshake_on_client_gone(struct session *s, const char *error) {
-    bool last_words = s->engine.ssl != NULL && s->pending->cipher.len > 0;
+    bool last_words = s->engine != NULL && s->pending->cipher.len > 0;
     s->client_eof = true;
     if (!last_words) {
         session_end(s, REASON_CLIENT_CLOSED, error);

@@ -115,7 +115,7 @@ static bool flush(struct session *s, struct conn *to) {
 }
 
 bool relay_flush_engine(struct session *s) {
-    struct buf *out = &s->worker->io.out;
+    struct buf *out = &s->worker->sealed;
     size_t len = out->len;
     out->len = 0;
     if (len == 0 || s->client.shut_wanted) {
@@ -156,18 +156,17 @@ static bool send_up(struct session *s, const uint8_t *plain, size_t len) {
 void relay_up(struct session *s, const uint8_t *cipher, size_t len) {
     struct worker *w = s->worker;
     enum engine_status status;
-    w->io.in = cipher;
-    w->io.in_len = len;
+    struct engine_input in = {cipher, len};
     do {
         size_t got;
-        status = engine_read(&s->engine, w->plain, WORKER_PLAIN_SIZE, &got);
+        status = engine_read(s->engine, &in, w->plain, WORKER_PLAIN_SIZE, &got, &w->sealed);
         s->up += got;
         if (!relay_flush_engine(s) || !send_up(s, w->plain, got)) {
             return;
         }
     } while (status == ENGINE_OK);
     if (status == ENGINE_FAILED) {
-        session_end(s, REASON_TLS_ERROR, reason_name(engine_failure(&s->engine)));
+        session_end(s, REASON_TLS_ERROR, reason_name(engine_failure(s->engine)));
     } else if (status == ENGINE_CLOSED) {
         conn_shut(&s->broker);
         relay_note_end(s, &s->client);
@@ -195,8 +194,8 @@ static void relay_down(struct session *s, const uint8_t *plain, size_t len) {
     if (s->client.shut_wanted) {
         return;
     }
-    if (engine_write(&s->engine, plain, len) != ENGINE_OK) {
-        session_end(s, REASON_TLS_ERROR, reason_name(engine_failure(&s->engine)));
+    if (engine_write(s->engine, plain, len, &s->worker->sealed) != ENGINE_OK) {
+        session_end(s, REASON_TLS_ERROR, reason_name(engine_failure(s->engine)));
         return;
     }
     s->down += len;
@@ -215,7 +214,7 @@ static void on_broker_eof(struct session *s) {
         end_closed(s);
         return;
     }
-    engine_close(&s->engine);
+    engine_close(s->engine, &s->worker->sealed);
     if (!relay_flush_engine(s) || !note_answer(s)) {
         return;
     }

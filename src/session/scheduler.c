@@ -14,9 +14,6 @@ enum { CONNECTED_TO_STRANGERS = 3 };
  * refuses clients, and not the kernel's queue that loses them. */
 enum { ACCEPTS_A_PIECE = 8 };
 
-/* The TLS library needs less than a tenth of it, sanitizers apart. */
-enum { STACK_SIZE = 512 * 1024 };
-
 static void queue_init(struct handshake_queue *queue) {
     list_init(&queue->begun);
     list_init(&queue->fresh);
@@ -26,11 +23,11 @@ void scheduler_init(struct scheduler *all) {
     *all = (struct scheduler){0};
     list_init(&all->waiting);
     queue_init(&all->quick);
-    queue_init(&all->slow);
+    queue_init(&all->heavy);
 }
 
 void scheduler_free(struct scheduler *all) {
-    coroutine_free(all->fiber);
+    engine_stack_free(all->stack);
 }
 
 /* --- handshakes --- */
@@ -48,50 +45,28 @@ static struct session *queue_take(struct handshake_queue *queue) {
 
 void scheduler_queue_handshake(struct worker *w, struct session *s) {
     struct scheduler *all = &w->scheduler;
-    struct handshake_queue *queue = s->slow ? &all->slow : &all->quick;
+    struct handshake_queue *queue = s->heavy ? &all->heavy : &all->quick;
     if (list_is_empty(&s->queue)) {
-        list_append(s->engine.ssl != NULL ? &queue->begun : &queue->fresh, &s->queue);
+        list_append(s->engine != NULL ? &queue->begun : &queue->fresh, &s->queue);
     }
 }
 
-/* Called by the step, on its own stack. Meanwhile others' steps are made on the first stack: they
- * must not pause a fiber that they are not on. */
-static void on_may_pause(void *arg) {
-    struct scheduler *all = arg;
-    if (uv_hrtime() >= all->until_ns) {
-        engine_pause_with(NULL, NULL);
-        coroutine_pause(all->fiber);
-        engine_pause_with(on_may_pause, all);
+/* Before all others: none of them can use the stack until this step is over. */
+void scheduler_resume_handshake(struct worker *w, struct session *s) {
+    list_append(w->scheduler.heavy.begun.next, &s->queue);
+}
+
+static bool on_should_pause(void *arg) {
+    const struct scheduler *all = arg;
+    return uv_hrtime() >= all->until_ns;
+}
+
+struct engine_stack *scheduler_stack(struct worker *w) {
+    struct scheduler *all = &w->scheduler;
+    if (all->stack == NULL) {
+        all->stack = engine_stack_new(on_should_pause, all);
     }
-}
-
-static void make_step(void *arg) {
-    struct scheduler *all = arg;
-    engine_pause_with(on_may_pause, all);
-    handshake_make_slow(all->in_step);
-    engine_pause_with(NULL, NULL);
-}
-
-static bool has_second_stack(struct scheduler *all) {
-    if (all->fiber == NULL) {
-        all->fiber = coroutine_new(STACK_SIZE);
-    }
-    return all->fiber != NULL;
-}
-
-/* Without a second stack it is made here, and all wait for its end. */
-static void begin_slow_step(struct scheduler *all, struct session *s) {
-    if (!has_second_stack(all)) {
-        handshake_step(s);
-    } else if (handshake_begin_slow(s)) {
-        all->in_step = s;
-    }
-}
-
-static void end_slow_step(struct scheduler *all) {
-    struct session *s = all->in_step;
-    all->in_step = NULL;
-    handshake_end_slow(s);
+    return all->stack;
 }
 
 /* --- the turn --- */
@@ -115,22 +90,18 @@ static bool shake_one(struct worker *w) {
     return true;
 }
 
-static bool shake_slowly(struct worker *w) {
+/* One step or a piece of one; or of the step that a session left which has ended since. */
+static bool shake_heavily(struct worker *w) {
     struct scheduler *all = &w->scheduler;
-    bool under_way = all->in_step != NULL, over = false;
-    if (!under_way && queue_is_empty(&all->slow)) {
-        return false;
+    if (!queue_is_empty(&all->heavy)) {
+        handshake_step(queue_take(&all->heavy));
+        return true;
     }
-    if (under_way) {
-        over = coroutine_resume(all->fiber);
-    } else {
-        begin_slow_step(all, queue_take(&all->slow));
-        over = all->in_step != NULL && coroutine_run(all->fiber, make_step, all);
+    if (engine_stack_has_work(all->stack)) {
+        engine_stack_work(all->stack);
+        return true;
     }
-    if (over) {
-        end_slow_step(all);
-    }
-    return true;
+    return false;
 }
 
 /* Each listener has its turn, whatever the others have to take. */
@@ -155,7 +126,7 @@ static bool accept_some(struct worker *w) {
 }
 
 /* Each does one piece of its work, if there is any. */
-static bool (*const kinds[])(struct worker *w) = {serve_one, shake_one, accept_some, shake_slowly};
+static bool (*const kinds[])(struct worker *w) = {serve_one, shake_one, accept_some, shake_heavily};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 void scheduler_run(struct worker *w, uint64_t since_ns) {
@@ -180,5 +151,5 @@ bool scheduler_has_work(const struct worker *w) {
         }
     }
     return !list_is_empty(&all->waiting) || !queue_is_empty(&all->quick) ||
-           !queue_is_empty(&all->slow) || all->in_step != NULL;
+           !queue_is_empty(&all->heavy) || engine_stack_has_work(all->stack);
 }

@@ -11,7 +11,7 @@
 #define POSTERN_SESSION_SCHEDULER_H
 
 #include "core/list.h"
-#include "tls/coroutine.h"
+#include "tls/engine.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,16 +29,15 @@ struct handshake_queue {
 
 struct scheduler {
     struct list waiting; /* sessions with something to read or to send */
-    struct handshake_queue quick, slow;
-    struct coroutine *fiber; /* for the slow ones; made when the first one comes */
-    struct session *in_step; /* whose slow step is paused; NULL: none is under way */
-    uint64_t until_ns;       /* when this turn's budget is spent */
-    unsigned next;           /* which kind of work has its turn */
-    size_t next_listener;    /* which one accepts first */
+    struct handshake_queue quick, heavy;
+    struct engine_stack *stack; /* for the heavy ones; made when the first one comes */
+    uint64_t until_ns;          /* when this turn's budget is spent */
+    unsigned next;              /* which kind of work has its turn */
+    size_t next_listener;       /* which one accepts first */
 };
 
 void scheduler_init(struct scheduler *all);
-void scheduler_free(struct scheduler *all); /* with no slow step under way */
+void scheduler_free(struct scheduler *all); /* after all sessions */
 
 /* Something can be done at once. */
 bool scheduler_has_work(const struct worker *w);
@@ -47,7 +46,14 @@ bool scheduler_has_work(const struct worker *w);
  * Not within poller_dispatch. */
 void scheduler_run(struct worker *w, uint64_t since_ns);
 
-/* A session has something for its handshake, and no step of it is under way. */
+/* A session has something for its handshake. */
 void scheduler_queue_handshake(struct worker *w, struct session *s);
+
+/* The session's step has paused: it is the next heavy one to continue. */
+void scheduler_resume_handshake(struct worker *w, struct session *s);
+
+/* For heavy steps, which pause on it when the turn's budget is spent. NULL without memory: then the
+ * step is made in one piece. */
+struct engine_stack *scheduler_stack(struct worker *w);
 
 #endif

@@ -177,11 +177,11 @@ static void log_peer(struct log_line *line, const struct session *s) {
 static void log_established(struct log_line *line, const struct session *s) {
     const struct runtime_listener *l = &s->runtime->listeners[s->listener];
     bool dialled = s->backend < l->config->backend_count && conn_is_open(&s->broker);
-    log_str(line, "tls", engine_version(&s->engine));
-    log_str(line, "cipher", engine_cipher(&s->engine));
+    log_str(line, "tls", engine_version(s->engine));
+    log_str(line, "cipher", engine_cipher(s->engine));
     log_str(line, "sni", s->server_name);
-    log_str(line, "resumed", s->engine.resumed ? "yes" : "no");
-    log_str(line, "identity", engine_identity(&s->engine));
+    log_str(line, "resumed", engine_is_resumed(s->engine) ? "yes" : "no");
+    log_str(line, "identity", engine_identity(s->engine));
     log_str(line, "backend", dialled ? backend_text(l->backends[s->backend]) : NULL);
     log_num(line, "up", s->up);
     log_num(line, "down", s->down);
@@ -222,8 +222,8 @@ static void log_end_of(struct session *s, enum reason reason, const char *error)
         log_str(&line, "reason", reason_name(reason));
     } else {
         log_str(&line, "reason", reason_name(reason));
-        if (!s->in_step && s->engine.alert != 0) {
-            log_num(&line, "alert", s->engine.alert);
+        if (s->engine != NULL && engine_alert(s->engine) != 0) {
+            log_num(&line, "alert", engine_alert(s->engine));
         }
         log_seconds(&line, "seconds", age_ms);
     }
@@ -239,7 +239,7 @@ static void log_end_of(struct session *s, enum reason reason, const char *error)
 /* --- the end --- */
 
 void session_free(struct session *s) {
-    engine_free(&s->engine);
+    engine_free(s->engine);
     connect_free(s);
     free(s->server_name);
     runtime_unref(s->runtime);
@@ -255,7 +255,7 @@ static void close_broker(struct session *s) {
 }
 
 static void free_if_closed(struct session *s) {
-    if (!conn_is_open(&s->client) && !conn_is_open(&s->broker) && !s->in_step) {
+    if (!conn_is_open(&s->client) && !conn_is_open(&s->broker)) {
         deadline_clear(&s->silence);
         worker_defer_free(s->worker, s);
     }
@@ -266,6 +266,10 @@ static void leave_the_living(struct session *s) {
     struct worker *w = s->worker;
     s->state = SESSION_ENDED;
     handshake_leave(s);
+    if (!s->established) { /* a paused one keeps others from the second stack */
+        engine_free(s->engine);
+        s->engine = NULL;
+    }
     deadline_clear(&s->progress);
     deadline_clear(&s->silence);
     list_remove(&s->link);
@@ -278,7 +282,7 @@ void session_abort(struct session *s) {
     if (!session_is_over(s)) {
         leave_the_living(s);
     }
-    s->worker->io.out.len = 0;
+    s->worker->sealed.len = 0;
     close_broker(s);
     conn_close(&s->client);
     free_if_closed(s);
@@ -299,14 +303,14 @@ static bool client_can_hear(const struct session *s, enum reason reason) {
     if (s->client_eof || reason == REASON_CLIENT_RESET || reason == REASON_WRITE_TIMEOUT) {
         return false;
     }
-    return s->established || s->worker->io.out.len > 0;
+    return s->established || s->worker->sealed.len > 0;
 }
 
 /* A reset broker's stream is cut short: the client must not take it for a proper end. */
 static void say_goodbye(struct session *s, enum reason reason) {
     if (s->established && !s->client.shut_wanted && reason != REASON_BROKER_RESET &&
         reason != REASON_TLS_ERROR) {
-        engine_close(&s->engine);
+        engine_close(s->engine, &s->worker->sealed);
     }
     if (!relay_flush_engine(s)) {
         s->client.ended = true;
@@ -327,7 +331,7 @@ void session_end(struct session *s, enum reason reason, const char *error) {
     if (client_can_hear(s, reason)) {
         say_goodbye(s, reason);
     } else {
-        s->worker->io.out.len = 0;
+        s->worker->sealed.len = 0;
         s->client.ended = true;
     }
     if (conn_is_open(&s->broker) && reason != REASON_BROKER_RESET) {
@@ -345,7 +349,7 @@ void session_end(struct session *s, enum reason reason, const char *error) {
 }
 
 bool session_is_revoked(const struct session *s, const struct runtime *by) {
-    const struct cert_id *id = engine_peer_id(&s->engine);
+    const struct cert_id *id = engine_peer_id(s->engine);
     return id != NULL && tls_context_revokes(by->listeners[s->listener].tls, id);
 }
 

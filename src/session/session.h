@@ -2,9 +2,8 @@
  *
  * A session is one allocation. What only some moments need is allocated for those moments: `struct
  * pending` until the broker is connected, a side's queue while a peer does not take all. When both
- * sockets are closed (and no slow step is under way) the session goes to the worker's dead, and is
- * freed, with all that is in it, at the end of the worker's turn: until then the
- * poller may hold its address.
+ * sockets are closed the session goes to the worker's dead, and is freed, with all that is in it,
+ * at the end of the worker's turn: until then the poller may hold its address.
  *
  * session.c owns life and end, handshake.c the way to an established TLS connection, opening.c the
  * way to a connected broker, pump.c the bytes after that. All run on the worker's thread. */
@@ -37,14 +36,6 @@ enum session_state {
     SESSION_ENDED /* the closing line is written; what is queued may still leave */
 };
 
-/* A handshake step that is made on the worker's second stack (strangers.h): the engine, its input
- * and its output are apart from all others, which go on meanwhile. */
-struct slow_step {
-    struct buf in;       /* ciphertext of the client */
-    struct engine_io io; /* in_len is what is left of it */
-    enum engine_status status;
-};
-
 /* What is needed only until the broker is connected. */
 struct pending {
     struct session *session;
@@ -52,7 +43,6 @@ struct pending {
     struct buf plain;  /* decrypted, for the broker */
     struct client_hello hello;
     struct sockaddr_storage destination; /* from a balancer's header; AF_UNSPEC: our own address */
-    struct slow_step slow;
     struct dial dial;
 };
 
@@ -64,8 +54,7 @@ struct session {
     uint8_t state;           /* enum session_state */
     bool counted : 1;        /* in the listener's handshakes: a step waits for us */
     bool awaited : 1;        /* in the worker's list of handshakes that wait for the client */
-    bool slow : 1;           /* its handshake steps may take long */
-    bool in_step : 1;        /* one is under way: nobody else touches the engine */
+    bool heavy : 1;          /* its handshake steps may take long */
     bool silent : 1;         /* no byte has come */
     bool established : 1;
     bool client_eof : 1; /* its TCP end has come; what came before may still wait for the broker */
@@ -76,7 +65,7 @@ struct session {
     struct list ready;     /* in the worker's unfinished, or the strangers' waiting */
     struct list queue;     /* in a handshake queue, or in the listener's awaited */
     struct deadline progress, silence;
-    struct engine engine;
+    struct engine *engine;         /* NULL until the handshake begins */
     struct mqtt_follower follower; /* mqtt = identity: a second CONNECT would be another name */
     struct pending *pending;       /* NULL once streaming */
     char *server_name;             /* as in the ClientHello; NULL: none */
@@ -126,8 +115,8 @@ void session_end(struct session *s, enum reason reason, const char *error);
 /* Ends it without waiting for anything; also when it has ended and lingers. */
 void session_abort(struct session *s);
 
-/* After the closing line, when a side has nothing left to take or to say, or the slow step is over:
- * closes what is done, and is dead when all is. */
+/* After the closing line, when a side has nothing left to take or to say: closes what is done, and
+ * is dead when all is. */
 void session_linger(struct session *s);
 
 static inline bool session_is_over(const struct session *s) {
@@ -146,14 +135,8 @@ void session_on_silence_due(struct session *s);
 /* Ciphertext came. May end the session. */
 void handshake_feed(struct session *s, const uint8_t *data, size_t len);
 
-/* One step of a queued session. */
+/* One step of a queued session, or one more piece of a paused step. May end the session. */
 void handshake_step(struct session *s);
-
-/* The same in three parts, of which only the second takes long, touches nothing but the session's
- * `slow` and its engine, and may pause. The first returns false if the session ended instead. */
-bool handshake_begin_slow(struct session *s) __attribute__((warn_unused_result));
-void handshake_make_slow(struct session *s);
-void handshake_end_slow(struct session *s);
 
 /* The client's TCP end, or a reset, came meanwhile. Whoever leaves before the handshake was paid
  * for is dropped; later, its last words are read first: they may be the alert that says why. */
@@ -205,7 +188,7 @@ void relay_note_end(struct session *s, struct conn *side);
 bool relay_send(struct session *s, struct conn *to, const uint8_t *data, size_t len)
     __attribute__((warn_unused_result));
 
-/* Sends what the engine has appended to the worker's output. False if that ended the session. */
+/* Sends what the engine has appended to the worker's `sealed`. False if that ended the session. */
 bool relay_flush_engine(struct session *s) __attribute__((warn_unused_result));
 
 /* Reads that side from now on; what comes goes where the session's state wants it. */

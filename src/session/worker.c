@@ -295,7 +295,7 @@ static void free_parts(struct worker *w) {
     runtime_unref(w->next_runtime);
     deadlines_free(&w->progress);
     deadlines_free(&w->silence);
-    buf_free(&w->io.out);
+    buf_free(&w->sealed);
     free(w->listeners);
     free(w->awaited);
     free(w->cipher);

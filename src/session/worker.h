@@ -83,9 +83,10 @@ struct worker {
     size_t drain_total;
     bool draining, closing;
 
-    uint8_t *cipher;     /* WORKER_READ_SIZE: what a socket gave */
-    uint8_t *plain;      /* WORKER_PLAIN_SIZE: what the engine made of it */
-    struct engine_io io; /* shared by all engines of this worker */
+    uint8_t *cipher; /* WORKER_READ_SIZE: what a socket gave */
+    uint8_t *plain;  /* WORKER_PLAIN_SIZE: what the engine made of it */
+    struct buf
+        sealed; /* what an engine has for its client; empty when relay_flush_engine returns */
 
     struct poll_handle wake; /* an eventfd; each write is an edge, so nobody reads it */
     bool woken;
