@@ -1,6 +1,7 @@
 #include "tls/engine.h"
 #include "tls/ciphers.h"
 #include "tls/internal.h"
+#include "tls/quirks.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -10,16 +11,10 @@
 #include <wolfssl/wolfcrypt/sha256.h>
 
 enum {
-    RECORD_HEADER = 5,
-    RECORD_CHANGE_CIPHER_SPEC = 20,
-    RECORD_HANDSHAKE = 22,
     /* Per record: header, explicit nonce (TLS 1.2 with AES) or content type (TLS 1.3), tag. */
-    RECORD_OVERHEAD = RECORD_HEADER + 8 + 16,
+    RECORD_OVERHEAD = 5 + 8 + 16,
     /* An alert, key update or ticket that leaves along with data. */
-    EXTRA_OUTPUT = 1024,
-    ALERT_FATAL = 2,
-    ALERT_HANDSHAKE_FAILURE = 40,
-    ALERT_PROTOCOL_VERSION = 70
+    EXTRA_OUTPUT = 1024
 };
 
 struct engine *engine_of(WOLFSSL *ssl) {
@@ -41,49 +36,18 @@ int engine_receive(struct engine *e, uint8_t *buf, size_t size) {
     return (int)n;
 }
 
-/* Appends one plaintext handshake record as several of at most record_size. The transcript covers
- * messages, not records (RFC 5246 6.2.1), so nobody but the receiver's buffer notices. */
-static bool append_cut(struct engine *e, const uint8_t *record, size_t body) {
-    struct buf *out = e->call->out;
-    for (size_t at = 0; at < body;) {
-        size_t n = body - at < e->record_size ? body - at : e->record_size;
-        uint8_t header[RECORD_HEADER] = {record[0], record[1], record[2], (uint8_t)(n >> 8),
-                                         (uint8_t)n};
-        if (!buf_append(out, header, sizeof header, SIZE_MAX) ||
-            !buf_append(out, record + RECORD_HEADER + at, n, SIZE_MAX)) {
-            return false;
-        }
-        at += n;
+static bool append(struct engine *e, struct buf *out, const uint8_t *buf, size_t size) {
+    bool cut = e->cut_flight;
+    if (!cut) {
+        return buf_append(out, buf, size, SIZE_MAX);
     }
-    return true;
-}
-
-/* The library gives whole records. After ChangeCipherSpec they are encrypted and stay as they are
- * (in TLS 1.3 it follows the ServerHello, so there only that is ever cut). */
-static bool append_flight(struct engine *e, const uint8_t *buf, size_t size) {
-    while (e->cut_flight && size >= RECORD_HEADER) {
-        size_t body = (size_t)buf[3] << 8 | buf[4];
-        if (body > size - RECORD_HEADER) {
-            break;
-        }
-        if (buf[0] == RECORD_CHANGE_CIPHER_SPEC) {
-            e->cut_flight = false;
-        }
-        if (buf[0] == RECORD_HANDSHAKE) {
-            if (!append_cut(e, buf, body)) {
-                return false;
-            }
-        } else if (!buf_append(e->call->out, buf, RECORD_HEADER + body, SIZE_MAX)) {
-            return false;
-        }
-        buf += RECORD_HEADER + body;
-        size -= RECORD_HEADER + body;
-    }
-    return buf_append(e->call->out, buf, size, SIZE_MAX);
+    bool appended = quirks_append_flight(out, buf, size, e->record_size, &cut);
+    e->cut_flight = cut;
+    return appended;
 }
 
 /* A peer that only makes us answer (TLS 1.3 key updates cost it next to nothing) does nothing for
- * its broker, and keeps other clients waiting. */
+ * its broker, and keeps other clients waiting. The library answers without end. */
 enum { ANSWERS_MAX = 32 };
 
 int engine_send(struct engine *e, const uint8_t *buf, size_t size) {
@@ -93,7 +57,7 @@ int engine_send(struct engine *e, const uint8_t *buf, size_t size) {
         e->failure = REASON_TLS_ERROR;
         return WOLFSSL_CBIO_ERR_GENERAL;
     }
-    if (call->out == NULL || append_flight(e, buf, size)) {
+    if (call->out == NULL || append(e, call->out, buf, size)) {
         return (int)size;
     }
     e->failure = REASON_OUT_OF_MEMORY;
@@ -191,32 +155,15 @@ static enum engine_status fail(struct engine *e, enum reason reason) {
 
 /* No version in common is our own finding: the library would only miss a common suite. */
 static enum engine_status refuse_version(struct engine *e, struct buf *out) {
-    static const uint8_t record[] = {21, 3, 3, 0, 2, ALERT_FATAL, ALERT_PROTOCOL_VERSION};
-    e->failure = buf_append(out, record, sizeof record, SIZE_MAX) ? REASON_UNSUPPORTED_VERSION
+    e->failure = quirks_append_alert(out, ALERT_PROTOCOL_VERSION) ? REASON_UNSUPPORTED_VERSION
                                                                   : REASON_OUT_OF_MEMORY;
     e->alert = ALERT_PROTOCOL_VERSION;
     return ENGINE_FAILED;
 }
 
-/* The description of a fatal alert in plaintext at the front of `in`, perhaps behind the
- * ChangeCipherSpec that TLS 1.3 clients send for middle boxes; 0 if there is none. A client that
- * refuses our certificate may send it so, and older libraries do not recognise it. */
-static uint8_t plaintext_alert(const uint8_t *in, size_t len) {
-    static const uint8_t ccs[] = {20, 3, 3, 0, 1, 1}, alert[] = {21, 3},
-                         fatal[] = {0, 2, ALERT_FATAL};
-    if (len >= sizeof ccs && memcmp(in, ccs, sizeof ccs) == 0) {
-        in += sizeof ccs;
-        len -= sizeof ccs;
-    }
-    bool found = len >= 7 && memcmp(in, alert, sizeof alert) == 0 &&
-                 memcmp(in + 3, fatal, sizeof fatal) == 0;
-    return found ? in[6] : 0;
-}
-
 /* As fail; what an older library does not report is found here. `received` is the alert that the
  * input began with. */
 static enum engine_status fail_handshake(struct engine *e, int code, uint8_t received) {
-    static const uint8_t no_certificate[] = {21, 3, 3, 0, 2, ALERT_FATAL, ALERT_HANDSHAKE_FAILURE};
     enum reason reason = e->peer->refusal != REASON_NONE ? e->peer->refusal : failure_reason(code);
     enum engine_status status = fail(e, reason);
     if (received != 0) {
@@ -224,7 +171,7 @@ static enum engine_status fail_handshake(struct engine *e, int code, uint8_t rec
         e->failure = REASON_ALERT_RECEIVED;
     } else if (e->alert == 0 && reason == REASON_NO_CERTIFICATE_GIVEN &&
                wolfSSL_version(e->ssl) == TLS1_2_VERSION &&
-               buf_append(e->call->out, no_certificate, sizeof no_certificate, SIZE_MAX)) {
+               quirks_append_alert(e->call->out, ALERT_HANDSHAKE_FAILURE)) {
         e->alert = ALERT_HANDSHAKE_FAILURE; /* before ChangeCipherSpec all is plaintext */
     }
     return status;
@@ -255,7 +202,7 @@ int engine_accept(struct engine *e) {
 }
 
 static enum engine_status shake_hands(struct engine *e, struct engine_call *call) {
-    uint8_t received = plaintext_alert(call->in->data, call->in->len);
+    uint8_t received = quirks_plaintext_alert(call->in->data, call->in->len);
     int code;
     /* What a paused step consumed before is not known here: it counts as some. */
     for (call->consumed = e->call != NULL;; call->consumed = false) {

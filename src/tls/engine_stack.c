@@ -2,16 +2,12 @@
  *
  * What runs there is one call of the library. It keeps no pointer into the caller's buffers while
  * it is paused: its callbacks find those of the call under way in the engine. */
-#include "tls/internal.h"
-
 #include "tls/coroutine.h"
+#include "tls/internal.h"
+#include "tls/quirks.h"
 
 #include <assert.h>
 #include <stdlib.h>
-
-#ifdef POSTERN_OWN_WOLFSSL
-#include <postern_pause.h>
-#endif
 
 /* The TLS library needs less than a tenth of it, sanitizers apart. */
 enum { STACK_SIZE = 512 * 1024 };
@@ -26,33 +22,22 @@ struct engine_stack {
     bool abandoned;           /* the engine was freed and is ours */
 };
 
-/* From here on, the library's long computations on this thread ask for a pause; NULL: they do not.
- */
-static void ask(void (*may_pause)(void *arg), void *arg) {
-#ifdef POSTERN_OWN_WOLFSSL
-    postern_pause = (struct postern_pause){.call = may_pause, .arg = arg};
-#else
-    (void)may_pause;
-    (void)arg;
-#endif
-}
-
 /* During the pause others' steps are made on the thread's own stack: they must not pause a
  * coroutine that they are not on. */
 static void on_may_pause(void *arg) {
     struct engine_stack *stack = arg;
     if (stack->should_pause(stack->arg)) {
-        ask(NULL, NULL);
+        quirks_set_pause(NULL, NULL);
         coroutine_pause(stack->coroutine);
-        ask(on_may_pause, stack);
+        quirks_set_pause(on_may_pause, stack);
     }
 }
 
 static void accept_inside(void *arg) {
     struct engine_stack *stack = arg;
-    ask(on_may_pause, stack);
+    quirks_set_pause(on_may_pause, stack);
     stack->code = engine_accept(stack->engine);
-    ask(NULL, NULL);
+    quirks_set_pause(NULL, NULL);
 }
 
 struct engine_stack *engine_stack_new(bool (*should_pause)(void *arg), void *arg) {
