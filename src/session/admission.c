@@ -82,7 +82,7 @@ enum verdict admission_queue_handshake(struct session *s) {
     if (fresh && !within) {
         return session_end(s, REASON_LIMIT_HANDSHAKES, NULL);
     }
-    pool_queue_handshake(s->pool, &s->member, s->heavy, s->engine.ssl != NULL);
+    pool_queue_handshake(s->pool, &s->member, s->heavy, s->engine != NULL);
     return SESSION_GOES_ON;
 }
 
@@ -103,7 +103,7 @@ void admission_await_client(struct session *s) {
 /* --- reload --- */
 
 bool admission_is_revoked(const struct session *s, const struct runtime *by) {
-    const struct cert_id *id = engine_peer_id(&s->engine);
+    const struct cert_id *id = engine_peer_id(s->engine);
     return id != NULL && tls_context_revokes(by->listeners[s->listener].tls, id);
 }
 

@@ -28,7 +28,7 @@ static void close_broker(struct session *s) {
 }
 
 static void free_if_closed(struct session *s) {
-    if (!conn_is_open(&s->client) && !conn_is_open(&s->broker) && !s->in_step) {
+    if (!conn_is_open(&s->client) && !conn_is_open(&s->broker)) {
         pool_defer_free(s->pool, &s->member);
     }
 }
@@ -58,7 +58,7 @@ static bool client_can_hear(const struct session *s, enum reason reason) {
     if (s->client_eof || reason == REASON_CLIENT_RESET || reason == REASON_WRITE_TIMEOUT) {
         return false;
     }
-    return s->established || s->pool->io.out.len > 0;
+    return s->established || s->pool->sealed.len > 0;
 }
 
 /* Whether close_notify is due. A reset broker's stream is cut short: the client must not take that
@@ -69,9 +69,9 @@ static bool owes_close_notify(const struct session *s, enum reason reason) {
 }
 
 static void send_last_words(struct session *s, enum reason reason) {
-    struct buf *out = &s->pool->io.out;
+    struct buf *out = &s->pool->sealed;
     if (owes_close_notify(s, reason)) {
-        engine_close(&s->engine);
+        engine_close(s->engine, out);
     }
     if (!s->client.shut_wanted && out->len > 0 &&
         conn_send(&s->client, s->pool->poller, out->data, out->len) != 0) {
@@ -87,7 +87,7 @@ static void say_goodbye(struct session *s, enum reason reason) {
     } else {
         s->client.ended = true;
     }
-    s->pool->io.out.len = 0;
+    s->pool->sealed.len = 0;
     if (conn_is_open(&s->broker) && reason != REASON_BROKER_RESET) {
         conn_shut(&s->broker);
     } else {
@@ -102,10 +102,14 @@ enum verdict session_end(struct session *s, enum reason reason, const char *deta
     closing_leave_handshakes(s);
     bool nothing_to_say = !client_can_hear(s, reason) && s->broker.queue == NULL;
     s->phase = PHASE_CLOSING;
+    if (!s->established) { /* a paused one keeps others from the second stack */
+        engine_free(s->engine);
+        s->engine = NULL;
+    }
     pool_linger(pool, &s->member);
     limits_session_ends(pool->limits, s->listener);
     if (nothing_to_say) {
-        pool->io.out.len = 0;
+        pool->sealed.len = 0;
         closing_abort(s);
         return SESSION_ENDED;
     }

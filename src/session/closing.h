@@ -18,8 +18,8 @@ void session_end_now(struct session *s, enum reason reason, const char *detail);
 /* Closes both sockets of a session that is closing, whatever still had to leave. */
 void closing_abort(struct session *s);
 
-/* A session that is closing is over as soon as nothing has to leave any more and no heavy step is
- * under way: then its sockets are closed, and it is freed at the end of the turn. */
+/* A session that is closing is over as soon as nothing has to leave any more: then its sockets are
+ * closed, and it is freed at the end of the turn. */
 void closing_check(struct session *s);
 
 /* Takes a session out of the handshake queues and their counters; harmless if it is in none. */

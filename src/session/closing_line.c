@@ -23,11 +23,11 @@ static void log_client_addr(struct log_line *line, const struct session *s) {
 static void log_established(struct log_line *line, const struct session *s) {
     const struct runtime_listener *l = session_listener(s);
     bool dialled = s->backend < l->config->backend_count && conn_is_open(&s->broker);
-    log_str(line, "tls", engine_version(&s->engine));
-    log_str(line, "cipher", engine_cipher(&s->engine));
+    log_str(line, "tls", engine_version(s->engine));
+    log_str(line, "cipher", engine_cipher(s->engine));
     log_str(line, "sni", s->server_name);
-    log_str(line, "resumed", s->engine.resumed ? "yes" : "no");
-    log_str(line, "identity", engine_identity(&s->engine));
+    log_str(line, "resumed", engine_is_resumed(s->engine) ? "yes" : "no");
+    log_str(line, "identity", engine_identity(s->engine));
     log_str(line, "backend", dialled ? backend_text(l->backends[s->backend]) : NULL);
     log_num(line, "up", s->up);
     log_num(line, "down", s->down);
@@ -70,8 +70,8 @@ void closing_line_write(struct session *s, enum reason reason, const char *detai
     } else {
         log_str(&line, "sni", s->server_name);
         log_str(&line, "reason", reason_name(reason));
-        if (!s->in_step && s->engine.alert != 0) {
-            log_num(&line, "alert", s->engine.alert);
+        if (s->engine != NULL && engine_alert(s->engine) != 0) {
+            log_num(&line, "alert", engine_alert(s->engine));
         }
         log_seconds(&line, "seconds", age_ms);
     }

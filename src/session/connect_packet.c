@@ -8,7 +8,7 @@
 
 static enum mqtt_fault rewrite(struct session *s, struct buf *plain, size_t size,
                                const struct mqtt_connect *connect) {
-    const char *identity = engine_identity(&s->engine);
+    const char *identity = engine_identity(s->engine);
     size_t identity_len = identity != NULL ? strlen(identity) : 0;
     size_t after = plain->len - size, new_size;
     struct buf anew = {0};

@@ -18,15 +18,15 @@ static void own_address(const struct session *s, struct sockaddr_storage *sa) {
 
 static size_t write_v2(const struct session *s, const struct sockaddr *destination,
                        uint8_t out[PROXY_HEADER_OUT_MAX]) {
-    bool has_certificate = engine_peer_id(&s->engine) != NULL;
-    const char *version = engine_version(&s->engine);
+    bool has_certificate = engine_peer_id(s->engine) != NULL;
+    const char *version = engine_version(s->engine);
     struct proxy_tls tls = {
         .version = strcmp(version, "1.3") == 0 ? "TLSv1.3" : "TLSv1.2",
-        .cipher = engine_cipher(&s->engine),
-        .common_name = engine_peer_cn(&s->engine),
+        .cipher = engine_cipher(s->engine),
+        .common_name = engine_peer_cn(s->engine),
         .server_name = s->server_name,
         .session_certificate = has_certificate,
-        .connection_certificate = engine_peer_presented(&s->engine),
+        .connection_certificate = engine_peer_presented(s->engine),
     };
     return proxy_header_v2((const struct sockaddr *)&s->client_addr, destination, &tls, out);
 }

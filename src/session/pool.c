@@ -61,8 +61,8 @@ void pool_free(struct pool *pool) {
     runtime_unref(pool->runtime);
     deadlines_free(&pool->progress);
     deadlines_free(&pool->silence);
-    coroutine_free(pool->coroutine);
-    buf_free(&pool->io.out);
+    engine_stack_free(pool->stack);
+    buf_free(&pool->sealed);
     free(pool->awaited);
     free(pool->cipher);
     free(pool->plain);
@@ -154,4 +154,20 @@ void pool_queue_handshake(struct pool *pool, struct pool_member *m, bool heavy, 
     if (list_is_empty(&m->queue)) {
         list_append(begun ? &queue->begun : &queue->fresh, &m->queue);
     }
+}
+
+void pool_resume_handshake(struct pool *pool, struct pool_member *m) {
+    list_append(pool->heavy.begun.next, &m->queue); /* before the first */
+}
+
+static bool on_should_pause(void *arg) {
+    const struct pool *pool = arg;
+    return loop_now_ns() >= pool->until_ns;
+}
+
+struct engine_stack *pool_stack(struct pool *pool) {
+    if (pool->stack == NULL) {
+        pool->stack = engine_stack_new(on_should_pause, pool);
+    }
+    return pool->stack;
 }

@@ -15,7 +15,6 @@
 #include "net/loop.h"
 #include "session/limits.h"
 #include "session/runtime.h"
-#include "tls/coroutine.h"
 #include "tls/engine.h"
 
 #include <stdbool.h>
@@ -77,8 +76,7 @@ struct pool {
     struct list established_ready, pending_ready;
     struct handshake_queue light, heavy;
     struct awaited_list *awaited; /* one for each listener of the configuration */
-    struct coroutine *coroutine;  /* for heavy steps; made when the first one comes */
-    struct pool_member *in_step;  /* whose heavy step is paused; NULL: none is under way */
+    struct engine_stack *stack;   /* for heavy steps; made when the first one comes */
     uint64_t until_ns;            /* when this turn's budget for pending clients is spent */
     unsigned next_work;           /* which kind of work comes first in the next turn */
 
@@ -91,9 +89,9 @@ struct pool {
     uint64_t drain_started_ms, drain_ms, drain_tick_ms;
     size_t drain_total;
 
-    uint8_t *cipher;     /* POOL_READ_SIZE: what a socket gave */
-    uint8_t *plain;      /* POOL_PLAIN_SIZE: what the engine made of it */
-    struct engine_io io; /* shared by all engines of this thread */
+    uint8_t *cipher;   /* POOL_READ_SIZE: what a socket gave */
+    uint8_t *plain;    /* POOL_PLAIN_SIZE: what the engine made of it */
+    struct buf sealed; /* what an engine has for its client; empty between calls into a session */
 };
 
 /* Takes a reference to `runtime`; the loop and the limits must outlive the pool. False without
@@ -139,5 +137,12 @@ void pool_serve_later(struct pool *pool, struct pool_member *m, bool established
 
 /* A step of its handshake can be made, and none is under way. `begun`: it has had a step. */
 void pool_queue_handshake(struct pool *pool, struct pool_member *m, bool heavy, bool begun);
+
+/* Its heavy step has paused: it goes on before all others. */
+void pool_resume_handshake(struct pool *pool, struct pool_member *m);
+
+/* The second stack of this thread, for heavy steps; they pause when the turn's budget is spent.
+ * NULL without memory: then they do not pause. */
+struct engine_stack *pool_stack(struct pool *pool);
 
 #endif

@@ -55,11 +55,10 @@ static enum verdict send_up(struct session *s, const uint8_t *plain, size_t len)
 static enum verdict relay_up(struct session *s, const uint8_t *cipher, size_t len) {
     struct pool *pool = s->pool;
     enum engine_status status;
-    pool->io.in = cipher;
-    pool->io.in_len = len;
+    struct engine_input in = {cipher, len};
     do {
         size_t got;
-        status = engine_read(&s->engine, pool->plain, POOL_PLAIN_SIZE, &got);
+        status = engine_read(s->engine, &in, pool->plain, POOL_PLAIN_SIZE, &got, &pool->sealed);
         s->up += got;
         if (transfer_flush_engine(s) == SESSION_ENDED ||
             send_up(s, pool->plain, got) == SESSION_ENDED) {
@@ -70,7 +69,7 @@ static enum verdict relay_up(struct session *s, const uint8_t *cipher, size_t le
         session_stop_reading(&s->client);
     }
     if (status == ENGINE_FAILED) {
-        return session_end(s, REASON_TLS_ERROR, reason_name(engine_failure(&s->engine)));
+        return session_end(s, REASON_TLS_ERROR, reason_name(engine_failure(s->engine)));
     }
     if (status == ENGINE_CLOSED) {
         conn_shut(&s->broker);
@@ -108,8 +107,8 @@ static enum verdict on_broker_bytes(struct session *s, const uint8_t *data, size
     if (s->client.shut_wanted) {
         return SESSION_GOES_ON;
     }
-    if (engine_write(&s->engine, data, len) != ENGINE_OK) {
-        return session_end(s, REASON_TLS_ERROR, reason_name(engine_failure(&s->engine)));
+    if (engine_write(s->engine, data, len, &s->pool->sealed) != ENGINE_OK) {
+        return session_end(s, REASON_TLS_ERROR, reason_name(engine_failure(s->engine)));
     }
     s->down += len;
     if (transfer_flush_engine(s) == SESSION_ENDED || note_answer(s) == SESSION_ENDED) {
@@ -126,7 +125,7 @@ static enum verdict on_broker_eof(struct session *s) {
         s->broker.ended = true;
         return transfer_end_closed(s);
     }
-    engine_close(&s->engine);
+    engine_close(s->engine, &s->pool->sealed);
     if (transfer_flush_engine(s) == SESSION_ENDED || note_answer(s) == SESSION_ENDED) {
         return SESSION_ENDED;
     }

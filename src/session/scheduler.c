@@ -15,9 +15,6 @@ enum { ESTABLISHED_TO_PENDING = 3 };
  * refuses clients, and not the kernel's queue that loses them. */
 enum { ACCEPTS_A_PIECE = 8 };
 
-/* The TLS library needs less than a tenth of it, sanitizers apart. */
-enum { STACK_SIZE = 512 * 1024 };
-
 /* --- established sessions --- */
 
 /* Those that have more to say than one turn allows. One that does not come to an end now waits for
@@ -58,57 +55,17 @@ static bool step_light(struct pool *pool) {
     return true;
 }
 
-/* Called by the step, on its own stack. Meanwhile others' steps are made on the first stack: they
- * must not pause a coroutine that they are not on. */
-static void on_may_pause(void *arg) {
-    struct pool *pool = arg;
-    if (loop_now_ns() >= pool->until_ns) {
-        engine_pause_with(NULL, NULL);
-        coroutine_pause(pool->coroutine);
-        engine_pause_with(on_may_pause, pool);
+/* One step or a piece of one; or of the step that a session left which has ended since. */
+static bool step_heavy(struct pool *pool) {
+    if (!is_empty(&pool->heavy)) {
+        session_step(take(&pool->heavy));
+        return true;
     }
-}
-
-static void make_step(void *arg) {
-    struct pool *pool = arg;
-    engine_pause_with(on_may_pause, pool);
-    session_make_heavy_step(pool->in_step);
-    engine_pause_with(NULL, NULL);
-}
-
-static bool has_second_stack(struct pool *pool) {
-    if (pool->coroutine == NULL) {
-        pool->coroutine = coroutine_new(STACK_SIZE);
-    }
-    return pool->coroutine != NULL;
-}
-
-/* Whether the step is over. Without a second stack it is made here, and all wait for its end. */
-static bool begin_heavy(struct pool *pool, struct pool_member *m) {
-    if (!has_second_stack(pool)) {
-        session_step(m);
-    } else if (session_begin_heavy_step(m)) {
-        pool->in_step = m;
-        return coroutine_run(pool->coroutine, make_step, pool);
+    if (engine_stack_has_work(pool->stack)) {
+        engine_stack_work(pool->stack);
+        return true;
     }
     return false;
-}
-
-static bool step_heavy(struct pool *pool) {
-    bool over;
-    if (pool->in_step != NULL) {
-        over = coroutine_resume(pool->coroutine);
-    } else if (!is_empty(&pool->heavy)) {
-        over = begin_heavy(pool, take(&pool->heavy));
-    } else {
-        return false;
-    }
-    if (over) {
-        struct pool_member *m = pool->in_step;
-        pool->in_step = NULL;
-        session_end_heavy_step(m);
-    }
-    return true;
 }
 
 /* --- pending clients --- */
@@ -138,7 +95,7 @@ enum { KINDS = sizeof kinds / sizeof *kinds };
 
 static bool has_pending_work(const struct pool *pool) {
     return !list_is_empty(&pool->pending_ready) || !is_empty(&pool->light) ||
-           !is_empty(&pool->heavy) || pool->in_step != NULL ||
+           !is_empty(&pool->heavy) || engine_stack_has_work(pool->stack) ||
            pool->hooks.can_accept(pool->hooks.arg);
 }
 

@@ -145,19 +145,6 @@ void session_step(struct pool_member *m) {
     settle(s, handshake_step(s));
 }
 
-bool session_begin_heavy_step(struct pool_member *m) {
-    return handshake_begin_heavy(session_of(m)) == SESSION_GOES_ON;
-}
-
-void session_make_heavy_step(struct pool_member *m) {
-    handshake_make_heavy(session_of(m));
-}
-
-void session_end_heavy_step(struct pool_member *m) {
-    struct session *s = session_of(m);
-    settle(s, handshake_end_heavy(s));
-}
-
 /* --- deadlines --- */
 
 void session_on_progress_due(struct pool_member *m) {
@@ -242,7 +229,7 @@ bool session_begin(struct pool *pool, size_t listener, int fd,
 
 void session_free(struct pool_member *m) {
     struct session *s = session_of(m);
-    engine_free(&s->engine);
+    engine_free(s->engine);
     session_free_pending(s);
     free(s->server_name);
     runtime_unref(s->runtime);

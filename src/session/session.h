@@ -22,11 +22,8 @@ bool session_begin(struct pool *pool, size_t listener, int fd,
 /* Goes on with both sockets, and with what else the session waited for. */
 void session_serve(struct pool_member *m);
 
-/* A handshake step of a queued session; or its three parts (handshake.h). */
+/* A handshake step of a queued session, or one more piece of a paused step. */
 void session_step(struct pool_member *m);
-bool session_begin_heavy_step(struct pool_member *m) __attribute__((warn_unused_result));
-void session_make_heavy_step(struct pool_member *m);
-void session_end_heavy_step(struct pool_member *m);
 
 /* A deadline was reached. */
 void session_on_progress_due(struct pool_member *m);

@@ -29,8 +29,6 @@ void session_stop_reading(struct conn *from) {
 
 void session_free_pending(struct session *s) {
     if (s->pending != NULL) {
-        buf_free(&s->pending->heavy.in);
-        buf_free(&s->pending->heavy.io.out);
         buf_free(&s->pending->cipher);
         buf_free(&s->pending->plain);
         free(s->pending);
@@ -49,7 +47,6 @@ void session_check_ends(const struct session *s) {
      * before is decrypted. */
     assert(closing || s->phase != PHASE_RELAYING || !s->client_eof || s->client.ended);
     assert(closing || s->phase == PHASE_RELAYING || !conn_is_open(&s->broker));
-    assert(!s->in_step || s->phase == PHASE_HANDSHAKE || closing);
-    assert(!s->established || (s->engine.ssl != NULL && !s->counted && !s->awaited));
+    assert(!s->established || (s->engine != NULL && !s->counted && !s->awaited));
     assert(s->silent || s->pending != NULL || s->phase >= PHASE_RELAYING);
 }

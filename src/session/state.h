@@ -2,8 +2,8 @@
  *
  * A session is one allocation. What only some phases need is allocated for them: `struct pending`
  * until the broker is connected, a connection's queue while its peer does not take all. When both
- * sockets are closed (and no heavy step is under way) the session is freed at the end of the turn,
- * with all that is in it: until then the poller may hold its address. */
+ * sockets are closed the session is freed at the end of the turn, with all that is in it: until
+ * then the poller may hold its address. */
 #ifndef POSTERN_SESSION_STATE_H
 #define POSTERN_SESSION_STATE_H
 
@@ -31,14 +31,6 @@ enum phase_id {
     PHASE_COUNT
 };
 
-/* A heavy handshake step, made on the pool's second stack: its input and output are apart from all
- * others, which go on meanwhile. */
-struct heavy_step {
-    struct buf in;       /* ciphertext of the client */
-    struct engine_io io; /* in_len is what is left of it */
-    enum engine_status status;
-};
-
 /* What is needed only until the broker is connected. */
 struct pending {
     struct session *session;
@@ -46,7 +38,6 @@ struct pending {
     struct buf plain;  /* decrypted, for the broker */
     struct client_hello hello;
     struct sockaddr_storage destination; /* from a balancer's header; AF_UNSPEC: our own address */
-    struct heavy_step heavy;
     struct dial dial;
     bool dial_starting; /* within dial_start */
     bool dial_done;
@@ -72,14 +63,13 @@ struct session {
     bool silent : 1;         /* no byte has come */
     bool header_due : 1;     /* a balancer's PROXY header must come first */
     bool heavy : 1;          /* its handshake steps may take long */
-    bool in_step : 1;        /* one is under way: nobody else touches the engine */
     bool counted : 1;        /* in limits: a handshake step waits for us */
     bool awaited : 1;        /* in the pool's list of handshakes that wait for the client */
     bool established : 1;    /* the handshake is complete */
     bool answer_due : 1;     /* with mqtt on: the broker has not said anything yet */
     bool client_eof : 1;
     bool broker_first : 1;
-    struct engine engine;
+    struct engine *engine;         /* NULL until the handshake begins, and after it failed */
     struct mqtt_follower follower; /* mqtt = identity: a second CONNECT would be another name */
     struct pending *pending;       /* from the first byte on; NULL once relaying */
     char *server_name;             /* as in the ClientHello; NULL: none */

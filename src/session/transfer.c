@@ -63,7 +63,7 @@ enum verdict transfer_send(struct session *s, struct conn *to, const uint8_t *da
 }
 
 enum verdict transfer_flush_engine(struct session *s) {
-    struct buf *out = &s->pool->io.out;
+    struct buf *out = &s->pool->sealed;
     size_t len = out->len;
     out->len = 0;
     return s->client.shut_wanted ? SESSION_GOES_ON : transfer_send(s, &s->client, out->data, len);
@@ -72,11 +72,10 @@ enum verdict transfer_flush_engine(struct session *s) {
 enum verdict transfer_decrypt_early(struct session *s, const uint8_t *cipher, size_t len) {
     struct pool *pool = s->pool;
     enum engine_status status;
-    pool->io.in = cipher;
-    pool->io.in_len = len;
+    struct engine_input in = {cipher, len};
     do {
         size_t got;
-        status = engine_read(&s->engine, pool->plain, POOL_PLAIN_SIZE, &got);
+        status = engine_read(s->engine, &in, pool->plain, POOL_PLAIN_SIZE, &got, &pool->sealed);
         if (transfer_flush_engine(s) == SESSION_ENDED) {
             return SESSION_ENDED;
         }
@@ -85,7 +84,7 @@ enum verdict transfer_decrypt_early(struct session *s, const uint8_t *cipher, si
         }
     } while (status == ENGINE_OK);
     if (status == ENGINE_FAILED) {
-        return session_end(s, REASON_TLS_ERROR, reason_name(engine_failure(&s->engine)));
+        return session_end(s, REASON_TLS_ERROR, reason_name(engine_failure(s->engine)));
     }
     s->client.ended = status == ENGINE_CLOSED;
     return SESSION_GOES_ON;

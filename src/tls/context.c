@@ -390,6 +390,6 @@ const struct tls_certificate *tls_context_choose(const struct tls_context *ctx,
     return rsa != NULL ? rsa : any;
 }
 
-bool tls_context_signs_slowly(const struct tls_context *ctx, const struct client_hello *hello) {
+bool tls_context_is_heavy(const struct tls_context *ctx, const struct client_hello *hello) {
     return tls_context_choose(ctx, hello)->key == X509_KEY_RSA;
 }

@@ -48,9 +48,9 @@ void tls_context_unref(struct tls_context *ctx);              /* NULL is fine */
 void tls_context_retire(struct tls_context *ctx);
 
 /* Whether a full handshake with this client holds a signature that takes long (with an RSA key: 0.2
- * to 10 ms, where the rest of the handshake takes 0.1 to 1). */
+ * to 10 ms, where the rest of the handshake takes 0.1 to 1): see engine_stack_new. */
 struct client_hello;
-bool tls_context_signs_slowly(const struct tls_context *ctx, const struct client_hello *hello);
+bool tls_context_is_heavy(const struct tls_context *ctx, const struct client_hello *hello);
 
 /* What --check and the log say of the certificates that are served, in configuration order. */
 struct tls_certificate_info {

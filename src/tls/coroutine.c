@@ -1,5 +1,7 @@
+/* The coroutine as a stack of its own on the caller's thread. */
 #include "tls/coroutine.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -44,22 +46,22 @@ struct coroutine {
     bool busy;
 };
 
-static void arrive(struct coroutine *f, struct place *here, struct place *from) {
+static void arrive(struct coroutine *c, struct place *here, struct place *from) {
 #ifdef __SANITIZE_ADDRESS__
     const void *bottom;
     size_t size;
     __sanitizer_finish_switch_fiber(here->fake_stack, &bottom, &size);
-    if (from == &f->outside) { /* which differs from call to call */
+    if (from == &c->outside) { /* which differs from call to call */
         from->bottom = bottom;
         from->size = size;
     }
 #endif
-    (void)f;
+    (void)c;
     (void)here;
     (void)from;
 }
 
-static void switch_stacks(struct coroutine *f, struct place *from, struct place *to) {
+static void switch_stacks(struct coroutine *c, struct place *from, struct place *to) {
 #ifdef __SANITIZE_ADDRESS__
     __sanitizer_start_switch_fiber(&from->fake_stack, to->bottom, to->size);
 #endif
@@ -68,82 +70,84 @@ static void switch_stacks(struct coroutine *f, struct place *from, struct place 
     __tsan_switch_to_fiber(to->sanitizer_fiber, 0);
 #endif
     swapcontext(&from->context, &to->context); /* fails only where it cannot return */
-    arrive(f, from, to);
+    arrive(c, from, to);
 }
 
-void coroutine_pause(struct coroutine *f) {
-    switch_stacks(f, &f->inside, &f->outside);
+void coroutine_pause(struct coroutine *c) {
+    switch_stacks(c, &c->inside, &c->outside);
 }
 
 /* makecontext passes ints: a pointer travels in two. The computation's frame never returns, so that
  * one stack serves one computation after the other. */
 static void inside(unsigned high, unsigned low) {
-    struct coroutine *f = (struct coroutine *)((uintptr_t)high << 16 << 16 | low);
-    arrive(f, &f->inside, &f->outside);
+    struct coroutine *c = (struct coroutine *)((uintptr_t)high << 16 << 16 | low);
+    arrive(c, &c->inside, &c->outside);
     for (;;) {
-        f->work(f->arg);
-        f->busy = false;
-        coroutine_pause(f);
+        c->work(c->arg);
+        c->busy = false;
+        coroutine_pause(c);
     }
 }
 
-static void prepare_stack(struct coroutine *f) {
-    uintptr_t self = (uintptr_t)f;
-    getcontext(&f->inside.context);
-    f->inside.context.uc_stack.ss_sp = (char *)f->memory + f->guard;
-    f->inside.context.uc_stack.ss_size = f->size - f->guard;
-    makecontext(&f->inside.context, (void (*)(void))inside, 2, (unsigned)(self >> 16 >> 16),
+static void prepare_stack(struct coroutine *c) {
+    uintptr_t self = (uintptr_t)c;
+    getcontext(&c->inside.context);
+    c->inside.context.uc_stack.ss_sp = (char *)c->memory + c->guard;
+    c->inside.context.uc_stack.ss_size = c->size - c->guard;
+    makecontext(&c->inside.context, (void (*)(void))inside, 2, (unsigned)(self >> 16 >> 16),
                 (unsigned)self);
 #ifdef __SANITIZE_ADDRESS__
-    f->inside.bottom = f->inside.context.uc_stack.ss_sp;
-    f->inside.size = f->inside.context.uc_stack.ss_size;
+    c->inside.bottom = c->inside.context.uc_stack.ss_sp;
+    c->inside.size = c->inside.context.uc_stack.ss_size;
 #endif
 #ifdef __SANITIZE_THREAD__
-    f->inside.sanitizer_fiber = __tsan_create_fiber(0);
+    c->inside.sanitizer_fiber = __tsan_create_fiber(0);
 #endif
 }
 
 struct coroutine *coroutine_new(size_t stack_size) {
-    struct coroutine *f = calloc(1, sizeof *f);
-    if (f == NULL) {
+    struct coroutine *c = calloc(1, sizeof *c);
+    if (c == NULL) {
         return NULL;
     }
-    f->guard = (size_t)sysconf(_SC_PAGESIZE);
-    f->size = (stack_size + f->guard - 1) / f->guard * f->guard + f->guard;
-    f->memory = mmap(NULL, f->size, PROT_READ | PROT_WRITE,
+    c->guard = (size_t)sysconf(_SC_PAGESIZE);
+    c->size = (stack_size + c->guard - 1) / c->guard * c->guard + c->guard;
+    c->memory = mmap(NULL, c->size, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-    if (f->memory == MAP_FAILED) {
-        free(f);
+    if (c->memory == MAP_FAILED) {
+        free(c);
         return NULL;
     }
-    if (mprotect(f->memory, f->guard, PROT_NONE) != 0) {
-        munmap(f->memory, f->size);
-        free(f);
+    if (mprotect(c->memory, c->guard, PROT_NONE) != 0) {
+        munmap(c->memory, c->size);
+        free(c);
         return NULL;
     }
-    prepare_stack(f);
-    return f;
+    prepare_stack(c);
+    return c;
 }
 
-void coroutine_free(struct coroutine *f) {
-    if (f == NULL) {
+void coroutine_free(struct coroutine *c) {
+    if (c == NULL) {
         return;
     }
+    assert(!c->busy);
 #ifdef __SANITIZE_THREAD__
-    __tsan_destroy_fiber(f->inside.sanitizer_fiber);
+    __tsan_destroy_fiber(c->inside.sanitizer_fiber);
 #endif
-    munmap(f->memory, f->size);
-    free(f);
+    munmap(c->memory, c->size);
+    free(c);
 }
 
-bool coroutine_run(struct coroutine *f, void (*work)(void *arg), void *arg) {
-    f->work = work;
-    f->arg = arg;
-    f->busy = true;
-    return coroutine_resume(f);
+bool coroutine_run(struct coroutine *c, void (*work)(void *arg), void *arg) {
+    c->work = work;
+    c->arg = arg;
+    c->busy = true;
+    return coroutine_resume(c);
 }
 
-bool coroutine_resume(struct coroutine *f) {
-    switch_stacks(f, &f->outside, &f->inside);
-    return !f->busy;
+bool coroutine_resume(struct coroutine *c) {
+    assert(c->busy);
+    switch_stacks(c, &c->outside, &c->inside);
+    return !c->busy;
 }

@@ -1,27 +1,20 @@
 #include "tls/engine.h"
 #include "tls/ciphers.h"
 #include "tls/internal.h"
+#include "tls/quirks.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <wolfssl/error-ssl.h>
 #include <wolfssl/wolfcrypt/sha256.h>
-#ifdef POSTERN_OWN_WOLFSSL
-#include <postern_pause.h>
-#endif
 
 enum {
-    RECORD_HEADER = 5,
-    RECORD_CHANGE_CIPHER_SPEC = 20,
-    RECORD_HANDSHAKE = 22,
     /* Per record: header, explicit nonce (TLS 1.2 with AES) or content type (TLS 1.3), tag. */
-    RECORD_OVERHEAD = RECORD_HEADER + 8 + 16,
+    RECORD_OVERHEAD = 5 + 8 + 16,
     /* An alert, key update or ticket that leaves along with data. */
-    EXTRA_OUTPUT = 1024,
-    ALERT_FATAL = 2,
-    ALERT_HANDSHAKE_FAILURE = 40,
-    ALERT_PROTOCOL_VERSION = 70
+    EXTRA_OUTPUT = 1024
 };
 
 struct engine *engine_of(WOLFSSL *ssl) {
@@ -29,68 +22,42 @@ struct engine *engine_of(WOLFSSL *ssl) {
 }
 
 int engine_receive(struct engine *e, uint8_t *buf, size_t size) {
-    struct engine_io *io = e->io;
-    if (io->in_len == 0) {
+    struct engine_call *call = e->call;
+    assert(call != NULL && call->in != NULL);
+    struct engine_input *in = call->in;
+    if (in->len == 0) {
         return WOLFSSL_CBIO_ERR_WANT_READ;
     }
-    size_t n = size < io->in_len ? size : io->in_len;
-    memcpy(buf, io->in, n);
-    io->in += n;
-    io->in_len -= n;
+    size_t n = size < in->len ? size : in->len;
+    memcpy(buf, in->data, n);
+    in->data += n;
+    in->len -= n;
+    call->consumed = true;
     return (int)n;
 }
 
-/* Appends one plaintext handshake record as several of at most record_size. The transcript covers
- * messages, not records (RFC 5246 6.2.1), so nobody but the receiver's buffer notices. */
-static bool append_cut(struct engine *e, const uint8_t *record, size_t body) {
-    struct buf *out = &e->io->out;
-    for (size_t at = 0; at < body;) {
-        size_t n = body - at < e->record_size ? body - at : e->record_size;
-        uint8_t header[RECORD_HEADER] = {record[0], record[1], record[2], (uint8_t)(n >> 8),
-                                         (uint8_t)n};
-        if (!buf_append(out, header, sizeof header, SIZE_MAX) ||
-            !buf_append(out, record + RECORD_HEADER + at, n, SIZE_MAX)) {
-            return false;
-        }
-        at += n;
+static bool append(struct engine *e, struct buf *out, const uint8_t *buf, size_t size) {
+    bool cut = e->cut_flight;
+    if (!cut) {
+        return buf_append(out, buf, size, SIZE_MAX);
     }
-    return true;
-}
-
-/* The library gives whole records. After ChangeCipherSpec they are encrypted and stay as they are
- * (in TLS 1.3 it follows the ServerHello, so there only that is ever cut). */
-static bool append_flight(struct engine *e, const uint8_t *buf, size_t size) {
-    while (e->cut_flight && size >= RECORD_HEADER) {
-        size_t body = (size_t)buf[3] << 8 | buf[4];
-        if (body > size - RECORD_HEADER) {
-            break;
-        }
-        if (buf[0] == RECORD_CHANGE_CIPHER_SPEC) {
-            e->cut_flight = false;
-        }
-        if (buf[0] == RECORD_HANDSHAKE) {
-            if (!append_cut(e, buf, body)) {
-                return false;
-            }
-        } else if (!buf_append(&e->io->out, buf, RECORD_HEADER + body, SIZE_MAX)) {
-            return false;
-        }
-        buf += RECORD_HEADER + body;
-        size -= RECORD_HEADER + body;
-    }
-    return buf_append(&e->io->out, buf, size, SIZE_MAX);
+    bool appended = quirks_append_flight(out, buf, size, e->record_size, &cut);
+    e->cut_flight = cut;
+    return appended;
 }
 
 /* A peer that only makes us answer (TLS 1.3 key updates cost it next to nothing) does nothing for
- * its broker, and keeps other clients waiting. */
+ * its broker, and keeps other clients waiting. The library answers without end. */
 enum { ANSWERS_MAX = 32 };
 
 int engine_send(struct engine *e, const uint8_t *buf, size_t size) {
-    if (e->reading && ++e->answers > ANSWERS_MAX) {
+    struct engine_call *call = e->call;
+    assert(call != NULL && call->in != NULL);
+    if (call->reading && ++e->answers > ANSWERS_MAX) {
         e->failure = REASON_TLS_ERROR;
         return WOLFSSL_CBIO_ERR_GENERAL;
     }
-    if (append_flight(e, buf, size)) {
+    if (call->out == NULL || append(e, call->out, buf, size)) {
         return (int)size;
     }
     e->failure = REASON_OUT_OF_MEMORY;
@@ -110,55 +77,45 @@ static int make_binding(struct client_cert *peer, const struct tls_context *ctx,
     return 0;
 }
 
-bool engine_open(struct engine *e, struct tls_context *ctx, const struct client_hello *hello,
-                 struct engine_io *io) {
-    memset(e, 0, sizeof *e);
-    bool entered = tls_context_enter(ctx);
-    if (!entered && ctx->client_auth != CLIENT_AUTH_NONE) {
-        return false;
-    }
-    struct client_cert *peer = calloc(1, sizeof *peer);
-    WOLFSSL *ssl = peer != NULL ? wolfSSL_new(tls_context_choose(ctx, hello)->ssl_ctx) : NULL;
-    if (ssl == NULL || make_binding(peer, ctx, hello->server_name) != 0) {
-        wolfSSL_free(ssl);
-        free(peer);
-        if (entered) {
-            tls_context_leave(ctx);
-        }
-        return false;
-    }
-    e->ssl = ssl;
-    e->io = io;
-    e->ctx = tls_context_ref(ctx);
-    e->entered = entered;
-    e->peer = peer;
-    e->handshaking = true;
-    if (!(hello->offers_tls13 && ctx->tls_max == CONFIG_TLS_1_3) &&
-        !(hello->offers_tls12 && ctx->tls_min == CONFIG_TLS_1_2)) {
-        peer->refusal = REASON_UNSUPPORTED_VERSION;
-    }
-    e->record_size = ctx->max_record_size;
+static void choose_record_size(struct engine *e, const struct client_hello *hello) {
+    e->record_size = e->ctx->max_record_size;
     if (hello->max_fragment != 0) {
         e->record_size = hello->max_fragment;
     }
     e->cut_flight = e->record_size < CLIENT_HELLO_MAX;
-    wolfSSL_SetIOReadCtx(ssl, e);
-    wolfSSL_SetIOWriteCtx(ssl, e);
-    wolfSSL_SetCertCbCtx(ssl, e);
-    return true;
 }
 
-void engine_use(struct engine *e, struct engine_io *io) {
-    e->io = io;
+/* What needs memory and can fail. */
+static bool make_parts(struct engine *e, const struct client_hello *hello) {
+    e->peer = calloc(1, sizeof *e->peer);
+    if (e->peer == NULL || make_binding(e->peer, e->ctx, hello->server_name) != 0) {
+        return false;
+    }
+    e->ssl = wolfSSL_new(tls_context_choose(e->ctx, hello)->ssl_ctx);
+    return e->ssl != NULL;
 }
 
-void engine_pause_with(void (*pause)(void *arg), void *arg) {
-#ifdef POSTERN_OWN_WOLFSSL
-    postern_pause = (struct postern_pause){.call = pause, .arg = arg};
-#else
-    (void)pause;
-    (void)arg;
-#endif
+struct engine *engine_open(struct tls_context *ctx, const struct client_hello *hello) {
+    struct engine *e = calloc(1, sizeof *e);
+    if (e == NULL) {
+        return NULL;
+    }
+    e->ctx = tls_context_ref(ctx);
+    e->handshaking = true;
+    e->entered = tls_context_enter(ctx);
+    if ((!e->entered && ctx->client_auth != CLIENT_AUTH_NONE) || !make_parts(e, hello)) {
+        engine_free(e);
+        return NULL;
+    }
+    if (!(hello->offers_tls13 && ctx->tls_max == CONFIG_TLS_1_3) &&
+        !(hello->offers_tls12 && ctx->tls_min == CONFIG_TLS_1_2)) {
+        e->peer->refusal = REASON_UNSUPPORTED_VERSION;
+    }
+    choose_record_size(e, hello);
+    wolfSSL_SetIOReadCtx(e->ssl, e);
+    wolfSSL_SetIOWriteCtx(e->ssl, e);
+    wolfSSL_SetCertCbCtx(e->ssl, e);
+    return e;
 }
 
 /* What only the handshake needed: our context, and the room for a certificate that did not come. */
@@ -197,42 +154,24 @@ static enum engine_status fail(struct engine *e, enum reason reason) {
 }
 
 /* No version in common is our own finding: the library would only miss a common suite. */
-static enum engine_status refuse_version(struct engine *e) {
-    static const uint8_t record[] = {21, 3, 3, 0, 2, ALERT_FATAL, ALERT_PROTOCOL_VERSION};
-    e->failure = buf_append(&e->io->out, record, sizeof record, SIZE_MAX)
-                     ? REASON_UNSUPPORTED_VERSION
-                     : REASON_OUT_OF_MEMORY;
+static enum engine_status refuse_version(struct engine *e, struct buf *out) {
+    e->failure = quirks_append_alert(out, ALERT_PROTOCOL_VERSION) ? REASON_UNSUPPORTED_VERSION
+                                                                  : REASON_OUT_OF_MEMORY;
     e->alert = ALERT_PROTOCOL_VERSION;
     return ENGINE_FAILED;
 }
 
-/* The description of a fatal alert in plaintext at the front of `in`, perhaps behind the
- * ChangeCipherSpec that TLS 1.3 clients send for middle boxes; 0 if there is none. A client that
- * refuses our certificate may send it so, and older libraries do not recognise it. */
-static uint8_t plaintext_alert(const uint8_t *in, size_t len) {
-    static const uint8_t ccs[] = {20, 3, 3, 0, 1, 1}, alert[] = {21, 3},
-                         fatal[] = {0, 2, ALERT_FATAL};
-    if (len >= sizeof ccs && memcmp(in, ccs, sizeof ccs) == 0) {
-        in += sizeof ccs;
-        len -= sizeof ccs;
-    }
-    bool found = len >= 7 && memcmp(in, alert, sizeof alert) == 0 &&
-                 memcmp(in + 3, fatal, sizeof fatal) == 0;
-    return found ? in[6] : 0;
-}
-
-/* As fail, for input that began with `in`: what an older library does not tell is found here. */
-static enum engine_status fail_handshake(struct engine *e, enum reason reason, const uint8_t *in,
-                                         size_t len) {
-    static const uint8_t no_certificate[] = {21, 3, 3, 0, 2, ALERT_FATAL, ALERT_HANDSHAKE_FAILURE};
-    uint8_t received = plaintext_alert(in, len);
+/* As fail; what an older library does not report is found here. `received` is the alert that the
+ * input began with. */
+static enum engine_status fail_handshake(struct engine *e, int code, uint8_t received) {
+    enum reason reason = e->peer->refusal != REASON_NONE ? e->peer->refusal : failure_reason(code);
     enum engine_status status = fail(e, reason);
     if (received != 0) {
         e->alert = received;
         e->failure = REASON_ALERT_RECEIVED;
     } else if (e->alert == 0 && reason == REASON_NO_CERTIFICATE_GIVEN &&
                wolfSSL_version(e->ssl) == TLS1_2_VERSION &&
-               buf_append(&e->io->out, no_certificate, sizeof no_certificate, SIZE_MAX)) {
+               quirks_append_alert(e->call->out, ALERT_HANDSHAKE_FAILURE)) {
         e->alert = ALERT_HANDSHAKE_FAILURE; /* before ChangeCipherSpec all is plaintext */
     }
     return status;
@@ -257,44 +196,69 @@ static void keep_peer(struct engine *e) {
     e->peer = less != NULL ? less : peer;
 }
 
-enum engine_status engine_handshake(struct engine *e) {
+int engine_accept(struct engine *e) {
+    int code = wolfSSL_accept(e->ssl);
+    return code == WOLFSSL_SUCCESS ? code : wolfSSL_get_error(e->ssl, code);
+}
+
+static enum engine_status shake_hands(struct engine *e, struct engine_call *call) {
+    uint8_t received = quirks_plaintext_alert(call->in->data, call->in->len);
+    int code;
+    /* What a paused step consumed before is not known here: it counts as some. */
+    for (call->consumed = e->call != NULL;; call->consumed = false) {
+        e->call = call;
+        if (call->stack == NULL) {
+            code = engine_accept(e);
+        } else if (!engine_stack_accept(call->stack, e, &code)) {
+            return ENGINE_PAUSED;
+        }
+        if (code == WOLFSSL_SUCCESS) {
+            return ENGINE_OK;
+        }
+        if (code != WOLFSSL_ERROR_WANT_READ) {
+            return fail_handshake(e, code, received);
+        }
+        if (call->in->len == 0) {
+            return ENGINE_MORE;
+        }
+        if (!call->consumed) {
+            return fail(e, REASON_PROTOCOL_ERROR);
+        }
+    }
+}
+
+static bool is_paused(const struct engine *e) {
+    return e->call != NULL;
+}
+
+enum engine_status engine_handshake(struct engine *e, struct engine_input *in, struct buf *out,
+                                    struct engine_stack *stack) {
+    struct engine_call call = {.in = in, .out = out, .stack = stack};
+    assert(!is_paused(e) || e->call->stack == stack);
     if (e->failure != REASON_NONE) {
         return ENGINE_FAILED;
     }
     if (e->peer->refusal == REASON_UNSUPPORTED_VERSION) {
-        return refuse_version(e);
+        return refuse_version(e, out);
     }
-    const uint8_t *in = e->io->in;
-    size_t len = e->io->in_len;
-    for (;;) {
-        size_t before = e->io->in_len;
-        int code = wolfSSL_accept(e->ssl);
-        if (code == WOLFSSL_SUCCESS) {
-            break;
-        }
-        code = wolfSSL_get_error(e->ssl, code);
-        if (code != WOLFSSL_ERROR_WANT_READ) {
-            return fail_handshake(
-                e, e->peer->refusal != REASON_NONE ? e->peer->refusal : failure_reason(code), in,
-                len);
-        }
-        if (e->io->in_len == 0) {
-            return ENGINE_MORE;
-        }
-        if (e->io->in_len == before) {
-            return fail(e, REASON_PROTOCOL_ERROR);
-        }
+    if (stack != NULL && !engine_stack_is_free(stack, e)) {
+        return ENGINE_PAUSED;
     }
-    e->resumed = wolfSSL_session_reused(e->ssl) != 0;
-    keep_peer(e);
-    end_handshake(e);
-    return ENGINE_OK;
+    enum engine_status status = shake_hands(e, &call);
+    e->call = status == ENGINE_PAUSED ? engine_stack_pause(stack) : NULL;
+    if (status == ENGINE_OK) {
+        e->resumed = wolfSSL_session_reused(e->ssl) != 0;
+        keep_peer(e);
+        end_handshake(e);
+    }
+    return status;
 }
 
 static enum engine_status read_records(struct engine *e, uint8_t *plain, size_t cap, size_t *got) {
+    struct engine_call *call = e->call;
     while (*got < cap) {
-        size_t before = e->io->in_len;
         size_t room = cap - *got < INT32_MAX ? cap - *got : INT32_MAX;
+        call->consumed = false;
         int n = wolfSSL_read(e->ssl, plain + *got, (int)room);
         if (n > 0) {
             e->answers = 0;
@@ -308,31 +272,31 @@ static enum engine_status read_records(struct engine *e, uint8_t *plain, size_t 
         if (code != WOLFSSL_ERROR_WANT_READ) {
             return fail(e, code == MEMORY_E ? REASON_OUT_OF_MEMORY : REASON_TLS_ERROR);
         }
-        if (e->io->in_len == 0) {
+        if (call->in->len == 0) {
             return ENGINE_MORE;
         }
-        if (e->io->in_len == before) {
+        if (!call->consumed) {
             return fail(e, REASON_TLS_ERROR);
         }
     }
     return ENGINE_OK;
 }
 
-enum engine_status engine_read(struct engine *e, uint8_t *plain, size_t cap, size_t *got) {
+enum engine_status engine_read(struct engine *e, struct engine_input *in, uint8_t *plain,
+                               size_t cap, size_t *got, struct buf *out) {
+    struct engine_call call = {.in = in, .out = out, .reading = true};
     *got = 0;
     if (e->failure != REASON_NONE) {
         return ENGINE_FAILED;
     }
-    e->reading = true;
+    assert(!e->handshaking);
+    e->call = &call;
     enum engine_status status = read_records(e, plain, cap, got);
-    e->reading = false;
+    e->call = NULL;
     return status;
 }
 
-enum engine_status engine_write(struct engine *e, const uint8_t *plain, size_t len) {
-    if (e->failure != REASON_NONE || e->closed) {
-        return ENGINE_FAILED;
-    }
+static enum engine_status write_records(struct engine *e, const uint8_t *plain, size_t len) {
     while (len > 0) {
         size_t piece = len < e->record_size ? len : e->record_size;
         int n = wolfSSL_write(e->ssl, plain, (int)piece);
@@ -346,32 +310,59 @@ enum engine_status engine_write(struct engine *e, const uint8_t *plain, size_t l
     return ENGINE_OK;
 }
 
+enum engine_status engine_write(struct engine *e, const uint8_t *plain, size_t len,
+                                struct buf *out) {
+    struct engine_input nothing = {NULL, 0};
+    struct engine_call call = {.in = &nothing, .out = out};
+    if (e->failure != REASON_NONE || e->closed) {
+        return ENGINE_FAILED;
+    }
+    assert(!e->handshaking);
+    e->call = &call;
+    enum engine_status status = write_records(e, plain, len);
+    e->call = NULL;
+    return status;
+}
+
 size_t engine_sealed_size(const struct engine *e, size_t plain_len) {
     size_t records = (plain_len + e->record_size - 1) / e->record_size;
     return plain_len + records * RECORD_OVERHEAD + EXTRA_OUTPUT;
 }
 
-void engine_close(struct engine *e) {
-    if (e->ssl == NULL || e->closed || e->failure != REASON_NONE) {
+void engine_close(struct engine *e, struct buf *out) {
+    struct engine_input nothing = {NULL, 0};
+    struct engine_call call = {.in = &nothing, .out = out};
+    if (e->closed || e->failure != REASON_NONE) {
         return;
     }
+    assert(!e->handshaking);
     e->closed = true;
+    e->call = &call;
     /* The answer is not waited for: one call only sends. */
     (void)wolfSSL_shutdown(e->ssl);
+    e->call = NULL;
 }
 
 void engine_free(struct engine *e) {
-    if (e->ssl == NULL) {
+    if (e == NULL) {
+        return;
+    }
+    if (is_paused(e)) {
+        engine_stack_adopt(e->call->stack, e);
         return;
     }
     end_handshake(e);
     free(e->peer);
     wolfSSL_free(e->ssl);
-    memset(e, 0, sizeof *e);
+    free(e);
 }
 
 enum reason engine_failure(const struct engine *e) {
     return e->failure;
+}
+
+uint8_t engine_alert(const struct engine *e) {
+    return e->alert;
 }
 
 const char *engine_version(const struct engine *e) {
@@ -380,6 +371,10 @@ const char *engine_version(const struct engine *e) {
 
 const char *engine_cipher(const struct engine *e) {
     return ciphers_name(wolfSSL_get_cipher_name(e->ssl));
+}
+
+bool engine_is_resumed(const struct engine *e) {
+    return e->resumed;
 }
 
 const char *engine_identity(const struct engine *e) {

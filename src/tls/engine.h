@@ -1,12 +1,14 @@
 /* One TLS connection, server side, as memory in, memory out: no sockets, no event loop.
  *
- * Every engine is bound to a `struct engine_io`, which all engines of one thread share: before a
- * call the caller points `in` at ciphertext from the peer, and after every call (reads too: alerts,
- * key updates, tickets) it takes what was appended to `out` and sends it, in order. Between calls
- * an engine holds no buffer but the partial record that the library keeps.
+ * A call is given the peer's ciphertext that has come and consumes it from its front; what is left
+ * of it is the front of the next call's input. Whatever is to be sent to the peer is appended to
+ * `out`, by reads too: alerts, key updates, tickets. Send it in order, after failures as well. An
+ * engine remembers neither between calls: each call may name other memory. Between calls it holds
+ * no buffer but the partial record that the library keeps.
  *
- * Calls consume `in` from its front; what they leave unconsumed the caller gives again. engine_read
- * and engine_handshake return ENGINE_MORE only when `in` is used up. */
+ * engine_handshake and engine_read return ENGINE_MORE only when the input is used up.
+ *
+ * An engine is used by one thread at a time, and belongs to whoever opened it. */
 #ifndef POSTERN_TLS_ENGINE_H
 #define POSTERN_TLS_ENGINE_H
 
@@ -19,84 +21,98 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct engine_io {
-    const uint8_t *in;
-    size_t in_len;
-    struct buf out; /* sealed bytes; grows as needed: the library's send callback never blocks */
+struct engine;
+struct engine_stack;
+
+struct engine_input {
+    const uint8_t *data;
+    size_t len;
 };
 
 enum engine_status {
     ENGINE_OK,
     ENGINE_MORE,   /* needs more ciphertext */
+    ENGINE_PAUSED, /* of engine_handshake: needs more time */
     ENGINE_CLOSED, /* close_notify came: the peer will send nothing more */
-    ENGINE_FAILED  /* the connection is dead; engine_failure tells; an alert may be in io->out */
-};
-
-/* Embedded in a session; the fields are the engine's. */
-struct engine {
-    void *ssl;
-    struct engine_io *io;
-    struct tls_context *ctx;
-    struct client_cert *peer; /* what the client's certificate said; NULL without one */
-    uint16_t record_size;     /* largest plaintext per record sent */
-    uint8_t alert;            /* sent or received with a failure; 0: none */
-    uint8_t failure;          /* enum reason */
-    uint8_t answers;          /* records sent in answer to the peer since its last data */
-    bool reading;             /* within engine_read */
-    bool handshaking;
-    bool closed;  /* we sent close_notify */
-    bool entered; /* counted as a user of ctx */
-    bool resumed;
-    bool cut_flight; /* TLS 1.2 plaintext flight is cut to record_size on its way out */
+    ENGINE_FAILED  /* the connection is dead; see engine_failure; `out` may end with an alert */
 };
 
 /* Chooses the certificate for this client (server name, then key type it can verify) and makes the
- * connection. Holds ctx until the handshake is complete or the engine freed. False without memory,
- * or if ctx asks for client certificates and is already retired (nothing is held then). */
-bool engine_open(struct engine *e, struct tls_context *ctx, const struct client_hello *hello,
-                 struct engine_io *io) __attribute__((warn_unused_result));
-
-/* From here on the engine reads and writes there. */
-void engine_use(struct engine *e, struct engine_io *io);
-
-/* From here on, long computations on this thread call `pause` every few microseconds, which may
- * switch to another stack and let the thread do something else; NULL: they do not. Only our own
- * library on x86-64 and aarch64 calls it. */
-void engine_pause_with(void (*pause)(void *arg), void *arg);
-
-/* Goes on with the handshake: ENGINE_OK when it is complete, else ENGINE_MORE or ENGINE_FAILED.
- * This is the expensive call; engine_read and engine_write follow only after ENGINE_OK. */
-enum engine_status engine_handshake(struct engine *e) __attribute__((warn_unused_result));
-
-/* Decrypts into `plain` until `in` is used up or `cap` is reached; `*got` is always set, and valid
- * with every status. ENGINE_OK: the caller's buffer is full, call again before anything else. */
-enum engine_status engine_read(struct engine *e, uint8_t *plain, size_t cap, size_t *got)
+ * connection. Holds ctx until the handshake is complete or the engine freed. NULL without memory,
+ * or if ctx asks for client certificates and is already retired. */
+struct engine *engine_open(struct tls_context *ctx, const struct client_hello *hello)
     __attribute__((warn_unused_result));
 
-/* Seals all of `plain` in records of at most record_size. ENGINE_OK or ENGINE_FAILED. The sealed
- * size is at most engine_sealed_size(). */
-enum engine_status engine_write(struct engine *e, const uint8_t *plain, size_t len)
+/* Gives everything back; in any state, NULL is fine. What is under way on a stack cannot be given
+ * back: a paused engine goes to its stack, which ends the step (engine_stack_work) and then frees
+ * it. It is not the caller's any more in either case. */
+void engine_free(struct engine *e);
+
+/* Continues the handshake: ENGINE_OK when it is complete, else ENGINE_MORE, ENGINE_PAUSED or
+ * ENGINE_FAILED. This is the expensive call; engine_read and engine_write follow only after
+ * ENGINE_OK.
+ *
+ * With `stack` NULL it takes as long as it takes. With a stack it returns ENGINE_PAUSED when the
+ * stack's owner wants its thread back: then it is to be called again, with the same stack, with
+ * the unconsumed input and whatever has come after it (or without any). Meanwhile this engine may
+ * only be asked or freed. Other engines may be used; one that is given the same stack returns
+ * ENGINE_PAUSED, with nothing done, until this one's step is over. */
+enum engine_status engine_handshake(struct engine *e, struct engine_input *in, struct buf *out,
+                                    struct engine_stack *stack) __attribute__((warn_unused_result));
+
+/* Decrypts into `plain` until the input is used up or `cap` is reached; `*got` is always set, and
+ * valid with every status. ENGINE_OK: the caller's buffer is full, call again before anything else.
+ */
+enum engine_status engine_read(struct engine *e, struct engine_input *in, uint8_t *plain,
+                               size_t cap, size_t *got, struct buf *out)
+    __attribute__((warn_unused_result));
+
+/* Seals all of `plain` in records of at most the size that was agreed on. ENGINE_OK or
+ * ENGINE_FAILED. It appends at most engine_sealed_size(). */
+enum engine_status engine_write(struct engine *e, const uint8_t *plain, size_t len, struct buf *out)
     __attribute__((warn_unused_result));
 size_t engine_sealed_size(const struct engine *e, size_t plain_len);
 
-/* Appends close_notify (once; nothing may be written after it; reading may go on). */
-void engine_close(struct engine *e);
+/* After the handshake: appends close_notify (once; nothing may be written after it; reading may go
+ * on). Nothing after a failure. */
+void engine_close(struct engine *e, struct buf *out);
 
-/* Gives everything back; may be called in any state, also on a zeroed engine. */
-void engine_free(struct engine *e);
-
-/* After ENGINE_FAILED: reason for the log, the alert's number in e->alert. */
+/* After ENGINE_FAILED: the reason for the log. */
 enum reason engine_failure(const struct engine *e);
+/* The alert that was sent or received with the failure; 0: none. */
+uint8_t engine_alert(const struct engine *e);
 
 /* After the handshake; static strings or owned by the engine until engine_free. */
-const char *engine_version(const struct engine *e);  /* "1.2", "1.3" */
-const char *engine_cipher(const struct engine *e);   /* OpenSSL's name */
+const char *engine_version(const struct engine *e); /* "1.2", "1.3" */
+const char *engine_cipher(const struct engine *e);  /* OpenSSL's name */
+bool engine_is_resumed(const struct engine *e);
 const char *engine_identity(const struct engine *e); /* of the client certificate; NULL: none */
 /* First common name of the client certificate; NULL: no certificate, or none that can be shown. */
 const char *engine_peer_cn(const struct engine *e);
-/* Whether the client showed its certificate in this connection; if it has one (engine_peer_id) and
- * did not, it was in the session that this connection resumes. */
+/* Whether the client presented its certificate in this connection; if it has one (engine_peer_id)
+ * and did not, it was in the session that this connection resumes. */
 bool engine_peer_presented(const struct engine *e);
 const struct cert_id *engine_peer_id(const struct engine *e); /* NULL: no client certificate */
+
+/* --- handshakes that may pause --- */
+
+/* A second stack, on which one heavy handshake step at a time can be left in the middle: what takes
+ * long is a signature with an RSA key (tls_context_is_heavy). Each thread has its own.
+ *
+ * `should_pause` is asked every few microseconds while a step computes. It is called within
+ * engine_handshake and engine_stack_work only, but perhaps on a thread of the stack's own, while
+ * the caller waits in that call: it may read whatever the caller may, and nothing thread-local.
+ * Only our own library on x86-64 and aarch64 asks; others make every step in one piece. NULL
+ * without memory. */
+struct engine_stack *engine_stack_new(bool (*should_pause)(void *arg), void *arg)
+    __attribute__((warn_unused_result));
+
+/* All its engines are freed; the step that one of them left is brought to its end. NULL is fine. */
+void engine_stack_free(struct engine_stack *stack);
+
+/* Whether the step of a freed engine is under way (false for NULL); and continues it until it is
+ * over or should pause. engine_handshake with this stack does so too, before its own work. */
+bool engine_stack_has_work(const struct engine_stack *stack);
+void engine_stack_work(struct engine_stack *stack);
 
 #endif

@@ -89,12 +89,53 @@ int tickets_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
  * nothing. */
 void session_cache_attach(struct tls_session_cache *cache, WOLFSSL_CTX *ssl_ctx);
 
-/* The engine behind one of the library's connections. */
+/* What one call of an engine was given, for the library's callbacks. */
+struct engine_call {
+    struct engine_input *in; /* NULL while the handshake is paused: no callback runs */
+    struct buf *out;         /* NULL: what is said is dropped */
+    struct engine_stack *stack;
+    bool consumed; /* some of the input */
+    bool reading;  /* within engine_read */
+};
+
+struct engine {
+    WOLFSSL *ssl;
+    struct engine_call *call; /* under way; or the paused one of the stack; else NULL */
+    struct tls_context *ctx;  /* until the handshake is complete */
+    struct client_cert *peer; /* what the client's certificate said; NULL without one */
+    uint16_t record_size;     /* largest plaintext per record sent */
+    uint8_t alert;            /* sent or received with a failure; 0: none */
+    uint8_t failure;          /* enum reason */
+    uint8_t answers;          /* records sent in answer to the peer since its last data */
+    bool handshaking : 1;
+    bool closed : 1;  /* we sent close_notify */
+    bool entered : 1; /* counted as a user of ctx */
+    bool resumed : 1;
+    bool cut_flight : 1; /* TLS 1.2 plaintext flight is cut to record_size on its way out */
+};
+
+/* The engine of one of the library's connections. */
 struct engine *engine_of(WOLFSSL *ssl);
 
-/* The library's I/O: what its callbacks return. */
+/* The library's I/O: what its callbacks return. Only within a call of the engine. */
 int engine_receive(struct engine *e, uint8_t *buf, size_t size);
 int engine_send(struct engine *e, const uint8_t *buf, size_t size);
+
+/* One call of the library for the handshake: WOLFSSL_SUCCESS or the library's error code. */
+int engine_accept(struct engine *e);
+
+/* Whether this engine can make a step on the stack: no other's is under way there. That of a freed
+ * engine is continued first. */
+bool engine_stack_is_free(struct engine_stack *stack, const struct engine *e);
+
+/* As engine_accept, on a stack that is free for it. False if it paused: then `code` is not set. */
+bool engine_stack_accept(struct engine_stack *stack, struct engine *e, int *code);
+
+/* The engine's call from here on, until it is resumed. */
+struct engine_call *engine_stack_pause(struct engine_stack *stack);
+
+/* Takes over an engine whose step is paused. */
+void engine_stack_adopt(struct engine_stack *stack, struct engine *e);
 
 /* The reason for the library's error code while shaking hands. */
 enum reason failure_reason(int code);

@@ -1,12 +1,13 @@
 /* TLS 1.2 sessions by ID, for clients that know no tickets. */
 #include "tls/internal.h"
+#include "tls/quirks.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { ID_SIZE = 32 };
+enum { ID_SIZE = QUIRKS_SESSION_ID_SIZE };
 
 struct entry {
     struct entry *next_in_bucket;
@@ -111,28 +112,25 @@ static struct tls_session_cache *cache_of(const struct engine *e) {
     return e->ctx != NULL ? e->ctx->shared.sessions : NULL;
 }
 
-/* The session in the library's form. That starts with side (1 byte), time of birth (4), timeout
- * (4), length of the ID (1), ID; no function of the lean build tells the ID. */
-enum { LENGTH_AT = 9, ID_AT = 10 };
-
 static struct entry *make_entry(WOLFSSL_SESSION *session, const struct client_cert *peer) {
     uint8_t packed[CLIENT_CERT_PACKED_MAX];
     size_t peer_len = client_cert_pack(peer, packed);
     int session_len = wolfSSL_i2d_SSL_SESSION(session, NULL);
-    struct entry *e =
-        session_len > ID_AT + ID_SIZE ? malloc(sizeof *e + (size_t)session_len + peer_len) : NULL;
+    struct entry *e = session_len > 0 ? malloc(sizeof *e + (size_t)session_len + peer_len) : NULL;
     if (e == NULL) {
         return NULL;
     }
     unsigned char *at = e->data;
     e->session_len = (size_t)wolfSSL_i2d_SSL_SESSION(session, &at);
     e->peer_len = peer_len;
-    if (e->session_len != (size_t)session_len || e->data[LENGTH_AT] != ID_SIZE) {
+    bool whole = e->session_len == (size_t)session_len;
+    const uint8_t *id = whole ? quirks_session_id(e->data, e->session_len) : NULL;
+    if (id == NULL) {
         free(e);
         return NULL;
     }
     memcpy(e->data + session_len, packed, peer_len);
-    memcpy(e->id, e->data + ID_AT, ID_SIZE);
+    memcpy(e->id, id, ID_SIZE);
     memcpy(e->binding, peer->binding, sizeof e->binding);
     e->expires = (int64_t)time(NULL) + TLS_RESUME_SECONDS;
     if (peer->id.serial_len > 0 && peer->not_after < e->expires) {

@@ -8,7 +8,7 @@ import time
 
 from brokers import echo
 from clients import TcpClient, format_peer, mqtt_connect
-from harness import PATIENCE, SLOW, Case, main, wait_until
+from harness import PATIENCE, SLOW, Case, main, pki, tls_context, wait_until
 
 
 class KeyUpdater(TcpClient):
@@ -59,6 +59,25 @@ class KeyUpdater(TcpClient):
         if self.tls:
             self.lib.SSL_free(self.tls)
             self.tls = None
+
+
+class Leavers(Case):
+    def test_clients_that_leave_while_we_sign_for_them_harm_nobody(self):
+        """A signature with a large key takes a hundred turns of the loop, and these clients leave
+        in the midst of it."""
+        postern = self.postern(self.fake_broker(echo), certificate=pki.server("rsa4096"),
+                               main={"workers": "1"})
+        context = tls_context(pki.authority().pem)
+        inside = self.client(postern)
+        for number in range(40):
+            leaver = self.client(postern, context=context, handshake=False)
+            leaver.raw_send(leaver.hello())
+            leaver.reset()
+            if number % 8 == 7:
+                newcomer = self.client(postern)
+                for client in (inside, newcomer):
+                    client.send(b"x")
+                    self.assertEqual(client.recv_exactly(1), b"x")
 
 
 class TimeLimits(Case):

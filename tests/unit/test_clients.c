@@ -107,17 +107,17 @@ static struct {
 } seen;
 
 static void look(struct pair *p) {
-    const char *identity = engine_identity(&p->engine), *cn = engine_peer_cn(&p->engine);
-    const struct cert_id *id = engine_peer_id(&p->engine);
+    const char *identity = engine_identity(p->engine), *cn = engine_peer_cn(p->engine);
+    const struct cert_id *id = engine_peer_id(p->engine);
     memset(&seen, 0, sizeof seen);
     seen.status = p->status;
-    seen.reason = engine_failure(&p->engine);
-    seen.alert = p->engine.alert;
-    seen.resumed = p->engine.resumed;
+    seen.reason = engine_failure(p->engine);
+    seen.alert = engine_alert(p->engine);
+    seen.resumed = engine_is_resumed(p->engine);
     if (p->status != ENGINE_OK) {
         return;
     }
-    seen.presented = engine_peer_presented(&p->engine);
+    seen.presented = engine_peer_presented(p->engine);
     snprintf(seen.identity, sizeof seen.identity, "%s", identity ? identity : "-");
     snprintf(seen.cn, sizeof seen.cn, "%s", cn ? cn : "-");
     seen.has_id = id != NULL;
@@ -126,7 +126,7 @@ static void look(struct pair *p) {
     }
     pair_send_up(p, "up", 2);
     pair_send_down(p, "down", 4);
-    engine_close(&p->engine);
+    engine_close(p->engine, &p->out);
     pair_deliver(p);
     SSL_shutdown(p->client);
     seen.session = SSL_get1_session(p->client);
@@ -571,7 +571,7 @@ START_TEST(an_overheard_ticket_lends_no_identity) {
     }
     pair_handshake(&p, ctx);
     if (p.status == ENGINE_OK) {
-        ck_assert_ptr_null(engine_identity(&p.engine));
+        ck_assert_ptr_null(engine_identity(p.engine));
     }
     pair_free(&p);
     tls_context_unref(ctx);
@@ -589,13 +589,13 @@ START_TEST(a_retired_context_finishes_its_handshakes_and_starts_no_more) {
     SSL_do_handshake(p.client);
     pair_collect(&p);
     ck_assert_int_eq(client_hello_parse(p.up.data, p.up.len, &p.hello), CLIENT_HELLO_OK);
-    ck_assert(engine_open(&p.engine, ctx, &p.hello, &p.io));
-    p.opened = true;
+    p.engine = engine_open(ctx, &p.hello);
+    ck_assert_ptr_nonnull(p.engine);
     tls_context_retire(ctx);
     ck_assert_int_eq(pair_handshake(&p, ctx), ENGINE_OK);
-    ck_assert_str_eq(engine_identity(&p.engine), "device-1");
+    ck_assert_str_eq(engine_identity(p.engine), "device-1");
     pair_init(&q, client, "localhost", NULL);
-    ck_assert(!engine_open(&q.engine, ctx, &p.hello, &q.io));
+    ck_assert_ptr_null(engine_open(ctx, &p.hello));
     tls_context_unref(ctx);
     pair_send_up(&p, "x", 1);
     pair_free(&p);

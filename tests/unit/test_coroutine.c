@@ -9,15 +9,15 @@
 
 enum { STACK = 256 * 1024 };
 
-static struct coroutine *fiber;
+static struct coroutine *coroutine;
 
 static void setup(void) {
-    fiber = coroutine_new(STACK);
-    ck_assert_ptr_nonnull(fiber);
+    coroutine = coroutine_new(STACK);
+    ck_assert_ptr_nonnull(coroutine);
 }
 
 static void teardown(void) {
-    coroutine_free(fiber);
+    coroutine_free(coroutine);
 }
 
 static void add_one(void *arg) {
@@ -26,11 +26,11 @@ static void add_one(void *arg) {
 
 /* Counts up, and pauses after every step. */
 static void count_to_five(void *arg) {
-    volatile int mine = 0; /* on the fiber's stack */
+    volatile int mine = 0; /* on the coroutine's stack */
     for (int i = 0; i < 5; i++) {
         mine++;
         *(int *)arg = mine;
-        coroutine_pause(fiber);
+        coroutine_pause(coroutine);
     }
     *(int *)arg = -mine;
 }
@@ -40,7 +40,7 @@ static uint64_t dig(int depth) {
     volatile uint8_t room[1024];
     memset((void *)(uintptr_t)room, depth, sizeof room);
     if (depth == 0) {
-        coroutine_pause(fiber);
+        coroutine_pause(coroutine);
         return room[0];
     }
     uint64_t below = dig(depth - 1);
@@ -53,34 +53,34 @@ static void dig_deep(void *arg) {
 
 START_TEST(a_computation_without_a_pause_is_done_at_once) {
     int count = 0;
-    ck_assert(coroutine_run(fiber, add_one, &count));
+    ck_assert(coroutine_run(coroutine, add_one, &count));
     ck_assert_int_eq(count, 1);
 }
 END_TEST
 
 START_TEST(a_paused_computation_goes_on_where_it_was) {
     int count = 0;
-    ck_assert(!coroutine_run(fiber, count_to_five, &count));
+    ck_assert(!coroutine_run(coroutine, count_to_five, &count));
     for (int i = 1; i < 5; i++) {
         ck_assert_int_eq(count, i);
-        ck_assert(!coroutine_resume(fiber));
+        ck_assert(!coroutine_resume(coroutine));
     }
     ck_assert_int_eq(count, 5);
-    ck_assert(coroutine_resume(fiber));
+    ck_assert(coroutine_resume(coroutine));
     ck_assert_int_eq(count, -5);
 }
 END_TEST
 
-START_TEST(one_fiber_serves_one_computation_after_the_other) {
+START_TEST(one_coroutine_serves_one_computation_after_the_other) {
     int count = 0;
     for (int i = 0; i < 100; i++) {
         int steps = 0;
-        bool done = coroutine_run(fiber, count_to_five, &steps);
+        bool done = coroutine_run(coroutine, count_to_five, &steps);
         while (!done) {
-            done = coroutine_resume(fiber);
+            done = coroutine_resume(coroutine);
         }
         ck_assert_int_eq(steps, -5);
-        ck_assert(coroutine_run(fiber, add_one, &count));
+        ck_assert(coroutine_run(coroutine, add_one, &count));
     }
     ck_assert_int_eq(count, 100);
 }
@@ -92,17 +92,17 @@ static void dig_too_deep(void *arg) {
 
 START_TEST(below_the_stack_is_a_guard) {
     uint64_t sum = 0;
-    (void)!coroutine_run(fiber, dig_too_deep, &sum);
+    (void)!coroutine_run(coroutine, dig_too_deep, &sum);
     ck_abort_msg("dug to %d bytes", STACK);
 }
 END_TEST
 
 START_TEST(a_deep_stack_survives_a_pause) {
     uint64_t sum = 0;
-    ck_assert(!coroutine_run(fiber, dig_deep, &sum));
+    ck_assert(!coroutine_run(coroutine, dig_deep, &sum));
     uint8_t ours[4096];
     memset(ours, 0xa5, sizeof ours);
-    ck_assert(coroutine_resume(fiber));
+    ck_assert(coroutine_resume(coroutine));
     ck_assert_uint_eq(sum, 5050);
     for (size_t i = 0; i < sizeof ours; i++) {
         ck_assert_uint_eq(ours[i], 0xa5);
@@ -113,14 +113,14 @@ END_TEST
 static bool resume_from(int depth) {
     volatile uint8_t room[512];
     room[0] = (uint8_t)depth;
-    bool done = depth > 0 ? resume_from(depth - 1) : coroutine_resume(fiber);
+    bool done = depth > 0 ? resume_from(depth - 1) : coroutine_resume(coroutine);
     ck_assert_int_eq(room[0], depth);
     return done;
 }
 
 START_TEST(the_caller_may_stand_at_another_depth_each_time) {
     int count = 0;
-    ck_assert(!coroutine_run(fiber, count_to_five, &count));
+    ck_assert(!coroutine_run(coroutine, count_to_five, &count));
     for (int i = 0; i < 5; i++) {
         ck_assert_int_eq(resume_from(i * 3 % 5), i == 4);
     }
@@ -128,12 +128,12 @@ START_TEST(the_caller_may_stand_at_another_depth_each_time) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("fiber");
-    TCase *test = tcase_create("fiber");
+    Suite *suite = suite_create("coroutine");
+    TCase *test = tcase_create("coroutine");
     tcase_add_checked_fixture(test, setup, teardown);
     tcase_add_test(test, a_computation_without_a_pause_is_done_at_once);
     tcase_add_test(test, a_paused_computation_goes_on_where_it_was);
-    tcase_add_test(test, one_fiber_serves_one_computation_after_the_other);
+    tcase_add_test(test, one_coroutine_serves_one_computation_after_the_other);
     tcase_add_test(test, a_deep_stack_survives_a_pause);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* which see it first */
     tcase_add_test_raise_signal(test, below_the_stack_is_a_guard, SIGSEGV);

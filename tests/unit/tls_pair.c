@@ -71,7 +71,7 @@ void pair_collect(struct pair *p) {
 }
 
 void pair_deliver(struct pair *p) {
-    struct buf *out = &p->io.out;
+    struct buf *out = &p->out;
     if (out->len == 0) {
         return;
     }
@@ -83,21 +83,20 @@ void pair_deliver(struct pair *p) {
 /* Gives the engine the next bytes of `up` and lets it work until they are used up. */
 static void step_handshake(struct pair *p) {
     size_t n = p->step && p->step < p->up.len ? p->step : p->up.len;
-    p->io.in = p->up.data;
-    p->io.in_len = n;
-    p->status = engine_handshake(&p->engine);
-    buf_consume(&p->up, n - p->io.in_len);
+    p->in = (struct engine_input){p->up.data, n};
+    p->status = engine_handshake(p->engine, &p->in, &p->out, p->stack);
+    buf_consume(&p->up, n - p->in.len);
 }
 
 static bool open_engine(struct pair *p, struct tls_context *ctx) {
-    if (p->opened) {
+    if (p->engine != NULL) {
         return true;
     }
     if (client_hello_parse(p->up.data, p->up.len, &p->hello) != CLIENT_HELLO_OK) {
         return false;
     }
-    ck_assert(engine_open(&p->engine, ctx, &p->hello, &p->io));
-    p->opened = true;
+    p->engine = engine_open(ctx, &p->hello);
+    ck_assert_ptr_nonnull(p->engine);
     return true;
 }
 
@@ -109,7 +108,7 @@ enum engine_status pair_handshake(struct pair *p, struct tls_context *ctx) {
         if (!open_engine(p, ctx)) {
             return p->status;
         }
-        while (p->up.len > 0 && p->status == ENGINE_MORE) {
+        while ((p->up.len > 0 && p->status == ENGINE_MORE) || p->status == ENGINE_PAUSED) {
             step_handshake(p);
         }
         pair_deliver(p);
@@ -119,9 +118,9 @@ enum engine_status pair_handshake(struct pair *p, struct tls_context *ctx) {
 }
 
 void pair_free(struct pair *p) {
-    engine_free(&p->engine);
+    engine_free(p->engine);
     SSL_free(p->client);
-    buf_free(&p->io.out);
+    buf_free(&p->out);
     buf_free(&p->up);
     buf_free(&p->down);
 }
@@ -137,11 +136,11 @@ void pair_send_up(struct pair *p, const void *data, size_t len) {
     pair_collect(p);
     while (p->up.len > 0) {
         size_t n = p->step && p->step < p->up.len ? p->step : p->up.len;
-        p->io.in = p->up.data;
-        p->io.in_len = n;
-        enum engine_status status = engine_read(&p->engine, plain + total, len + 1 - total, &got);
+        p->in = (struct engine_input){p->up.data, n};
+        enum engine_status status =
+            engine_read(p->engine, &p->in, plain + total, len + 1 - total, &got, &p->out);
         ck_assert_int_eq(status, ENGINE_MORE);
-        ck_assert_uint_eq(p->io.in_len, 0);
+        ck_assert_uint_eq(p->in.len, 0);
         buf_consume(&p->up, n);
         total += got;
     }
@@ -154,8 +153,8 @@ void pair_send_up(struct pair *p, const void *data, size_t len) {
 void pair_send_down(struct pair *p, const void *data, size_t len) {
     char *plain = malloc(len + 1);
     size_t total = 0;
-    ck_assert_int_eq(engine_write(&p->engine, data, len), ENGINE_OK);
-    ck_assert_uint_le(p->io.out.len, engine_sealed_size(&p->engine, len));
+    ck_assert_int_eq(engine_write(p->engine, data, len, &p->out), ENGINE_OK);
+    ck_assert_uint_le(p->out.len, engine_sealed_size(p->engine, len));
     pair_deliver(p);
     for (;;) {
         int n = SSL_read(p->client, plain + total, (int)(len + 1 - total));

@@ -10,13 +10,14 @@
 struct pair {
     SSL *client;
     BIO *to_client, *from_client;
-    struct engine engine;
-    struct engine_io io;
+    struct engine *engine;
+    struct engine_stack *stack; /* for heavy handshakes; NULL: without pauses */
+    struct engine_input in;
+    struct buf out;
     struct buf up;   /* bytes of the client that the engine has not been given */
     struct buf down; /* every byte the engine sent, for a look at the records */
     struct client_hello hello;
     size_t step; /* how many bytes the engine is given at a time; 0: all there is */
-    bool opened;
     enum engine_status status;
 };
 

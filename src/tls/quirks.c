@@ -1,0 +1,91 @@
+#include "tls/quirks.h"
+
+#include <string.h>
+
+#ifdef POSTERN_OWN_WOLFSSL
+#include <postern_pause.h>
+#endif
+
+/* --- pauses --- */
+
+void quirks_set_pause(void (*may_pause)(void *arg), void *arg) {
+#ifdef POSTERN_OWN_WOLFSSL
+    postern_pause = (struct postern_pause){.call = may_pause, .arg = arg};
+#else
+    (void)may_pause;
+    (void)arg;
+#endif
+}
+
+/* --- alerts --- */
+
+int SendAlert(WOLFSSL *ssl, int severity, int type) __attribute__((weak));
+
+bool quirks_send_alert(WOLFSSL *ssl, uint8_t description) {
+    return SendAlert != NULL && SendAlert(ssl, ALERT_FATAL, description) == 0;
+}
+
+uint8_t quirks_plaintext_alert(const uint8_t *in, size_t len) {
+    static const uint8_t ccs[] = {20, 3, 3, 0, 1, 1}, alert[] = {21, 3},
+                         fatal[] = {0, 2, ALERT_FATAL};
+    if (len >= sizeof ccs && memcmp(in, ccs, sizeof ccs) == 0) {
+        in += sizeof ccs;
+        len -= sizeof ccs;
+    }
+    bool found = len >= 7 && memcmp(in, alert, sizeof alert) == 0 &&
+                 memcmp(in + 3, fatal, sizeof fatal) == 0;
+    return found ? in[6] : 0;
+}
+
+bool quirks_append_alert(struct buf *out, uint8_t description) {
+    const uint8_t record[] = {21, 3, 3, 0, 2, ALERT_FATAL, description};
+    return buf_append(out, record, sizeof record, SIZE_MAX);
+}
+
+/* --- records --- */
+
+enum { RECORD_HEADER = 5, RECORD_CHANGE_CIPHER_SPEC = 20, RECORD_HANDSHAKE = 22 };
+
+static bool append_cut(struct buf *out, const uint8_t *record, size_t body, size_t record_size) {
+    for (size_t at = 0; at < body;) {
+        size_t n = body - at < record_size ? body - at : record_size;
+        uint8_t header[RECORD_HEADER] = {record[0], record[1], record[2], (uint8_t)(n >> 8),
+                                         (uint8_t)n};
+        if (!buf_append(out, header, sizeof header, SIZE_MAX) ||
+            !buf_append(out, record + RECORD_HEADER + at, n, SIZE_MAX)) {
+            return false;
+        }
+        at += n;
+    }
+    return true;
+}
+
+/* In TLS 1.3 ChangeCipherSpec follows the ServerHello, so there only that is ever cut. */
+bool quirks_append_flight(struct buf *out, const uint8_t *buf, size_t len, size_t record_size,
+                          bool *plaintext) {
+    while (*plaintext && len >= RECORD_HEADER) {
+        size_t body = (size_t)buf[3] << 8 | buf[4];
+        if (body > len - RECORD_HEADER) {
+            break;
+        }
+        *plaintext = buf[0] != RECORD_CHANGE_CIPHER_SPEC;
+        bool appended = buf[0] == RECORD_HANDSHAKE
+                            ? append_cut(out, buf, body, record_size)
+                            : buf_append(out, buf, RECORD_HEADER + body, SIZE_MAX);
+        if (!appended) {
+            return false;
+        }
+        buf += RECORD_HEADER + body;
+        len -= RECORD_HEADER + body;
+    }
+    return buf_append(out, buf, len, SIZE_MAX);
+}
+
+/* --- sessions --- */
+
+const uint8_t *quirks_session_id(const uint8_t *session, size_t len) {
+    enum { LENGTH_AT = 9, ID_AT = 10 };
+    bool usable =
+        len > ID_AT + QUIRKS_SESSION_ID_SIZE && session[LENGTH_AT] == QUIRKS_SESSION_ID_SIZE;
+    return usable ? session + ID_AT : NULL;
+}

@@ -1,0 +1,68 @@
+/* What depends on the insides of wolfSSL rather than on its documented interface, and on the
+ * patches of our own build of it. Read this file when the library is upgraded: each function says
+ * what the library does and why that will not do. Versions: 5.5.4 and 5.7.2 are Debian's 12 and
+ * 13, 5.9.2 is our own. */
+#ifndef POSTERN_TLS_QUIRKS_H
+#define POSTERN_TLS_QUIRKS_H
+
+#include "core/buf.h"
+#include "tls/wolfssl.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* RFC 8446 6. */
+enum {
+    ALERT_WARNING = 1,
+    ALERT_FATAL = 2,
+    ALERT_HANDSHAKE_FAILURE = 40,
+    ALERT_UNKNOWN_CA = 48,
+    ALERT_PROTOCOL_VERSION = 70
+};
+
+/* --- pauses --- */
+
+/* From here on, the library's long computations on this thread (RSA) call `may_pause` every few
+ * microseconds; NULL: they do not. The call may switch stacks: the library holds no lock then, and
+ * no state of the thread. Only our own build on x86-64 and aarch64 does it (postern_pause.h). */
+void quirks_set_pause(void (*may_pause)(void *arg), void *arg);
+
+/* --- alerts --- */
+
+/* Sends a fatal alert now. The library answers every refusal of our verify callback with
+ * bad_certificate, whatever the reason; a client takes the first fatal alert. Uses the library's
+ * own SendAlert: false where that is not to be had (a shared library), or it fails. */
+bool quirks_send_alert(WOLFSSL *ssl, uint8_t description);
+
+/* The description of a fatal alert in plaintext at the front of `in`, perhaps after the
+ * ChangeCipherSpec that TLS 1.3 clients send for middle boxes; 0: there is none. A client that
+ * refuses our certificate may send it so; 5.5.4 and 5.7.2 report a parse error instead. */
+uint8_t quirks_plaintext_alert(const uint8_t *in, size_t len);
+
+/* Appends a fatal alert in plaintext; false without memory. For what the library fails at without
+ * a word to the client (no version in common, which it reports as no suite in common; in 5.5.4 and
+ * 5.7.2 also a missing certificate), before ChangeCipherSpec. */
+bool quirks_append_alert(struct buf *out, uint8_t description) __attribute__((warn_unused_result));
+
+/* --- records --- */
+
+/* Appends what the library sends while it shakes hands, its plaintext handshake records cut to
+ * `record_size`: it does so itself only with max_fragment_length (SendHandshakeMsg in internal.c).
+ * The transcript covers messages, not records (RFC 5246 6.2.1), so nothing but the receiver's
+ * buffer notices. `buf` holds whole records, as the send callback gets them. `*plaintext` becomes
+ * false with ChangeCipherSpec: what follows is encrypted and stays as it is. False without memory.
+ */
+bool quirks_append_flight(struct buf *out, const uint8_t *buf, size_t len, size_t record_size,
+                          bool *plaintext) __attribute__((warn_unused_result));
+
+/* --- sessions --- */
+
+enum { QUIRKS_SESSION_ID_SIZE = 32 };
+
+/* The ID in a session that wolfSSL_i2d_SSL_SESSION wrote: side (1 byte), time of birth (4), timeout
+ * (4), length of the ID (1), ID. No function of the lean build returns it. NULL if that is no such
+ * session, or its ID has another size. */
+const uint8_t *quirks_session_id(const uint8_t *session, size_t len);
+
+#endif

@@ -1,0 +1,99 @@
+/* The parts of tls/quirks.h that read bytes: what they take, and what they must not. The rest shows
+ * in whole connections (test_engine.c, test_clients.c, test_tickets.c). */
+#include "run.h"
+#include "tls/quirks.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CCS   20, 3, 3, 0, 1, 1
+#define FATAL 21, 3, 3, 0, 2, 2, 48
+
+START_TEST(a_fatal_alert_in_plaintext_is_found) {
+    static const uint8_t alone[] = {FATAL}, after[] = {CCS, FATAL, 1, 2, 3};
+    ck_assert_uint_eq(quirks_plaintext_alert(alone, sizeof alone), 48);
+    ck_assert_uint_eq(quirks_plaintext_alert(after, sizeof after), 48);
+}
+END_TEST
+
+START_TEST(what_is_no_fatal_alert_is_none) {
+    static const uint8_t warning[] = {21, 3, 3, 0, 2, 1, 0}, sealed[] = {21, 3, 3, 0, 19, 2, 48},
+                         data[] = {23, 3, 3, 0, 2, 2, 48}, twice[] = {CCS, CCS, FATAL},
+                         whole[] = {CCS, FATAL};
+    ck_assert_uint_eq(quirks_plaintext_alert(warning, sizeof warning), 0);
+    ck_assert_uint_eq(quirks_plaintext_alert(sealed, sizeof sealed), 0);
+    ck_assert_uint_eq(quirks_plaintext_alert(data, sizeof data), 0);
+    ck_assert_uint_eq(quirks_plaintext_alert(twice, sizeof twice), 0);
+    ck_assert_uint_eq(quirks_plaintext_alert(NULL, 0), 0);
+    for (size_t len = 0; len < sizeof whole; len++) {
+        uint8_t *exact = malloc(len + 1); /* the byte after it is none of the input */
+        memcpy(exact, whole, len + 1);
+        ck_assert_uint_eq(quirks_plaintext_alert(exact, len), 0);
+        free(exact);
+    }
+}
+END_TEST
+
+START_TEST(an_alert_of_ours_is_one_record) {
+    static const uint8_t wanted[] = {FATAL};
+    struct buf out = {0};
+    ck_assert(quirks_append_alert(&out, ALERT_UNKNOWN_CA));
+    ck_assert_uint_eq(out.len, sizeof wanted);
+    ck_assert_mem_eq(out.data, wanted, sizeof wanted);
+    buf_free(&out);
+}
+END_TEST
+
+START_TEST(plaintext_handshake_records_are_cut) {
+    static const uint8_t flight[] = {22, 3, 3, 0, 5, 'a', 'b', 'c', 'd', 'e', FATAL};
+    static const uint8_t cut[] = {22, 3,   3,   0,  2, 'a', 'b', 22, 3,   3,    0,
+                                  2,  'c', 'd', 22, 3, 3,   0,   1,  'e', FATAL};
+    struct buf out = {0};
+    bool plaintext = true;
+    ck_assert(quirks_append_flight(&out, flight, sizeof flight, 2, &plaintext));
+    ck_assert(plaintext);
+    ck_assert_uint_eq(out.len, sizeof cut);
+    ck_assert_mem_eq(out.data, cut, sizeof cut);
+    buf_free(&out);
+}
+END_TEST
+
+START_TEST(after_change_cipher_spec_nothing_is_cut) {
+    static const uint8_t flight[] = {CCS, 22, 3, 3, 0, 5, 'a', 'b', 'c', 'd', 'e'};
+    struct buf out = {0};
+    bool plaintext = true;
+    ck_assert(quirks_append_flight(&out, flight, sizeof flight, 2, &plaintext));
+    ck_assert(!plaintext);
+    ck_assert(quirks_append_flight(&out, flight + 6, sizeof flight - 6, 2, &plaintext));
+    ck_assert_uint_eq(out.len, 2 * sizeof flight - 6);
+    ck_assert_mem_eq(out.data, flight, sizeof flight);
+    ck_assert_mem_eq(out.data + sizeof flight, flight + 6, sizeof flight - 6);
+    buf_free(&out);
+}
+END_TEST
+
+START_TEST(only_a_session_with_an_id_of_the_known_size_has_one) {
+    uint8_t session[10 + QUIRKS_SESSION_ID_SIZE + 1] = {0};
+    session[9] = QUIRKS_SESSION_ID_SIZE;
+    ck_assert_ptr_eq(quirks_session_id(session, sizeof session), session + 10);
+    for (size_t len = 0; len < sizeof session; len++) {
+        ck_assert_ptr_null(quirks_session_id(session, len));
+    }
+    session[9] = 16;
+    ck_assert_ptr_null(quirks_session_id(session, sizeof session));
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("quirks");
+    TCase *test = tcase_create("quirks");
+    tcase_add_test(test, a_fatal_alert_in_plaintext_is_found);
+    tcase_add_test(test, what_is_no_fatal_alert_is_none);
+    tcase_add_test(test, an_alert_of_ours_is_one_record);
+    tcase_add_test(test, plaintext_handshake_records_are_cut);
+    tcase_add_test(test, after_change_cipher_spec_nothing_is_cut);
+    tcase_add_test(test, only_a_session_with_an_id_of_the_known_size_has_one);
+    suite_add_tcase(suite, test);
+    return run_suite(suite, CK_FORK_GETENV);
+}
