@@ -19,7 +19,7 @@ struct backend {
     atomic_bool probed; /* some worker's probe looks after it */
 
     pthread_mutex_t mutex; /* guards what follows */
-    struct sockaddr_in6 addresses[BACKEND_ADDRESSES];
+    struct address addresses[BACKEND_ADDRESSES];
     size_t address_count;
     uint64_t resolved_until_ms; /* UINT64_MAX for a numeric address */
 };
@@ -62,17 +62,12 @@ void backend_table_free(struct backend_table *table) {
 
 /* A numeric host needs no lookup, now or later. */
 static void take_numeric_address(struct backend *b) {
-    struct sockaddr_in v4;
-    if (b->host == NULL) {
-        return;
+    struct address *a = &b->addresses[0];
+    if (b->host != NULL && address_parse_host(b->host, strlen(b->host), a) == ADDRESS_OK) {
+        a->port = b->port;
+        b->address_count = 1;
+        b->resolved_until_ms = UINT64_MAX;
     }
-    if (uv_ip4_addr(b->host, b->port, &v4) == 0) {
-        memcpy(&b->addresses[0], &v4, sizeof v4);
-    } else if (uv_ip6_addr(b->host, b->port, &b->addresses[0]) != 0) {
-        return;
-    }
-    b->address_count = 1;
-    b->resolved_until_ms = UINT64_MAX;
 }
 
 static struct backend *make_backend(const struct config_backend *config) {
@@ -185,7 +180,7 @@ void backend_leave_probe(struct backend *b) {
 /* --- addresses --- */
 
 size_t backend_addresses(struct backend *b, uint64_t now_ms,
-                         struct sockaddr_in6 out[BACKEND_ADDRESSES]) {
+                         struct address out[BACKEND_ADDRESSES]) {
     size_t count = 0;
     pthread_mutex_lock(&b->mutex);
     if (now_ms < b->resolved_until_ms) {
@@ -200,8 +195,9 @@ void backend_store_addresses(struct backend *b, uint64_t now_ms, const struct ad
     pthread_mutex_lock(&b->mutex);
     b->address_count = 0;
     for (; list != NULL && b->address_count < BACKEND_ADDRESSES; list = list->ai_next) {
-        if (list->ai_addrlen <= sizeof b->addresses[0]) {
-            memcpy(&b->addresses[b->address_count++], list->ai_addr, list->ai_addrlen);
+        struct address a = address_from_sockaddr(list->ai_addr, list->ai_addrlen);
+        if (a.family != ADDRESS_NONE) {
+            b->addresses[b->address_count++] = a;
         }
     }
     b->resolved_until_ms = now_ms + RESOLVED_MS;

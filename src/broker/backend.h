@@ -6,9 +6,9 @@
 #define POSTERN_BROKER_BACKEND_H
 
 #include "config/config.h"
+#include "core/address.h"
 
 #include <netdb.h>
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -50,7 +50,7 @@ enum { BACKEND_ADDRESSES = 4 };
 /* Copies what is known and fresh; 0 if a lookup is needed. Times are milliseconds of libuv's clock.
  */
 size_t backend_addresses(struct backend *backend, uint64_t now_ms,
-                         struct sockaddr_in6 out[BACKEND_ADDRESSES]);
+                         struct address out[BACKEND_ADDRESSES]);
 void backend_store_addresses(struct backend *backend, uint64_t now_ms, const struct addrinfo *list);
 void backend_forget_addresses(struct backend *backend); /* those of a name */
 

@@ -154,19 +154,11 @@ static int resolve(struct dial *d) {
 
 enum { CONNECTED = 1 };
 
-static bool is_loopback(const struct sockaddr_in6 *address) {
-    if (address->sin6_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
-        return ntohl(v4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-    }
-    return IN6_IS_ADDR_LOOPBACK(&address->sin6_addr);
-}
-
 /* Over loopback the kernel knows at once when the other end is gone: nothing to probe for, and a
  * few system calls less for each client. */
-static void set_options(int fd, const struct sockaddr_in6 *address) {
+static void set_options(int fd, const struct address *address) {
     socket_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    if (!is_loopback(address)) {
+    if (!address_is_loopback(address)) {
         socket_keep_alive(fd);
     }
 }
@@ -206,11 +198,11 @@ static int connect_to(struct dial *d, const struct sockaddr *sa, socklen_t len, 
     return poller_watch(d->dialer->poller, &d->polled, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 }
 
-static int connect_tcp(struct dial *d, const struct sockaddr_in6 *address) {
-    bool v4 = address->sin6_family == AF_INET;
-    socklen_t len = v4 ? sizeof(struct sockaddr_in) : sizeof *address;
+static int connect_tcp(struct dial *d, const struct address *address) {
+    struct sockaddr_storage sa;
+    socklen_t len = address_to_sockaddr(address, &sa);
     set_options(d->polled.fd, address);
-    return connect_to(d, (const struct sockaddr *)address, len, is_loopback(address));
+    return connect_to(d, (const struct sockaddr *)&sa, len, address_is_loopback(address));
 }
 
 static int connect_unix(struct dial *d, const char *path) {
@@ -225,7 +217,9 @@ static int connect_unix(struct dial *d, const char *path) {
 
 static int connect_socket(struct dial *d) {
     const char *path = backend_path(d->backends[d->backend]);
-    int family = path != NULL ? AF_UNIX : d->addresses[d->address].sin6_family;
+    int family = path != NULL                                      ? AF_UNIX
+                 : d->addresses[d->address].family == ADDRESS_IPV4 ? AF_INET
+                                                                   : AF_INET6;
     d->polled =
         (struct poll_handle){.fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
     if (d->polled.fd < 0) {

@@ -8,6 +8,7 @@
 #define POSTERN_BROKER_DIAL_H
 
 #include "broker/backend.h"
+#include "core/address.h"
 #include "core/list.h"
 #include "net/poller.h"
 
@@ -38,7 +39,7 @@ struct dial {
     bool even_if_down; /* a probe, or all are down */
     enum { DIAL_IDLE, DIAL_RESOLVING, DIAL_CONNECTING } state;
     struct list waiting; /* in a lookup's list */
-    struct sockaddr_in6 addresses[BACKEND_ADDRESSES];
+    struct address addresses[BACKEND_ADDRESSES];
 };
 
 /* Dials the backends in order, leaving out those known to be down (all of them if all are). Calls

@@ -1,5 +1,6 @@
 #include "session/session.h"
 
+#include "net/socket.h"
 #include "session/worker.h"
 #include "wire/proxy_protocol.h"
 
@@ -19,14 +20,7 @@ void connect_free(struct session *s) {
 
 /* --- the PROXY header for the broker --- */
 
-static void own_address(const struct session *s, struct sockaddr_storage *sa) {
-    socklen_t len = sizeof *sa;
-    if (getsockname(s->client.polled.fd, (struct sockaddr *)sa, &len) != 0) {
-        sa->ss_family = AF_UNSPEC;
-    }
-}
-
-static size_t write_v2(const struct session *s, const struct sockaddr *destination,
+static size_t write_v2(const struct session *s, const struct address *destination,
                        uint8_t out[PROXY_HEADER_OUT_MAX]) {
     bool has_certificate = engine_peer_id(&s->engine) != NULL;
     const char *version = engine_version(&s->engine);
@@ -38,26 +32,25 @@ static size_t write_v2(const struct session *s, const struct sockaddr *destinati
         .session_certificate = has_certificate,
         .connection_certificate = engine_peer_presented(&s->engine),
     };
-    return proxy_header_v2((const struct sockaddr *)&s->peer, destination, &tls, out);
+    return proxy_header_v2(&s->peer, destination, &tls, out);
 }
 
 /* In one write, as Mosquitto 2.1 wants it. False if the session ended. */
 static bool send_proxy_header(struct session *s) {
     enum config_proxy_protocol version = session_config(s)->proxy_protocol;
-    struct sockaddr_storage destination = s->pending->destination;
+    struct address destination = s->pending->destination;
     uint8_t header[PROXY_HEADER_OUT_MAX];
     size_t size;
     if (version == PROXY_PROTOCOL_OFF) {
         return true;
     }
-    if (destination.ss_family == AF_UNSPEC) {
-        own_address(s, &destination);
+    if (destination.family == ADDRESS_NONE) {
+        destination = socket_own_address(s->client.polled.fd);
     }
-    const struct sockaddr *to = (const struct sockaddr *)&destination;
     if (version == PROXY_PROTOCOL_V1) {
-        size = proxy_header_v1((const struct sockaddr *)&s->peer, to, (char *)header);
+        size = proxy_header_v1(&s->peer, &destination, (char *)header);
     } else {
-        size = write_v2(s, to, header);
+        size = write_v2(s, &destination, header);
     }
     if (size == 0) {
         session_end(s, REASON_TLS_ERROR, "the certificate's common name fits no PROXY header");

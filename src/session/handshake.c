@@ -81,7 +81,7 @@ static bool take_proxy_header(struct session *s) {
         break;
     }
     if (header.has_addresses) {
-        memcpy(&s->peer, &header.source, sizeof s->peer);
+        s->peer = header.source;
         o->destination = header.destination;
     }
     s->header_due = false;

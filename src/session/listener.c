@@ -1,12 +1,12 @@
 #include "session/listener.h"
 
+#include "core/address.h"
 #include "core/log.h"
 #include "session/session.h"
 #include "session/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -59,8 +59,8 @@ static void cannot_accept(struct listener *l, int error) {
 }
 
 bool listener_accept(struct listener *l) {
-    struct sockaddr_in6 peer = {0};
-    socklen_t len = sizeof peer;
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
     if (!l->more) {
         return false;
     }
@@ -68,11 +68,12 @@ bool listener_accept(struct listener *l) {
         starve(l);
         return false;
     }
-    int fd = accept4(l->polled.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(l->polled.fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         cannot_accept(l, errno);
         return l->more;
     }
+    struct address peer = address_from_sockaddr((const struct sockaddr *)&sa, len);
     if (!session_begin(l->worker, l->index, fd, &peer)) {
         cannot_accept(l, ENOMEM);
         return false;

@@ -3,8 +3,6 @@
 #include "core/log.h"
 #include "session/worker.h"
 
-#include <arpa/inet.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -36,28 +34,10 @@ static void count_in(struct session *s) {
     atomic_fetch_add_explicit(&counts_of(s)->connections, 1, memory_order_relaxed);
 }
 
-/* IPv4-mapped addresses become IPv4 before anything looks at them. */
-static void take_peer_address(struct session *s, const struct sockaddr_in6 *peer) {
-    s->peer = *peer;
-    if (peer->sin6_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&peer->sin6_addr)) {
-        struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = peer->sin6_port};
-        memcpy(&v4.sin_addr, &peer->sin6_addr.s6_addr[12], sizeof v4.sin_addr);
-        memset(&s->peer, 0, sizeof s->peer);
-        memcpy(&s->peer, &v4, sizeof v4);
-    }
-}
-
 /* Whether the peer is in one of accept_proxy's networks. */
-static bool is_balancer(const struct config_listener *config, const struct sockaddr_in6 *peer) {
-    const uint8_t *bytes = peer->sin6_family == AF_INET
-                               ? (const uint8_t *)&((const struct sockaddr_in *)peer)->sin_addr
-                               : peer->sin6_addr.s6_addr;
+static bool is_balancer(const struct config_listener *config, const struct address *peer) {
     for (size_t i = 0; i < config->accept_proxy_count; i++) {
-        const struct config_network *n = &config->accept_proxy[i];
-        unsigned whole = n->prefix / 8, rest = n->prefix % 8;
-        uint8_t mask = (uint8_t)(0xff00u >> rest);
-        if (n->family == peer->sin6_family && memcmp(n->bytes, bytes, whole) == 0 &&
-            (rest == 0 || ((n->bytes[whole] ^ bytes[whole]) & mask) == 0)) {
+        if (address_is_in(peer, &config->accept_proxy[i])) {
             return true;
         }
     }
@@ -107,13 +87,14 @@ static void listen_to(struct session *s) {
     }
 }
 
-bool session_begin(struct worker *w, size_t listener, int fd, const struct sockaddr_in6 *peer) {
+bool session_begin(struct worker *w, size_t listener, int fd, const struct address *peer) {
     struct session *s = new_session(w, listener, fd);
     if (s == NULL) {
         close(fd);
         return false;
     }
-    take_peer_address(s, peer);
+    s->peer = *peer;
+    s->peer.scope = 0; /* the interface is not part of what a log line names a client by */
     const struct config_listener *config = session_config(s);
     s->header_due = is_balancer(config, &s->peer);
     if (!s->header_due && !session_check_limits(s)) {
@@ -160,20 +141,6 @@ bool session_make_room(struct worker *w) {
 
 /* --- the closing line --- */
 
-static void log_peer(struct log_line *line, const struct session *s) {
-    char host[INET6_ADDRSTRLEN] = "", text[INET6_ADDRSTRLEN + 16];
-    if (s->peer.sin6_family == AF_INET) {
-        uv_ip4_name((const struct sockaddr_in *)&s->peer, host, sizeof host);
-        snprintf(text, sizeof text, "%s:%u", host, ntohs(s->peer.sin6_port));
-    } else if (s->peer.sin6_family == AF_INET6) {
-        uv_ip6_name(&s->peer, host, sizeof host);
-        snprintf(text, sizeof text, "[%s]:%u", host, ntohs(s->peer.sin6_port));
-    } else {
-        snprintf(text, sizeof text, "-");
-    }
-    log_str(line, "peer", text);
-}
-
 static void log_established(struct log_line *line, const struct session *s) {
     const struct runtime_listener *l = &s->runtime->listeners[s->listener];
     bool dialled = s->backend < l->config->backend_count && conn_is_open(&s->broker);
@@ -207,10 +174,11 @@ static void log_end_of(struct session *s, enum reason reason, const char *error)
     if (!may_log(s, reason, level, &suppressed)) {
         return;
     }
+    char peer[ADDRESS_TEXT_SIZE];
     struct log_line line;
     log_begin(&line, level, s->established ? "session end" : "handshake failed");
     log_str(&line, "listener", session_config(s)->name);
-    log_peer(&line, s);
+    log_str(&line, "peer", address_print(&s->peer, peer));
     if (s->established) {
         log_established(&line, s);
     } else {

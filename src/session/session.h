@@ -51,7 +51,7 @@ struct pending {
     struct buf cipher; /* from the client, not decrypted yet */
     struct buf plain;  /* decrypted, for the broker */
     struct client_hello hello;
-    struct sockaddr_storage destination; /* from a balancer's header; AF_UNSPEC: our own address */
+    struct address destination; /* from a balancer's header; ADDRESS_NONE: our own address */
     struct slow_step slow;
     struct dial dial;
 };
@@ -81,15 +81,15 @@ struct session {
     char *server_name;             /* as in the ClientHello; NULL: none */
     uint64_t up, down;             /* plaintext bytes */
     uint64_t accepted_ms;
-    struct sockaddr_in6 peer; /* sockaddr_in for IPv4 */
+    struct address peer;
     struct conn client, broker;
 };
 
 /* --- session.c --- */
 
-/* Takes over `fd`, a connection from `peer` (sockaddr_in for IPv4), and serves what it has said
- * already. False without memory: then the connection is closed. */
-bool session_begin(struct worker *w, size_t listener, int fd, const struct sockaddr_in6 *peer)
+/* Takes over `fd`, a connection from `peer`, and serves what it has said already. False without
+ * memory: then the connection is closed. */
+bool session_begin(struct worker *w, size_t listener, int fd, const struct address *peer)
     __attribute__((warn_unused_result));
 
 /* Goes on with both sides, where there is something to read or to send. May end the session. */
