@@ -2,6 +2,7 @@
 
 #include "core/log.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -12,11 +13,11 @@ enum { RESOLVED_MS = 10000 };
 
 struct backend {
     struct backend *next;
-    char *text, *host, *path;
+    char *text, *host, *path; /* host or path is NULL */
     uint16_t port;
     atomic_uint users;
     atomic_bool down;
-    atomic_bool probed; /* some worker's probe looks after it */
+    atomic_bool probed; /* by some thread */
 
     pthread_mutex_t mutex; /* guards what follows */
     struct address addresses[BACKEND_ADDRESSES];
@@ -94,9 +95,12 @@ struct backend *backend_get(struct backend_table *table, const struct config_bac
     while (b != NULL && strcmp(b->text, config->text) != 0) {
         b = b->next;
     }
-    if (b == NULL && (b = make_backend(config)) != NULL) {
-        b->next = table->first;
-        table->first = b;
+    if (b == NULL) {
+        b = make_backend(config);
+        if (b != NULL) {
+            b->next = table->first;
+            table->first = b;
+        }
     }
     if (b != NULL) {
         atomic_fetch_add(&b->users, 1);
@@ -115,7 +119,7 @@ const char *backend_text(const struct backend *b) {
     return b->text;
 }
 
-bool backend_is_named(const struct backend *b) {
+bool backend_is_used(const struct backend *b) {
     return atomic_load(&b->users) > 0;
 }
 
@@ -191,15 +195,12 @@ size_t backend_addresses(struct backend *b, uint64_t now_ms,
     return count;
 }
 
-void backend_store_addresses(struct backend *b, uint64_t now_ms, const struct addrinfo *list) {
+void backend_store_addresses(struct backend *b, uint64_t now_ms, const struct address *addresses,
+                             size_t count) {
+    assert(count <= BACKEND_ADDRESSES);
     pthread_mutex_lock(&b->mutex);
-    b->address_count = 0;
-    for (; list != NULL && b->address_count < BACKEND_ADDRESSES; list = list->ai_next) {
-        struct address a = address_from_sockaddr(list->ai_addr, list->ai_addrlen);
-        if (a.family != ADDRESS_NONE) {
-            b->addresses[b->address_count++] = a;
-        }
-    }
+    b->address_count = count;
+    memcpy(b->addresses, addresses, count * sizeof *addresses);
     b->resolved_until_ms = now_ms + RESOLVED_MS;
     pthread_mutex_unlock(&b->mutex);
 }

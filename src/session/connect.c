@@ -82,7 +82,7 @@ static void on_dialled(struct dial *dial, int status) {
                     uv_strerror(status));
         return;
     }
-    s->backend = (uint16_t)dial->backend;
+    s->backend = (uint16_t)dial_backend(dial);
     dial_take(dial, &s->broker.polled);
     if (conn_open(&s->broker, &s->worker->poller) != 0) {
         session_end(s, REASON_OUT_OF_MEMORY, NULL);

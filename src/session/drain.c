@@ -24,6 +24,7 @@ void drain_close_loop(struct worker *w) {
     w->closing = true;
     log_limit_report(&w->log_limit, worker_now(w), true);
     close_listeners(w);
+    prober_close(&w->prober);
     dialer_close(&w->dialer);
     close_handle((uv_handle_t *)&w->retry);
     close_handle((uv_handle_t *)&w->drain);

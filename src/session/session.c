@@ -52,7 +52,7 @@ bool session_check_limits(struct session *s) {
         return false;
     }
     if (backends_all_down(l->backends, l->config->backend_count)) {
-        dialer_look_after(&s->worker->dialer, l->backends, l->config->backend_count);
+        prober_watch(&s->worker->prober, l->backends, l->config->backend_count);
         session_end(s, REASON_NO_BACKEND, NULL);
         return false;
     }

@@ -351,6 +351,7 @@ int worker_init(struct worker *w, struct shared *shared, struct runtime *runtime
     }
     w->runtime = runtime_ref(runtime);
     dialer_init(&w->dialer, &w->loop, &w->poller);
+    prober_init(&w->prober, &w->dialer);
     rc = open_wakes_and_timers(w);
     if (rc == 0) {
         rc = open_listeners(w, fds, listener_of, fd_count);

@@ -10,6 +10,7 @@
 #define POSTERN_SESSION_WORKER_H
 
 #include "broker/dial.h"
+#include "broker/probe.h"
 #include "core/list.h"
 #include "core/log_limit.h"
 #include "net/deadline.h"
@@ -54,6 +55,7 @@ struct worker {
     struct listener *listeners;
     size_t listener_count;
     struct dialer dialer;
+    struct prober prober;
 
     struct list silent;   /* sessions that have not sent a byte, the oldest first */
     struct list sessions; /* the others, likewise */
