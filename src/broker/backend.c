@@ -2,6 +2,7 @@
 
 #include "core/log.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -12,14 +13,14 @@ enum { RESOLVED_MS = 10000 };
 
 struct backend {
     struct backend *next;
-    char *text, *host, *path;
+    char *text, *host, *path; /* host or path is NULL */
     uint16_t port;
     atomic_uint users;
     atomic_bool down;
-    atomic_bool probed; /* some worker's probe looks after it */
+    atomic_bool probed; /* by some thread */
 
     pthread_mutex_t mutex; /* guards what follows */
-    struct sockaddr_in6 addresses[BACKEND_ADDRESSES];
+    struct address addresses[BACKEND_ADDRESSES];
     size_t address_count;
     uint64_t resolved_until_ms; /* UINT64_MAX for a numeric address */
 };
@@ -62,17 +63,12 @@ void backend_table_free(struct backend_table *table) {
 
 /* A numeric host needs no lookup, now or later. */
 static void take_numeric_address(struct backend *b) {
-    struct sockaddr_in v4;
-    if (b->host == NULL) {
-        return;
+    struct address *a = &b->addresses[0];
+    if (b->host != NULL && address_parse_host(b->host, strlen(b->host), a) == ADDRESS_OK) {
+        a->port = b->port;
+        b->address_count = 1;
+        b->resolved_until_ms = UINT64_MAX;
     }
-    if (uv_ip4_addr(b->host, b->port, &v4) == 0) {
-        memcpy(&b->addresses[0], &v4, sizeof v4);
-    } else if (uv_ip6_addr(b->host, b->port, &b->addresses[0]) != 0) {
-        return;
-    }
-    b->address_count = 1;
-    b->resolved_until_ms = UINT64_MAX;
 }
 
 static struct backend *make_backend(const struct config_backend *config) {
@@ -99,9 +95,12 @@ struct backend *backend_get(struct backend_table *table, const struct config_bac
     while (b != NULL && strcmp(b->text, config->text) != 0) {
         b = b->next;
     }
-    if (b == NULL && (b = make_backend(config)) != NULL) {
-        b->next = table->first;
-        table->first = b;
+    if (b == NULL) {
+        b = make_backend(config);
+        if (b != NULL) {
+            b->next = table->first;
+            table->first = b;
+        }
     }
     if (b != NULL) {
         atomic_fetch_add(&b->users, 1);
@@ -120,7 +119,7 @@ const char *backend_text(const struct backend *b) {
     return b->text;
 }
 
-bool backend_is_named(const struct backend *b) {
+bool backend_is_used(const struct backend *b) {
     return atomic_load(&b->users) > 0;
 }
 
@@ -185,7 +184,7 @@ void backend_leave_probe(struct backend *b) {
 /* --- addresses --- */
 
 size_t backend_addresses(struct backend *b, uint64_t now_ms,
-                         struct sockaddr_in6 out[BACKEND_ADDRESSES]) {
+                         struct address out[BACKEND_ADDRESSES]) {
     size_t count = 0;
     pthread_mutex_lock(&b->mutex);
     if (now_ms < b->resolved_until_ms) {
@@ -196,14 +195,12 @@ size_t backend_addresses(struct backend *b, uint64_t now_ms,
     return count;
 }
 
-void backend_store_addresses(struct backend *b, uint64_t now_ms, const struct addrinfo *list) {
+void backend_store_addresses(struct backend *b, uint64_t now_ms, const struct address *addresses,
+                             size_t count) {
+    assert(count <= BACKEND_ADDRESSES);
     pthread_mutex_lock(&b->mutex);
-    b->address_count = 0;
-    for (; list != NULL && b->address_count < BACKEND_ADDRESSES; list = list->ai_next) {
-        if (list->ai_addrlen <= sizeof b->addresses[0]) {
-            memcpy(&b->addresses[b->address_count++], list->ai_addr, list->ai_addrlen);
-        }
-    }
+    b->address_count = count;
+    memcpy(b->addresses, addresses, count * sizeof *addresses);
     b->resolved_until_ms = now_ms + RESOLVED_MS;
     pthread_mutex_unlock(&b->mutex);
 }

@@ -108,7 +108,7 @@ static void *add_element(void **array, size_t *count, size_t size, struct error 
 }
 
 static int add_address(const struct build *b, struct config_listener *l, const char *item) {
-    struct config_address *address =
+    struct address *address =
         add_element((void **)&l->addresses, &l->address_count, sizeof *address, b->err);
     return address != NULL ? value_address(item, address, b->err) : -1;
 }
@@ -120,7 +120,7 @@ static int add_backend(const struct build *b, struct config_listener *l, const c
 }
 
 static int add_network(const struct build *b, struct config_listener *l, const char *item) {
-    struct config_network *network =
+    struct address_network *network =
         add_element((void **)&l->accept_proxy, &l->accept_proxy_count, sizeof *network, b->err);
     return network != NULL ? value_network(item, network, b->err) : -1;
 }

@@ -239,9 +239,6 @@ struct config *config_from_options(const struct config_option *options, size_t c
 }
 
 static void free_listener(struct config_listener *l) {
-    for (size_t i = 0; i < l->address_count; i++) {
-        free(l->addresses[i].text);
-    }
     for (size_t i = 0; i < l->backend_count; i++) {
         free(l->backends[i].text);
         free(l->backends[i].host);

@@ -8,14 +8,13 @@
 #ifndef POSTERN_CONFIG_CONFIG_H
 #define POSTERN_CONFIG_CONFIG_H
 
+#include "core/address.h"
 #include "core/error.h"
 #include "core/log.h"
 
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
 /* A duration that is `off`. */
 #define CONFIG_OFF UINT64_MAX
@@ -29,26 +28,12 @@ enum config_proxy_protocol { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_V1, PROXY_PROTOC
 enum config_mqtt { MQTT_OFF, MQTT_CHECK, MQTT_IDENTITY };
 enum config_reload { RELOAD_SIGNAL, RELOAD_WATCH };
 
-/* An address to listen on: 0.0.0.0:8883, [::]:8883 (serves IPv4 as well). */
-struct config_address {
-    char *text;
-    struct sockaddr_storage sa;
-    socklen_t sa_len;
-};
-
 /* A broker: HOST:PORT ([v6]:port too) or unix:/path. */
 struct config_backend {
     char *text;
     char *host;    /* NULL for unix: */
     uint16_t port; /* 0 for unix: */
     char *path;    /* NULL for HOST:PORT */
-};
-
-/* 192.0.2.0/24, 2001:db8::/32, or a single address. IPv4-mapped ones are IPv4 here. */
-struct config_network {
-    int family; /* AF_INET, AF_INET6 */
-    uint8_t bytes[16];
-    unsigned prefix; /* bits */
 };
 
 struct config_certificate {
@@ -62,7 +47,7 @@ struct config_certificate {
 struct config_listener {
     char *name;
     unsigned line;
-    struct config_address *addresses;
+    struct address *addresses; /* to listen on; [::] serves IPv4 as well */
     size_t address_count;
     struct config_backend *backends;
     size_t backend_count;
@@ -78,7 +63,7 @@ struct config_listener {
     enum config_revoked_sessions revoked_sessions;
     enum config_identity identity;
     enum config_proxy_protocol proxy_protocol;
-    struct config_network *accept_proxy; /* count 0: off */
+    struct address_network *accept_proxy; /* count 0: off */
     size_t accept_proxy_count;
     enum config_mqtt mqtt;
     size_t max_connect_size;

@@ -72,45 +72,33 @@ static int check_certificates(const struct subject *s, struct error *err) {
     return 0;
 }
 
-static unsigned port_of(const struct config_address *a) {
-    if (a->sa.ss_family == AF_INET) {
-        return ntohs(((const struct sockaddr_in *)&a->sa)->sin_port);
-    }
-    return ntohs(((const struct sockaddr_in6 *)&a->sa)->sin6_port);
-}
-
-static bool is_any(const struct config_address *a) {
-    if (a->sa.ss_family == AF_INET) {
-        return ((const struct sockaddr_in *)&a->sa)->sin_addr.s_addr == htonl(INADDR_ANY);
-    }
-    return IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)&a->sa)->sin6_addr);
-}
-
 /* Whether a client of `b` is one of `a` too. [::] serves IPv4 as well. */
-static bool covers(const struct config_address *a, const struct config_address *b) {
-    return is_any(a) && (a->sa.ss_family == AF_INET6 || b->sa.ss_family == AF_INET);
+static bool covers(const struct address *a, const struct address *b) {
+    return address_is_any(a) && (a->family == ADDRESS_IPV6 || b->family == ADDRESS_IPV4);
 }
 
 /* `a` and, from line `line`, `b` before it. The system refuses such pairs with a message that fits
  * another program on the same address better. */
-static int check_pair(struct place place, const struct config_address *a,
-                      const struct config_address *b, unsigned line, struct error *err) {
+static int check_pair(struct place place, const struct address *a, const struct address *b,
+                      unsigned line, struct error *err) {
     static const char right[] = "leave one, or give one another port";
-    char first[32] = "";
-    if (port_of(a) == 0 || port_of(a) != port_of(b)) {
+    char first[32] = "", a_text[ADDRESS_TEXT_SIZE], b_text[ADDRESS_TEXT_SIZE];
+    if (a->port == 0 || a->port != b->port) {
         return 0;
     }
+    address_print(a, a_text);
+    address_print(b, b_text);
     if (line > 0) {
         snprintf(first, sizeof first, " (line %u)", line);
     }
-    if (strcmp(a->text, b->text) == 0) {
-        return place_fail(place, err, "%s is listened on twice%s; %s", a->text, first, right);
+    if (address_is_equal(a, b)) {
+        return place_fail(place, err, "%s is listened on twice%s; %s", a_text, first, right);
     }
     if (covers(a, b)) {
-        return place_fail(place, err, "%s includes %s%s; %s", a->text, b->text, first, right);
+        return place_fail(place, err, "%s includes %s%s; %s", a_text, b_text, first, right);
     }
     if (covers(b, a)) {
-        return place_fail(place, err, "%s is included in %s%s; %s", a->text, b->text, first, right);
+        return place_fail(place, err, "%s is included in %s%s; %s", a_text, b_text, first, right);
     }
     return 0;
 }

@@ -28,8 +28,8 @@ int value_duration(const char *text, uint64_t *ms, struct error *err)
 void value_print_duration(uint64_t ms, char *text, size_t size);
 void value_print_size(uint64_t bytes, char *text, size_t size);
 
-/* 0.0.0.0:8883, [::]:8883, :8883. `text` in the result is canonical. */
-int value_address(const char *text, struct config_address *address, struct error *err)
+/* 0.0.0.0:8883, [::]:8883, :8883. */
+int value_address(const char *text, struct address *address, struct error *err)
     __attribute__((warn_unused_result));
 
 /* HOST:PORT, [v6]:PORT, unix:/path; a relative path is put behind `folder` (NULL: stays). */
@@ -37,7 +37,7 @@ int value_backend(const char *text, const char *folder, struct config_backend *b
                   struct error *err) __attribute__((warn_unused_result));
 
 /* 192.0.2.0/24, 2001:db8::/32, or a single address. */
-int value_network(const char *text, struct config_network *network, struct error *err)
+int value_network(const char *text, struct address_network *network, struct error *err)
     __attribute__((warn_unused_result));
 
 /* A file; a relative one is put behind `folder` (NULL: stays). */

@@ -1,5 +1,7 @@
 #include "core/log.h"
 
+#include "core/utf8.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -157,34 +159,6 @@ static bool is_plain(const uint8_t *value, size_t len) {
     return len > 0 && !(len == 1 && value[0] == '-'); /* a bare - means: there is none */
 }
 
-/* Length of the well-formed UTF-8 sequence of several bytes at the front (RFC 3629), or 0. */
-static size_t utf8_len(const uint8_t *s, size_t len) {
-    uint8_t low = 0x80, high = 0xbf;
-    size_t need;
-    if (s[0] >= 0xc2 && s[0] <= 0xdf) {
-        need = 2;
-    } else if (s[0] >= 0xe0 && s[0] <= 0xef) {
-        need = 3;
-        low = s[0] == 0xe0 ? 0xa0 : 0x80;
-        high = s[0] == 0xed ? 0x9f : 0xbf;
-    } else if (s[0] >= 0xf0 && s[0] <= 0xf4) {
-        need = 4;
-        low = s[0] == 0xf0 ? 0x90 : 0x80;
-        high = s[0] == 0xf4 ? 0x8f : 0xbf;
-    } else {
-        return 0;
-    }
-    if (len < need || s[1] < low || s[1] > high) {
-        return 0;
-    }
-    for (size_t i = 2; i < need; i++) {
-        if ((s[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    return need;
-}
-
 /* Escapes the character at the front into `out`; returns how many bytes it has. */
 static size_t escape(const uint8_t *s, size_t len, bool json, char out[8]) {
     if (s[0] == '"' || s[0] == '\\') {
@@ -199,14 +173,14 @@ static size_t escape(const uint8_t *s, size_t len, bool json, char out[8]) {
         snprintf(out, 8, "\\x%02x", s[0]);
         return 1;
     }
-    size_t whole = s[0] < 0x80 ? 1 : utf8_len(s, len);
-    bool c1_control = whole == 2 && s[0] == 0xc2 && s[1] < 0xa0;
+    uint32_t code = 0;
+    size_t whole = utf8_decode(s, len, &code);
     if (whole == 0) { /* JSON has no way to say a byte */
         snprintf(out, 8, "\\\\x%02x", s[0]);
         return 1;
     }
-    if (whole == 1 || c1_control) {
-        snprintf(out, 8, "\\u%04x", s[whole - 1]);
+    if (code < 0xa0) { /* a control character of ASCII or of Latin-1 */
+        snprintf(out, 8, "\\u%04x", code);
         return whole;
     }
     memcpy(out, s, whole);

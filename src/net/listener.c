@@ -41,14 +41,15 @@ static bool is_lost_client(int error) {
            error == EHOSTDOWN || error == ENONET;
 }
 
-int listener_accept(struct listener *l, struct sockaddr_in6 *peer) {
-    socklen_t len = sizeof *peer;
+int listener_accept(struct listener *l, struct address *peer) {
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
     if (!l->more) {
         return UV_EAGAIN;
     }
-    *peer = (struct sockaddr_in6){0};
-    int fd = accept4(l->handle.fd, (struct sockaddr *)peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(l->handle.fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
+        *peer = address_from_sockaddr((const struct sockaddr *)&sa, len);
         return fd;
     }
     if (errno == EAGAIN) {

@@ -3,9 +3,9 @@
 #ifndef POSTERN_NET_LISTENER_H
 #define POSTERN_NET_LISTENER_H
 
+#include "core/address.h"
 #include "net/poller.h"
 
-#include <netinet/in.h>
 #include <stdbool.h>
 
 /* Embedded; the fields are the listener's. */
@@ -23,12 +23,11 @@ int listener_open(struct listener *l, struct poller *poller, int fd)
 /* Whether there may be a connection to take. */
 bool listener_has_more(const struct listener *l);
 
-/* The next connection and its peer (sockaddr_in for IPv4), or:
+/* The next connection and its peer, or:
  *   UV_EAGAIN        there is none now;
  *   UV_ECONNABORTED  this client was lost, the next may be fine;
  *   another code     there are no descriptors or there is no memory: the listener starves. */
-int listener_accept(struct listener *l, struct sockaddr_in6 *peer)
-    __attribute__((warn_unused_result));
+int listener_accept(struct listener *l, struct address *peer) __attribute__((warn_unused_result));
 
 /* The owner has no room for what it would take: as if accept had failed. */
 void listener_starve(struct listener *l);

@@ -3,21 +3,15 @@
 #include "net/socket.h"
 #include "server/systemd.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { BACKLOG = 4096 };
-
-struct address {
-    struct sockaddr_storage sa;
-    socklen_t len;
-};
 
 static int say(struct error *err, const char *address) {
     switch (errno) {
@@ -49,19 +43,21 @@ static void set_inherited_options(int fd) {
 }
 
 static int open_socket(const struct address *a, bool shared) {
-    int fd = socket(a->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct sockaddr_storage sa;
+    socklen_t len = address_to_sockaddr(a, &sa);
+    int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return -1;
     }
     socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (a->sa.ss_family == AF_INET6) {
+    if (a->family == ADDRESS_IPV6) {
         socket_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
     }
     if (shared) {
         socket_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     }
     set_inherited_options(fd);
-    if (bind(fd, (const struct sockaddr *)&a->sa, a->len) != 0 || listen(fd, BACKLOG) != 0) {
+    if (bind(fd, (const struct sockaddr *)&sa, len) != 0 || listen(fd, BACKLOG) != 0) {
         int saved = errno;
         close(fd);
         errno = saved;
@@ -70,40 +66,21 @@ static int open_socket(const struct address *a, bool shared) {
     return fd;
 }
 
-static void name_address(struct bound *b, const struct address *a) {
-    char host[INET6_ADDRSTRLEN];
-    if (a->sa.ss_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&a->sa;
-        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
-        snprintf(b->address, sizeof b->address, "%s:%u", host, ntohs(v4->sin_port));
-    } else {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a->sa;
-        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
-        snprintf(b->address, sizeof b->address, "[%s]:%u", host, ntohs(v6->sin6_port));
-    }
-}
-
-/* The address with the port the system chose, if it was to choose. */
-static int real_address(int fd, struct address *a) {
-    a->len = sizeof a->sa;
-    return getsockname(fd, (struct sockaddr *)&a->sa, &a->len);
-}
-
 /* One socket that shares with nobody finds out whether the address is free: with SO_REUSEPORT a
  * second Postern of the same user would bind in silence and take half of the connections. */
-static int bind_one(struct bound *b, const struct config_address *config, size_t workers,
+static int bind_one(struct bound *b, const struct address *wanted, size_t workers,
                     struct error *err) {
-    struct address a = {.len = config->sa_len};
-    memcpy(&a.sa, &config->sa, config->sa_len);
-    int fd = open_socket(&a, false);
+    char text[ADDRESS_TEXT_SIZE];
+    int fd = open_socket(wanted, false);
     if (fd < 0) {
-        return say(err, config->text);
+        return say(err, address_print(wanted, text));
     }
-    if (real_address(fd, &a) != 0) {
+    struct address a = socket_own_address(fd);
+    if (a.family == ADDRESS_NONE) {
         close(fd);
-        return say(err, config->text);
+        return say(err, address_print(wanted, text));
     }
-    name_address(b, &a);
+    address_print(&a, b->address);
     if (workers == 1) {
         b->fds[b->fd_count++] = fd;
         return 0;
@@ -119,37 +96,30 @@ static int bind_one(struct bound *b, const struct config_address *config, size_t
     return 0;
 }
 
-static bool is_same_address(const struct address *a, const struct config_address *b) {
-    if (a->sa.ss_family != b->sa.ss_family) {
-        return false;
-    }
-    if (a->sa.ss_family == AF_INET) {
-        const struct sockaddr_in *x = (const struct sockaddr_in *)&a->sa;
-        const struct sockaddr_in *y = (const struct sockaddr_in *)&b->sa;
-        return x->sin_port == y->sin_port && x->sin_addr.s_addr == y->sin_addr.s_addr;
-    }
-    const struct sockaddr_in6 *x = (const struct sockaddr_in6 *)&a->sa;
-    const struct sockaddr_in6 *y = (const struct sockaddr_in6 *)&b->sa;
-    return x->sin6_port == y->sin6_port &&
-           memcmp(&x->sin6_addr, &y->sin6_addr, sizeof x->sin6_addr) == 0;
-}
-
 static bool listens(int fd) {
     int value = 0;
     socklen_t len = sizeof value;
     return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &len) == 0 && value != 0;
 }
 
+/* A link-local address without an interface is that of any. */
+static bool is_wanted(struct address a, const struct address *wanted) {
+    a.scope = wanted->scope != 0 ? a.scope : 0;
+    return address_is_equal(&a, wanted);
+}
+
 /* The inherited socket with that address, taken out of `inherited`; -1 if there is none. */
-static int take_inherited(int *inherited, size_t count, const struct config_address *wanted,
+static int take_inherited(int *inherited, size_t count, const struct address *wanted,
                           struct bound *b) {
     for (size_t i = 0; i < count; i++) {
-        struct address a;
-        if (inherited[i] >= 0 && listens(inherited[i]) && real_address(inherited[i], &a) == 0 &&
-            is_same_address(&a, wanted)) {
+        if (inherited[i] < 0 || !listens(inherited[i])) {
+            continue;
+        }
+        struct address a = socket_own_address(inherited[i]);
+        if (is_wanted(a, wanted)) {
             int fd = inherited[i];
             inherited[i] = -1;
-            name_address(b, &a);
+            address_print(&a, b->address);
             fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
             set_inherited_options(fd);
             return fd;

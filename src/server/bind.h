@@ -17,7 +17,7 @@ struct bound {
     size_t listener; /* index in the configuration */
     size_t fd_count; /* one for each worker, or 1: shared by all */
     int *fds;
-    char address[64]; /* with the real port: "[::]:8883" */
+    char address[ADDRESS_TEXT_SIZE]; /* with the real port: "[::]:8883" */
 };
 
 struct bound_set {

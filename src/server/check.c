@@ -30,9 +30,10 @@ static void print_clients(const struct config_listener *config) {
 
 static void print_listener(const struct runtime_listener *l) {
     const struct config_listener *config = l->config;
+    char text[ADDRESS_TEXT_SIZE];
     printf("listener %s\n", config->name);
     for (size_t i = 0; i < config->address_count; i++) {
-        printf("  listen      %s\n", config->addresses[i].text);
+        printf("  listen      %s\n", address_print(&config->addresses[i], text));
     }
     for (size_t i = 0; i < config->backend_count; i++) {
         printf("  backend     %s\n", config->backends[i].text);

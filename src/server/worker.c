@@ -69,7 +69,7 @@ static void on_accept_failed(struct worker *w, int status) {
 /* True if this listener has done something: taken a connection or lost one. */
 static bool accept_from(struct worker *w, struct worker_listener *from) {
     struct listener *l = &from->listener;
-    struct sockaddr_in6 peer;
+    struct address peer;
     if (!listener_has_more(l)) {
         return false;
     }

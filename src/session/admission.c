@@ -4,7 +4,6 @@
 #include "session/state.h"
 
 #include <assert.h>
-#include <string.h>
 
 /* In a burst everybody is silent for a moment: only a client that has been so for longer makes
  * room. */
@@ -12,16 +11,8 @@ enum { SILENT_GRACE_MS = 1000 };
 
 bool admission_is_balancer(const struct session *s) {
     const struct config_listener *config = session_config(s);
-    const struct sockaddr_in6 *addr = &s->client_addr;
-    const uint8_t *bytes = addr->sin6_family == AF_INET
-                               ? (const uint8_t *)&((const struct sockaddr_in *)addr)->sin_addr
-                               : addr->sin6_addr.s6_addr;
     for (size_t i = 0; i < config->accept_proxy_count; i++) {
-        const struct config_network *n = &config->accept_proxy[i];
-        unsigned whole = n->prefix / 8, rest = n->prefix % 8;
-        uint8_t mask = (uint8_t)(0xff00u >> rest);
-        if (n->family == addr->sin6_family && memcmp(n->bytes, bytes, whole) == 0 &&
-            (rest == 0 || ((n->bytes[whole] ^ bytes[whole]) & mask) == 0)) {
+        if (address_is_in(&s->client_addr, &config->accept_proxy[i])) {
             return true;
         }
     }
@@ -34,7 +25,7 @@ enum verdict admission_check(struct session *s) {
         return session_end(s, REASON_LIMIT_CONNECTIONS, NULL);
     }
     if (backends_all_down(l->backends, l->config->backend_count)) {
-        dialer_look_after(&s->pool->dialer, l->backends, l->config->backend_count);
+        prober_watch(&s->pool->prober, l->backends, l->config->backend_count);
         return session_end(s, REASON_NO_BACKEND, NULL);
     }
     return SESSION_GOES_ON;

@@ -3,23 +3,6 @@
 #include "core/log.h"
 #include "session/state.h"
 
-#include <arpa/inet.h>
-#include <stdio.h>
-
-static void log_client_addr(struct log_line *line, const struct session *s) {
-    char host[INET6_ADDRSTRLEN] = "", text[INET6_ADDRSTRLEN + 16];
-    if (s->client_addr.sin6_family == AF_INET) {
-        uv_ip4_name((const struct sockaddr_in *)&s->client_addr, host, sizeof host);
-        snprintf(text, sizeof text, "%s:%u", host, ntohs(s->client_addr.sin6_port));
-    } else if (s->client_addr.sin6_family == AF_INET6) {
-        uv_ip6_name(&s->client_addr, host, sizeof host);
-        snprintf(text, sizeof text, "[%s]:%u", host, ntohs(s->client_addr.sin6_port));
-    } else {
-        snprintf(text, sizeof text, "-");
-    }
-    log_str(line, "peer", text);
-}
-
 static void log_established(struct log_line *line, const struct session *s) {
     const struct runtime_listener *l = session_listener(s);
     bool dialled = s->backend < l->config->backend_count && conn_is_open(&s->broker);
@@ -56,13 +39,14 @@ static enum log_level level_of(const struct session *s, enum reason reason) {
 void closing_line_write(struct session *s, enum reason reason, const char *detail) {
     enum log_level level = level_of(s, reason);
     uint64_t suppressed, age_ms = pool_now_ms(s->pool) - s->accepted_ms;
+    char client[ADDRESS_TEXT_SIZE];
     struct log_line line;
     if (!may_log(s, reason, level, &suppressed)) {
         return;
     }
     log_begin(&line, level, s->established ? "session end" : "handshake failed");
     log_str(&line, "listener", session_config(s)->name);
-    log_client_addr(&line, s);
+    log_str(&line, "peer", address_print(&s->client_addr, client));
     if (s->established) {
         log_established(&line, s);
         log_seconds(&line, "seconds", age_ms);

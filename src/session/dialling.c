@@ -1,5 +1,6 @@
 /* The phase in which the broker is reached; it ends with the PROXY header, where one is wanted, as
  * the first bytes that the broker gets. */
+#include "net/socket.h"
 #include "session/closing.h"
 #include "session/state.h"
 #include "session/transfer.h"
@@ -9,14 +10,7 @@
 
 /* --- the PROXY header for the broker --- */
 
-static void own_address(const struct session *s, struct sockaddr_storage *sa) {
-    socklen_t len = sizeof *sa;
-    if (getsockname(s->client.handle.fd, (struct sockaddr *)sa, &len) != 0) {
-        sa->ss_family = AF_UNSPEC;
-    }
-}
-
-static size_t write_v2(const struct session *s, const struct sockaddr *destination,
+static size_t write_v2(const struct session *s, const struct address *destination,
                        uint8_t out[PROXY_HEADER_OUT_MAX]) {
     bool has_certificate = engine_peer_id(s->engine) != NULL;
     const char *version = engine_version(s->engine);
@@ -28,26 +22,25 @@ static size_t write_v2(const struct session *s, const struct sockaddr *destinati
         .session_certificate = has_certificate,
         .connection_certificate = engine_peer_presented(s->engine),
     };
-    return proxy_header_v2((const struct sockaddr *)&s->client_addr, destination, &tls, out);
+    return proxy_header_v2(&s->client_addr, destination, &tls, out);
 }
 
 /* In one write, as Mosquitto 2.1 wants it. */
 static enum verdict send_proxy_header(struct session *s) {
     enum config_proxy_protocol version = session_config(s)->proxy_protocol;
-    struct sockaddr_storage destination = s->pending->destination;
+    struct address destination = s->pending->destination;
     uint8_t header[PROXY_HEADER_OUT_MAX];
     size_t size;
     if (version == PROXY_PROTOCOL_OFF) {
         return SESSION_GOES_ON;
     }
-    if (destination.ss_family == AF_UNSPEC) {
-        own_address(s, &destination);
+    if (destination.family == ADDRESS_NONE) {
+        destination = socket_own_address(s->client.handle.fd);
     }
-    const struct sockaddr *to = (const struct sockaddr *)&destination;
     if (version == PROXY_PROTOCOL_V1) {
-        size = proxy_header_v1((const struct sockaddr *)&s->client_addr, to, (char *)header);
+        size = proxy_header_v1(&s->client_addr, &destination, (char *)header);
     } else {
-        size = write_v2(s, to, header);
+        size = write_v2(s, &destination, header);
     }
     if (size == 0) {
         return session_end(s, REASON_TLS_ERROR,
@@ -75,7 +68,6 @@ static enum verdict on_done(struct session *s) {
             s, status == UV_ETIMEDOUT ? REASON_BROKER_TIMEOUT : REASON_BROKER_UNREACHABLE,
             uv_strerror(status));
     }
-    s->backend = (uint16_t)s->pending->dial.backend;
     if (conn_open(&s->broker, s->pool->poller) != 0 || !expect_answer(s)) {
         return session_end(s, REASON_OUT_OF_MEMORY, NULL);
     }
@@ -91,6 +83,7 @@ static void on_dialled(struct dial *dial, int status) {
     p->dial_done = true;
     p->dial_status = status;
     if (status == 0) {
+        s->backend = (uint16_t)dial_backend(dial);
         dial_take(dial, &s->broker.handle);
     }
     if (!p->dial_starting) {

@@ -35,7 +35,7 @@ static enum verdict read_proxy_header(struct session *s) {
         break;
     }
     if (header.has_addresses) {
-        memcpy(&s->client_addr, &header.source, sizeof s->client_addr);
+        s->client_addr = header.source;
         p->destination = header.destination;
     }
     s->header_due = false;

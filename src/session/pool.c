@@ -48,11 +48,13 @@ bool pool_init(struct pool *pool, struct loop *loop, struct limits *limits, stru
     }
     pool->runtime = runtime_ref(runtime);
     dialer_init(&pool->dialer, loop_uv(loop), pool->poller);
+    prober_init(&pool->prober, &pool->dialer);
     return true;
 }
 
 void pool_close(struct pool *pool) {
     log_limit_report(&pool->log_limit, pool_now_ms(pool), true);
+    prober_close(&pool->prober);
     dialer_close(&pool->dialer);
 }
 

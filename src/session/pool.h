@@ -9,6 +9,7 @@
 #define POSTERN_SESSION_POOL_H
 
 #include "broker/dial.h"
+#include "broker/probe.h"
 #include "core/list.h"
 #include "core/log_limit.h"
 #include "net/deadline.h"
@@ -64,6 +65,7 @@ struct pool {
     struct pool_hooks hooks;
     struct runtime *runtime; /* current */
     struct dialer dialer;
+    struct prober prober;
 
     struct list silent;    /* sessions that have not sent a byte, the oldest first */
     struct list live;      /* the others, likewise */

@@ -95,7 +95,7 @@ static bool same_addresses(const struct config_listener *a, const struct config_
         return false;
     }
     for (size_t i = 0; i < a->address_count; i++) {
-        if (strcmp(a->addresses[i].text, b->addresses[i].text) != 0) {
+        if (!address_is_equal(&a->addresses[i], &b->addresses[i])) {
             return false;
         }
     }

@@ -6,7 +6,6 @@
 #include "session/state.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 /* Of one socket, before the others of the thread have theirs: 256 KB take 0.2 ms. */
@@ -159,17 +158,6 @@ void session_on_silence_due(struct pool_member *m) {
 
 /* --- begin and end --- */
 
-/* IPv4-mapped addresses become IPv4 before anything looks at them. */
-static void take_client_addr(struct session *s, const struct sockaddr_in6 *addr) {
-    s->client_addr = *addr;
-    if (addr->sin6_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&addr->sin6_addr)) {
-        struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = addr->sin6_port};
-        memcpy(&v4.sin_addr, &addr->sin6_addr.s6_addr[12], sizeof v4.sin_addr);
-        memset(&s->client_addr, 0, sizeof s->client_addr);
-        memcpy(&s->client_addr, &v4, sizeof v4);
-    }
-}
-
 static struct session *new_session(struct pool *pool, size_t listener, int fd) {
     struct session *s = calloc(1, sizeof *s);
     if (s == NULL) {
@@ -207,14 +195,14 @@ static void start_reading(struct session *s) {
     }
 }
 
-bool session_begin(struct pool *pool, size_t listener, int fd,
-                   const struct sockaddr_in6 *client_addr) {
+bool session_begin(struct pool *pool, size_t listener, int fd, const struct address *client_addr) {
     struct session *s = new_session(pool, listener, fd);
     if (s == NULL) {
         close(fd);
         return false;
     }
-    take_client_addr(s, client_addr);
+    s->client_addr = *client_addr;
+    s->client_addr.scope = 0; /* the interface is not part of what a log line names a client by */
     s->header_due = admission_is_balancer(s);
     if (!s->header_due && admission_check(s) == SESSION_ENDED) {
         return true;

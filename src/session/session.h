@@ -5,19 +5,19 @@
 #ifndef POSTERN_SESSION_SESSION_H
 #define POSTERN_SESSION_SESSION_H
 
+#include "core/address.h"
 #include "session/phase.h"
 
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 struct pool;
 struct pool_member;
 
-/* Takes over `fd`, a connection from `client_addr` (sockaddr_in for IPv4), and serves what it has
- * said already. False without memory: then the connection is closed. */
-bool session_begin(struct pool *pool, size_t listener, int fd,
-                   const struct sockaddr_in6 *client_addr) __attribute__((warn_unused_result));
+/* Takes over `fd`, a connection from `client_addr`, and serves what it has said
+ * already. False without memory: then the connection is closed. */
+bool session_begin(struct pool *pool, size_t listener, int fd, const struct address *client_addr)
+    __attribute__((warn_unused_result));
 
 /* Goes on with both sockets, and with what else the session waited for. */
 void session_serve(struct pool_member *m);

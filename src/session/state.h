@@ -8,6 +8,7 @@
 #define POSTERN_SESSION_STATE_H
 
 #include "broker/dial.h"
+#include "core/address.h"
 #include "core/buf.h"
 #include "net/conn.h"
 #include "session/phase.h"
@@ -37,7 +38,7 @@ struct pending {
     struct buf cipher; /* from the client, not decrypted yet */
     struct buf plain;  /* decrypted, for the broker */
     struct client_hello hello;
-    struct sockaddr_storage destination; /* from a balancer's header; AF_UNSPEC: our own address */
+    struct address destination; /* from a balancer's header; ADDRESS_NONE: our own address */
     struct dial dial;
     bool dial_starting; /* within dial_start */
     bool dial_done;
@@ -75,7 +76,7 @@ struct session {
     char *server_name;             /* as in the ClientHello; NULL: none */
     uint64_t up, down;             /* plaintext bytes */
     uint64_t accepted_ms;
-    struct sockaddr_in6 client_addr; /* sockaddr_in for IPv4 */
+    struct address client_addr;
     struct conn client, broker;
 };
 

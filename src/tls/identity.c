@@ -1,4 +1,6 @@
 #include "tls/identity.h"
+
+#include "core/utf8.h"
 #include "tls/wolfssl.h"
 
 #include <string.h>
@@ -7,30 +9,10 @@
 
 enum { IDENTITY_MAX = 255, TAG_UTF8 = 0x0c, TAG_PRINTABLE = 0x13, TAG_IA5 = 0x16 };
 
-/* The length of the UTF-8 sequence at `p`, or 0 (RFC 3629: shortest form, no surrogates). */
-static size_t utf8_length(const uint8_t *p, size_t left, uint32_t *code) {
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t len = p[0] < 0x80 ? 1 : p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : p[0] >= 0xc2 ? 2 : 0;
-    if (len == 0 || len > left) {
-        return 0;
-    }
-    *code = len == 1 ? p[0] : p[0] & (0xffu >> (len + 1));
-    for (size_t i = 1; i < len; i++) {
-        if ((p[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-        *code = *code << 6 | (p[i] & 0x3f);
-    }
-    if (*code < least[len] || *code > 0x10ffff || (*code >= 0xd800 && *code <= 0xdfff)) {
-        return 0;
-    }
-    return len;
-}
-
 static bool is_text(struct span value) {
     for (size_t at = 0; at < value.len;) {
         uint32_t code;
-        size_t len = utf8_length(value.data + at, value.len - at, &code);
+        size_t len = utf8_decode(value.data + at, value.len - at, &code);
         if (len == 0 || code < 0x20 || (code >= 0x7f && code < 0xa0)) {
             return false;
         }

@@ -1,5 +1,6 @@
 #include "wire/mqtt_connect.h"
 
+#include "core/utf8.h"
 #include "wire/cursor.h"
 
 #include <string.h>
@@ -64,51 +65,15 @@ static enum length_status take_length(struct cursor *c, size_t *value) {
     return LENGTH_BAD;
 }
 
-static bool continues(const uint8_t *at, size_t count) {
-    for (size_t i = 1; i <= count; i++) {
-        if ((at[i] & 0xc0) != 0x80) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Bytes of the well-formed character at `at` (Unicode's table 3-7), 0 if there is none. */
-static size_t character_size(const uint8_t *at, size_t left) {
-    const uint8_t lead = at[0];
-    if (lead >= 0x01 && lead <= 0x7f) {
-        return 1;
-    }
-    if (lead >= 0xc2 && lead <= 0xdf) {
-        return left >= 2 && continues(at, 1) ? 2 : 0;
-    }
-    if (lead >= 0xe0 && lead <= 0xef) {
-        if (left < 3 || !continues(at, 2)) {
-            return 0;
-        }
-        const bool overlong = lead == 0xe0 && at[1] < 0xa0;
-        const bool surrogate = lead == 0xed && at[1] > 0x9f;
-        return overlong || surrogate ? 0 : 3;
-    }
-    if (lead >= 0xf0 && lead <= 0xf4) {
-        if (left < 4 || !continues(at, 3)) {
-            return 0;
-        }
-        const bool overlong = lead == 0xf0 && at[1] < 0x90;
-        const bool beyond = lead == 0xf4 && at[1] > 0x8f;
-        return overlong || beyond ? 0 : 4;
-    }
-    return 0;
-}
-
-/* A string as both specifications want it (MQTT 5 1.5.4). */
+/* A string as both specifications want it (MQTT 5 1.5.4): UTF-8 without U+0000. */
 static enum mqtt_fault take_string(struct cursor *c, struct cursor *text) {
     if (!take_vector16(c, text)) {
         return MQTT_FAULT_SHORT;
     }
     for (size_t at = 0; at < text->left;) {
-        const size_t size = character_size(text->at + at, text->left - at);
-        if (size == 0) {
+        uint32_t code;
+        const size_t size = utf8_decode(text->at + at, text->left - at, &code);
+        if (size == 0 || code == 0) {
             return MQTT_FAULT_UTF8;
         }
         at += size;

@@ -2,8 +2,6 @@
 
 #include "wire/cursor.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,69 +27,6 @@
 static const uint8_t v1_start[6] = {'P', 'R', 'O', 'X', 'Y', ' '};
 static const uint8_t v2_signature[12] = {'\r', '\n', '\r', '\n', 0,   '\r',
                                          '\n', 'Q',  'U',  'I',  'T', '\n'};
-static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
-
-/* An address and a port, in the bytes that the wire wants. */
-struct endpoint {
-    size_t size;       /* 4, 16, or 0: neither IPv4 nor IPv6 */
-    uint8_t bytes[16]; /* network order */
-    uint16_t port;     /* host order */
-};
-
-static void endpoint_unmap(struct endpoint *e) {
-    if (e->size == 16 && memcmp(e->bytes, mapped_prefix, sizeof mapped_prefix) == 0) {
-        memmove(e->bytes, e->bytes + sizeof mapped_prefix, 4);
-        e->size = 4;
-    }
-}
-
-static void endpoint_map(struct endpoint *e) {
-    if (e->size == 4) {
-        memmove(e->bytes + sizeof mapped_prefix, e->bytes, 4);
-        memcpy(e->bytes, mapped_prefix, sizeof mapped_prefix);
-        e->size = 16;
-    }
-}
-
-static void endpoint_from(struct endpoint *e, const struct sockaddr *sa) {
-    memset(e, 0, sizeof *e);
-    if (sa->sa_family == AF_INET) {
-        struct sockaddr_in in;
-        memcpy(&in, sa, sizeof in);
-        e->size = 4;
-        memcpy(e->bytes, &in.sin_addr, 4);
-        e->port = ntohs(in.sin_port);
-    } else if (sa->sa_family == AF_INET6) {
-        struct sockaddr_in6 in6;
-        memcpy(&in6, sa, sizeof in6);
-        e->size = 16;
-        memcpy(e->bytes, &in6.sin6_addr, 16);
-        e->port = ntohs(in6.sin6_port);
-        endpoint_unmap(e);
-    }
-}
-
-static void endpoint_to(const struct endpoint *e, struct sockaddr_storage *sa) {
-    memset(sa, 0, sizeof *sa);
-    if (e->size == 4) {
-        struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(e->port)};
-        memcpy(&in.sin_addr, e->bytes, 4);
-        memcpy(sa, &in, sizeof in);
-    } else {
-        struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(e->port)};
-        memcpy(&in6.sin6_addr, e->bytes, 16);
-        memcpy(sa, &in6, sizeof in6);
-    }
-}
-
-static void set_addresses(struct proxy_header *out, struct endpoint *source,
-                          struct endpoint *destination) {
-    endpoint_unmap(source);
-    endpoint_unmap(destination);
-    endpoint_to(source, &out->source);
-    endpoint_to(destination, &out->destination);
-    out->has_addresses = true;
-}
 
 /* ---- version 1 ---- */
 
@@ -110,41 +45,30 @@ static bool word_is(const struct cursor *word, const char *expected) {
     return word->left == strlen(expected) && memcmp(word->at, expected, word->left) == 0;
 }
 
-static bool take_address(struct cursor *line, int family, struct endpoint *e) {
-    char text[INET6_ADDRSTRLEN];
+static bool take_address(struct cursor *line, bool ipv6, struct address *a) {
+    struct cursor word;
+    return take_word(line, &word) && word.left > 0 &&
+           (memchr(word.at, ':', word.left) != NULL) == ipv6 &&
+           memchr(word.at, '%', word.left) == NULL &&
+           address_parse_host((const char *)word.at, word.left, a) == ADDRESS_OK;
+}
+
+static bool take_port(struct cursor *line, struct address *a) {
+    char text[6];
     struct cursor word;
 
     if (!take_word(line, &word) || word.left >= sizeof text ||
-        memchr(word.at, '\0', word.left) != NULL) {
+        (word.left > 1 && word.at[0] == '0') || memchr(word.at, '\0', word.left) != NULL) {
         return false;
     }
     memcpy(text, word.at, word.left);
     text[word.left] = '\0';
-    e->size = family == AF_INET ? 4 : 16;
-    return inet_pton(family, text, e->bytes) == 1;
-}
-
-static bool take_port(struct cursor *line, struct endpoint *e) {
-    struct cursor word;
-    unsigned port = 0;
-
-    if (!take_word(line, &word) || word.left < 1 || word.left > 5 ||
-        (word.left > 1 && word.at[0] == '0')) {
-        return false;
-    }
-    for (size_t i = 0; i < word.left; i++) {
-        if (word.at[i] < '0' || word.at[i] > '9') {
-            return false;
-        }
-        port = port * 10 + (unsigned)(word.at[i] - '0');
-    }
-    e->port = (uint16_t)port;
-    return port <= UINT16_MAX;
+    return address_parse_port(text, &a->port);
 }
 
 /* What is between "PROXY " and CR LF. */
 static enum proxy_header_status read_line(struct cursor line, struct proxy_header *out) {
-    struct endpoint source = {0}, destination = {0};
+    struct address source = {0}, destination = {0};
     struct cursor protocol;
 
     if (line.left >= 7 && memcmp(line.at, "UNKNOWN", 7) == 0 &&
@@ -155,12 +79,14 @@ static enum proxy_header_status read_line(struct cursor line, struct proxy_heade
         !(word_is(&protocol, "TCP4") || word_is(&protocol, "TCP6"))) {
         return PROXY_HEADER_BAD;
     }
-    const int family = word_is(&protocol, "TCP4") ? AF_INET : AF_INET6;
-    if (!take_address(&line, family, &source) || !take_address(&line, family, &destination) ||
+    const bool ipv6 = word_is(&protocol, "TCP6");
+    if (!take_address(&line, ipv6, &source) || !take_address(&line, ipv6, &destination) ||
         !take_port(&line, &source) || !take_port(&line, &destination) || line.left != 0) {
         return PROXY_HEADER_BAD;
     }
-    set_addresses(out, &source, &destination);
+    out->source = source;
+    out->destination = destination;
+    out->has_addresses = true;
     return PROXY_HEADER_OK;
 }
 
@@ -185,16 +111,15 @@ static enum proxy_header_status parse_v1(const uint8_t *data, size_t len,
 
 /* ---- version 2 ---- */
 
-static bool take_endpoints(struct cursor *c, size_t size, struct endpoint *source,
-                           struct endpoint *destination) {
+static bool take_addresses(struct cursor *c, size_t size, struct proxy_header *out) {
     struct cursor from, to;
-    if (!take(c, size, &from) || !take(c, size, &to) || !take_u16(c, &source->port) ||
-        !take_u16(c, &destination->port)) {
+    uint16_t from_port, to_port;
+    if (!take(c, size, &from) || !take(c, size, &to) || !take_u16(c, &from_port) ||
+        !take_u16(c, &to_port)) {
         return false;
     }
-    source->size = destination->size = size;
-    memcpy(source->bytes, from.at, size);
-    memcpy(destination->bytes, to.at, size);
+    out->source = address_from_bytes(from.at, size, from_port);
+    out->destination = address_from_bytes(to.at, size, to_port);
     return true;
 }
 
@@ -240,11 +165,8 @@ static enum proxy_header_status parse_v2(const uint8_t *data, size_t len,
     }
     out->size = V2_FIXED + (size_t)size;
     if (command == COMMAND_PROXY && (family == FAMILY_TCP4 || family == FAMILY_TCP6)) {
-        struct endpoint source = {0}, destination = {0};
-        if (!take_endpoints(&content, family == FAMILY_TCP4 ? 4 : 16, &source, &destination)) {
-            return PROXY_HEADER_BAD;
-        }
-        set_addresses(out, &source, &destination);
+        out->has_addresses = take_addresses(&content, family == FAMILY_TCP4 ? 4 : 16, out);
+        return out->has_addresses ? PROXY_HEADER_OK : PROXY_HEADER_BAD;
     }
     return PROXY_HEADER_OK;
 }
@@ -269,33 +191,28 @@ enum proxy_header_status proxy_header_parse(const uint8_t *data, size_t len,
 
 /* ---- going out ---- */
 
-/* Both of one size, or both of size 0. */
-static void endpoints_from(struct endpoint *source, const struct sockaddr *from,
-                           struct endpoint *destination, const struct sockaddr *to) {
-    endpoint_from(source, from);
-    endpoint_from(destination, to);
-    if (source->size == 0 || destination->size == 0) {
-        source->size = destination->size = 0;
-    } else if (source->size != destination->size) {
-        endpoint_map(source);
-        endpoint_map(destination);
+/* The bytes of each address in a header for both; 0: there is no such header. */
+static size_t common_size(const struct address *source, const struct address *destination) {
+    if (source->family == ADDRESS_NONE || destination->family == ADDRESS_NONE) {
+        return 0;
     }
+    return source->family == ADDRESS_IPV4 && destination->family == ADDRESS_IPV4 ? 4 : 16;
 }
 
-size_t proxy_header_v1(const struct sockaddr *source, const struct sockaddr *destination,
+size_t proxy_header_v1(const struct address *source, const struct address *destination,
                        char out[PROXY_HEADER_V1_MAX + 1]) {
-    char from_text[INET6_ADDRSTRLEN], to_text[INET6_ADDRSTRLEN];
-    struct endpoint from, to;
-
-    endpoints_from(&from, source, &to, destination);
-    const int family = from.size == 4 ? AF_INET : AF_INET6;
+    char from[ADDRESS_TEXT_SIZE], to[ADDRESS_TEXT_SIZE];
+    const size_t size = common_size(source, destination);
+    const bool map_from = size == 16 && source->family == ADDRESS_IPV4;
+    const bool map_to = size == 16 && destination->family == ADDRESS_IPV4;
     int len;
-    if (from.size == 0 || inet_ntop(family, from.bytes, from_text, sizeof from_text) == NULL ||
-        inet_ntop(family, to.bytes, to_text, sizeof to_text) == NULL) {
+    if (size == 0) {
         len = snprintf(out, PROXY_HEADER_V1_MAX + 1, "PROXY UNKNOWN\r\n");
     } else {
-        len = snprintf(out, PROXY_HEADER_V1_MAX + 1, "PROXY TCP%c %s %s %u %u\r\n",
-                       from.size == 4 ? '4' : '6', from_text, to_text, from.port, to.port);
+        len = snprintf(out, PROXY_HEADER_V1_MAX + 1, "PROXY TCP%c %s%s %s%s %u %u\r\n",
+                       size == 4 ? '4' : '6', map_from ? "::ffff:" : "",
+                       address_print_host(source, from), map_to ? "::ffff:" : "",
+                       address_print_host(destination, to), source->port, destination->port);
     }
     return len > 0 && len <= PROXY_HEADER_V1_MAX ? (size_t)len : 0;
 }
@@ -355,17 +272,28 @@ static void put_ssl(struct block *b, const struct proxy_tls *tls) {
     set_u16(b, start + 1, b->len - start - TLV_HEADER);
 }
 
-static size_t build_v2(const struct endpoint *from, const struct endpoint *to,
+static void put_address(struct block *b, const struct address *a, size_t size) {
+    uint8_t bytes[16];
+    if (size == 4) {
+        put(b, a->bytes, size);
+    } else {
+        address_to_ipv6(a, bytes);
+        put(b, bytes, size);
+    }
+}
+
+static size_t build_v2(const struct address *from, const struct address *to,
                        const struct proxy_tls *tls, const char *authority, uint8_t *out) {
     struct block b = {.data = out};
+    const size_t size = common_size(from, to);
 
     put(&b, v2_signature, sizeof v2_signature);
     put_u8(&b, V2_VERSION | COMMAND_PROXY);
-    put_u8(&b, from->size == 4 ? FAMILY_TCP4 : from->size == 16 ? FAMILY_TCP6 : FAMILY_UNSPEC);
+    put_u8(&b, size == 4 ? FAMILY_TCP4 : size == 16 ? FAMILY_TCP6 : FAMILY_UNSPEC);
     put_u16(&b, 0);
-    if (from->size > 0) {
-        put(&b, from->bytes, from->size);
-        put(&b, to->bytes, to->size);
+    if (size > 0) {
+        put_address(&b, from, size);
+        put_address(&b, to, size);
         put_u16(&b, from->port);
         put_u16(&b, to->port);
     }
@@ -377,20 +305,17 @@ static size_t build_v2(const struct endpoint *from, const struct endpoint *to,
     return b.full ? 0 : b.len;
 }
 
-size_t proxy_header_v2(const struct sockaddr *source, const struct sockaddr *destination,
+size_t proxy_header_v2(const struct address *source, const struct address *destination,
                        const struct proxy_tls *tls, uint8_t out[PROXY_HEADER_OUT_MAX]) {
-    struct endpoint from, to;
-
     if (tls != NULL && tls->common_name != NULL &&
         strnlen(tls->common_name, PROXY_HEADER_NAME_MAX + 1) > PROXY_HEADER_NAME_MAX) {
         return 0;
     }
-    endpoints_from(&from, source, &to, destination);
     if (tls != NULL) {
-        const size_t size = build_v2(&from, &to, tls, tls->server_name, out);
+        const size_t size = build_v2(source, destination, tls, tls->server_name, out);
         if (size > 0) {
             return size;
         }
     }
-    return build_v2(&from, &to, tls, NULL, out);
+    return build_v2(source, destination, tls, NULL, out);
 }

@@ -6,10 +6,11 @@
 #ifndef POSTERN_WIRE_PROXY_PROTOCOL_H
 #define POSTERN_WIRE_PROXY_PROTOCOL_H
 
+#include "core/address.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
 /* ---- coming in ---- */
 
@@ -27,9 +28,9 @@ enum proxy_header_status {
 struct proxy_header {
     size_t size; /* of the header; the client's own bytes follow */
     /* False for LOCAL, UNKNOWN, and what has no IP address and TCP port (UNSPEC, UNIX, datagrams):
-     * the connection's own addresses hold, and those below have family AF_UNSPEC. */
+     * the connection's own addresses hold, and those below are ADDRESS_NONE. */
     bool has_addresses;
-    struct sockaddr_storage source, destination; /* AF_INET or AF_INET6, each by itself */
+    struct address source, destination; /* IPv4 or IPv6, each by itself */
 };
 
 /* `len` bytes from the very first one. What is no header is known by its first wrong byte; a line
@@ -58,10 +59,10 @@ struct proxy_tls {
 };
 
 /* Each writes the whole header and returns its size. IPv4 and IPv6 mixed: both are sent as IPv6.
- * With any other family there is no address to send: version 1 says UNKNOWN, version 2 PROXY with
+ * With ADDRESS_NONE there is no address to send: version 1 says UNKNOWN, version 2 PROXY with
  * AF_UNSPEC, which keeps the TLVs meaningful (a receiver discards them with LOCAL, and
  * Mosquitto 2.1 closes). */
-size_t proxy_header_v1(const struct sockaddr *source, const struct sockaddr *destination,
+size_t proxy_header_v1(const struct address *source, const struct address *destination,
                        char out[PROXY_HEADER_V1_MAX + 1]) __attribute__((warn_unused_result));
 
 /* `tls` NULL: no TLVs. Else PP2_TYPE_AUTHORITY and PP2_TYPE_SSL, in HAProxy's order: VERSION, CN,
@@ -69,7 +70,7 @@ size_t proxy_header_v1(const struct sockaddr *source, const struct sockaddr *des
  * as the specification says. A common name is never cut: one of more than PROXY_HEADER_NAME_MAX
  * bytes (X.509 allows 64 characters, an identity has at most 255 bytes), or a header over
  * PROXY_HEADER_OUT_MAX even without the server name, yields 0 and nothing may be sent. */
-size_t proxy_header_v2(const struct sockaddr *source, const struct sockaddr *destination,
+size_t proxy_header_v2(const struct address *source, const struct address *destination,
                        const struct proxy_tls *tls, uint8_t out[PROXY_HEADER_OUT_MAX])
     __attribute__((warn_unused_result));
 

@@ -17,7 +17,7 @@ static void check_listener(const struct config *config, const struct config_list
     CHECK(listener->name != NULL && listener->address_count > 0 && listener->backend_count > 0);
     CHECK(listener->certificate_count > 0);
     for (size_t i = 0; i < listener->address_count; i++) {
-        CHECK(listener->addresses[i].text != NULL && listener->addresses[i].sa_len > 0);
+        CHECK(listener->addresses[i].family != ADDRESS_NONE);
     }
     for (size_t i = 0; i < listener->backend_count; i++) {
         const struct config_backend *backend = &listener->backends[i];
@@ -28,8 +28,8 @@ static void check_listener(const struct config *config, const struct config_list
               listener->certificates[i] < config->certificates + config->certificate_count);
     }
     for (size_t i = 0; i < listener->accept_proxy_count; i++) {
-        const struct config_network *network = &listener->accept_proxy[i];
-        CHECK(network->prefix <= (network->family == AF_INET ? 32 : 128));
+        const struct address_network *network = &listener->accept_proxy[i];
+        CHECK(network->prefix <= (network->family == ADDRESS_IPV4 ? 32 : 128));
     }
     CHECK(listener->tls_min <= listener->tls_max);
     CHECK(listener->client_auth == CLIENT_AUTH_NONE || listener->client_ca != NULL);

@@ -13,9 +13,8 @@ static enum proxy_header_status parse(const uint8_t *data, size_t size, struct p
 }
 
 static bool same(const struct proxy_header *a, const struct proxy_header *b) {
-    return a->has_addresses == b->has_addresses &&
-           memcmp(&a->source, &b->source, sizeof a->source) == 0 &&
-           memcmp(&a->destination, &b->destination, sizeof a->destination) == 0;
+    return a->has_addresses == b->has_addresses && address_is_equal(&a->source, &b->source) &&
+           address_is_equal(&a->destination, &b->destination);
 }
 
 /* Walks TLVs to exactly the end; returns how many there were. */
@@ -34,8 +33,7 @@ static size_t check_tlvs(const uint8_t *data, size_t size, size_t *ssl_at) {
 }
 
 static void check_written(const struct proxy_header *header, const struct proxy_tls *tls) {
-    const struct sockaddr *source = (const struct sockaddr *)&header->source;
-    const struct sockaddr *destination = (const struct sockaddr *)&header->destination;
+    const struct address *source = &header->source, *destination = &header->destination;
     uint8_t block[PROXY_HEADER_OUT_MAX];
     char line[PROXY_HEADER_V1_MAX + 1];
     struct proxy_header again;
@@ -110,7 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (status == PROXY_HEADER_OK) {
         CHECK(header.size <= size && header.size <= PROXY_HEADER_IN_MAX);
         CHECK(parse(data, header.size - 1, &part) == PROXY_HEADER_MORE);
-        CHECK(header.has_addresses == (header.source.ss_family != AF_UNSPEC));
+        CHECK(header.has_addresses == (header.source.family != ADDRESS_NONE));
         try_write(&header, data + header.size, size - header.size, &dice);
     }
     return 0;

@@ -1,9 +1,9 @@
 #include "net/conn.h"
+#include "polling.h"
 #include "run.h"
 
 #include <check.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -31,9 +31,7 @@ static void open_pair(int a, int b) {
 
 static void setup(void) {
     int ends[2];
-    int status;
-    poller = poller_new(&status);
-    ck_assert_int_eq(status, 0);
+    poller = make_poller();
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     open_pair(ends[0], ends[1]);
 }

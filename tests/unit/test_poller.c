@@ -1,9 +1,9 @@
 #include "core/list.h"
 #include "net/poller.h"
+#include "polling.h"
 #include "run.h"
 
 #include <check.h>
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -37,15 +37,11 @@ static void ring(const struct thing *thing) {
 
 /* What there is, or comes within that time, is told. */
 static void look(int timeout_ms) {
-    struct pollfd any = {.fd = poller_fd(poller), .events = POLLIN};
-    ck_assert_int_ge(poll(&any, 1, timeout_ms), 0);
-    poller_dispatch(poller);
+    wait_and_dispatch(poller, timeout_ms);
 }
 
 static void setup(void) {
-    int status;
-    poller = poller_new(&status);
-    ck_assert_int_eq(status, 0);
+    poller = make_poller();
     make(&a);
     make(&b);
 }
@@ -86,8 +82,7 @@ END_TEST
 START_TEST(asking_again_tells_what_is_possible_by_then) {
     ring(&a);
     look(-1);
-    ck_assert_int_eq(poller_watch(poller, &a.polled, POLLER_READABLE | POLLER_WRITABLE),
-                     0);
+    ck_assert_int_eq(poller_watch(poller, &a.polled, POLLER_READABLE | POLLER_WRITABLE), 0);
     look(-1);
     ck_assert_uint_eq(a.told, 2);
     ck_assert_uint_eq(a.events, POLLER_READABLE | POLLER_WRITABLE);
@@ -95,7 +90,8 @@ START_TEST(asking_again_tells_what_is_possible_by_then) {
 END_TEST
 
 START_TEST(a_descriptor_goes_on_under_another_name) {
-    struct thing c = {.polled = {.fd = a.polled.fd, .watched = a.polled.watched, .on_ready = on_ready}};
+    struct thing c = {
+        .polled = {.fd = a.polled.fd, .watched = a.polled.watched, .on_ready = on_ready}};
     a.polled.fd = -1;
     ck_assert_int_eq(poller_watch(poller, &c.polled, POLLER_READABLE), 0);
     ring(&c);

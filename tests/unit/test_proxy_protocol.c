@@ -2,9 +2,7 @@
 #include "run.h"
 #include "wire/proxy_protocol.h"
 
-#include <arpa/inet.h>
 #include <check.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,19 +22,11 @@ static enum proxy_header_status parse(const void *data, size_t len, struct proxy
     return status;
 }
 
-static struct sockaddr_storage address(const char *text, uint16_t port) {
-    struct sockaddr_storage sa;
-    memset(&sa, 0, sizeof sa);
-    if (strchr(text, ':') == NULL) {
-        struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
-        ck_assert_int_eq(inet_pton(AF_INET, text, &in.sin_addr), 1);
-        memcpy(&sa, &in, sizeof in);
-    } else {
-        struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-        ck_assert_int_eq(inet_pton(AF_INET6, text, &in6.sin6_addr), 1);
-        memcpy(&sa, &in6, sizeof in6);
-    }
-    return sa;
+static struct address address(const char *text, uint16_t port) {
+    struct address a;
+    ck_assert_int_eq(address_parse_host(text, strlen(text), &a), ADDRESS_OK);
+    a.port = port;
+    return a;
 }
 
 /* ---- coming in ---- */
@@ -99,14 +89,14 @@ START_TEST(headers_of_both_versions_are_understood) {
 
     ck_assert_uint_eq(header.has_addresses, g->source != NULL);
     if (g->source == NULL) {
-        ck_assert_uint_eq(header.source.ss_family, AF_UNSPEC);
-        ck_assert_uint_eq(header.destination.ss_family, AF_UNSPEC);
+        ck_assert_uint_eq(header.source.family, ADDRESS_NONE);
+        ck_assert_uint_eq(header.destination.family, ADDRESS_NONE);
         return;
     }
-    const struct sockaddr_storage source = address(g->source, g->source_port);
-    const struct sockaddr_storage destination = address(g->destination, g->destination_port);
-    ck_assert_mem_eq(&header.source, &source, sizeof source);
-    ck_assert_mem_eq(&header.destination, &destination, sizeof destination);
+    const struct address source = address(g->source, g->source_port);
+    const struct address destination = address(g->destination, g->destination_port);
+    ck_assert(address_is_equal(&header.source, &source));
+    ck_assert(address_is_equal(&header.destination, &destination));
 }
 END_TEST
 
@@ -184,25 +174,20 @@ END_TEST
 
 /* ---- going out ---- */
 
-static struct sockaddr_storage unix_address(void) {
-    struct sockaddr_storage sa;
+static struct address unix_address(void) {
     const struct sockaddr_un un = {.sun_family = AF_UNIX, .sun_path = "/run/postern/in.sock"};
-    memset(&sa, 0, sizeof sa);
-    memcpy(&sa, &un, sizeof un);
-    return sa;
+    return address_from_sockaddr((const struct sockaddr *)&un, sizeof un);
 }
-
-#define SA(storage) ((const struct sockaddr *)&(storage))
 
 START_TEST(a_line_names_both_addresses) {
     char out[PROXY_HEADER_V1_MAX + 1];
-    const struct sockaddr_storage v4 = address("192.0.2.7", 50122);
-    const struct sockaddr_storage v4_to = address("198.51.100.1", 8883);
-    const struct sockaddr_storage v6 = address("2001:db8::7", 50122);
-    const struct sockaddr_storage mapped = address("::ffff:192.0.2.7", 50122);
-    const struct sockaddr_storage local = unix_address();
+    const struct address v4 = address("192.0.2.7", 50122);
+    const struct address v4_to = address("198.51.100.1", 8883);
+    const struct address v6 = address("2001:db8::7", 50122);
+    const struct address mapped = address("::ffff:192.0.2.7", 50122);
+    const struct address local = unix_address();
     const struct {
-        const struct sockaddr_storage *from, *to;
+        const struct address *from, *to;
         const char *line;
     } lines[] = {
         {&v4, &v4_to, "PROXY TCP4 192.0.2.7 198.51.100.1 50122 8883\r\n"},
@@ -215,7 +200,7 @@ START_TEST(a_line_names_both_addresses) {
     };
     for (int i = 0; i < COUNT(lines); i++) {
         struct proxy_header header;
-        const size_t len = proxy_header_v1(SA(*lines[i].from), SA(*lines[i].to), out);
+        const size_t len = proxy_header_v1(lines[i].from, lines[i].to, out);
         ck_assert_str_eq(out, lines[i].line);
         ck_assert_uint_eq(len, strlen(lines[i].line));
         ck_assert_int_eq(parse(out, len, &header), PROXY_HEADER_OK);
@@ -240,10 +225,10 @@ START_TEST(a_block_carries_addresses_and_the_identity) {
                                              "\x23\0\x1b"
                                              "ECDHE-RSA-AES128-GCM-SHA256";
     uint8_t out[PROXY_HEADER_OUT_MAX];
-    const struct sockaddr_storage from = address("192.0.2.7", 50122);
-    const struct sockaddr_storage to = address("::ffff:198.51.100.1", 8883);
+    const struct address from = address("192.0.2.7", 50122);
+    const struct address to = address("::ffff:198.51.100.1", 8883);
 
-    const size_t len = proxy_header_v2(SA(from), SA(to), &tls12, out);
+    const size_t len = proxy_header_v2(&from, &to, &tls12, out);
     ck_assert_uint_eq(len, sizeof expected - 1);
     ck_assert_mem_eq(out, expected, len);
 }
@@ -261,7 +246,7 @@ START_TEST(a_block_is_what_haproxy_sends) {
 
     tls.cipher = "ECDHE-RSA-AES256-GCM-SHA384";
     ck_assert_int_eq(parse(theirs, len, &header), PROXY_HEADER_OK);
-    ck_assert_uint_eq(proxy_header_v2(SA(header.source), SA(header.destination), &tls, ours), len);
+    ck_assert_uint_eq(proxy_header_v2(&header.source, &header.destination, &tls, ours), len);
     ck_assert_mem_eq(ours, theirs, len);
 }
 END_TEST
@@ -277,10 +262,10 @@ START_TEST(a_block_without_a_certificate_says_so) {
     const struct proxy_tls tls = {
         .version = "TLSv1.3", .cipher = "TLS_AES_128_GCM_SHA256", .common_name = ""};
     uint8_t out[PROXY_HEADER_OUT_MAX];
-    const struct sockaddr_storage from = address("2001:db8::7", 50122);
-    const struct sockaddr_storage to = address("198.51.100.1", 8883);
+    const struct address from = address("2001:db8::7", 50122);
+    const struct address to = address("198.51.100.1", 8883);
 
-    const size_t len = proxy_header_v2(SA(from), SA(to), &tls, out);
+    const size_t len = proxy_header_v2(&from, &to, &tls, out);
     ck_assert_uint_eq(len, sizeof expected - 1);
     ck_assert_mem_eq(out, expected, len);
 }
@@ -289,11 +274,11 @@ END_TEST
 START_TEST(a_resumed_session_has_its_own_flag) {
     struct proxy_tls tls = tls12;
     uint8_t out[PROXY_HEADER_OUT_MAX];
-    const struct sockaddr_storage v4 = address("192.0.2.7", 1);
+    const struct address v4 = address("192.0.2.7", 1);
 
     tls.connection_certificate = false;
     tls.server_name = NULL;
-    ck_assert_uint_gt(proxy_header_v2(SA(v4), SA(v4), &tls, out), 0);
+    ck_assert_uint_gt(proxy_header_v2(&v4, &v4, &tls, out), 0);
     ck_assert_uint_eq(out[28], 0x20);
     ck_assert_uint_eq(out[31], 5);
     ck_assert_mem_eq(out + 32, "\0\0\0\0", 4);
@@ -303,14 +288,14 @@ END_TEST
 START_TEST(no_tls_is_no_tlv_and_no_ip_is_unspec) {
     uint8_t out[PROXY_HEADER_OUT_MAX];
     struct proxy_header header;
-    const struct sockaddr_storage v4 = address("192.0.2.7", 1), local = unix_address();
+    const struct address v4 = address("192.0.2.7", 1), local = unix_address();
 
-    ck_assert_uint_eq(proxy_header_v2(SA(v4), SA(v4), NULL, out), 28);
+    ck_assert_uint_eq(proxy_header_v2(&v4, &v4, NULL, out), 28);
     ck_assert_int_eq(parse(out, 28, &header), PROXY_HEADER_OK);
     ck_assert_mem_eq(&header.source, &v4, sizeof v4);
-    ck_assert_uint_eq(proxy_header_v2(SA(local), SA(v4), NULL, out), 16);
+    ck_assert_uint_eq(proxy_header_v2(&local, &v4, NULL, out), 16);
     ck_assert_mem_eq(out, SIGNATURE "\x21\0\0\0", 16);
-    const size_t len = proxy_header_v2(SA(local), SA(local), &tls12, out);
+    const size_t len = proxy_header_v2(&local, &local, &tls12, out);
     ck_assert_uint_eq(len, 16 + 0x5b - 12);
     ck_assert_int_eq(parse(out, len, &header), PROXY_HEADER_OK);
     ck_assert(!header.has_addresses);
@@ -321,7 +306,7 @@ START_TEST(a_block_stays_within_500_bytes) {
     uint8_t out[PROXY_HEADER_OUT_MAX];
     char name[256], other[256], huge[600];
     struct proxy_tls tls = tls12;
-    const struct sockaddr_storage v6 = address("2001:db8::7", 1);
+    const struct address v6 = address("2001:db8::7", 1);
 
     memset(name, 'n', 255);
     name[255] = '\0';
@@ -332,19 +317,19 @@ START_TEST(a_block_stays_within_500_bytes) {
         tls.server_name = other;
         const size_t with = 16 + 36 + (3 + len) + 8 + (3 + 7) + (3 + 255) + (3 + 27);
         const size_t without = with - 3 - len;
-        ck_assert_uint_eq(proxy_header_v2(SA(v6), SA(v6), &tls, out), with <= 500 ? with : without);
+        ck_assert_uint_eq(proxy_header_v2(&v6, &v6, &tls, out), with <= 500 ? with : without);
     }
     memset(huge, 'h', sizeof huge - 1);
     huge[sizeof huge - 1] = '\0';
     tls.common_name = huge + sizeof huge - 1 - 256;
-    ck_assert_uint_eq(proxy_header_v2(SA(v6), SA(v6), &tls, out), 0);
+    ck_assert_uint_eq(proxy_header_v2(&v6, &v6, &tls, out), 0);
     tls.common_name = huge;
-    ck_assert_uint_eq(proxy_header_v2(SA(v6), SA(v6), &tls, out), 0);
+    ck_assert_uint_eq(proxy_header_v2(&v6, &v6, &tls, out), 0);
     tls.common_name = "cn";
     tls.server_name = huge;
-    ck_assert_uint_gt(proxy_header_v2(SA(v6), SA(v6), &tls, out), 0);
+    ck_assert_uint_gt(proxy_header_v2(&v6, &v6, &tls, out), 0);
     tls.cipher = huge;
-    ck_assert_uint_eq(proxy_header_v2(SA(v6), SA(v6), &tls, out), 0);
+    ck_assert_uint_eq(proxy_header_v2(&v6, &v6, &tls, out), 0);
 }
 END_TEST
 

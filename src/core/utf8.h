@@ -1,0 +1,15 @@
+/* UTF-8 as RFC 3629 defines it: the shortest form of each code point, no surrogates, nothing above
+ * U+10FFFF. Which code points a text may have is for the caller to say. */
+#ifndef POSTERN_CORE_UTF8_H
+#define POSTERN_CORE_UTF8_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Returns the length (1 to 4) of the well-formed sequence at the front of `text`, which has `len`
+ * bytes, and stores its code point. 0 if there is none, because it is malformed or cut short or
+ * `len` is 0; `*code` is then unchanged. */
+size_t utf8_decode(const uint8_t *text, size_t len, uint32_t *code)
+    __attribute__((warn_unused_result));
+
+#endif
