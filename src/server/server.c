@@ -69,7 +69,7 @@ static void watch_current_files(struct server *s) {
 static bool try_reload(struct server *s, struct error *err);
 
 static void refuse(const struct error *err) {
-    log_message(LOG_LEVEL_ERROR, "reload refused", "%s; what was served before is served on",
+    log_message(LOG_LEVEL_ERROR, "reload refused", "%s; the previous configuration stays in effect",
                 err->text);
 }
 
