@@ -60,7 +60,11 @@ class Event(dict):
 def unquote(value):
     if not value.startswith('"'):
         return value
-    return _ESCAPE.sub(lambda m: chr(int(m[1][1:], 16)) if m[1][0] == "x" else m[1], value[1:-1])
+    text = _ESCAPE.sub(lambda m: chr(int(m[1][1:], 16)) if m[1][0] == "x" else m[1], value[1:-1])
+    try:
+        return text.encode("latin-1").decode("utf-8")  # it is bytes that the log escapes
+    except UnicodeError:
+        return text
 
 
 def parse_line(line):

@@ -28,9 +28,12 @@ class Units(unittest.TestCase):
         self.addCleanup(scratch.cleanup)
         self.folder = scratch.name
         # verify wants the program to be there, and the manual pages to be found.
-        program = shutil.which(PROGRAM) or PROGRAM
+        program = os.path.abspath(shutil.which(PROGRAM) or PROGRAM)
+        for special in ("\\", '"'):
+            program = program.replace(special, "\\" + special)
+        program = program.replace("%", "%%")
         with open(os.path.join(UNITS, "postern.service"), encoding="utf-8") as file:
-            unit = file.read().replace("/usr/sbin/postern", os.path.abspath(program))
+            unit = file.read().replace("/usr/sbin/postern", f'"{program}"')
         with open(self.path("postern.service"), "w", encoding="utf-8") as file:
             file.write(unit)
         shutil.copy(os.path.join(UNITS, "postern.socket"), self.folder)
