@@ -67,6 +67,11 @@ def unquote(value):
         return text
 
 
+def as_logged(text):
+    """As it stands in a line of the log, where bytes beyond ASCII are escaped."""
+    return text.encode().decode("ascii", "backslashreplace")
+
+
 def parse_line(line):
     """An Event, or None for what is no line of our log (a sanitizer's report, say)."""
     if line.startswith("{"):
@@ -399,4 +404,4 @@ def main():
 
 
 __all__ = ["ALL", "PATIENCE", "PROGRAM", "SANITIZED", "SLOW", "Case", "Mqtt", "TlsClient",
-           "main", "own_library", "pki", "run_program", "tls_context", "wait_until"]
+           "as_logged", "main", "own_library", "pki", "run_program", "tls_context", "wait_until"]

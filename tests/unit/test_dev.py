@@ -104,6 +104,11 @@ class Packages(unittest.TestCase):
 
 
 class Build(unittest.TestCase):
+    def test_the_image_has_the_project_s_version(self):
+        project = re.search("version: '(.*)'", (TOP / "meson.build").read_text("utf-8"))[1]
+        dockerfile = (TOP / "docker/Dockerfile").read_text("utf-8")
+        self.assertEqual(re.search("^ARG VERSION=(.*)", dockerfile, re.M)[1], project)
+
     def test_meson_gets_the_options(self):
         done = dev("need() { :; }; wolfssl_option() { echo -Dwolfssl=system; }; "
                    "meson() { echo meson \"$@\" >&2; }; ninja() { :; }; build --prefix=/usr")
