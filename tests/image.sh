@@ -50,6 +50,22 @@ make_base() {
     build commit --quiet --rm "$container" localhost/base >/dev/null
 }
 
+# It says what it is, and has the licence of everything that it consists of.
+check_image() {
+    local container folder name
+    build inspect --type image --format '{{ .OCIv1.Config.Labels }}' localhost/postern |
+        grep -q 'image.licenses:GPL-3.0-or-later .*image.version:[0-9]'
+    container=$(build from localhost/postern)
+    folder=$(build mount "$container")/usr/share/doc/postern
+    for name in LICENSE wolfssl-COPYING libuv1 libinih1 libc6; do
+        grep -rqi 'licen[sc]e' "$folder/$name"* || {
+            echo "no licence text $name in the image" >&2
+            return 1
+        }
+    done
+    build rm "$container" >/dev/null
+}
+
 # start_in_image CONFIGURATION: the program in the image, as the image's user.
 start_in_image() {
     local container
@@ -98,6 +114,7 @@ main() {
     build bud --isolation chroot --build-arg BASE=localhost/base -f "$top/docker/Dockerfile" \
         -t localhost/postern "$top"
     build images
+    check_image
     "$top/certs/make-certs" --dir "$work/certs" --group 8883 localhost >/dev/null
     chmod 755 "$work"
     sed "s/:8883/:$port/; s/:1883/:$broker_port/" "$top/docker/postern.conf" >"$work/postern.conf"

@@ -3,9 +3,12 @@
 #include "config/validate.h"
 #include "config/values.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 struct build {
     const struct document *draft;
@@ -258,6 +261,20 @@ static int apply_missing(const struct build *b, const struct config_key *key,
                       section->name);
 }
 
+/* The default listen address is every one of the machine, IPv4 as well; a kernel without IPv6 has
+ * no socket for that. */
+static const char *default_value(const struct config_key *key) {
+    if (key->kind != KIND_ADDRESSES) {
+        return key->fallback;
+    }
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return errno == EAFNOSUPPORT ? "0.0.0.0:8883" : key->fallback;
+    }
+    close(fd);
+    return key->fallback;
+}
+
 /* Sets every key of one section, given or not, in the struct at `base`. */
 static int apply_section(const struct build *b, const struct document_section *section,
                          char *base) {
@@ -278,7 +295,7 @@ static int apply_section(const struct build *b, const struct document_section *s
                                 "each names its addresses",
                                 section->name);
         } else {
-            result = set_value(b, key, key->fallback, base);
+            result = set_value(b, key, default_value(key), base);
         }
         if (result != 0) {
             return -1;

@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <time.h>
 
+_Static_assert(sizeof(time_t) == 8,
+               "a certificate may end after 2038: see _TIME_BITS in meson.build");
+
 static void print_date(const char *label, int64_t seconds) {
     char text[32];
     time_t when = (time_t)seconds;

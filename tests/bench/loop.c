@@ -37,8 +37,8 @@ void load_turn(struct load *load, int64_t timeout_ns) {
     bool patient = timeout_ns >= 0;
     struct timespec timeout = {.tv_sec = STALL_SECONDS};
     if (patient) {
-        timeout.tv_sec = timeout_ns / 1000000000;
-        timeout.tv_nsec = timeout_ns % 1000000000;
+        timeout.tv_sec = (time_t)(timeout_ns / 1000000000);
+        timeout.tv_nsec = (long)(timeout_ns % 1000000000);
     }
     int count = epoll_pwait2(load->epoll, events, BATCH, &timeout, NULL);
     if (count == 0 && !patient) {

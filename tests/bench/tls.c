@@ -43,6 +43,10 @@ SSL *tls_connection(struct client *c) {
     SSL_set_connect_state(ssl);
     SSL_set_app_data(ssl, c);
     c->offered = c->session != NULL;
+    if (c->offered && c->load->options.resume == RESUME_TICKET &&
+        SSL_SESSION_has_ticket(c->session) == 0) {
+        fail_as(EXIT_NOT_RESUMED, "the server gave a session without a ticket");
+    }
     if (c->offered && SSL_set_session(ssl, c->session) != 1) {
         fail("setting the session to resume");
     }

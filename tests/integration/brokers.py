@@ -1,6 +1,8 @@
 """What stands behind Postern: a real Mosquitto, and brokers that misbehave on purpose."""
 
+import contextlib
 import os
+import re
 import select
 import socket
 import struct
@@ -206,6 +208,40 @@ class SilentPort:
             sock.close()
 
 
+def listening_ports(pid):
+    """The TCP ports on which that process of ours listens."""
+    own, ports = set(), set()
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):  # closed meanwhile
+            own.add(os.readlink(f"/proc/{pid}/fd/{number}"))
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(FileNotFoundError), \
+                open(f"/proc/{pid}/net/{table}", encoding="ascii") as file:
+            for line in file.readlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and f"socket:[{fields[9]}]" in own:
+                    ports.add(int(fields[1].rpartition(":")[2], 16))
+    return ports
+
+
+def mosquitto_program():
+    """Another one than the system's can be named by the environment variable MOSQUITTO."""
+    return os.environ.get("MOSQUITTO") or next(
+        (p for p in ("/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto") if os.path.exists(p)),
+        "mosquitto")
+
+
+def mosquitto_version():
+    """As a pair of numbers; (0, 0) where there is none."""
+    try:
+        said = subprocess.run([mosquitto_program(), "-h"], stdout=subprocess.PIPE, text=True,
+                              stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
+    except FileNotFoundError:
+        return 0, 0
+    found = re.search(r"mosquitto version (\d+)\.(\d+)", said.stdout)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
 class Mosquitto:
     """The real broker, on a port chosen by the system or on a unix socket, in plaintext."""
 
@@ -238,25 +274,26 @@ class Mosquitto:
         """False if the port was taken by somebody else meanwhile."""
         config = os.path.join(self.folder, f"mosquitto-{id(self)}.conf")
         self._log_path = config[:-4] + "log"
-        listener = f"listener 0 {self.path}" if self.path else f"listener {self.port} 127.0.0.1"
+        listener = f"listener {self.port} 127.0.0.1"
+        if self.path:  # by its name, from its folder: no space is allowed here
+            listener = f"listener 0 {os.path.basename(self.path)}"
         with open(config, "w", encoding="utf-8") as file:
             file.write(f"{listener}\npersistence false\nmax_queued_messages 0\n"
                        f"sys_interval 0\nset_tcp_nodelay true\n{self.settings}")
             if os.geteuid() == 0:
                 file.write("user root\n")
-        program = next((p for p in ("/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto")
-                        if os.path.exists(p)), "mosquitto")
         with open(self._log_path, "w", encoding="utf-8") as log:
-            self.process = subprocess.Popen([program, "-c", config], stdout=log, stderr=log,
-                                            stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen([mosquitto_program(), "-c", config], stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL,
+                                            cwd=os.path.dirname(self.path or config))
         return wait_until(lambda: self.process.poll() is not None or self._answers(),
                           "mosquitto to start") and self.process.poll() is None
 
     def _answers(self):
         if self.path:
             return os.path.exists(self.path)
-        # Its own word, since a connection could meet another program on the port.
-        return "running" in self.log()
+        # A connection could meet another program on the port, so we look at its own sockets.
+        return listening_ports(self.process.pid) == {self.port}
 
     def kill(self):
         self.process.kill()

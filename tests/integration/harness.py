@@ -60,7 +60,16 @@ class Event(dict):
 def unquote(value):
     if not value.startswith('"'):
         return value
-    return _ESCAPE.sub(lambda m: chr(int(m[1][1:], 16)) if m[1][0] == "x" else m[1], value[1:-1])
+    text = _ESCAPE.sub(lambda m: chr(int(m[1][1:], 16)) if m[1][0] == "x" else m[1], value[1:-1])
+    try:
+        return text.encode("latin-1").decode("utf-8")  # it is bytes that the log escapes
+    except UnicodeError:
+        return text
+
+
+def as_logged(text):
+    """As it stands in a line of the log, where bytes beyond ASCII are escaped."""
+    return text.encode().decode("ascii", "backslashreplace")
 
 
 def parse_line(line):
@@ -395,4 +404,4 @@ def main():
 
 
 __all__ = ["ALL", "PATIENCE", "PROGRAM", "SANITIZED", "SLOW", "Case", "Mqtt", "TlsClient",
-           "main", "own_library", "pki", "run_program", "tls_context", "wait_until"]
+           "as_logged", "main", "own_library", "pki", "run_program", "tls_context", "wait_until"]

@@ -3,6 +3,7 @@
 import grp
 import json
 import os
+import shlex
 import shutil
 import socket
 import ssl
@@ -57,7 +58,7 @@ class Hook(unittest.TestCase):
         environment = {**os.environ, "RENEWED_LINEAGE": self.path("live", name),
                        "POSTERN_CERTS": self.path("certs"), "POSTERN_GROUP": OWN_GROUP,
                        "POSTERN_CONF": self.path("postern.conf"),
-                       "POSTERN_RELOAD": f"echo x >>{self.path('reloads')}", **more}
+                       "POSTERN_RELOAD": f"echo x >>{shlex.quote(self.path('reloads'))}", **more}
         return subprocess.run([HOOK], env=environment, text=True, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, check=False)
 
@@ -245,10 +246,19 @@ class Pebble:
             "externalAccountBindingRequired": False}}))
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8")
         self._processes = [
-            self._run("pebble-challtestsrv", "-dns01", f"127.0.0.1:{self.dns}", "-http01", "",
-                      "-https01", "", "-tlsalpn01", "", "-defaultIPv6", "",
+            self._run("pebble-challtestsrv", *self._dns_server(), "-http01", "", "-https01", "",
+                      "-tlsalpn01", "", "-defaultIPv6", "",
                       "-management", f"127.0.0.1:{free_port()}"),
             self._run("pebble", "-config", config, "-dnsserver", f"127.0.0.1:{self.dns}")]
+
+    def _dns_server(self):
+        """Later versions call it so, and have another one over HTTPS."""
+        options = subprocess.run(["pebble-challtestsrv", "-help"], stdout=subprocess.PIPE,
+                                 stderr=subprocess.STDOUT, text=True, check=False).stdout
+        address = f"127.0.0.1:{self.dns}"
+        if "-dnsserver" in options:
+            return ["-dnsserver", address, "-doh", ""]
+        return ["-dns01", address]
 
     def _has_answered_or_ended(self):
         self.root = self._fetch_root()
@@ -350,7 +360,7 @@ class Renewal(Case):
 
     def obtain(self):
         self.certbot("certonly", "--standalone", "--agree-tos", "--register-unsafely-without-email",
-                     "--domain", NAME, "--deploy-hook", HOOK, reload="true")
+                     "--domain", NAME, "--deploy-hook", shlex.quote(HOOK), reload="true")
         return self.serial()
 
     def renew(self, reload):
@@ -375,7 +385,7 @@ class Renewal(Case):
     def test_the_hook_installs_what_certbot_obtains_and_renews(self):
         self.configure("127.0.0.1:1883", "signal")
         first = self.obtain()
-        second = self.renew(reload=f"echo x >>{self.path('reloads')}")
+        second = self.renew(reload=f"echo x >>{shlex.quote(self.path('reloads'))}")
         self.assertNotEqual(second, first)
         self.assertEqual(read(self.path("reloads")), b"x\n")
         self.assertEqual(read(self.path(f"certs/{NAME}/privkey.pem")),
@@ -405,7 +415,8 @@ class Renewal(Case):
 
     def test_a_renewal_disconnects_nobody(self):
         self.renewing_disconnects_nobody("signal", lambda postern: (
-            f"{PROGRAM} --check -c {self.conf} && kill -HUP {postern.pid}"))
+            f"{shlex.quote(PROGRAM)} --check -c {shlex.quote(self.conf)} && "
+            f"kill -HUP {postern.pid}"))
 
     def test_a_renewal_is_noticed_without_a_signal(self):
         self.renewing_disconnects_nobody("watch", lambda postern: "true")

@@ -167,8 +167,8 @@ class Certs(unittest.TestCase):
         self.verify("clients/gateway-1/cert.pem", "-purpose", "sslclient")
         with self.assertRaises(subprocess.CalledProcessError):
             self.verify("clients/gateway-1/cert.pem", "-purpose", "sslserver")
-        self.assertEqual(self.text("clients/gateway-1/cert.pem", "-subject"),
-                         "subject=CN = gateway-1\n")
+        subject = self.text("clients/gateway-1/cert.pem", "-subject")
+        self.assertEqual(subject.replace(" ", ""), "subject=CN=gateway-1\n")
 
     def test_bad_arguments_change_nothing(self):
         for code, arguments, message in (

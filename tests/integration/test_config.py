@@ -5,7 +5,7 @@ import re
 import socket
 
 from brokers import echo
-from harness import Case, main, pki, run_program
+from harness import Case, as_logged, main, pki, run_program
 
 
 class Mistakes(Case):
@@ -28,7 +28,7 @@ class Mistakes(Case):
             done = run_program(*arguments)
             told = [line for line in done.stderr.splitlines() if line.strip()]
             self.assertEqual(done.returncode, 1, f"{arguments} {lines} {done.stderr}")
-            self.assertIn(f"{file}:{at}:", done.stderr)
+            self.assertIn(as_logged(f"{file}:{at}:"), done.stderr)
             for word in words:
                 self.assertRegex(done.stderr, re.compile(word, re.I))
             self.assertEqual(len(told), 1, done.stderr)
@@ -145,7 +145,7 @@ class Mistakes(Case):
         for name in (self.path("nowhere.conf"), self.folder):
             done = run_program("-c", name)
             self.assertEqual(done.returncode, 1)
-            self.assertIn(name, done.stderr)
+            self.assertIn(as_logged(name), done.stderr)
 
     def test_long_values_are_not_cut(self):
         # inih alone would cut a line at 200 bytes.

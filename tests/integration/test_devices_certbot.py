@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shlex
 import subprocess
 import unittest
 
@@ -33,7 +34,7 @@ class Keys(test_certbot.Renewal, Field):
     def obtain_lineage(self, *arguments):
         self.certbot("certonly", "--standalone", "--agree-tos",
                      "--register-unsafely-without-email", "--domain", NAME, "--deploy-hook",
-                     test_certbot.HOOK, *arguments, reload="true")
+                     shlex.quote(test_certbot.HOOK), *arguments, reload="true")
 
     def key_text(self, name):
         return subprocess.run(

@@ -1,12 +1,16 @@
 """mqtt = identity and mqtt = check: what reaches the broker, and what never does."""
 
+import itertools
+import os
 import random
 import struct
+import unittest
 
-from brokers import echo
+from brokers import echo, mosquitto_version
 from clients import Mqtt, Truncated, mqtt_connect, mqtt_packet, mqtt_text
 from harness import Case, main, pki
 
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BOTH = ("1.2", "1.3")
 DEVICES = pki.authority("Device CA")
 GONE = (Truncated, OSError, AssertionError)
@@ -191,6 +195,52 @@ class RealBroker(Guarded):
         for number in range(200):
             client.publish("one/x", b"x" * number * 37)
         client.ping()
+
+
+class Recipe(Case):
+    """What docs/identity.md says of Mosquitto 2.1 and PROXY headers, taken from there."""
+
+    def setUp(self):
+        super().setUp()
+        with open(os.path.join(ROOT, "docs", "identity.md"), encoding="utf-8") as file:
+            self.page = file.read()
+
+    def block(self, first_line):
+        """The indented lines from the one that begins so on, without their indentation."""
+        lines = self.page.splitlines()
+        at = next(i for i, line in enumerate(lines) if line.startswith("    " + first_line))
+        wanted = itertools.takewhile(lambda line: line.startswith("    ") or not line, lines[at:])
+        return "".join(line[4:] + "\n" for line in wanted)
+
+    def setting(self):
+        """The broker's block behind its first line, with the access list of the page."""
+        acl = self.write("acl", self.block("# Each device writes"))
+        settings = self.block("enable_proxy_protocol")
+        self.assertIn("/etc/mosquitto/acl", settings)
+        return settings.replace("/etc/mosquitto/acl", acl)
+
+    def connect(self, name, claimed=None):
+        mqtt = Mqtt(self.client(self.server, cert=device(name)))
+        self.assertEqual(mqtt.connect(f"client-{name}", username=claimed), 0)
+        return mqtt
+
+    @unittest.skipUnless(mosquitto_version() >= (2, 1), "PROXY headers need Mosquitto 2.1")
+    def test_the_certificate_names_the_client_whatever_it_claims(self):
+        broker = self.mosquitto(settings=self.setting())
+        self.write("client-ca.pem", DEVICES.pem)
+        self.server = self.postern(broker, listener={
+            "client_auth": "required", "client_ca": "client-ca.pem", "proxy_protocol": "v2"})
+        dashboard = self.connect("dashboard")
+        dashboard.subscribe("devices/#")
+        sensor = self.connect("sensor-1", claimed="dashboard")
+        sensor.subscribe("commands/sensor-1/#")
+        # Only the dashboard may write here: were the claim believed, this would come first.
+        sensor.publish("commands/sensor-1/on", "smuggled")
+        dashboard.publish("commands/sensor-1/on", "real")
+        self.assertEqual(sensor.receive(), ("commands/sensor-1/on", b"real"))
+        sensor.publish("devices/sensor-1/temp", "21")
+        self.assertEqual(dashboard.receive(), ("devices/sensor-1/temp", b"21"))
+        self.assertIn("u'sensor-1'", broker.log())
 
 
 class BadIdentities(Guarded):

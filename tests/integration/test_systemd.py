@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -28,9 +29,12 @@ class Units(unittest.TestCase):
         self.addCleanup(scratch.cleanup)
         self.folder = scratch.name
         # verify wants the program to be there, and the manual pages to be found.
-        program = shutil.which(PROGRAM) or PROGRAM
+        program = os.path.abspath(shutil.which(PROGRAM) or PROGRAM)
+        for special in ("\\", '"'):
+            program = program.replace(special, "\\" + special)
+        program = program.replace("%", "%%")
         with open(os.path.join(UNITS, "postern.service"), encoding="utf-8") as file:
-            unit = file.read().replace("/usr/sbin/postern", os.path.abspath(program))
+            unit = file.read().replace("/usr/sbin/postern", f'"{program}"')
         with open(self.path("postern.service"), "w", encoding="utf-8") as file:
             file.write(unit)
         shutil.copy(os.path.join(UNITS, "postern.socket"), self.folder)
@@ -108,6 +112,29 @@ class ServiceManager(Case):
         result = run_program("--check", "-c", file)
         self.assertEqual(result.returncode, 1)
         self.assertIn("privkey.pem", result.stdout + result.stderr)
+
+    def unit_lines(self, key):
+        with open(os.path.join(UNITS, "postern.service"), encoding="utf-8") as file:
+            return re.findall(rf"^{key}=(.*)", file.read(), re.M)
+
+    def test_the_unit_s_reload_reloads(self):
+        """As systemd does it: split into words, with MAINPID in the environment."""
+        postern = self.postern(self.fake_broker(), env=self.environment())
+        self.told("READY=1")
+        check, reload = map(shlex.split, self.unit_lines("ExecReload"))
+        self.assertEqual(check[0], "/usr/sbin/postern")
+        self.assertEqual(reload[0], "/bin/sh", "what every machine has, and no other program")
+        done = subprocess.run(reload, env={"MAINPID": str(postern.pid), "PATH": "/nonexistent"},
+                              check=False)
+        self.assertEqual(done.returncode, 0)
+        postern.wait("reload done")
+
+    def test_the_unit_names_no_key_that_does_not_exist(self):
+        with open(os.path.join(UNITS, "postern.service"), encoding="utf-8") as file:
+            named = re.findall(r"^#.*?\b(\w+) = ", file.read(), re.M)
+        with open(os.path.join(ROOT, "docs", "postern.conf.5"), encoding="utf-8") as file:
+            keys = re.findall(r"^\.It Ic (\w+)", file.read(), re.M)
+        self.assertLessEqual(set(named), set(keys))
 
     def test_the_watchdog_is_fed(self):
         self.postern(self.fake_broker(), env=self.environment(WATCHDOG_USEC="500000"))

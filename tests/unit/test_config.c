@@ -5,6 +5,7 @@
 #include "run.h"
 
 #include <check.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +82,30 @@ static char *warnings_of(const char *text) {
 }
 
 /* ---- what a file means ---- */
+
+/* The machine's, unless a test takes its IPv6 away. */
+static bool ipv6_is_missing;
+int __real_socket(int family, int type, int protocol);
+int __wrap_socket(int family, int type, int protocol);
+
+int __wrap_socket(int family, int type, int protocol) {
+    if (ipv6_is_missing && family == AF_INET6) {
+        errno = EAFNOSUPPORT;
+        return -1;
+    }
+    return __real_socket(family, type, protocol);
+}
+
+START_TEST(without_ipv6_the_default_address_is_every_one_of_ipv4) {
+    ipv6_is_missing = true;
+    struct config *config = load(LISTENER CERTIFICATE);
+    ipv6_is_missing = false;
+    ck_assert_uint_eq(config->listeners[0].address_count, 1);
+    ck_assert_str_eq(config->listeners[0].addresses[0].text, "0.0.0.0:8883");
+    ck_assert_int_eq(config->listeners[0].addresses[0].sa.ss_family, AF_INET);
+    config_free(config);
+}
+END_TEST
 
 START_TEST(the_smallest_file_gets_every_default) {
     struct config *config = load(LISTENER CERTIFICATE);
@@ -752,6 +777,7 @@ static void add_meaning(Suite *suite) {
     TCase *meaning = tcase_create("meaning");
     tcase_add_checked_fixture(meaning, make_folder, remove_folder);
     tcase_add_test(meaning, the_smallest_file_gets_every_default);
+    tcase_add_test(meaning, without_ipv6_the_default_address_is_every_one_of_ipv4);
     tcase_add_test(meaning, every_key_sets_its_field);
     tcase_add_test(meaning, every_word_of_every_key_is_taken);
     tcase_add_test(meaning, drain_timeout_off_and_0_mean_at_once);

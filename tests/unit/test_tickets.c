@@ -47,7 +47,11 @@ static void teardown(void) {
 static long clock_offset;
 
 int clock_gettime(clockid_t id, struct timespec *at) {
+#ifdef SYS_clock_gettime64 /* a 32-bit machine, where time_t has 64 bits all the same */
+    long result = syscall(SYS_clock_gettime64, id, at);
+#else
     long result = syscall(SYS_clock_gettime, id, at);
+#endif
     if (result == 0 && id == CLOCK_MONOTONIC) {
         at->tv_sec += clock_offset;
     }
