@@ -96,6 +96,10 @@ struct engine *engine_of(WOLFSSL *ssl);
 int engine_receive(struct engine *e, uint8_t *buf, size_t size);
 int engine_send(struct engine *e, const uint8_t *buf, size_t size);
 
+/* Tests the vector code of our own and puts it to use; warns of what fails. Before there are
+ * threads. */
+void tls_kernels_start(void);
+
 /* The reason for the library's error code while shaking hands. */
 enum reason failure_reason(int code);
 
