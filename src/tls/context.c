@@ -52,9 +52,7 @@ static int use_every_algorithm(void) {
 }
 
 int tls_library_start(struct error *err) {
-#ifdef POSTERN_OWN_WOLFSSL
-    postern_kernels_start();
-#endif
+    tls_kernels_start();
     int code = wolfSSL_Init();
     if (code != WOLFSSL_SUCCESS || use_every_algorithm() != 0) {
         return error_set(err, "the TLS library does not start (code %d)", code);

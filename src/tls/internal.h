@@ -137,6 +137,10 @@ struct engine_call *engine_stack_pause(struct engine_stack *stack);
 /* Takes over an engine whose step is paused. */
 void engine_stack_adopt(struct engine_stack *stack, struct engine *e);
 
+/* Tests the vector code of our own and puts it to use; warns of what fails. Before there are
+ * threads. */
+void tls_kernels_start(void);
+
 /* The reason for the library's error code while shaking hands. */
 enum reason failure_reason(int code);
 

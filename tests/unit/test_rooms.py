@@ -32,7 +32,7 @@ def includes(src):
 
 def wolfssl_outside_tls(src):
     return [f"{file} includes {name}" for file, _, name in includes(src)
-            if name.startswith(("wolfssl/", "cyassl/", "postern_")) and room_of(file) != "tls"]
+            if name.startswith(("wolfssl/", "cyassl/", "postern_", "vector/")) and room_of(file) != "tls"]
 
 
 def inih_outside_config(src):

@@ -3,6 +3,7 @@
 #ifndef POSTERN_VECTOR_GCM_H
 #define POSTERN_VECTOR_GCM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { POSTERN_GCM_BLOCK = 16, POSTERN_GCM_NONCE = 12 };
@@ -25,5 +26,9 @@ void postern_gcm_encrypt(const struct postern_gcm *gcm, const unsigned char *in,
 /* `tag` is what it should be: to be compared by the caller, before it believes a byte of `out`. */
 void postern_gcm_decrypt(const struct postern_gcm *gcm, const unsigned char *in, unsigned char *out,
                          size_t len, unsigned char tag[POSTERN_GCM_BLOCK]);
+
+/* Computes what is known already; false: not to be used on this machine. Before there are threads.
+ */
+bool postern_gcm_self_test(void) __attribute__((warn_unused_result));
 
 #endif

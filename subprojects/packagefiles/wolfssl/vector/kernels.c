@@ -1,7 +1,10 @@
 #include "vector/kernels.h"
 
 #ifdef POSTERN_X86_64
+#include "vector/gcm.h"
 #include "vector/processor.h"
+#include "vector/rsa_blinding.h"
+#include "vector/x25519.h"
 #endif
 
 /* Written once, before there are threads. */
@@ -21,8 +24,25 @@ unsigned postern_kernels_offered(void) {
     return offered;
 }
 
-void postern_kernels_start(void) {
-    used = postern_kernels_offered();
+unsigned postern_kernels_start(void) {
+    unsigned offered = postern_kernels_offered(), failed = 0;
+#if POSTERN_VECTOR_GCM
+    if ((offered & POSTERN_KERNEL_GCM) != 0 && !postern_gcm_self_test()) {
+        failed |= POSTERN_KERNEL_GCM;
+    }
+#endif
+#if POSTERN_VECTOR_RSA
+    if ((offered & POSTERN_KERNEL_RSA) != 0 && !postern_rsa_self_test()) {
+        failed |= POSTERN_KERNEL_RSA;
+    }
+#endif
+#if POSTERN_VECTOR_X25519
+    if ((offered & POSTERN_KERNEL_X25519) != 0 && !postern_x25519_self_test()) {
+        failed |= POSTERN_KERNEL_X25519;
+    }
+#endif
+    used = offered & ~failed;
+    return failed;
 }
 
 bool postern_kernel_is_used(enum postern_kernel kernel) {

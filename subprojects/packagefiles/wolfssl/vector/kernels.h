@@ -15,9 +15,10 @@ enum postern_kernel {
 /* A sum of enum postern_kernel: those that are compiled in and that this processor can execute. */
 unsigned postern_kernels_offered(void);
 
-/* Puts the offered ones to use: until then the library's own code does everything. Once, before
- * there are threads. */
-void postern_kernels_start(void);
+/* Tests each of the offered with known answers and puts those to use that give them: until then,
+ * and in place of the others, the library's own code does everything. Returns the sum of those that
+ * failed. Once, before there are threads; takes 1 ms. */
+unsigned postern_kernels_start(void) __attribute__((warn_unused_result));
 
 bool postern_kernel_is_used(enum postern_kernel kernel);
 

@@ -21,4 +21,8 @@ bool postern_rsa_private_blinded(const struct postern_rsa_key *key,
                                  unsigned char out[POSTERN_RSA_BYTES])
     __attribute__((warn_unused_result));
 
+/* With blinding and without it, computes what is known already; false: not to be used on this
+ * machine. Before there are threads. */
+bool postern_rsa_self_test(void) __attribute__((warn_unused_result));
+
 #endif
