@@ -1,5 +1,6 @@
 #include "tls/identity.h"
 #include "tls/wolfssl.h"
+#include "tls/x509_name.h"
 
 #include <string.h>
 
