@@ -1,6 +1,7 @@
 #include "tls/certificate.h"
 #include "core/log.h"
 #include "tls/pem.h"
+#include "tls/x509_name.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -23,16 +24,12 @@ struct chain {
     size_t count;
 };
 
-static bool same(struct span a, struct span b) {
-    return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
-}
-
 static int chain_add(struct chain *chain, const struct pem_block *block, const char *file,
                      struct error *err) {
     struct span der = {block->der.data, block->der.len};
     for (size_t i = 0; i < chain->count; i++) {
         const struct buf *have = &chain->blocks[i]->der;
-        if (same(der, (struct span){have->data, have->len})) {
+        if (span_equal(der, (struct span){have->data, have->len})) {
             return 0; /* a full chain as certificate, and the chain named as well */
         }
     }
@@ -70,7 +67,7 @@ static int chain_collect(struct chain *chain, const struct pem *pem, const char 
  * whoever trusts it has it. */
 static int chain_check_order(struct chain *chain, struct error *err) {
     for (size_t i = 1; i < chain->count; i++) {
-        if (same(chain->certs[i - 1].issuer, chain->certs[i].subject)) {
+        if (span_equal(chain->certs[i - 1].issuer, chain->certs[i].subject)) {
             continue;
         }
         char before[120], issuer[120], found[120];
@@ -84,7 +81,7 @@ static int chain_check_order(struct chain *chain, struct error *err) {
                          chain->files[i], before, issuer, found);
     }
     const struct x509 *last = &chain->certs[chain->count - 1];
-    if (chain->count > 1 && same(last->issuer, last->subject)) {
+    if (chain->count > 1 && span_equal(last->issuer, last->subject)) {
         chain->count--;
     }
     return 0;
@@ -152,7 +149,7 @@ static bool rsa_fits(const struct x509 *cert, const uint8_t *der, word32 at, wor
     }
     bool fits = wc_RsaPrivateKeyDecode(der, &at, &key, len) == 0 &&
                 wc_RsaFlattenPublicKey(&key, e, &e_len, n, &n_len) == 0 &&
-                same(cert->public_key, (struct span){n, n_len});
+                span_equal(cert->public_key, (struct span){n, n_len});
     wc_FreeRsaKey(&key);
     return fits;
 }
@@ -167,7 +164,7 @@ static bool ecc_fits(const struct x509 *cert, const uint8_t *der, word32 at, wor
     bool fits = wc_EccPrivateKeyDecode(der, &at, &key, len) == 0 &&
                 wc_ecc_make_pub(&key, NULL) == 0 &&
                 wc_ecc_export_x963(&key, point, &point_len) == 0 &&
-                same(cert->public_key, (struct span){point, point_len});
+                span_equal(cert->public_key, (struct span){point, point_len});
     wc_ecc_free(&key);
     return fits;
 }

@@ -149,9 +149,10 @@ static int configure(struct tls_certificate *certificate, const struct tls_conte
         wolfSSL_CTX_no_ticket_TLSv13(ssl_ctx);
     }
     if (ctx->clients != NULL) {
-        return clients_apply(ctx->clients, ssl_ctx, err);
+        clients_apply(ctx->clients, ssl_ctx);
+    } else {
+        wolfSSL_CTX_set_verify(ssl_ctx, WOLFSSL_VERIFY_NONE, NULL);
     }
-    wolfSSL_CTX_set_verify(ssl_ctx, WOLFSSL_VERIFY_NONE, NULL);
     return 0;
 }
 
@@ -279,9 +280,6 @@ void tls_context_leave(struct tls_context *ctx) {
     if (atomic_fetch_sub_explicit(&ctx->users, 1, memory_order_acq_rel) != 1 ||
         ctx->clients == NULL) {
         return;
-    }
-    for (size_t i = 0; i < ctx->certificate_count; i++) {
-        clients_unload(ctx->certificates[i].ssl_ctx);
     }
     clients_free(ctx->clients);
     ctx->clients = NULL;

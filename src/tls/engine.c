@@ -196,6 +196,22 @@ static void keep_peer(struct engine *e) {
     e->peer = less != NULL ? less : peer;
 }
 
+/* The library's part in this is to call us; should it ever not, nobody is let in. */
+static bool has_required_certificate(const struct engine *e) {
+    return e->ctx->client_auth != CLIENT_AUTH_REQUIRED || e->peer->presented ||
+           (e->resumed && e->peer->id.serial_len > 0);
+}
+
+static enum engine_status finish(struct engine *e) {
+    e->resumed = wolfSSL_session_reused(e->ssl) != 0;
+    if (!has_required_certificate(e)) {
+        return fail(e, REASON_NO_CERTIFICATE_GIVEN);
+    }
+    keep_peer(e);
+    end_handshake(e);
+    return ENGINE_OK;
+}
+
 int engine_accept(struct engine *e) {
     int code = wolfSSL_accept(e->ssl);
     return code == WOLFSSL_SUCCESS ? code : wolfSSL_get_error(e->ssl, code);
@@ -246,12 +262,7 @@ enum engine_status engine_handshake(struct engine *e, struct engine_input *in, s
     }
     enum engine_status status = shake_hands(e, &call);
     e->call = status == ENGINE_PAUSED ? engine_stack_pause(stack) : NULL;
-    if (status == ENGINE_OK) {
-        e->resumed = wolfSSL_session_reused(e->ssl) != 0;
-        keep_peer(e);
-        end_handshake(e);
-    }
-    return status;
+    return status == ENGINE_OK ? finish(e) : status;
 }
 
 static enum engine_status read_records(struct engine *e, uint8_t *plain, size_t cap, size_t *got) {

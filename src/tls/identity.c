@@ -2,6 +2,7 @@
 
 #include "core/utf8.h"
 #include "tls/wolfssl.h"
+#include "tls/x509_name.h"
 
 #include <string.h>
 

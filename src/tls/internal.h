@@ -143,5 +143,7 @@ void tls_kernels_start(void);
 
 /* The reason for the library's error code while shaking hands. */
 enum reason failure_reason(int code);
+/* The alert that tells a client why its certificate is refused (RFC 8446 6.2); 0: the library's. */
+uint8_t failure_alert(enum reason reason);
 
 #endif

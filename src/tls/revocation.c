@@ -3,33 +3,48 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <wolfssl/wolfcrypt/hash.h>
+#include <wolfssl/wolfcrypt/sha256.h>
 
-bool revocation_id(struct cert_id *id, struct span issuer, struct span serial) {
-    uint8_t hash[32];
-    memset(id, 0, sizeof *id);
-    if (serial.len == 0 || serial.len > sizeof id->serial ||
-        wc_Sha256Hash(issuer.data, (word32)issuer.len, hash) != 0) {
+static bool hash_issuer(const struct x509 *issuer, uint8_t out[TLS_ISSUER_HASH_SIZE]) {
+    wc_Sha256 sha;
+    uint8_t hash[WC_SHA256_DIGEST_SIZE];
+    if (wc_InitSha256(&sha) != 0) {
         return false;
     }
-    memcpy(id->issuer_hash, hash, TLS_ISSUER_HASH_SIZE);
+    bool done = wc_Sha256Update(&sha, issuer->subject.data, (word32)issuer->subject.len) == 0 &&
+                wc_Sha256Update(&sha, issuer->key_info.data, (word32)issuer->key_info.len) == 0 &&
+                wc_Sha256Final(&sha, hash) == 0;
+    wc_Sha256Free(&sha);
+    memcpy(out, hash, TLS_ISSUER_HASH_SIZE);
+    return done;
+}
+
+static bool set_serial(struct cert_id *id, struct span serial) {
+    if (serial.len == 0 || serial.len > sizeof id->serial) {
+        return false;
+    }
+    memset(id->serial, 0, sizeof id->serial);
     memcpy(id->serial, serial.data, serial.len);
     id->serial_len = (uint8_t)serial.len;
     return true;
+}
+
+bool revocation_id(struct cert_id *id, const struct x509 *issuer, struct span serial) {
+    memset(id, 0, sizeof *id);
+    return hash_issuer(issuer, id->issuer_hash) && set_serial(id, serial);
 }
 
 static int compare(const void *a, const void *b) {
     return memcmp(a, b, sizeof(struct cert_id)); /* bytes only, no padding */
 }
 
-static int add_issuer(struct revocation *r, const struct cert_id *id, int64_t next_update) {
-    if (next_update == 0) {
-        next_update = INT64_MAX;
-    }
+static int add_issuer(struct revocation *r, const struct revocation_issuer *one) {
     for (size_t i = 0; i < r->issuer_count; i++) {
-        if (memcmp(r->issuers[i].hash, id->issuer_hash, TLS_ISSUER_HASH_SIZE) == 0) {
-            if (r->issuers[i].next_update < next_update) {
-                r->issuers[i].next_update = next_update;
+        struct revocation_issuer *have = &r->issuers[i];
+        if (memcmp(have->hash, one->hash, sizeof one->hash) == 0 &&
+            memcmp(have->signer, one->signer, sizeof one->signer) == 0) {
+            if (have->next_update < one->next_update) {
+                have->next_update = one->next_update;
             }
             return 0;
         }
@@ -39,8 +54,17 @@ static int add_issuer(struct revocation *r, const struct cert_id *id, int64_t ne
         return -1;
     }
     r->issuers = more;
-    memcpy(more[r->issuer_count].hash, id->issuer_hash, TLS_ISSUER_HASH_SIZE);
-    more[r->issuer_count++].next_update = next_update;
+    more[r->issuer_count++] = *one;
+    return 0;
+}
+
+int revocation_share(struct revocation *r, const struct x509 *signer, const struct x509 *issuer,
+                     int64_t next_update, struct error *err) {
+    struct revocation_issuer one = {.next_update = next_update != 0 ? next_update : INT64_MAX};
+    if (!hash_issuer(signer, one.signer) || !hash_issuer(issuer, one.hash) ||
+        add_issuer(r, &one) != 0) {
+        return error_set(err, "out of memory");
+    }
     return 0;
 }
 
@@ -57,28 +81,27 @@ static struct cert_id *add_room(struct revocation *r) {
     return &r->ids[r->id_count++];
 }
 
-int revocation_add(struct revocation *r, const struct x509_crl *crl, struct error *err) {
-    static const uint8_t one[] = {1};
+int revocation_add(struct revocation *r, const struct crl *crl, const struct x509 *signer,
+                   struct error *err) {
     struct span rest = crl->revoked, serial;
-    struct cert_id issuer;
+    struct cert_id template = {.serial_len = 0};
     bool bad = false;
-    if (!revocation_id(&issuer, crl->issuer, (struct span){one, 1}) ||
-        add_issuer(r, &issuer, crl->next_update) != 0) {
+    if (revocation_share(r, signer, signer, crl->next_update, err) != 0) {
+        return -1;
+    }
+    if (!hash_issuer(signer, template.issuer_hash)) {
         return error_set(err, "out of memory");
     }
-    while (x509_next_revoked(&rest, &serial, &bad)) {
+    while (crl_next_revoked(&rest, &serial, &bad)) {
         struct cert_id *id = add_room(r);
         if (id == NULL) {
             return error_set(err, "out of memory");
         }
-        *id = issuer;
-        memset(id->serial, 0, sizeof id->serial);
-        if (serial.len > sizeof id->serial) {
+        *id = template;
+        if (!set_serial(id, serial)) {
             return error_set(err, "the list has a serial number of %zu bytes; 20 are allowed",
                              serial.len);
         }
-        memcpy(id->serial, serial.data, serial.len);
-        id->serial_len = (uint8_t)serial.len;
     }
     return bad ? error_set(err, "the list is damaged") : 0;
 }
@@ -95,16 +118,33 @@ void revocation_free(struct revocation *r) {
     memset(r, 0, sizeof *r);
 }
 
-bool revocation_lists(const struct revocation *r, const struct cert_id *id) {
-    return r->id_count > 0 && bsearch(id, r->ids, r->id_count, sizeof *r->ids, compare) != NULL;
+static bool counts_for(const struct revocation_issuer *issuer, const struct cert_id *id) {
+    return memcmp(issuer->hash, id->issuer_hash, TLS_ISSUER_HASH_SIZE) == 0;
 }
 
-const struct revocation_issuer *revocation_by(const struct revocation *r,
-                                              const struct cert_id *id) {
-    for (size_t i = 0; i < r->issuer_count; i++) {
-        if (memcmp(r->issuers[i].hash, id->issuer_hash, TLS_ISSUER_HASH_SIZE) == 0) {
-            return &r->issuers[i];
+bool revocation_lists(const struct revocation *r, const struct cert_id *id) {
+    for (size_t i = 0; i < r->issuer_count && r->id_count > 0; i++) {
+        struct cert_id listed = *id;
+        if (!counts_for(&r->issuers[i], id)) {
+            continue;
+        }
+        memcpy(listed.issuer_hash, r->issuers[i].signer, TLS_ISSUER_HASH_SIZE);
+        if (bsearch(&listed, r->ids, r->id_count, sizeof *r->ids, compare) != NULL) {
+            return true;
         }
     }
-    return NULL;
+    return false;
+}
+
+bool revocation_by(const struct revocation *r, const struct cert_id *id, int64_t *next_update) {
+    bool found = false;
+    *next_update = 0;
+    for (size_t i = 0; i < r->issuer_count; i++) {
+        if (counts_for(&r->issuers[i], id)) {
+            found = true;
+            *next_update =
+                r->issuers[i].next_update > *next_update ? r->issuers[i].next_update : *next_update;
+        }
+    }
+    return found;
 }

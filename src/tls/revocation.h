@@ -1,12 +1,17 @@
-/* The serials that CRLs list, by issuer. */
+/* The serials that CRLs list, by issuer.
+ *
+ * An issuer is a name with a key: a CA that somebody else calls by the same name is another one. */
 #ifndef POSTERN_TLS_REVOCATION_H
 #define POSTERN_TLS_REVOCATION_H
 
+#include "tls/crl.h"
 #include "tls/internal.h"
 
+/* A list counts for its issuer, and where a CA changed its key, for the same CA with another. */
 struct revocation_issuer {
-    uint8_t hash[TLS_ISSUER_HASH_SIZE];
-    int64_t next_update; /* INT64_MAX: never */
+    uint8_t hash[TLS_ISSUER_HASH_SIZE];   /* of whom the list speaks */
+    uint8_t signer[TLS_ISSUER_HASH_SIZE]; /* who signed it: the hash in its ids */
+    int64_t next_update;                  /* INT64_MAX: never */
 };
 
 /* Zeroed is empty. */
@@ -17,16 +22,19 @@ struct revocation {
     size_t issuer_count;
 };
 
-/* Adds all of a CRL; several of one issuer add up. */
-int revocation_add(struct revocation *r, const struct x509_crl *crl, struct error *err)
-    __attribute__((warn_unused_result));
+/* Adds all of a CRL that `signer` signed; several of one issuer add up. */
+int revocation_add(struct revocation *r, const struct crl *crl, const struct x509 *signer,
+                   struct error *err) __attribute__((warn_unused_result));
+/* From here on the lists of `signer` count for certificates of `issuer`, too. */
+int revocation_share(struct revocation *r, const struct x509 *signer, const struct x509 *issuer,
+                     int64_t next_update, struct error *err) __attribute__((warn_unused_result));
 void revocation_sort(struct revocation *r);
 void revocation_free(struct revocation *r);
 
-/* The id of a certificate. False if its serial is longer than 20 bytes (RFC 5280 4.1.2.2). */
-bool revocation_id(struct cert_id *id, struct span issuer, struct span serial);
+/* The id of a certificate. False if its serial is longer than RFC 5280 4.1.2.2 allows. */
+bool revocation_id(struct cert_id *id, const struct x509 *issuer, struct span serial);
 bool revocation_lists(const struct revocation *r, const struct cert_id *id);
-/* What is known of an issuer; NULL without a CRL by it. */
-const struct revocation_issuer *revocation_by(const struct revocation *r, const struct cert_id *id);
+/* When the newest list that counts for the certificate's issuer ends. False without a list. */
+bool revocation_by(const struct revocation *r, const struct cert_id *id, int64_t *next_update);
 
 #endif

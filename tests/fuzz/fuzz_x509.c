@@ -1,7 +1,8 @@
 /* Certificates, CRLs and names: what is accepted lies inside the input and is consistent; where
  * OpenSSL reads the same bytes, it reads the same serials, names, dates and keys in them. */
 #include "tls/identity.h"
-#include "tls/x509.h"
+#include "tls/crl.h"
+#include "tls/x509_name.h"
 
 #include "fuzz.h"
 
@@ -81,7 +82,7 @@ static void compare_certificate(const struct x509 *ours, const uint8_t *data, si
     X509_free(theirs);
 }
 
-static void compare_crl(const struct x509_crl *ours, const uint8_t *data, size_t size,
+static void compare_crl(const struct crl *ours, const uint8_t *data, size_t size,
                         size_t revoked) {
     const uint8_t *at = data;
     X509_CRL *theirs = d2i_X509_CRL(NULL, &at, (long)size);
@@ -172,19 +173,20 @@ static void try_certificate(const uint8_t *data, size_t size) {
 }
 
 static void try_crl(const uint8_t *data, size_t size) {
-    struct x509_crl crl;
+    struct crl crl;
     struct span rest, serial;
     bool bad;
     size_t count = 0;
-    if (!x509_read_crl(&crl, data, size)) {
+    if (!crl_read(&crl, data, size)) {
         return;
     }
-    const struct span parts[] = {crl.issuer, crl.signed_part, crl.signature_oid, crl.signature};
+    const struct span parts[] = {crl.issuer, crl.signature.body, crl.signature.algorithm,
+                                 crl.signature.signature};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         CHECK(is_inside(parts[i], data, size));
     }
-    CHECK(is_inside(crl.issuer, crl.signed_part.data, crl.signed_part.len));
-    for (rest = crl.revoked; x509_next_revoked(&rest, &serial, &bad); count++) {
+    CHECK(is_inside(crl.issuer, crl.signature.body.data, crl.signature.body.len));
+    for (rest = crl.revoked; crl_next_revoked(&rest, &serial, &bad); count++) {
         CHECK(is_inside(serial, crl.revoked.data, crl.revoked.len) && is_stripped(serial));
     }
     CHECK(bad || rest.len == 0);

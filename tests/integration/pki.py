@@ -183,23 +183,31 @@ class Certificate:
 
 
 class Authority:
-    def __init__(self, name="Test CA", kind="ecdsa", parent=None, which=None, **options):
+    def __init__(self, name="Test CA", kind="ecdsa", parent=None, which=None, identifier="own",
+                 **options):
+        """identifier: of its key; other bytes than its own, or None to leave it out."""
         self.subject = distinguished_name(name)
         self.key = key(kind, which if which is not None else ("ca", name))
+        self.identifier = self.key.identifier if identifier == "own" else identifier
         self.parent = parent
         signer = parent or self
-        self.certificate = signer.issue(name, own_key=self.key, authority=True, **options)
+        self.certificate = signer.issue(name, own_key=self.key, authority=True,
+                                        identifier=self.identifier, **options)
         self.pem = self.certificate.pem
 
     def issue(self, subject="localhost", names=None, kind="ecdsa", own_key=None, authority=False,
-              usage="server", start=NOW - DAY, end=NOW + 90 * DAY, serial=None):
+              usage="server", start=NOW - DAY, end=NOW + 90 * DAY, serial=None, identifier="own"):
         """names: alternative names (a server's default is localhost and loopback)."""
         own_key = own_key or key(kind)
         serial = next(_serials) if serial is None else serial
         if names is None:
             names = ["localhost", "127.0.0.1", "::1"] if usage == "server" else []
-        extensions = [extension("2.5.29.14", tlv(0x04, own_key.identifier)),
-                      extension("2.5.29.35", seq(tlv(0x80, self.key.identifier)))]
+        identifier = own_key.identifier if identifier == "own" else identifier
+        extensions = []
+        if identifier:
+            extensions.append(extension("2.5.29.14", tlv(0x04, identifier)))
+        if self.identifier:
+            extensions.append(extension("2.5.29.35", seq(tlv(0x80, self.identifier))))
         if authority:
             extensions += [extension("2.5.29.19", seq(b"\x01\x01\xff"), True),
                            extension("2.5.29.15", bits(b"\x06", 1), True)]
@@ -224,7 +232,7 @@ class Authority:
         entries = [seq(integer(getattr(c, "serial", c)), when(start)) for c in revoked]
         body = seq(integer(1), self.key.algorithm(), self.subject, when(start), when(end),
                    seq(*entries) if entries else b"",
-                   tlv(0xA0, seq(extension("2.5.29.35", seq(tlv(0x80, self.key.identifier))),
+                   tlv(0xA0, seq(extension("2.5.29.35", seq(tlv(0x80, self.identifier))),
                                  extension("2.5.29.20", integer(number)))))
         return pem("X509 CRL", self.key.sign(body))
 

@@ -53,6 +53,8 @@ class ClientAuth(Case):
             got = self.verdict(postern, version, cert)
             event = postern.end_of(self.last)
             self.assertEqual((event.name, event["reason"]), ("handshake failed", reason))
+            if cert and not own_library():
+                alerts = (42, 48)  # the distribution's library lets us send no other
             self.assertIn(got, alerts)
             self.assertEqual(event["alert"], str(got), "the log tells the alert on the wire")
             self.assertEqual(broker.connections(), before, "the broker saw nothing")
@@ -71,9 +73,9 @@ class ClientAuth(Case):
                             {"1.2": (40,), "1.3": (116,)}[version])
             self.is_refused(postern, broker, version, stranger, "unknown_ca", (48,))
             self.is_refused(postern, broker, version, past, "expired", (45,))
-            self.is_refused(postern, broker, version, future, "not_yet_valid", (42, 45))
-            self.is_refused(postern, broker, version, revoked, "revoked", (42, 44))
-            self.is_refused(postern, broker, version, server, "wrong_usage", (42, 43, 46))
+            self.is_refused(postern, broker, version, future, "not_yet_valid", (45,))
+            self.is_refused(postern, broker, version, revoked, "revoked", (44,))
+            self.is_refused(postern, broker, version, server, "wrong_usage", (43,))
             self.assertIsNone(self.verdict(postern, version, good))
             self.assertEqual(postern.end_of(self.last)["identity"], "device-1")
 
@@ -120,10 +122,7 @@ class ClientAuth(Case):
             cert = lower.issue("deep", usage="client", own_key=pki.key("ecdsa", "client"))
             self.assertIsNone(self.verdict(postern, version, cert))
             cert.chain = ""
-            # The intermediate is known from before, so the refusal is ours; only where our own build
-            # of the library lets us do we say more than bad_certificate.
-            self.is_refused(postern, broker, version, cert, "unknown_ca",
-                            (48,) if own_library() else (42,))
+            self.is_refused(postern, broker, version, cert, "unknown_ca", (48,))
 
     def test_a_leaf_cannot_act_as_an_authority(self):
         broker = self.fake_broker(echo)
@@ -132,6 +131,7 @@ class ClientAuth(Case):
         impostor = pki.Authority.__new__(pki.Authority)
         impostor.subject = pki.distinguished_name("device-1")
         impostor.key, impostor.parent, impostor.certificate = leaf.key, DEVICES, leaf
+        impostor.identifier = leaf.key.identifier
         forged = impostor.issue("device-2", usage="client", own_key=pki.key("ecdsa", "forger"))
         for version in BOTH:
             self.assertIsNotNone(self.verdict(postern, version, forged))

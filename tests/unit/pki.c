@@ -4,6 +4,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,10 +68,33 @@ static void add_names(X509 *cert, const char *cn) {
     free(copy);
 }
 
+static void add_or_not(X509 *cert, X509 *issuer, int nid, const char *value, const char *usual) {
+    value = value != NULL ? value : usual;
+    if (value != NULL && strcmp(value, "none") != 0) {
+        add_extension(cert, issuer, nid, value);
+    }
+}
+
+static void add_extensions(X509 *cert, X509 *issuer, const struct pki_spec *spec, bool self) {
+    add_or_not(cert, issuer, NID_basic_constraints, spec->basic,
+               spec->ca ? "critical,CA:TRUE" : NULL);
+    add_or_not(cert, issuer, NID_key_usage, spec->key_usage,
+               spec->ca ? "critical,keyCertSign,cRLSign" : NULL);
+    add_or_not(cert, issuer, NID_subject_key_identifier, spec->key_id, "hash");
+    add_or_not(cert, issuer, NID_authority_key_identifier, spec->issuer_key_id,
+               self ? NULL : "keyid");
+    add_or_not(cert, issuer, NID_subject_alt_name, spec->alt, NULL);
+    add_or_not(cert, issuer, NID_ext_key_usage, spec->usage, NULL);
+    add_or_not(cert, issuer, NID_name_constraints, spec->constraints, NULL);
+}
+
 struct pki pki_make(struct pki_spec spec, const struct pki *issuer) {
-    struct pki p = {X509_new(), make_key(spec.key)};
+    struct pki p = {X509_new(), spec.key_of ? spec.key_of->key : make_key(spec.key)};
     X509 *issuer_cert = issuer ? issuer->cert : p.cert;
     NEED(p.cert && X509_set_version(p.cert, 2));
+    if (spec.key_of) {
+        EVP_PKEY_up_ref(p.key);
+    }
     ASN1_INTEGER_set(X509_get_serialNumber(p.cert), next_serial++);
     X509_gmtime_adj(X509_getm_notBefore(p.cert), spec.from_day ? spec.from_day * DAY : -3600);
     X509_gmtime_adj(X509_getm_notAfter(p.cert),
@@ -78,20 +102,7 @@ struct pki pki_make(struct pki_spec spec, const struct pki *issuer) {
     add_names(p.cert, spec.cn);
     X509_set_issuer_name(p.cert, X509_get_subject_name(issuer_cert));
     X509_set_pubkey(p.cert, p.key);
-    if (spec.ca) {
-        add_extension(p.cert, issuer_cert, NID_basic_constraints, "critical,CA:TRUE");
-        add_extension(p.cert, issuer_cert, NID_key_usage, "critical,keyCertSign,cRLSign");
-    }
-    add_extension(p.cert, issuer_cert, NID_subject_key_identifier, "hash");
-    if (issuer) {
-        add_extension(p.cert, issuer_cert, NID_authority_key_identifier, "keyid");
-    }
-    if (spec.alt) {
-        add_extension(p.cert, issuer_cert, NID_subject_alt_name, spec.alt);
-    }
-    if (spec.usage) {
-        add_extension(p.cert, issuer_cert, NID_ext_key_usage, spec.usage);
-    }
+    add_extensions(p.cert, issuer_cert, &spec, issuer == NULL);
     NEED(X509_sign(p.cert, issuer ? issuer->key : p.key, EVP_sha256()));
     return p;
 }

@@ -12,10 +12,14 @@ struct pki_spec {
     enum pki_key key;
     const char *alt;   /* "DNS:a.example,URI:urn:x"; NULL: none */
     const char *usage; /* extendedKeyUsage, "clientAuth"; NULL: none */
-    int ca;            /* basicConstraints CA:TRUE */
+    int ca;            /* basicConstraints CA:TRUE, keyUsage keyCertSign and cRLSign */
     long from_day;     /* days from now; 0 means an hour ago */
     long to_day;       /* 0 means 30 */
     long to_seconds;   /* from now; instead of to_day */
+    /* Values of extensions as openssl's configuration writes them, instead of the usual ones;
+     * "none" leaves an extension out, NULL is the usual. */
+    const char *basic, *key_usage, *key_id, *issuer_key_id, *constraints;
+    const struct pki *key_of; /* its key, instead of a new one */
 };
 
 struct pki {

@@ -204,7 +204,7 @@ START_TEST(bad_certificates_are_refused_each_with_its_reason) {
     refused(versions[_i], &second, NULL, REASON_UNKNOWN_CA, 48);
     refused(versions[_i], &expired, NULL, REASON_EXPIRED, 45);
     refused(versions[_i], &early, NULL, REASON_NOT_YET_VALID, 45);
-    refused(versions[_i], &server_only, NULL, REASON_WRONG_USAGE, 42);
+    refused(versions[_i], &server_only, NULL, REASON_WRONG_USAGE, 43);
 }
 END_TEST
 
@@ -245,7 +245,7 @@ END_TEST
 START_TEST(listed_serials_are_refused) {
     site.listener.client_crl = (char *)crl;
     accepted(versions[_i], &good, NULL, "device-1");
-    refused(versions[_i], &revoked, NULL, REASON_REVOKED, 42);
+    refused(versions[_i], &revoked, NULL, REASON_REVOKED, 44);
     site.listener.client_crl = (char *)empty_crl;
     accepted(versions[_i], &revoked, NULL, "lost");
 }
@@ -254,10 +254,10 @@ END_TEST
 START_TEST(an_expired_crl_still_refuses_what_it_lists) {
     site.listener.client_crl = (char *)stale_crl;
     accepted(versions[_i], &good, NULL, "device-1");
-    refused(versions[_i], &revoked, NULL, REASON_REVOKED, 42);
+    refused(versions[_i], &revoked, NULL, REASON_REVOKED, 44);
     site.listener.crl_expired = CRL_EXPIRED_REFUSE;
-    refused(versions[_i], &good, NULL, REASON_REVOKED, 42);
-    refused(versions[_i], &revoked, NULL, REASON_REVOKED, 42);
+    refused(versions[_i], &good, NULL, REASON_NO_CRL, 46);
+    refused(versions[_i], &revoked, NULL, REASON_REVOKED, 44);
 }
 END_TEST
 
@@ -265,7 +265,7 @@ START_TEST(a_ca_without_a_crl_vouches_for_nobody_once_there_are_crls) {
     site.listener.client_ca = (char *)both_cas;
     site.listener.client_crl = (char *)crl;
     accepted(versions[_i], &good, NULL, "device-1");
-    refused(versions[_i], &second, NULL, REASON_REVOKED, 42);
+    refused(versions[_i], &second, NULL, REASON_NO_CRL, 46);
 }
 END_TEST
 
@@ -291,12 +291,12 @@ START_TEST(a_revoked_intermediate_vouches_for_nobody) {
     accepted(versions[_i], &by_inter, NULL, "device-3");
     accepted(versions[_i], &by_inter, &inter, "device-3");
     site.listener.client_crl = (char *)joined("both.crl", root_crl, inter_crl);
-    refused(versions[_i], &by_inter, NULL, REASON_REVOKED, 42);
-    refused(versions[_i], &by_inter, &inter, REASON_REVOKED, 42);
+    refused(versions[_i], &by_inter, NULL, REASON_REVOKED, 44);
+    refused(versions[_i], &by_inter, &inter, REASON_REVOKED, 44);
     /* The intermediate is not ours, but comes with the client. */
     site.listener.client_ca = (char *)ca_file;
     site.listener.client_crl = (char *)root_crl;
-    refused(versions[_i], &by_inter, &inter, REASON_REVOKED, 42);
+    refused(versions[_i], &by_inter, &inter, REASON_REVOKED, 44);
 }
 END_TEST
 
@@ -369,7 +369,7 @@ START_TEST(a_bad_identity_is_refused_where_the_broker_believes_it) {
         site.listener.mqtt = MQTT_OFF;
         accepted(versions[_i], &bad, NULL, "-");
         site.listener.mqtt = MQTT_IDENTITY;
-        refused(versions[_i], &bad, NULL, REASON_BAD_IDENTITY, 42);
+        refused(versions[_i], &bad, NULL, REASON_BAD_IDENTITY, 49);
         pki_free(&bad);
     }
 }

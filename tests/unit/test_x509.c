@@ -1,7 +1,9 @@
 #include "pki.h"
 #include "run.h"
+#include "tls/crl.h"
 #include "tls/identity.h"
-#include "tls/x509.h"
+#include "tls/signature.h"
+#include "tls/x509_name.h"
 
 #include <check.h>
 #include <openssl/pem.h>
@@ -58,13 +60,13 @@ static bool read_all(const uint8_t *data, size_t len) {
 }
 
 static bool read_crl(const uint8_t *data, size_t len) {
-    struct x509_crl crl;
+    struct crl crl;
     struct span rest, serial;
     bool bad = false;
-    if (!x509_read_crl(&crl, data, len)) {
+    if (!crl_read(&crl, data, len)) {
         return false;
     }
-    for (rest = crl.revoked; x509_next_revoked(&rest, &serial, &bad);) {
+    for (rest = crl.revoked; crl_next_revoked(&rest, &serial, &bad);) {
         ck_assert_uint_ge(serial.len, 1);
     }
     return !bad;
@@ -94,8 +96,12 @@ START_TEST(a_certificate_is_read) {
 }
 END_TEST
 
+static bool signed_by(const struct crl *crl, const struct x509 *issuer) {
+    return signature_check(&crl->signature, issuer) == REASON_NONE;
+}
+
 START_TEST(a_crl_is_read_and_its_signature_checked) {
-    struct x509_crl crl;
+    struct crl crl;
     struct x509 issuer, cert;
     struct span serial;
     bool bad;
@@ -103,19 +109,19 @@ START_TEST(a_crl_is_read_and_its_signature_checked) {
     int ca_len = i2d_X509(ca.cert, &ca_der);
     ck_assert(x509_read(&issuer, ca_der, (size_t)ca_len));
     ck_assert(x509_read(&cert, der, der_len));
-    ck_assert(x509_read_crl(&crl, crl_der, crl_len));
+    ck_assert(crl_read(&crl, crl_der, crl_len));
     ck_assert(!crl.special);
-    ck_assert(x509_next_revoked(&crl.revoked, &serial, &bad));
+    ck_assert(crl_next_revoked(&crl.revoked, &serial, &bad));
     ck_assert_uint_eq(serial.len, cert.serial.len);
     ck_assert_mem_eq(serial.data, cert.serial.data, serial.len);
-    ck_assert(!x509_next_revoked(&crl.revoked, &serial, &bad));
+    ck_assert(!crl_next_revoked(&crl.revoked, &serial, &bad));
     ck_assert(!bad);
-    ck_assert(x509_crl_signed_by(&crl, &issuer));
-    ck_assert(!x509_crl_signed_by(&crl, &cert));
-    size_t from = (size_t)(crl.signed_part.data - crl_der), to = from + crl.signed_part.len;
+    ck_assert(signed_by(&crl, &issuer));
+    ck_assert(!signed_by(&crl, &cert));
+    size_t from = (size_t)(crl.signature.body.data - crl_der), to = from + crl.signature.body.len;
     for (size_t i = from; i < to; i += 3) {
         crl_der[i] ^= 1;
-        ck_assert(!x509_read_crl(&crl, crl_der, crl_len) || !x509_crl_signed_by(&crl, &issuer));
+        ck_assert(!crl_read(&crl, crl_der, crl_len) || !signed_by(&crl, &issuer));
         crl_der[i] ^= 1;
     }
     OPENSSL_free(ca_der);
@@ -153,14 +159,14 @@ END_TEST
 
 /* Under another tag the list would be passed over, and nobody would be revoked. */
 START_TEST(a_crl_with_something_that_is_not_read_is_refused) {
-    struct x509_crl crl;
-    ck_assert(x509_read_crl(&crl, crl_der, crl_len));
+    struct crl crl;
+    ck_assert(crl_read(&crl, crl_der, crl_len));
     uint8_t *list_tag = (uint8_t *)crl.revoked.data - 2;
     ck_assert_uint_eq(*list_tag, 0x30);
     *list_tag = 0x10;
-    ck_assert(!x509_read_crl(&crl, crl_der, crl_len));
+    ck_assert(!crl_read(&crl, crl_der, crl_len));
     *list_tag = 0x30;
-    ck_assert(x509_read_crl(&crl, crl_der, crl_len));
+    ck_assert(crl_read(&crl, crl_der, crl_len));
 }
 END_TEST
 

@@ -1,0 +1,334 @@
+#include "tls/client_store.h"
+#include "core/log.h"
+#include "tls/client.h"
+#include "tls/path.h"
+#include "tls/pem.h"
+#include "tls/signature.h"
+#include "tls/x509_name.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <wolfssl/wolfcrypt/sha256.h>
+
+enum { SUBJECT_TEXT = 160 };
+
+/* --- CAs --- */
+
+/* Why a CA cannot be used, for the log; NULL if it can, or could at another time. */
+static const char *unusable(const struct x509 *cert) {
+    switch (path_anchor_check(cert, cert->not_before)) {
+    case REASON_NONE:
+    case REASON_EXPIRED:
+        return NULL;
+    case REASON_UNKNOWN_CA:
+        return "is not the certificate of a CA (no basicConstraints CA:TRUE); client_ca takes "
+               "those that sign clients' certificates, not the clients' own";
+    case REASON_V1_CERTIFICATE:
+        return "is not an X.509 version 3 certificate, so it cannot say that it is a CA";
+    case REASON_WRONG_USAGE:
+        return "is a CA that may not issue client certificates (keyUsage without keyCertSign, or "
+               "extendedKeyUsage without clientAuth)";
+    case REASON_CRITICAL_EXTENSION:
+        return "has a critical extension that is not supported";
+    case REASON_KEY_TYPE:
+        return "has a key of a type that is not supported (RSA, ECDSA P-256 and P-384 are)";
+    case REASON_WEAK_KEY:
+        return "has an RSA key below 2048 bits";
+    case REASON_TOO_LARGE:
+        return "has an RSA key above 4096 bits, or one with an exponent above 64 bits";
+    default:
+        return "is not encoded as RFC 5280 asks";
+    }
+}
+
+static void warn_dates(const struct x509 *cert, const char *file, const char *subject) {
+    int64_t now = (int64_t)time(NULL);
+    if (now > cert->not_after) {
+        log_message(LOG_LEVEL_WARNING, "certificate expired", "%s: the CA \"%s\" is expired", file,
+                    subject);
+    } else if (now < cert->not_before) {
+        log_message(LOG_LEVEL_WARNING, "certificate not yet valid",
+                    "%s: the CA \"%s\" is not valid yet; is the clock right?", file, subject);
+    }
+}
+
+/* Takes the block's bytes over. What cannot be used is left in `why`. */
+static int add_ca(struct tls_clients *clients, struct pem_block *block, const char *file,
+                  struct error *why) {
+    struct ca ca = {.der = block->der};
+    char subject[SUBJECT_TEXT];
+    if (!x509_read(&ca.cert, ca.der.data, ca.der.len)) {
+        return error_set(why, "%s: a certificate in it is damaged", file);
+    }
+    x509_name_text(ca.cert.subject, subject, sizeof subject);
+    const char *fault = unusable(&ca.cert);
+    if (fault != NULL) {
+        return error_set(why, "%s: \"%s\" %s", file, subject, fault);
+    }
+    struct ca *more = realloc(clients->cas, (clients->ca_count + 1) * sizeof *more);
+    if (more == NULL) {
+        return error_set(why, "out of memory");
+    }
+    block->der = (struct buf){0};
+    clients->cas = more;
+    more[clients->ca_count++] = ca;
+    warn_dates(&ca.cert, file, subject);
+    return 0;
+}
+
+static int list_anchors(struct tls_clients *clients, struct error *err) {
+    clients->anchors = calloc(clients->ca_count, sizeof *clients->anchors);
+    if (clients->anchors == NULL) {
+        return error_set(err, "out of memory");
+    }
+    for (size_t i = 0; i < clients->ca_count; i++) {
+        clients->anchors[i] = &clients->cas[i].cert;
+    }
+    return 0;
+}
+
+/* A CA that cannot be used is ignored, as long as there is another. */
+static int load_cas(struct tls_clients *clients, const char *file, struct error *err) {
+    struct pem pem;
+    size_t found = 0;
+    struct error why = {""};
+    if (file == NULL) {
+        return error_set(err, "client_auth asks for certificates, but no client_ca says whose");
+    }
+    if (pem_read(&pem, file, err) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < pem.count; i++) {
+        if (!pem_is_certificate(&pem.blocks[i])) {
+            continue;
+        }
+        found++;
+        if (add_ca(clients, &pem.blocks[i], file, &why) != 0) {
+            log_message(LOG_LEVEL_WARNING, "ca ignored", "%s", why.text);
+        }
+    }
+    pem_free(&pem);
+    if (found == 0) {
+        return error_set(err, "%s: holds no certificate (\"-----BEGIN CERTIFICATE-----\")", file);
+    }
+    if (clients->ca_count == 0) {
+        *err = why;
+        return -1;
+    }
+    return list_anchors(clients, err);
+}
+
+/* --- CRLs --- */
+
+static bool may_sign_crls(const struct x509 *cert) {
+    return !cert->has_key_usage || (cert->key_usage & X509_CRL_SIGN) != 0;
+}
+
+/* Which of our CAs signed the list. There may be several of one name, with the keys of different
+ * years. */
+static const struct x509 *find_signer(const struct tls_clients *clients, const struct crl *crl,
+                                      const char *issuer, struct error *err) {
+    bool known = false;
+    for (size_t i = 0; i < clients->ca_count; i++) {
+        const struct x509 *cert = &clients->cas[i].cert;
+        if (!x509_name_equal(cert->subject, crl->issuer)) {
+            continue;
+        }
+        known = true;
+        if (may_sign_crls(cert) && signature_check(&crl->signature, cert) == REASON_NONE) {
+            return cert;
+        }
+    }
+    if (!known) {
+        error_set(err, "the list is by \"%s\", which is not in client_ca", issuer);
+    } else {
+        error_set(err,
+                  "the list of \"%s\" is not signed by the CA of that name in client_ca, or that "
+                  "may not sign lists (keyUsage without cRLSign)",
+                  issuer);
+    }
+    return NULL;
+}
+
+static void warn_stale(const struct tls_clients *clients, const struct crl *crl, const char *file,
+                       const char *issuer) {
+    if (crl->next_update != 0 && crl->next_update < (int64_t)time(NULL)) {
+        log_message(LOG_LEVEL_WARNING, "crl expired",
+                    "%s: the revocation list of \"%s\" is expired (older than it allows itself to "
+                    "be); %s",
+                    file, issuer,
+                    clients->refuse_expired_crl
+                        ? "crl_expired = refuse: no client of this CA is let in"
+                        : "what it lists stays refused, what was revoked since is let in");
+    }
+}
+
+static int add_crl(struct tls_clients *clients, const struct buf *der, const char *file,
+                   struct error *err) {
+    struct crl crl;
+    char issuer[SUBJECT_TEXT];
+    if (!crl_read(&crl, der->data, der->len)) {
+        return error_set(err, "a list in it is damaged");
+    }
+    x509_name_text(crl.issuer, issuer, sizeof issuer);
+    if (crl.special) {
+        return error_set(err,
+                         "the list of \"%s\" is a partial or indirect one (it has a critical "
+                         "extension); only complete ones can be used",
+                         issuer);
+    }
+    const struct x509 *signer = find_signer(clients, &crl, issuer, err);
+    if (signer == NULL || revocation_add(&clients->revocation, &crl, signer, err) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < clients->ca_count; i++) {
+        const struct x509 *same = &clients->cas[i].cert;
+        if (x509_name_equal(same->subject, crl.issuer) &&
+            revocation_share(&clients->revocation, signer, same, crl.next_update, err) != 0) {
+            return -1;
+        }
+    }
+    warn_stale(clients, &crl, file, issuer);
+    return 0;
+}
+
+/* A CA without a list: what it signed is refused, as its state cannot be known. */
+static void warn_missing(const struct tls_clients *clients, const char *file) {
+    for (size_t i = 0; i < clients->ca_count; i++) {
+        static const uint8_t one[] = {1};
+        struct cert_id id;
+        int64_t next_update;
+        char subject[SUBJECT_TEXT];
+        const struct x509 *cert = &clients->cas[i].cert;
+        if (revocation_id(&id, cert, (struct span){one, 1}) &&
+            !revocation_by(&clients->revocation, &id, &next_update)) {
+            x509_name_text(cert->subject, subject, sizeof subject);
+            log_message(LOG_LEVEL_WARNING, "crl missing",
+                        "%s: has no list by the CA \"%s\"; "
+                        "certificates that it signed will be refused",
+                        file, subject);
+        }
+    }
+}
+
+/* Whether one CA here issued another, by name; wrong guesses only refuse. */
+static bool is_below(const struct ca *ca, const struct ca *issuer) {
+    return ca != issuer && !ca->cert.self_issued &&
+           x509_name_equal(ca->cert.issuer, issuer->cert.subject);
+}
+
+/* Marks CAs that a list of another CA here revokes, and those below them. */
+static void mark_revoked(struct tls_clients *clients) {
+    bool changed = true;
+    while (changed) {
+        changed = false;
+        for (size_t i = 0; i < clients->ca_count; i++) {
+            struct ca *ca = &clients->cas[i];
+            for (size_t j = 0; j < clients->ca_count && !ca->revoked; j++) {
+                const struct ca *issuer = &clients->cas[j];
+                struct cert_id id;
+                if (!is_below(ca, issuer)) {
+                    continue;
+                }
+                ca->revoked =
+                    issuer->revoked || (revocation_id(&id, &issuer->cert, ca->cert.serial) &&
+                                        revocation_lists(&clients->revocation, &id));
+                changed |= ca->revoked;
+            }
+        }
+    }
+}
+
+static int load_crls(struct tls_clients *clients, const char *file, struct error *err) {
+    struct pem pem;
+    size_t found = 0;
+    int result = 0;
+    if (pem_read(&pem, file, err) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < pem.count && result == 0; i++) {
+        if (!pem_is_crl(&pem.blocks[i])) {
+            continue;
+        }
+        found++;
+        result = add_crl(clients, &pem.blocks[i].der, file, err);
+        if (result != 0) {
+            error_prefix(err, "%s", file);
+        }
+    }
+    pem_free(&pem);
+    if (result == 0 && found == 0) {
+        return error_set(err, "%s: holds no revocation list (\"-----BEGIN X509 CRL-----\")", file);
+    }
+    if (result == 0) {
+        revocation_sort(&clients->revocation);
+        mark_revoked(clients);
+        warn_missing(clients, file);
+    }
+    clients->has_crl = true;
+    return result;
+}
+
+/* --- all of it --- */
+
+static int make_hash(struct tls_clients *clients, struct error *err) {
+    const struct revocation *r = &clients->revocation;
+    const uint8_t policy[] = {clients->has_crl, clients->refuse_expired_crl};
+    wc_Sha256 sha;
+    if (wc_InitSha256(&sha) != 0) {
+        return error_set(err, "out of memory");
+    }
+    wc_Sha256Update(&sha, policy, sizeof policy);
+    for (size_t i = 0; i < clients->ca_count; i++) {
+        wc_Sha256Update(&sha, clients->cas[i].der.data, (word32)clients->cas[i].der.len);
+    }
+    for (size_t i = 0; i < r->issuer_count; i++) {
+        wc_Sha256Update(&sha, (const byte *)&r->issuers[i], sizeof r->issuers[i]);
+    }
+    for (size_t i = 0; i < r->id_count; i++) {
+        wc_Sha256Update(&sha, (const byte *)&r->ids[i], sizeof r->ids[i]);
+    }
+    wc_Sha256Final(&sha, clients->hash);
+    wc_Sha256Free(&sha);
+    return 0;
+}
+
+struct tls_clients *clients_load(const struct config_listener *listener, struct error *err) {
+    struct tls_clients *clients = calloc(1, sizeof *clients);
+    if (clients == NULL) {
+        error_set(err, "out of memory");
+        return NULL;
+    }
+    clients->required = listener->client_auth == CLIENT_AUTH_REQUIRED;
+    clients->refuse_expired_crl = listener->crl_expired == CRL_EXPIRED_REFUSE;
+    if (load_cas(clients, listener->client_ca, err) == 0 &&
+        (listener->client_crl == NULL || load_crls(clients, listener->client_crl, err) == 0) &&
+        make_hash(clients, err) == 0) {
+        return clients;
+    }
+    clients_free(clients);
+    return NULL;
+}
+
+void clients_free(struct tls_clients *clients) {
+    if (clients == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < clients->ca_count; i++) {
+        buf_free(&clients->cas[i].der);
+    }
+    free(clients->cas);
+    free(clients->anchors);
+    revocation_free(&clients->revocation);
+    free(clients);
+}
+
+const uint8_t *clients_hash(const struct tls_clients *clients) {
+    return clients->hash;
+}
+
+bool clients_revoke(const struct tls_clients *clients, const struct cert_id *id) {
+    return revocation_lists(&clients->revocation, id);
+}

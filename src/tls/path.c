@@ -1,0 +1,291 @@
+#include "tls/path.h"
+#include "tls/constraints.h"
+#include "tls/signature.h"
+#include "tls/x509_name.h"
+
+#include <string.h>
+
+struct checked {
+    const struct x509 *cert, *issuer;
+    enum reason reason;
+};
+
+struct search {
+    const struct path_rules *rules;
+    const struct x509 *sent;
+    size_t sent_count;
+    struct path *path;
+    /* Signatures that were checked in this search; another path may need one again. */
+    struct checked checked[PATH_SIGNATURES_MAX];
+    size_t checked_count;
+    unsigned steps, comparisons; /* that are left */
+    enum reason reason;          /* the best one so far for a refusal */
+    bool over;                   /* a bound was reached */
+};
+
+/* --- single certificates --- */
+
+static enum reason check_key(const struct x509 *cert) {
+    if (cert->key == X509_KEY_OTHER) {
+        return REASON_KEY_TYPE;
+    }
+    if (cert->key != X509_KEY_RSA) {
+        return REASON_NONE;
+    }
+    if (cert->key_bits > PATH_RSA_BITS_MAX || cert->exponent_bits > PATH_EXPONENT_BITS_MAX) {
+        return REASON_TOO_LARGE;
+    }
+    return cert->key_bits < PATH_RSA_BITS_MIN || cert->exponent_bits < 2 ? REASON_WEAK_KEY
+                                                                         : REASON_NONE;
+}
+
+static enum reason check_common(const struct x509 *cert, int64_t now) {
+    if (cert->malformed || cert->serial.len > X509_SERIAL_MAX) {
+        return REASON_BAD_ENCODING;
+    }
+    if (cert->version != 3) {
+        return REASON_V1_CERTIFICATE;
+    }
+    if (cert->unknown_critical) {
+        return REASON_CRITICAL_EXTENSION;
+    }
+    if (now > cert->not_after) {
+        return REASON_EXPIRED;
+    }
+    return now < cert->not_before ? REASON_NOT_YET_VALID : check_key(cert);
+}
+
+static enum reason check_leaf(const struct x509 *cert, int64_t now) {
+    enum reason reason = check_common(cert, now);
+    if (reason != REASON_NONE) {
+        return reason;
+    }
+    bool signs = !cert->has_key_usage || (cert->key_usage & X509_DIGITAL_SIGNATURE) != 0;
+    bool for_clients = !cert->has_purposes || cert->for_client_auth;
+    return signs && for_clients ? REASON_NONE : REASON_WRONG_USAGE;
+}
+
+enum reason path_anchor_check(const struct x509 *cert, int64_t now) {
+    enum reason reason = check_common(cert, now);
+    if (reason != REASON_NONE) {
+        return reason;
+    }
+    if (!cert->is_ca) {
+        return REASON_UNKNOWN_CA;
+    }
+    bool signs = !cert->has_key_usage || (cert->key_usage & X509_KEY_CERT_SIGN) != 0;
+    bool for_clients = !cert->has_purposes || cert->for_client_auth;
+    return signs && for_clients ? REASON_NONE : REASON_WRONG_USAGE;
+}
+
+/* --- the path so far --- */
+
+static const struct x509 *top(const struct search *s) {
+    return s->path->certs[s->path->count - 1];
+}
+
+/* The same CA twice leads nowhere, also where it has several certificates (RFC 4158 5.2). */
+static bool is_in_path(const struct search *s, const struct x509 *cert) {
+    for (size_t i = 0; i < s->path->count; i++) {
+        const struct x509 *have = s->path->certs[i];
+        if (have == cert || (span_equal(have->key_info, cert->key_info) &&
+                             x509_name_equal(have->subject, cert->subject))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A CA's path length counts the CAs below it that are not self-issued (RFC 5280 4.2.1.9). */
+static enum reason check_path_length(const struct search *s, const struct x509 *issuer) {
+    size_t below = 0;
+    for (size_t i = 1; i < s->path->count; i++) {
+        below += !s->path->certs[i]->self_issued;
+    }
+    return issuer->has_path_length && below > issuer->path_length ? REASON_PATH_LENGTH
+                                                                  : REASON_NONE;
+}
+
+/* Self-issued CAs may have any name (RFC 5280 6.1.3 b). */
+static enum reason check_names(struct search *s, const struct x509 *issuer) {
+    if (issuer->name_constraints.data == NULL) {
+        return REASON_NONE;
+    }
+    for (size_t i = 0; i < s->path->count; i++) {
+        const struct x509 *cert = s->path->certs[i];
+        if (i > 0 && cert->self_issued) {
+            continue;
+        }
+        enum reason reason = constraints_check(issuer->name_constraints, cert, &s->comparisons);
+        if (reason != REASON_NONE) {
+            s->over |= reason == REASON_TOO_LARGE;
+            return reason;
+        }
+    }
+    return REASON_NONE;
+}
+
+static enum reason check_signature(struct search *s, const struct x509 *issuer) {
+    const struct x509 *cert = top(s);
+    enum reason reason = signature_algorithm_check(&cert->signature);
+    if (reason != REASON_NONE) {
+        return reason;
+    }
+    for (size_t i = 0; i < s->checked_count; i++) {
+        if (s->checked[i].cert == cert && s->checked[i].issuer == issuer) {
+            return s->checked[i].reason;
+        }
+    }
+    if (s->checked_count == PATH_SIGNATURES_MAX) {
+        s->over = true;
+        return REASON_TOO_LARGE;
+    }
+    reason = s->rules->signed_by(s->rules->arg, cert, issuer);
+    s->over |= reason == REASON_OUT_OF_MEMORY;
+    s->checked[s->checked_count++] = (struct checked){cert, issuer, reason};
+    return reason;
+}
+
+/* --- the search --- */
+
+/* What came farthest from the client's certificate says most, and unknown_ca says least. */
+static void note(struct search *s, enum reason reason, const struct x509 *blamed, size_t depth) {
+    bool better = s->reason == REASON_UNKNOWN_CA
+                      ? reason != REASON_UNKNOWN_CA || depth > s->path->depth
+                      : reason != REASON_UNKNOWN_CA && depth > s->path->depth;
+    if (better || s->over) {
+        s->reason = reason;
+        s->path->blamed = blamed;
+        s->path->depth = depth;
+    }
+}
+
+/* Whether the certificate at the top of the path is good under this issuer. What costs nothing
+ * comes first. */
+static bool accept_issuer(struct search *s, const struct x509 *issuer) {
+    const struct x509 *cert = top(s);
+    size_t depth = s->path->count - 1;
+    enum reason reason = path_anchor_check(issuer, s->rules->now);
+    if (reason == REASON_NONE) {
+        reason = check_path_length(s, issuer);
+    }
+    if (reason != REASON_NONE) {
+        note(s, reason, issuer, depth + 1);
+        return false;
+    }
+    reason = check_signature(s, issuer);
+    if (reason == REASON_NONE) {
+        reason = check_names(s, issuer);
+    }
+    if (reason != REASON_NONE) {
+        note(s, reason, cert, depth);
+    }
+    return reason == REASON_NONE;
+}
+
+/* Whether it may be the issuer of the certificate at the top, by its name. */
+static bool is_candidate(struct search *s, const struct x509 *issuer) {
+    const struct x509 *cert = top(s);
+    if (s->over || issuer->subject_hash != cert->issuer_hash) {
+        return false;
+    }
+    if (s->steps == 0) {
+        s->over = true;
+        note(s, REASON_TOO_LARGE, cert, s->path->count - 1);
+        return false;
+    }
+    s->steps--;
+    return x509_name_equal(issuer->subject, cert->issuer) && !is_in_path(s, issuer);
+}
+
+static void push(struct search *s, const struct x509 *cert) {
+    s->path->certs[s->path->count++] = cert;
+}
+
+/* Whether the whole path is free of revoked certificates. From the anchor downward: what lies below
+ * a revoked CA is not worth asking about. */
+static bool is_unrevoked(struct search *s) {
+    const struct path *path = s->path;
+    for (size_t i = path->count; i-- > 0 && s->rules->revoked != NULL;) {
+        const struct x509 *issuer = i + 1 < path->count ? path->certs[i + 1] : NULL;
+        enum reason reason = s->rules->revoked(s->rules->arg, path->certs[i], issuer);
+        if (reason != REASON_NONE) {
+            note(s, reason, path->certs[i], i);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool reach_anchor(struct search *s) {
+    for (size_t i = 0; i < s->rules->anchor_count; i++) {
+        const struct x509 *anchor = s->rules->anchors[i];
+        if (!is_candidate(s, anchor) || !accept_issuer(s, anchor)) {
+            continue;
+        }
+        push(s, anchor);
+        if (is_unrevoked(s)) {
+            return true;
+        }
+        s->path->count--;
+    }
+    return false;
+}
+
+/* Depth first. Never deeper than there are certificates, as each is in the path at most once. */
+static bool extend(struct search *s) {
+    if (reach_anchor(s)) {
+        return true;
+    }
+    for (size_t i = 1; i < s->sent_count; i++) {
+        const struct x509 *issuer = &s->sent[i];
+        if (!is_candidate(s, issuer) || !accept_issuer(s, issuer)) {
+            continue;
+        }
+        push(s, issuer);
+        if (extend(s)) {
+            return true;
+        }
+        s->path->count--;
+    }
+    return false;
+}
+
+static int64_t first_end(const struct path *path) {
+    int64_t end = INT64_MAX;
+    for (size_t i = 0; i < path->count; i++) {
+        end = path->certs[i]->not_after < end ? path->certs[i]->not_after : end;
+    }
+    return end;
+}
+
+enum reason path_build(const struct path_rules *rules, const struct x509 *sent, size_t count,
+                       struct path *path) {
+    struct search s = {.rules = rules,
+                       .sent = sent,
+                       .sent_count = count,
+                       .path = path,
+                       .steps = PATH_STEPS_MAX,
+                       .comparisons = PATH_COMPARISONS_MAX,
+                       .reason = REASON_UNKNOWN_CA};
+    memset(path, 0, sizeof *path);
+    if (count == 0) {
+        return REASON_NO_CERTIFICATE_GIVEN;
+    }
+    path->blamed = &sent[0];
+    if (count > PATH_SENT_MAX) {
+        return REASON_TOO_LARGE;
+    }
+    enum reason reason = check_leaf(&sent[0], rules->now);
+    if (reason != REASON_NONE) {
+        return reason;
+    }
+    push(&s, &sent[0]);
+    if (!extend(&s)) {
+        path->count = 0;
+        return s.reason;
+    }
+    path->not_after = first_end(path);
+    path->blamed = NULL;
+    return REASON_NONE;
+}

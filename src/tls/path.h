@@ -1,0 +1,54 @@
+/* Decides whether a client certificate is trusted: looks for a path from it to one of the
+ * listener's CAs through the certificates that this client sent, and checks everything along it
+ * (RFC 5280 6.1, RFC 4158).
+ *
+ * A pure function over certificates that were read already: the clock, the signature check and the
+ * revocation lists are handed in. It remembers nothing, allocates nothing, and what it does is
+ * bounded, whatever the client sent. */
+#ifndef POSTERN_TLS_PATH_H
+#define POSTERN_TLS_PATH_H
+
+#include "core/reason.h"
+#include "tls/x509.h"
+
+enum {
+    PATH_SENT_MAX = 16,          /* certificates of one client */
+    PATH_SIGNATURES_MAX = 32,    /* signatures checked for one client */
+    PATH_STEPS_MAX = 256,        /* issuers of the right name looked at */
+    PATH_COMPARISONS_MAX = 4096, /* of names with name constraints */
+    PATH_RSA_BITS_MIN = 2048,
+    PATH_RSA_BITS_MAX = 4096,
+    PATH_EXPONENT_BITS_MAX = 64
+};
+
+struct path_rules {
+    const struct x509 *const *anchors; /* each passes path_anchor_check, dates apart */
+    size_t anchor_count;
+    int64_t now; /* seconds since 1970 */
+    /* Whether `cert` is signed with the issuer's key: REASON_NONE or why not. */
+    enum reason (*signed_by)(void *arg, const struct x509 *cert, const struct x509 *issuer);
+    /* Whether `cert`, which its issuer signed, was not revoked since; with issuer NULL, whether an
+     * anchor was not. Asked about paths that are good otherwise. NULL: nothing is ever revoked. */
+    enum reason (*revoked)(void *arg, const struct x509 *cert, const struct x509 *issuer);
+    void *arg;
+};
+
+struct path {
+    const struct x509 *certs[PATH_SENT_MAX + 1]; /* the client's own first, an anchor last */
+    size_t count;
+    int64_t not_after; /* when the first of them expires */
+    /* After a refusal: the certificate that was found wanting, and how far it is from the client's
+     * own. */
+    const struct x509 *blamed;
+    size_t depth;
+};
+
+/* `sent` are the client's certificates, its own first; the others in any order and of any use.
+ * REASON_NONE, and the path; or the reason that the attempt that came farthest failed with. */
+enum reason path_build(const struct path_rules *rules, const struct x509 *sent, size_t count,
+                       struct path *path);
+
+/* Whether the certificate can be an anchor at all, at a given time: REASON_NONE or why not. */
+enum reason path_anchor_check(const struct x509 *cert, int64_t now);
+
+#endif

@@ -1,0 +1,126 @@
+"""Attacks on the decision who may come in, against the running program: by full handshakes in both
+versions, in any order of clients, and by resumption."""
+
+import contextlib
+import ssl
+
+from brokers import echo
+from clients import Truncated, TlsClient, tls_context
+from harness import Case, main, pki
+
+BOTH = ("1.2", "1.3")
+ROOT = pki.authority("Root")
+
+
+class Trust(Case):
+    def setUp(self):
+        super().setUp()
+        self.broker = self.fake_broker(echo)
+
+    def guarded(self, crl=None):
+        self.write("client-ca.pem", ROOT.pem)
+        keys = {"client_auth": "required", "client_ca": "client-ca.pem"}
+        if crl:
+            self.write("client.crl", crl)
+            keys["client_crl"] = "client.crl"
+        return self.postern(self.broker, listener=keys)
+
+    def reason(self, postern, version, leaf, *chain):
+        """None if the client is let in, else the reason in the log."""
+        leaf.chain = "".join(c.pem for c in chain)
+        client = self.client(postern, version, cert=leaf, handshake=False)
+        with contextlib.suppress(ssl.SSLError):
+            client.handshake()
+            client.send(b"hello")
+            self.assertEqual(client.recv_exactly(5), b"hello")
+            client.close()
+        event = postern.end_of(client)
+        return event["reason"] if event.name == "handshake failed" else None
+
+    @staticmethod
+    def leaf(issuer, name="admin"):
+        return issuer.issue(name, usage="client", own_key=pki.key("ecdsa", "client"))
+
+    def minted(self, postern, sub, deserved):
+        """A CA that lost its trust mints one that is called like the root."""
+        before = self.broker.connections()
+        for identifier in (ROOT.key.identifier, "own", None):
+            fake = pki.Authority("Root", parent=sub, which="fake", identifier=identifier)
+            leaf = self.leaf(fake)
+            for version in BOTH:
+                with self.subTest(identifier=identifier, version=version):
+                    self.assertEqual(self.reason(postern, version, leaf, fake, sub), deserved)
+                    self.assertEqual(self.reason(postern, version, leaf, sub, fake), deserved)
+                    self.assertEqual(self.reason(postern, version, leaf, fake), "unknown_ca")
+                    self.assertEqual(self.reason(postern, version, leaf), "unknown_ca")
+        self.assertEqual(self.broker.connections(), before, "the broker saw nothing")
+
+    def test_a_revoked_authority_mints_none_of_a_trusted_name(self):
+        sub = pki.Authority("Sub", parent=ROOT)
+        self.minted(self.guarded(ROOT.crl([sub.certificate])), sub, "revoked")
+
+    def test_an_expired_authority_mints_none_of_a_trusted_name(self):
+        sub = pki.Authority("Sub", parent=ROOT, start=pki.NOW - 60 * pki.DAY,
+                            end=pki.NOW - pki.DAY)
+        self.minted(self.guarded(), sub, "expired")
+
+    def test_a_leaf_alone_is_refused_whoever_came_before(self):
+        sub = pki.Authority("Sub", parent=ROOT)
+        namesake = pki.Authority("Root", parent=sub, which="namesake")
+        of_sub, of_namesake = self.leaf(sub), self.leaf(namesake)
+        postern = self.guarded()
+        for version in BOTH:
+            self.assertIsNone(self.reason(postern, version, of_namesake, namesake, sub))
+            self.assertIsNone(self.reason(postern, version, of_sub, sub))
+            self.assertEqual(self.reason(postern, version, of_namesake), "unknown_ca")
+            self.assertEqual(self.reason(postern, version, of_namesake, namesake), "unknown_ca")
+            self.assertEqual(self.reason(postern, version, of_sub), "unknown_ca")
+
+    def test_a_tenant_that_copies_a_key_identifier_locks_nobody_out(self):
+        sub = pki.Authority("Tenant", parent=ROOT)
+        copy = pki.Authority("Copycat", parent=ROOT, identifier=sub.identifier)
+        good, theirs = self.leaf(sub), self.leaf(copy)
+        postern = self.guarded()
+        for version in BOTH:
+            self.assertIsNone(self.reason(postern, version, theirs, copy))
+            self.assertIsNone(self.reason(postern, version, good, sub))
+            self.assertIsNone(self.reason(postern, version, good, copy, sub))
+
+    def test_an_outsider_with_the_certificate_of_an_authority_locks_nobody_out(self):
+        sub = pki.Authority("Sub", parent=ROOT)
+        good, junk = self.leaf(sub), self.leaf(pki.authority("Outsider"))
+        postern = self.guarded()
+        for version in BOTH:
+            self.assertEqual(self.reason(postern, version, junk, sub), "unknown_ca")
+            self.assertIsNone(self.reason(postern, version, good, sub))
+
+    def test_a_ticket_ends_with_the_authority_that_is_revoked(self):
+        sub = pki.Authority("Sub", parent=ROOT)
+        leaf = self.leaf(sub)
+        leaf.chain = sub.pem
+        lists = ROOT.crl() + sub.crl()
+        self.write("both.pem", ROOT.pem + sub.pem)
+        self.write("client.crl", lists)
+        postern = self.postern(self.broker, listener={
+            "client_auth": "required", "client_ca": "both.pem", "client_crl": "client.crl"})
+        held = []
+        for version in BOTH:
+            context = tls_context(pki.authority().pem, version, cert=leaf)
+            client = self.client(postern, context=context)
+            client.send(b"x")
+            client.recv_exactly(1)
+            held.append((context, client.tls.session))
+            client.close()
+        self.write("client.crl", ROOT.crl([sub.certificate], number=2) + sub.crl())
+        self.assertEqual(postern.reload().name, "reload done")
+        for context, session in held:
+            client = TlsClient(postern.address(), context, session=session, handshake=False)
+            self.addCleanup(client.cut)
+            with self.assertRaises((ssl.SSLError, OSError, Truncated)):
+                client.handshake()
+                client.send(b"x")
+                client.recv_exactly(1)
+
+
+if __name__ == "__main__":
+    main()

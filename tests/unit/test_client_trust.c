@@ -1,0 +1,367 @@
+/* Attacks on the decision who may come in, through whole handshakes: what a CA that lost its trust
+ * can mint, what earlier clients leave behind, and what a client can do to others. */
+#include "run.h"
+#include "tls_pair.h"
+
+#include <check.h>
+#include <malloc.h>
+#include <openssl/core_names.h>
+#include <openssl/param_build.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct pki server, root;
+static const char *root_file;
+static struct site site;
+static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+
+static void once(void) {
+    struct error err;
+    ck_assert_int_eq(tls_library_start(&err), 0);
+    server = pki_make((struct pki_spec){.cn = "localhost", .alt = "DNS:localhost"}, NULL);
+    root = pki_make((struct pki_spec){.cn = "Root", .ca = 1}, NULL);
+    root_file = pki_certs("root.pem", &root, NULL);
+}
+
+static void finally(void) {
+    pki_free(&server);
+    pki_free(&root);
+    pki_clean();
+    tls_library_stop();
+}
+
+static void setup(void) {
+    site_init(&site, pki_certs("server.pem", &server, NULL), pki_key("server.key", &server));
+    site.listener.client_auth = CLIENT_AUTH_REQUIRED;
+    site.listener.client_ca = (char *)root_file;
+}
+
+/* One handshake of a client that sends these certificates, its own first, up to NULL. */
+static enum reason visit(struct tls_context *ctx, int version, const struct pki *const *sent) {
+    SSL_CTX *client = client_new(version);
+    struct pair p;
+    SSL_CTX_set_security_level(client, 0);
+    ck_assert_int_eq(SSL_CTX_use_certificate(client, sent[0]->cert), 1);
+    ck_assert_int_eq(SSL_CTX_use_PrivateKey(client, sent[0]->key), 1);
+    for (size_t i = 1; sent[i] != NULL; i++) {
+        ck_assert_int_eq(SSL_CTX_add1_chain_cert(client, sent[i]->cert), 1);
+    }
+    pair_init(&p, client, "localhost", NULL);
+    enum engine_status status = pair_handshake(&p, ctx);
+    enum reason reason = engine_failure(p.engine);
+    ck_assert_int_eq(status == ENGINE_OK, reason == REASON_NONE);
+    if (status == ENGINE_OK) {
+        pair_send_up(&p, "up", 2);
+    } else {
+        ck_assert_uint_ne(engine_alert(p.engine), 0);
+    }
+    pair_free(&p);
+    SSL_CTX_free(client);
+    return reason;
+}
+#define VISIT(ctx, version, ...) visit(ctx, version, (const struct pki *const[]){__VA_ARGS__, NULL})
+
+static void is(enum reason reason, enum reason wanted) {
+    ck_assert_msg(reason == wanted, "%s, not %s", reason_name(reason), reason_name(wanted));
+}
+
+static const char *key_id_of(const struct pki *p) {
+    static char text[3 * EVP_MAX_MD_SIZE];
+    const ASN1_OCTET_STRING *id = X509_get0_subject_key_id(p->cert);
+    const unsigned char *data = ASN1_STRING_get0_data(id);
+    for (int i = 0; i < ASN1_STRING_length(id); i++) {
+        snprintf(text + 3 * i, 4, "%02x:", data[i]);
+    }
+    text[3 * ASN1_STRING_length(id) - 1] = '\0';
+    return text;
+}
+
+/* --- a CA that lost its trust mints one that is called like a trusted one --- */
+
+static const char *const key_ids[] = {"same", NULL, "none"};
+
+/* Tries every way to show it, and none may be better than what the true chain deserves. */
+static void minted_by(const struct pki *sub, enum reason deserved, int version) {
+    for (size_t i = 0; i < sizeof key_ids / sizeof *key_ids; i++) {
+        bool same = key_ids[i] != NULL && strcmp(key_ids[i], "same") == 0;
+        struct pki fake = pki_make(
+            (struct pki_spec){
+                .cn = "Root", .ca = 1, .key_id = same ? key_id_of(&root) : key_ids[i]},
+            sub);
+        struct pki leaf = pki_make(
+            (struct pki_spec){.cn = "admin", .issuer_key_id = key_ids[i] ? "none" : NULL}, &fake);
+        struct tls_context *ctx = site_load(&site, NULL);
+        is(VISIT(ctx, version, &leaf, &fake, sub), deserved);
+        is(VISIT(ctx, version, &leaf, sub, &fake), deserved);
+        is(VISIT(ctx, version, &leaf, &fake, sub, &root), deserved);
+        is(VISIT(ctx, version, &leaf, &fake), REASON_UNKNOWN_CA);
+        is(VISIT(ctx, version, &leaf), REASON_UNKNOWN_CA);
+        tls_context_unref(ctx);
+        pki_free(&leaf);
+        pki_free(&fake);
+    }
+}
+
+START_TEST(a_revoked_ca_cannot_call_another_like_a_trusted_one) {
+    struct pki sub = pki_make((struct pki_spec){.cn = "Sub", .ca = 1}, &root);
+    site.listener.client_crl = (char *)pki_crl("sub-revoked.crl", &root, &sub, 5);
+    minted_by(&sub, REASON_REVOKED, versions[_i]);
+    pki_free(&sub);
+}
+END_TEST
+
+START_TEST(an_expired_ca_cannot_call_another_like_a_trusted_one) {
+    struct pki sub =
+        pki_make((struct pki_spec){.cn = "Sub", .ca = 1, .from_day = -20, .to_day = -2}, &root);
+    minted_by(&sub, REASON_EXPIRED, versions[_i]);
+    pki_free(&sub);
+}
+END_TEST
+
+START_TEST(a_ca_for_other_purposes_cannot_call_another_like_a_trusted_one) {
+    struct pki sub =
+        pki_make((struct pki_spec){.cn = "Sub", .ca = 1, .usage = "serverAuth"}, &root);
+    minted_by(&sub, REASON_WRONG_USAGE, versions[_i]);
+    pki_free(&sub);
+}
+END_TEST
+
+START_TEST(a_leaf_cannot_call_another_like_a_trusted_ca) {
+    struct pki sub = pki_make((struct pki_spec){.cn = "Device"}, &root);
+    minted_by(&sub, REASON_UNKNOWN_CA, versions[_i]);
+    pki_free(&sub);
+}
+END_TEST
+
+START_TEST(a_name_alone_is_no_trust) {
+    struct pki fake =
+        pki_make((struct pki_spec){.cn = "Root", .ca = 1, .key_id = key_id_of(&root)}, NULL);
+    struct pki leaf = pki_make((struct pki_spec){.cn = "admin"}, &fake);
+    struct pki self = pki_make((struct pki_spec){.cn = "Root"}, NULL);
+    struct tls_context *ctx = site_load(&site, NULL);
+    is(VISIT(ctx, versions[_i], &leaf), REASON_UNKNOWN_CA);
+    is(VISIT(ctx, versions[_i], &leaf, &fake), REASON_UNKNOWN_CA);
+    is(VISIT(ctx, versions[_i], &leaf, &root), REASON_UNKNOWN_CA);
+    is(VISIT(ctx, versions[_i], &leaf, &fake, &root), REASON_UNKNOWN_CA);
+    is(VISIT(ctx, versions[_i], &self), REASON_UNKNOWN_CA);
+    tls_context_unref(ctx);
+    pki_free(&self);
+    pki_free(&leaf);
+    pki_free(&fake);
+}
+END_TEST
+
+/* A list speaks for the CA that signed it, not for whoever has its name. */
+START_TEST(the_list_of_a_ca_does_not_speak_for_its_namesake) {
+    struct pki sub = pki_make((struct pki_spec){.cn = "Sub", .ca = 1}, &root);
+    struct pki namesake = pki_make((struct pki_spec){.cn = "Root", .ca = 1}, &sub);
+    struct pki leaf = pki_make((struct pki_spec){.cn = "admin"}, &namesake);
+    struct pki good = pki_make((struct pki_spec){.cn = "device"}, &root);
+    site.listener.client_crl = (char *)pki_crl("nobody.crl", &root, NULL, 5);
+    struct tls_context *ctx = site_load(&site, NULL);
+    is(VISIT(ctx, versions[_i], &good), REASON_NONE);
+    is(VISIT(ctx, versions[_i], &leaf, &namesake, &sub), REASON_NO_CRL);
+    tls_context_unref(ctx);
+    pki_free(&leaf);
+    pki_free(&good);
+    pki_free(&namesake);
+    pki_free(&sub);
+}
+END_TEST
+
+/* --- nothing is remembered --- */
+
+static size_t memory_in_use(void) {
+#ifdef __GLIBC__
+    return mallinfo2().uordblks;
+#else
+    return 0;
+#endif
+}
+
+START_TEST(a_leaf_alone_is_refused_whoever_showed_its_intermediates_before) {
+    struct pki sub = pki_make((struct pki_spec){.cn = "Sub", .ca = 1}, &root);
+    struct pki namesake = pki_make((struct pki_spec){.cn = "Root", .ca = 1}, &sub);
+    struct pki of_sub = pki_make((struct pki_spec){.cn = "one"}, &sub);
+    struct pki of_namesake = pki_make((struct pki_spec){.cn = "two"}, &namesake);
+    struct tls_context *ctx = site_load(&site, NULL);
+    is(VISIT(ctx, versions[_i], &of_namesake, &namesake, &sub), REASON_NONE);
+    is(VISIT(ctx, versions[_i], &of_sub, &sub), REASON_NONE);
+    is(VISIT(ctx, versions[_i], &of_namesake), REASON_UNKNOWN_CA);
+    is(VISIT(ctx, versions[_i], &of_namesake, &namesake), REASON_UNKNOWN_CA);
+    is(VISIT(ctx, versions[_i], &of_sub), REASON_UNKNOWN_CA);
+    tls_context_unref(ctx);
+    pki_free(&of_namesake);
+    pki_free(&of_sub);
+    pki_free(&namesake);
+    pki_free(&sub);
+}
+END_TEST
+
+/* Certificates of CAs are public: anybody can send one, with a certificate of their own in front. A
+ * CA may have several, and one of them may bind it more than the others. */
+START_TEST(an_outsider_cannot_lock_the_clients_of_a_ca_out) {
+    struct pki sub = pki_make((struct pki_spec){.cn = "Sub", .ca = 1}, &root);
+    struct pki good = pki_make((struct pki_spec){.cn = "device"}, &sub);
+    struct pki cross = pki_make((struct pki_spec){.cn = "Sub",
+                                                  .basic = "critical,CA:TRUE,pathlen:0",
+                                                  .key_usage = "critical,keyCertSign",
+                                                  .key_of = &sub},
+                                &root);
+    struct pki junk = pki_make((struct pki_spec){.cn = "junk"}, NULL);
+    struct pki more = pki_make((struct pki_spec){.cn = "More", .ca = 1}, &sub);
+    struct pki deep = pki_make((struct pki_spec){.cn = "deep"}, &more);
+    struct tls_context *ctx = site_load(&site, NULL);
+    for (int i = 0; i < 3; i++) {
+        is(VISIT(ctx, versions[_i], &junk, &cross), REASON_UNKNOWN_CA);
+        is(VISIT(ctx, versions[_i], &junk, &sub), REASON_UNKNOWN_CA);
+        is(VISIT(ctx, versions[_i], &good, &sub), REASON_NONE);
+        is(VISIT(ctx, versions[_i], &deep, &more, &sub), REASON_NONE);
+        is(VISIT(ctx, versions[_i], &deep, &more, &cross), REASON_PATH_LENGTH);
+        is(VISIT(ctx, versions[_i], &deep, &more, &cross, &sub), REASON_NONE);
+    }
+    tls_context_unref(ctx);
+    struct pki *all[] = {&sub, &good, &cross, &junk, &more, &deep};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        pki_free(all[i]);
+    }
+}
+END_TEST
+
+START_TEST(a_tenant_cannot_lock_another_out_by_copying_its_key_identifier) {
+    struct pki sub = pki_make((struct pki_spec){.cn = "Tenant", .ca = 1}, &root);
+    struct pki good = pki_make((struct pki_spec){.cn = "device"}, &sub);
+    struct pki copy =
+        pki_make((struct pki_spec){.cn = "Copycat", .ca = 1, .key_id = key_id_of(&sub)}, &root);
+    struct pki theirs = pki_make((struct pki_spec){.cn = "copied"}, &copy);
+    struct tls_context *ctx = site_load(&site, NULL);
+    for (int i = 0; i < 2; i++) {
+        is(VISIT(ctx, versions[_i], &theirs, &copy), REASON_NONE);
+        is(VISIT(ctx, versions[_i], &good, &sub), REASON_NONE);
+        is(VISIT(ctx, versions[_i], &good, &copy), REASON_UNKNOWN_CA);
+        is(VISIT(ctx, versions[_i], &good, &copy, &sub), REASON_NONE);
+    }
+    tls_context_unref(ctx);
+    pki_free(&theirs);
+    pki_free(&copy);
+    pki_free(&good);
+    pki_free(&sub);
+}
+END_TEST
+
+/* Both with clients that are let in and with those that are not. An intermediate that is kept takes
+ * 2 KB. */
+START_TEST(memory_does_not_grow_by_what_clients_show) {
+    struct pki junk = pki_make((struct pki_spec){.cn = "junk"}, NULL);
+    struct tls_context *ctx = site_load(&site, NULL);
+    size_t before = 0;
+    for (int i = 0; i < 320; i++) {
+        struct pki sub = pki_make((struct pki_spec){.cn = "Sub", .ca = 1}, &root);
+        struct pki leaf = pki_make((struct pki_spec){.cn = "device"}, &sub);
+        is(VISIT(ctx, versions[_i], &leaf, &sub), REASON_NONE);
+        is(VISIT(ctx, versions[_i], &junk, &sub), REASON_UNKNOWN_CA);
+        pki_free(&leaf);
+        pki_free(&sub);
+        if (i == 119) { /* what allocators keep for later is there by then */
+            before = memory_in_use();
+        }
+    }
+    ck_assert_uint_le(memory_in_use(), before + 100000);
+    tls_context_unref(ctx);
+    pki_free(&junk);
+}
+END_TEST
+
+static bool is_over(const struct pki *p) {
+    time_t before = time(NULL) - 1; /* its last second still counts */
+    return X509_cmp_time(X509_get0_notAfter(p->cert), &before) < 0;
+}
+
+START_TEST(what_was_shown_before_a_ca_expired_helps_nobody_afterwards) {
+    struct pki sub = pki_make((struct pki_spec){.cn = "Sub", .ca = 1, .to_seconds = 3}, &root);
+    struct pki namesake = pki_make((struct pki_spec){.cn = "Root", .ca = 1}, &sub);
+    struct pki leaf = pki_make((struct pki_spec){.cn = "admin"}, &namesake);
+    struct tls_context *ctx = site_load(&site, NULL);
+    is(VISIT(ctx, versions[_i], &leaf, &namesake, &sub), REASON_NONE);
+    while (!is_over(&sub)) {
+        usleep(50 * 1000);
+    }
+    is(VISIT(ctx, versions[_i], &leaf), REASON_UNKNOWN_CA);
+    is(VISIT(ctx, versions[_i], &leaf, &namesake), REASON_UNKNOWN_CA);
+    is(VISIT(ctx, versions[_i], &leaf, &namesake, &sub), REASON_EXPIRED);
+    tls_context_unref(ctx);
+    pki_free(&leaf);
+    pki_free(&namesake);
+    pki_free(&sub);
+}
+END_TEST
+
+/* --- proof of possession --- */
+
+/* The public half of one key with the secret of another, which no check of OpenSSL's notices. */
+static EVP_PKEY *mixed_key(EVP_PKEY *public_half, EVP_PKEY *secret_half) {
+    uint8_t point[200];
+    size_t point_len;
+    BIGNUM *secret = NULL;
+    EVP_PKEY *key = NULL;
+    ck_assert_int_eq(EVP_PKEY_get_octet_string_param(public_half, OSSL_PKEY_PARAM_PUB_KEY, point,
+                                                     sizeof point, &point_len),
+                     1);
+    ck_assert_int_eq(EVP_PKEY_get_bn_param(secret_half, OSSL_PKEY_PARAM_PRIV_KEY, &secret), 1);
+    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+    OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0);
+    OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point, point_len);
+    OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_PRIV_KEY, secret);
+    OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(build);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+    ck_assert_int_eq(EVP_PKEY_fromdata_init(ctx), 1);
+    ck_assert_int_eq(EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEYPAIR, params), 1);
+    EVP_PKEY_CTX_free(ctx);
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(build);
+    BN_free(secret);
+    return key;
+}
+
+START_TEST(a_client_must_have_the_key_of_its_certificate) {
+    struct pki good = pki_make((struct pki_spec){.cn = "device"}, &root);
+    struct pki thief = pki_make((struct pki_spec){.cn = "thief"}, &root);
+    struct pki stolen = {.cert = good.cert, .key = mixed_key(good.key, thief.key)};
+    struct tls_context *ctx = site_load(&site, NULL);
+    is(VISIT(ctx, versions[_i], &good), REASON_NONE);
+    is(VISIT(ctx, versions[_i], &stolen), REASON_PROTOCOL_ERROR);
+    tls_context_unref(ctx);
+    EVP_PKEY_free(stolen.key);
+    pki_free(&good);
+    pki_free(&thief);
+}
+END_TEST
+
+static Suite *suite(void) {
+    Suite *s = suite_create("client_trust");
+    TCase *tc = tcase_create("client_trust");
+    tcase_set_timeout(tc, 120);
+    tcase_add_unchecked_fixture(tc, once, finally);
+    tcase_add_checked_fixture(tc, setup, NULL);
+    tcase_add_loop_test(tc, a_revoked_ca_cannot_call_another_like_a_trusted_one, 0, 2);
+    tcase_add_loop_test(tc, an_expired_ca_cannot_call_another_like_a_trusted_one, 0, 2);
+    tcase_add_loop_test(tc, a_ca_for_other_purposes_cannot_call_another_like_a_trusted_one, 0, 2);
+    tcase_add_loop_test(tc, a_leaf_cannot_call_another_like_a_trusted_ca, 0, 2);
+    tcase_add_loop_test(tc, a_name_alone_is_no_trust, 0, 2);
+    tcase_add_loop_test(tc, the_list_of_a_ca_does_not_speak_for_its_namesake, 0, 2);
+    tcase_add_loop_test(tc, a_leaf_alone_is_refused_whoever_showed_its_intermediates_before, 0, 2);
+    tcase_add_loop_test(tc, an_outsider_cannot_lock_the_clients_of_a_ca_out, 0, 2);
+    tcase_add_loop_test(tc, a_tenant_cannot_lock_another_out_by_copying_its_key_identifier, 0, 2);
+    tcase_add_loop_test(tc, memory_does_not_grow_by_what_clients_show, 0, 2);
+    tcase_add_loop_test(tc, what_was_shown_before_a_ca_expired_helps_nobody_afterwards, 0, 2);
+    tcase_add_loop_test(tc, a_client_must_have_the_key_of_its_certificate, 0, 2);
+    suite_add_tcase(s, tc);
+    return s;
+}
+
+int main(void) {
+    return run_suite(suite(), CK_FORK_GETENV);
+}
