@@ -1,3 +1,4 @@
+/* `postern --check`: loads what a start would load and prints it, without serving anybody. */
 #include "core/log.h"
 #include "server/server.h"
 

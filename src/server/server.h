@@ -1,5 +1,8 @@
-/* The whole program between main's arguments and its exit code: worker threads, signals, the
- * current runtime, reload, drain. */
+/* The whole program between main's arguments and its exit code.
+ *
+ * server_run starts the parts in order (loop and signals, the first runtime, sockets, worker
+ * threads), connects them, runs the loop until they have stopped, and gives everything back in
+ * reverse. */
 #ifndef POSTERN_SERVER_SERVER_H
 #define POSTERN_SERVER_SERVER_H
 

@@ -49,19 +49,15 @@ struct watch *watch_new(void) {
     return calloc(1, sizeof(struct watch));
 }
 
-void watch_clear(struct watch *w) {
+void watch_free(struct watch *w) {
+    if (w == NULL) {
+        return;
+    }
     for (size_t i = 0; i < w->count; i++) {
         free(w->files[i].file);
     }
     free(w->files);
-    *w = (struct watch){0};
-}
-
-void watch_free(struct watch *w) {
-    if (w != NULL) {
-        watch_clear(w);
-        free(w);
-    }
+    free(w);
 }
 
 bool watch_add(struct watch *w, const char *file) {
@@ -105,17 +101,13 @@ static bool is_in_use(const struct watch *w) {
     return true;
 }
 
-static void take_seen_as_in_use(struct watch *w) {
+void watch_baseline(struct watch *w) {
+    (void)look_again(w);
     for (size_t i = 0; i < w->count; i++) {
         w->files[i].in_use = w->files[i].seen;
     }
     w->differs = false;
     w->refused_since_ms = 0;
-}
-
-void watch_baseline(struct watch *w) {
-    (void)look_again(w);
-    take_seen_as_in_use(w);
 }
 
 void watch_snapshot(struct watch *w, uint64_t now_ms) {
@@ -139,23 +131,19 @@ bool watch_look(struct watch *w, uint64_t now_ms) {
     return w->differs && now_ms - w->changed_ms >= WATCH_STILL_MS;
 }
 
-enum watch_verdict watch_read(struct watch *w, bool good, uint64_t now_ms) {
+bool watch_give_up(struct watch *w, uint64_t now_ms) {
     if (look_again(w)) {
         w->changed_ms = now_ms;
         w->differs = true;
-        return WATCH_AGAIN;
-    }
-    if (good) {
-        take_seen_as_in_use(w);
-        return WATCH_GOOD;
+        return false;
     }
     if (w->refused_since_ms == 0) {
         w->refused_since_ms = now_ms;
     }
     if (now_ms - w->refused_since_ms < WATCH_RETRY_MS) {
-        return WATCH_AGAIN;
+        return false;
     }
     w->differs = false;
     w->refused_since_ms = 0;
-    return WATCH_GIVE_UP;
+    return true;
 }

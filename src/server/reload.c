@@ -1,0 +1,191 @@
+#include "server/reload.h"
+
+#include "core/log.h"
+#include "server/report.h"
+#include "server/systemd.h"
+#include "server/watch.h"
+
+#include <stdlib.h>
+
+struct reload {
+    struct reload_parts parts;
+    struct runtime *current;
+    struct runtime *retiring; /* until every worker has taken the current one */
+    struct watch *watch;      /* of the files of the current one */
+    bool wanted;
+    bool stopped;
+};
+
+/* What a reload would change, complete before anything is changed. */
+struct candidate {
+    struct runtime *runtime;
+    struct watch *watch;
+};
+
+struct reload *reload_new(const struct reload_parts *parts) {
+    struct reload *r = calloc(1, sizeof *r);
+    if (r != NULL) {
+        r->parts = *parts;
+    }
+    return r;
+}
+
+void reload_free(struct reload *r) {
+    if (r != NULL) {
+        runtime_unref(r->retiring);
+        runtime_unref(r->current);
+        watch_free(r->watch);
+        free(r);
+    }
+}
+
+struct runtime *reload_current(const struct reload *r) {
+    return r->current;
+}
+
+bool reload_is_watching(const struct reload *r) {
+    return r->current->config->reload == RELOAD_WATCH;
+}
+
+/* --- query, then commit or roll back --- */
+
+struct listing {
+    struct watch *watch;
+    bool complete;
+};
+
+static void add_file(const char *file, void *arg) {
+    struct listing *listing = arg;
+    listing->complete = listing->complete && watch_add(listing->watch, file);
+}
+
+/* Of the files that the configuration names, as they are now; NULL without memory. */
+static struct watch *watch_files(const struct config *config, struct error *err) {
+    struct listing listing = {.watch = watch_new()};
+    listing.complete = listing.watch != NULL;
+    if (listing.complete) {
+        config_each_file(config, add_file, &listing);
+    }
+    if (!listing.complete) {
+        watch_free(listing.watch);
+        error_set(err, "out of memory");
+        return NULL;
+    }
+    watch_baseline(listing.watch);
+    return listing.watch;
+}
+
+static void roll_back(struct candidate *c) {
+    runtime_unref(c->runtime);
+    watch_free(c->watch);
+    *c = (struct candidate){0};
+}
+
+/* Loads and checks everything. 0; or -1 with the reason, and nothing of it is left. */
+static int query(struct reload *r, uint64_t now_ms, struct candidate *c, struct error *err) {
+    *c = (struct candidate){0};
+    watch_snapshot(r->watch, now_ms);
+    c->runtime = source_load(r->parts.source, r->parts.tls, r->parts.backends, err);
+    if (c->runtime == NULL) {
+        return -1;
+    }
+    if (runtime_check_successor(r->current, c->runtime, err) != 0) {
+        roll_back(c);
+        return -1;
+    }
+    bool changed_meanwhile = watch_has_changed(r->watch);
+    c->watch = watch_files(c->runtime->config, err);
+    if (c->watch == NULL) {
+        roll_back(c);
+        return -1;
+    }
+    if (changed_meanwhile) {
+        watch_recheck(c->watch, now_ms);
+    }
+    return 0;
+}
+
+/* Cannot fail. */
+static void commit(struct reload *r, struct candidate *c) {
+    r->retiring = r->current;
+    r->current = c->runtime;
+    watch_free(r->watch);
+    r->watch = c->watch;
+    runtime_commit(r->current, r->parts.tls);
+}
+
+static int try_reload(struct reload *r, uint64_t now_ms, struct error *err) {
+    struct candidate c;
+    if (query(r, now_ms, &c, err) != 0) {
+        return -1;
+    }
+    commit(r, &c);
+    r->parts.hand_out(r->parts.arg, r->current);
+    return 0;
+}
+
+int reload_first(struct reload *r, struct error *err) {
+    struct candidate c = {0};
+    c.runtime = source_load(r->parts.source, r->parts.tls, r->parts.backends, err);
+    if (c.runtime == NULL) {
+        return -1;
+    }
+    c.watch = watch_files(c.runtime->config, err);
+    if (c.watch == NULL) {
+        roll_back(&c);
+        return -1;
+    }
+    commit(r, &c);
+    return 0;
+}
+
+/* --- when --- */
+
+static void log_refusal(const struct error *err) {
+    log_message(LOG_LEVEL_ERROR, "reload refused", "%s; the previous configuration stays in effect",
+                err->text);
+}
+
+static bool may_begin(const struct reload *r) {
+    return r->retiring == NULL && !r->stopped;
+}
+
+void reload_request(struct reload *r, uint64_t now_ms) {
+    struct error err;
+    r->wanted = true;
+    if (!may_begin(r)) {
+        return; /* reload_finish looks again */
+    }
+    r->wanted = false;
+    systemd_reloading();
+    if (try_reload(r, now_ms, &err) != 0) {
+        log_refusal(&err);
+        systemd_send("READY=1\nSTATUS=The last reload was refused; the log says why");
+    }
+}
+
+void reload_look(struct reload *r, uint64_t now_ms) {
+    struct error err;
+    if (!may_begin(r) || !watch_look(r->watch, now_ms)) {
+        return;
+    }
+    if (try_reload(r, now_ms, &err) != 0 && watch_give_up(r->watch, now_ms)) {
+        log_refusal(&err);
+    }
+}
+
+void reload_finish(struct reload *r, uint64_t now_ms) {
+    runtime_retire(r->retiring);
+    runtime_unref(r->retiring);
+    r->retiring = NULL;
+    report_certificates(r->current);
+    log_message(LOG_LEVEL_INFO, "reload done", "all workers use the new configuration");
+    systemd_send("READY=1\nSTATUS=Serving");
+    if (r->wanted) {
+        reload_request(r, now_ms);
+    }
+}
+
+void reload_stop(struct reload *r) {
+    r->stopped = true;
+}

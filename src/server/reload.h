@@ -1,0 +1,59 @@
+/* Reloads: the complete new runtime is loaded beside the current one and checked; then all of it
+ * takes effect, or nothing has changed.
+ *
+ * A reload is asked for by a signal, or found to be due because files have changed. While the
+ * workers still take the runtime of one reload, the next one waits. Everything here runs on the
+ * server's thread; times are milliseconds of its loop, given by the caller. */
+#ifndef POSTERN_SERVER_RELOAD_H
+#define POSTERN_SERVER_RELOAD_H
+
+#include "core/error.h"
+#include "server/source.h"
+#include "session/runtime.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct reload;
+
+/* What reloads need; all of it is borrowed and must outlive the struct reload. */
+struct reload_parts {
+    const struct server_source *source;
+    const struct tls_shared *tls;
+    struct backend_table *backends;
+    /* A reload has taken effect: gives every worker a reference to `runtime`, and sees to it that
+     * reload_finish is called once all use it. */
+    void (*hand_out)(void *arg, struct runtime *runtime);
+    void *arg;
+};
+
+/* NULL without memory. */
+struct reload *reload_new(const struct reload_parts *parts) __attribute__((warn_unused_result));
+void reload_free(struct reload *reload); /* with its references to runtimes; NULL is fine */
+
+/* The load at the start of the process, before anything else here: takes effect without hand_out.
+ * 0, or -1 with the reason. */
+int reload_first(struct reload *reload, struct error *err) __attribute__((warn_unused_result));
+
+/* The runtime in force, borrowed. */
+struct runtime *reload_current(const struct reload *reload);
+
+/* Somebody asks for a reload: now, or when the one under way has been adopted. What is wrong with
+ * it is logged. */
+void reload_request(struct reload *reload, uint64_t now_ms);
+
+/* Whether the runtime in force wants reload_look to be called, about once a second. */
+bool reload_is_watching(const struct reload *reload);
+
+/* Reloads if files in use have changed and have been still since (watch.h). A refusal is logged
+ * once, after further attempts. */
+void reload_look(struct reload *reload, uint64_t now_ms);
+
+/* Every worker uses the runtime that was handed out last: the one before is released, and a reload
+ * that waited begins. */
+void reload_finish(struct reload *reload, uint64_t now_ms);
+
+/* The process stops: no reload begins any more. */
+void reload_stop(struct reload *reload);
+
+#endif

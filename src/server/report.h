@@ -1,0 +1,16 @@
+/* The log lines that say what is served. */
+#ifndef POSTERN_SERVER_REPORT_H
+#define POSTERN_SERVER_REPORT_H
+
+#include "server/bind.h"
+#include "session/runtime.h"
+
+#include <stddef.h>
+
+/* One line for each certificate of each listener. */
+void report_certificates(const struct runtime *runtime);
+
+/* One line for each address, and a warning if inherited sockets are not used. */
+void report_ready(const struct runtime *runtime, const struct bound_set *bound, size_t workers);
+
+#endif

@@ -1,0 +1,151 @@
+#include "server/workers.h"
+
+#include "server/signals.h"
+#include "server/worker.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+static void on_news(uv_async_t *async) {
+    struct workers *w = async->data;
+    if (w->adopting && atomic_load(&w->to_adopt) == 0) {
+        w->adopting = false;
+        w->events.adopted(w->events.arg);
+    }
+    if (atomic_load(&w->running) == 0) {
+        w->events.stopped(w->events.arg);
+    }
+}
+
+int workers_init(struct workers *w, uv_loop_t *loop, struct workers_events events) {
+    w->events = events;
+    w->news.data = w;
+    return uv_async_init(loop, &w->news, on_news);
+}
+
+/* --- on the threads of the workers --- */
+
+static void on_adopted(void *arg) {
+    struct workers *w = arg;
+    if (atomic_fetch_sub(&w->to_adopt, 1) == 1) {
+        uv_async_send(&w->news);
+    }
+}
+
+static void on_stopped(void *arg) {
+    struct workers *w = arg;
+    if (atomic_fetch_sub(&w->running, 1) == 1) {
+        uv_async_send(&w->news);
+    }
+}
+
+/* That worker has clients waiting for descriptors. */
+static void on_wants_room(void *arg, const struct worker *worker) {
+    struct workers *w = arg;
+    for (size_t i = 0; i < w->count; i++) {
+        if (w->all[i] != worker) {
+            worker_make_room(w->all[i]);
+        }
+    }
+}
+
+/* --- start and end --- */
+
+/* With the sockets of this worker: its own, or those that all share. 0 or a libuv code. */
+static int make_worker(struct workers *w, size_t index, struct limits *limits,
+                       struct runtime *runtime, const struct bound_set *bound) {
+    struct worker_events events = {
+        .arg = w, .adopted = on_adopted, .stopped = on_stopped, .wants_room = on_wants_room};
+    struct worker_socket *sockets = calloc(bound->count, sizeof *sockets);
+    int status = UV_ENOMEM;
+    if (sockets == NULL) {
+        return status;
+    }
+    for (size_t i = 0; i < bound->count; i++) {
+        const struct bound *b = &bound->all[i];
+        sockets[i] = (struct worker_socket){.fd = b->fds[b->fd_count > 1 ? index : 0],
+                                            .listener = b->listener};
+    }
+    w->all[index] = worker_new(limits, runtime, sockets, bound->count, &events, &status);
+    free(sockets);
+    return status;
+}
+
+static int start_threads(struct workers *w) {
+    sigset_t before;
+    int rc = 0;
+    signals_block_for_threads(&before);
+    for (size_t i = 0; rc == 0 && i < w->count; i++) {
+        rc = worker_start(w->all[i]);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc;
+}
+
+int workers_start(struct workers *w, size_t count, struct limits *limits, struct runtime *runtime,
+                  const struct bound_set *bound, struct error *err) {
+    w->all = calloc(count, sizeof *w->all);
+    w->turns_seen = calloc(count, sizeof *w->turns_seen);
+    if (w->all == NULL || w->turns_seen == NULL) {
+        return error_set(err, "out of memory");
+    }
+    int rc = 0;
+    while (rc == 0 && w->count < count) {
+        rc = make_worker(w, w->count, limits, runtime, bound);
+        w->turns_seen[w->count] = UINT32_MAX;
+        w->count += rc == 0;
+    }
+    atomic_store(&w->running, w->count);
+    if (rc == 0) {
+        rc = start_threads(w);
+    }
+    if (rc != 0) {
+        workers_stop(w);
+        return error_set(err, "cannot start %zu workers: %s", count, uv_strerror(rc));
+    }
+    return 0;
+}
+
+void workers_join(struct workers *w) {
+    for (size_t i = 0; i < w->count; i++) {
+        worker_free(w->all[i]);
+    }
+    free(w->all);
+    free(w->turns_seen);
+    w->all = NULL;
+    w->turns_seen = NULL;
+    w->count = 0;
+}
+
+void workers_drain(struct workers *w, uint64_t duration_ms) {
+    for (size_t i = 0; i < w->count; i++) {
+        worker_drain(w->all[i], duration_ms);
+    }
+}
+
+void workers_stop(struct workers *w) {
+    for (size_t i = 0; i < w->count; i++) {
+        worker_stop(w->all[i]);
+    }
+}
+
+/* --- while they run --- */
+
+void workers_adopt(struct workers *w, struct runtime *runtime) {
+    w->adopting = true;
+    atomic_store(&w->to_adopt, w->count);
+    for (size_t i = 0; i < w->count; i++) {
+        worker_adopt(w->all[i], runtime_ref(runtime));
+    }
+}
+
+bool workers_have_turned(struct workers *w) {
+    bool all_turned = true;
+    for (size_t i = 0; i < w->count; i++) {
+        unsigned turns = worker_turns(w->all[i]);
+        all_turned = all_turned && turns != w->turns_seen[i];
+        w->turns_seen[i] = turns;
+        worker_ping(w->all[i]);
+    }
+    return all_turned;
+}
