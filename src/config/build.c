@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 struct build {
-    const struct document *draft;
+    const struct document *document;
     struct config *config;
     char *folder; /* of the file, for relative paths; NULL from a command line */
     struct error *err;
@@ -132,12 +132,12 @@ static int add_certificate(const struct build *b, struct config_listener *l, con
     const struct config *config = b->config;
     for (size_t i = 0; i < config->certificate_count; i++) {
         if (strcmp(config->certificates[i].name, item) == 0) {
-            const struct config_certificate **place = add_element(
-                (void **)&l->certificates, &l->certificate_count, sizeof *place, b->err);
-            if (place == NULL) {
+            const struct config_certificate **entry = add_element(
+                (void **)&l->certificates, &l->certificate_count, sizeof *entry, b->err);
+            if (entry == NULL) {
                 return -1;
             }
-            *place = &config->certificates[i];
+            *entry = &config->certificates[i];
             return 0;
         }
     }
@@ -213,22 +213,25 @@ static int blame_value(const struct build *b, const struct config_key *key,
         return error_prefix(b->err, "%s %.80s", setting->option, setting->value);
     }
     error_prefix(b->err, "%s = %.80s", key->name, setting->value);
-    return error_prefix(b->err, "%s:%u", b->draft->file, setting->line);
+    return error_prefix(b->err, "%s:%u", b->document->file, setting->line);
 }
 
 static int apply_given(const struct build *b, const struct config_key *key,
                        const struct document_setting *setting, char *base) {
-    struct place place = {b->draft->file, setting->line, setting->option};
+    struct location location = {b->document->file, setting->line, setting->option};
     bool may_be_empty = key->fallback != NULL && key->fallback[0] == '\0';
     if (setting->value[0] == '\0' && !may_be_empty) {
         if (key->fallback == NULL) {
-            return place_fail(place, b->err, "%s has no value; write one behind the =", key->name);
+            return location_fail(location, b->err,
+                                 "%s has no value; write one behind the =", key->name);
         }
-        return place_fail(place, b->err, "%s has no value; leave the line out for the default, %s",
-                          key->name, key->fallback);
+        return location_fail(location, b->err,
+                             "%s has no value; leave the line out for the default, %s", key->name,
+                             key->fallback);
     }
     if (setting->value[0] == '"' || setting->value[0] == '\'') {
-        return place_fail(place, b->err, "%s has a value in quotes; leave them out", key->name);
+        return location_fail(location, b->err, "%s has a value in quotes; leave them out",
+                             key->name);
     }
     return set_value(b, key, setting->value, base) == 0 ? 0 : blame_value(b, key, setting);
 }
@@ -236,29 +239,29 @@ static int apply_given(const struct build *b, const struct config_key *key,
 /* A key that was not given and has no plain default. */
 static int apply_missing(const struct build *b, const struct config_key *key,
                          const struct document_section *section, char *base) {
-    struct place place = {b->draft->file, section->line, NULL};
+    struct location location = {b->document->file, section->line, NULL};
     if (key->kind != KIND_CERTIFICATES) {
-        if (b->draft->file == NULL) {
+        if (b->document->file == NULL) {
             return error_set(b->err, "command line: --%s is missing; name the file in PEM format",
                              key->name);
         }
-        return place_fail(place, b->err, "[certificate %s] has no %s; write %s = FILE",
-                          section->name, key->name, key->name);
+        return location_fail(location, b->err, "[certificate %s] has no %s; write %s = FILE",
+                             section->name, key->name, key->name);
     }
     if (b->config->certificate_count == 1) {
         return add_certificate(b, (struct config_listener *)(void *)base,
                                b->config->certificates[0].name);
     }
     if (b->config->certificate_count == 0) {
-        return place_fail(place, b->err,
-                          "[listener %s] has no certificate to show; define one in "
-                          "a section [certificate NAME]",
-                          section->name);
+        return location_fail(location, b->err,
+                             "[listener %s] has no certificate to show; define one in "
+                             "a section [certificate NAME]",
+                             section->name);
     }
-    return place_fail(place, b->err,
-                      "[listener %s] names no certificates, and several are "
-                      "defined; write certificates = NAME",
-                      section->name);
+    return location_fail(location, b->err,
+                         "[listener %s] names no certificates, and several are "
+                         "defined; write certificates = NAME",
+                         section->name);
 }
 
 /* The default listen address is every one of the machine, IPv4 as well; a kernel without IPv6 has
@@ -290,10 +293,11 @@ static int apply_section(const struct build *b, const struct document_section *s
         } else if (key->fallback == NULL) {
             result = apply_missing(b, key, section, base);
         } else if (key->kind == KIND_ADDRESSES && b->config->listener_count > 1) {
-            result = place_fail((struct place){b->draft->file, section->line, NULL}, b->err,
-                                "[listener %s] has no listen; where there are several listeners, "
-                                "each names its addresses",
-                                section->name);
+            result =
+                location_fail((struct location){b->document->file, section->line, NULL}, b->err,
+                              "[listener %s] has no listen; where there are several listeners, "
+                              "each names its addresses",
+                              section->name);
         } else {
             result = set_value(b, key, default_value(key), base);
         }
@@ -305,7 +309,7 @@ static int apply_section(const struct build *b, const struct document_section *s
 }
 
 static int apply_postern(const struct build *b) {
-    const struct document_section *section = document_section(b->draft, SECTION_POSTERN, 0);
+    const struct document_section *section = document_section(b->document, SECTION_POSTERN, 0);
     if (section != NULL) {
         return apply_section(b, section, (char *)b->config);
     }
@@ -320,7 +324,7 @@ static int apply_postern(const struct build *b) {
 
 static int apply_certificates(const struct build *b) {
     const struct document_section *section;
-    for (size_t i = 0; (section = document_section(b->draft, SECTION_CERTIFICATE, i)) != NULL;
+    for (size_t i = 0; (section = document_section(b->document, SECTION_CERTIFICATE, i)) != NULL;
          i++) {
         struct config_certificate *certificate =
             add_element((void **)&b->config->certificates, &b->config->certificate_count,
@@ -344,13 +348,14 @@ static int apply_certificates(const struct build *b) {
 static int apply_listeners(const struct build *b) {
     struct config *config = b->config;
     size_t count = 0;
-    while (document_section(b->draft, SECTION_LISTENER, count) != NULL) {
+    while (document_section(b->document, SECTION_LISTENER, count) != NULL) {
         count++;
     }
     if (count == 0) {
-        return place_fail((struct place){b->draft->file, 0, NULL}, b->err,
-                          "there is no [listener NAME] section, so that nothing would be served; "
-                          "write one, as in [listener mqtt]");
+        return location_fail(
+            (struct location){b->document->file, 0, NULL}, b->err,
+            "there is no [listener NAME] section, so that nothing would be served; "
+            "write one, as in [listener mqtt]");
     }
     config->listeners = calloc(count, sizeof *config->listeners);
     if (config->listeners == NULL) {
@@ -358,7 +363,7 @@ static int apply_listeners(const struct build *b) {
     }
     config->listener_count = count;
     for (size_t i = 0; i < count; i++) {
-        const struct document_section *section = document_section(b->draft, SECTION_LISTENER, i);
+        const struct document_section *section = document_section(b->document, SECTION_LISTENER, i);
         struct config_listener *l = &config->listeners[i];
         l->line = section->line;
         l->name = strdup(section->name);
@@ -380,11 +385,11 @@ static int copy_names(struct build *b, const char *file) {
     return b->config->file != NULL && b->folder != NULL ? 0 : error_set(b->err, "out of memory");
 }
 
-struct config *config_build(const struct document *draft, struct error *err) {
-    struct build b = {draft, calloc(1, sizeof *b.config), NULL, err};
+struct config *config_build(const struct document *document, struct error *err) {
+    struct build b = {document, calloc(1, sizeof *b.config), NULL, err};
     int result = b.config != NULL ? 0 : error_set(err, "out of memory");
-    if (result == 0 && draft->file != NULL) {
-        result = copy_names(&b, draft->file);
+    if (result == 0 && document->file != NULL) {
+        result = copy_names(&b, document->file);
     }
     if (result == 0) {
         result = apply_postern(&b);
@@ -396,13 +401,13 @@ struct config *config_build(const struct document *draft, struct error *err) {
         result = apply_listeners(&b);
     }
     if (result == 0) {
-        result = config_check(b.config, draft, err);
+        result = config_check(b.config, document, err);
     }
     free(b.folder);
     if (result != 0) {
         config_free(b.config);
         return NULL;
     }
-    config_warn(b.config, draft);
+    config_warn(b.config, document);
     return b.config;
 }

@@ -8,7 +8,7 @@
 
 /* Sets every key of every section, given or not, and checks the whole. NULL with the reason in err.
  * Warnings are logged once nothing is wrong. */
-struct config *config_build(const struct document *draft, struct error *err)
+struct config *config_build(const struct document *document, struct error *err)
     __attribute__((warn_unused_result));
 
 #endif

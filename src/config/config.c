@@ -106,7 +106,7 @@ const size_t config_key_count = sizeof config_keys / sizeof config_keys[0];
 
 /* What inih's handler needs, and what collects a value that comes in pieces. */
 struct reading {
-    struct document *draft;
+    struct document *document;
     struct lines lines;
     char value[LINES_MAX + 1];
     size_t value_len;
@@ -115,10 +115,10 @@ struct reading {
 
 static int on_header(void *arg, const char *text, struct error *err) {
     struct reading *r = arg;
-    return document_begin(r->draft, text, r->lines.number, err);
+    return document_begin(r->document, text, r->lines.number, err);
 }
 
-/* inih's handler: 0 is its word for failure. The section is the draft's last. */
+/* inih's handler: 0 is its word for failure. The section is the document's last. */
 static int on_pair(void *arg, const char *section, const char *name, const char *value) {
     struct reading *r = arg;
     size_t len = strlen(value);
@@ -135,20 +135,21 @@ static int on_pair(void *arg, const char *section, const char *name, const char 
         return 1;
     }
     r->value_len = 0;
-    if (document_set(r->draft, r->key, r->value, r->lines.number, NULL, r->lines.err) != 0) {
+    if (document_set(r->document, r->key, r->value, r->lines.number, NULL, r->lines.err) != 0) {
         r->lines.failed = true;
         return 0;
     }
     return 1;
 }
 
-static int read_draft(struct document *draft, const char *text, size_t len, struct error *err) {
+static int read_document(struct document *document, const char *text, size_t len,
+                         struct error *err) {
     struct reading *r = calloc(1, sizeof *r);
     if (r == NULL) {
         return error_set(err, "out of memory");
     }
-    r->draft = draft;
-    r->lines = (struct lines){.file = draft->file,
+    r->document = document;
+    r->lines = (struct lines){.file = document->file,
                               .next = text,
                               .end = text + len,
                               .on_header = on_header,
@@ -157,7 +158,7 @@ static int read_draft(struct document *draft, const char *text, size_t len, stru
     int parsed = ini_parse_stream(lines_read, &r->lines, on_pair, r);
     int result = lines_end(&r->lines);
     if (result == 0 && parsed != 0) {
-        result = error_set(err, "%s: the INI library cannot read the file", draft->file);
+        result = error_set(err, "%s: the INI library cannot read the file", document->file);
     }
     free(r);
     return result;
@@ -199,26 +200,27 @@ fail:
 }
 
 struct config *config_load(const char *file, struct error *err) {
-    struct document draft = {.file = file};
+    struct document document = {.file = file};
     struct config *config = NULL;
     size_t len;
     char *text = read_file(file, &len, err);
-    if (text != NULL && read_draft(&draft, text, len, err) == 0) {
-        config = config_build(&draft, err);
+    if (text != NULL && read_document(&document, text, len, err) == 0) {
+        config = config_build(&document, err);
     }
     free(text);
-    document_free(&draft);
+    document_free(&document);
     return config;
 }
 
-static int draft_options(struct document *draft, const char *section, const char *header,
-                         const struct config_option *options, size_t count, struct error *err) {
-    if (document_begin(draft, header, 0, err) != 0) {
+static int add_options(struct document *document, const char *section, const char *header,
+                       const struct config_option *options, size_t count, struct error *err) {
+    if (document_begin(document, header, 0, err) != 0) {
         return -1;
     }
     for (size_t i = 0; i < count; i++) {
         if (strcmp(options[i].section, section) == 0 &&
-            document_set(draft, options[i].key, options[i].value, 0, options[i].option, err) != 0) {
+            document_set(document, options[i].key, options[i].value, 0, options[i].option, err) !=
+                0) {
             return -1;
         }
     }
@@ -227,14 +229,14 @@ static int draft_options(struct document *draft, const char *section, const char
 
 struct config *config_from_options(const struct config_option *options, size_t count,
                                    struct error *err) {
-    struct document draft = {0};
+    struct document document = {0};
     struct config *config = NULL;
-    if (draft_options(&draft, "postern", "postern", options, count, err) == 0 &&
-        draft_options(&draft, "listener", "listener mqtt", options, count, err) == 0 &&
-        draft_options(&draft, "certificate", "certificate main", options, count, err) == 0) {
-        config = config_build(&draft, err);
+    if (add_options(&document, "postern", "postern", options, count, err) == 0 &&
+        add_options(&document, "listener", "listener mqtt", options, count, err) == 0 &&
+        add_options(&document, "certificate", "certificate main", options, count, err) == 0) {
+        config = config_build(&document, err);
     }
-    document_free(&draft);
+    document_free(&document);
     return config;
 }
 

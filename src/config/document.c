@@ -17,21 +17,21 @@ static const struct {
     [SECTION_CERTIFICATE] = {"certificate", "a [certificate NAME] section"},
 };
 
-int place_fail(struct place place, struct error *err, const char *format, ...) {
+int location_fail(struct location location, struct error *err, const char *format, ...) {
     va_list args;
     va_start(args, format);
     vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
-    if (place.option != NULL) {
-        return error_prefix(err, "%s", place.option);
+    if (location.option != NULL) {
+        return error_prefix(err, "%s", location.option);
     }
-    if (place.file == NULL) {
+    if (location.file == NULL) {
         return error_prefix(err, "command line");
     }
-    if (place.line == 0) {
-        return error_prefix(err, "%s", place.file);
+    if (location.line == 0) {
+        return error_prefix(err, "%s", location.file);
     }
-    return error_prefix(err, "%s:%u", place.file, place.line);
+    return error_prefix(err, "%s:%u", location.file, location.line);
 }
 
 static size_t min3(size_t a, size_t b, size_t c) {
@@ -75,7 +75,7 @@ static void print_section(const struct document_section *section, char *text, si
              section->name != NULL ? " " : "", section->name != NULL ? section->name : "");
 }
 
-static int fail_unknown_section(struct place place, const char *header, struct error *err) {
+static int fail_unknown_section(struct location location, const char *header, struct error *err) {
     size_t len = strcspn(header, " \t"), best = SIZE_MAX;
     char word[80];
     const char *near = NULL;
@@ -86,68 +86,69 @@ static int fail_unknown_section(struct place place, const char *header, struct e
         }
     }
     if (near != NULL) {
-        return place_fail(place, err, "unknown section [%.80s]; did you mean [%s%.80s]?", header,
-                          near, header + len);
+        return location_fail(location, err, "unknown section [%.80s]; did you mean [%s%.80s]?",
+                             header, near, header + len);
     }
-    return place_fail(place, err,
-                      "unknown section [%.80s]; there are [postern], [listener NAME] "
-                      "and [certificate NAME]",
-                      header);
+    return location_fail(location, err,
+                         "unknown section [%.80s]; there are [postern], [listener NAME] "
+                         "and [certificate NAME]",
+                         header);
 }
 
-static int check_name(struct place place, enum config_section kind, const char *name,
+static int check_name(struct location location, enum config_section kind, const char *name,
                       struct error *err) {
     const char *word = section_kinds[kind].word;
     if (kind == SECTION_POSTERN) {
         return *name == '\0' ? 0
-                             : place_fail(place, err,
-                                          "section [postern %.80s]: [postern] takes no "
-                                          "name; write [postern]",
-                                          name);
+                             : location_fail(location, err,
+                                             "section [postern %.80s]: [postern] takes no "
+                                             "name; write [postern]",
+                                             name);
     }
     if (*name == '\0') {
-        return place_fail(place, err, "section [%s] has no name; write it as in [%s %s]", word,
-                          word, kind == SECTION_LISTENER ? "mqtt" : "main");
+        return location_fail(location, err, "section [%s] has no name; write it as in [%s %s]",
+                             word, word, kind == SECTION_LISTENER ? "mqtt" : "main");
     }
     if (strlen(name) > NAME_MAX_LEN) {
-        return place_fail(place, err, "the name %.80s is too long; at most %d bytes", name,
-                          NAME_MAX_LEN);
+        return location_fail(location, err, "the name %.80s is too long; at most %d bytes", name,
+                             NAME_MAX_LEN);
     }
     if (name[strspn(name, NAME_BYTES)] != '\0') {
-        return place_fail(place, err,
-                          "the name %.80s has a character that names do not have; "
-                          "letters, digits, and . _ -",
-                          name);
+        return location_fail(location, err,
+                             "the name %.80s has a character that names do not have; "
+                             "letters, digits, and . _ -",
+                             name);
     }
     return 0;
 }
 
-static int check_first(const struct document *draft, const struct document_section *section,
+static int check_first(const struct document *document, const struct document_section *section,
                        struct error *err) {
-    for (size_t i = 0; i < draft->count; i++) {
-        const struct document_section *other = &draft->sections[i];
+    for (size_t i = 0; i < document->count; i++) {
+        const struct document_section *other = &document->sections[i];
         if (other->kind == section->kind &&
             (section->name == NULL || strcmp(other->name, section->name) == 0)) {
             char text[128];
             print_section(section, text, sizeof text);
-            return place_fail((struct place){draft->file, section->line, NULL}, err,
-                              "section %s is there twice, first in line %u; %s", text, other->line,
-                              section->name != NULL ? "give one another name" : "join them");
+            return location_fail((struct location){document->file, section->line, NULL}, err,
+                                 "section %s is there twice, first in line %u; %s", text,
+                                 other->line,
+                                 section->name != NULL ? "give one another name" : "join them");
         }
     }
     return 0;
 }
 
-static int append(struct document *draft, const struct document_section *section,
+static int append(struct document *document, const struct document_section *section,
                   struct error *err) {
     struct document_section *sections =
-        reallocarray(draft->sections, draft->count + 1, sizeof *sections);
+        reallocarray(document->sections, document->count + 1, sizeof *sections);
     if (sections == NULL) {
         return error_set(err, "out of memory");
     }
-    draft->sections = sections;
-    sections[draft->count] = *section;
-    draft->count++;
+    document->sections = sections;
+    sections[document->count] = *section;
+    document->count++;
     return 0;
 }
 
@@ -159,8 +160,9 @@ static void free_section(struct document_section *section) {
     free(section->name);
 }
 
-int document_begin(struct document *draft, const char *header, unsigned line, struct error *err) {
-    struct place place = {draft->file, line, NULL};
+int document_begin(struct document *document, const char *header, unsigned line,
+                   struct error *err) {
+    struct location location = {document->file, line, NULL};
     size_t word_len = strcspn(header, " \t");
     const char *name = header + word_len + strspn(header + word_len, " \t");
     struct document_section section = {.kind = SECTION_COUNT, .line = line};
@@ -171,23 +173,23 @@ int document_begin(struct document *draft, const char *header, unsigned line, st
         }
     }
     if (section.kind == SECTION_COUNT) {
-        return fail_unknown_section(place, header, err);
+        return fail_unknown_section(location, header, err);
     }
-    if (check_name(place, section.kind, name, err) != 0) {
+    if (check_name(location, section.kind, name, err) != 0) {
         return -1;
     }
     section.settings = calloc(config_key_count, sizeof *section.settings);
     section.name = section.kind == SECTION_POSTERN ? NULL : strdup(name);
     if (section.settings == NULL || (section.kind != SECTION_POSTERN && section.name == NULL)) {
         error_set(err, "out of memory");
-    } else if (check_first(draft, &section, err) == 0 && append(draft, &section, err) == 0) {
+    } else if (check_first(document, &section, err) == 0 && append(document, &section, err) == 0) {
         return 0;
     }
     free_section(&section);
     return -1;
 }
 
-static int fail_unknown_key(struct place place, const struct document_section *section,
+static int fail_unknown_key(struct location location, const struct document_section *section,
                             const char *given, struct error *err) {
     size_t best = SIZE_MAX;
     const char *near = NULL;
@@ -196,62 +198,63 @@ static int fail_unknown_key(struct place place, const struct document_section *s
     for (size_t i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
         if (key->section != section->kind && strcmp(key->name, given) == 0) {
-            return place_fail(place, err, "key %s does not belong in %s; it belongs in %s", given,
-                              text, section_kinds[key->section].written);
+            return location_fail(location, err, "key %s does not belong in %s; it belongs in %s",
+                                 given, text, section_kinds[key->section].written);
         }
         if (key->section == section->kind && is_near(given, key->name, &best)) {
             near = key->name;
         }
     }
     if (near != NULL) {
-        return place_fail(place, err, "unknown key %.64s in %s; did you mean %s?", given, text,
-                          near);
+        return location_fail(location, err, "unknown key %.64s in %s; did you mean %s?", given,
+                             text, near);
     }
-    return place_fail(place, err, "unknown key %.64s in %s; postern.conf(5) lists the keys", given,
-                      text);
+    return location_fail(location, err, "unknown key %.64s in %s; postern.conf(5) lists the keys",
+                         given, text);
 }
 
-int document_set(struct document *draft, const char *key, const char *value, unsigned line,
+int document_set(struct document *document, const char *key, const char *value, unsigned line,
                  const char *option, struct error *err) {
-    struct place place = {draft->file, line, option};
-    if (draft->count == 0) {
-        return place_fail(place, err,
-                          "key %.64s stands before any section; write [postern], "
-                          "[listener NAME] or [certificate NAME] above it",
-                          key);
+    struct location location = {document->file, line, option};
+    if (document->count == 0) {
+        return location_fail(location, err,
+                             "key %.64s stands before any section; write [postern], "
+                             "[listener NAME] or [certificate NAME] above it",
+                             key);
     }
-    struct document_section *section = &draft->sections[draft->count - 1];
+    struct document_section *section = &document->sections[document->count - 1];
     for (size_t i = 0; i < config_key_count; i++) {
         if (config_keys[i].section != section->kind || strcmp(config_keys[i].name, key) != 0) {
             continue;
         }
         struct document_setting *setting = &section->settings[i];
         if (setting->value != NULL && option != NULL) {
-            return place_fail(place, err, "given twice; once is enough");
+            return location_fail(location, err, "given twice; once is enough");
         }
         if (setting->value != NULL) {
-            return place_fail(place, err, "key %s is given twice, first in line %u; leave one", key,
-                              setting->line);
+            return location_fail(location, err,
+                                 "key %s is given twice, first in line %u; leave one", key,
+                                 setting->line);
         }
         *setting = (struct document_setting){strdup(value), line, option};
         return setting->value != NULL ? 0 : error_set(err, "out of memory");
     }
-    return fail_unknown_key(place, section, key, err);
+    return fail_unknown_key(location, section, key, err);
 }
 
-void document_free(struct document *draft) {
-    for (size_t i = 0; i < draft->count; i++) {
-        free_section(&draft->sections[i]);
+void document_free(struct document *document) {
+    for (size_t i = 0; i < document->count; i++) {
+        free_section(&document->sections[i]);
     }
-    free(draft->sections);
-    *draft = (struct document){0};
+    free(document->sections);
+    *document = (struct document){0};
 }
 
-const struct document_section *document_section(const struct document *draft,
+const struct document_section *document_section(const struct document *document,
                                                 enum config_section kind, size_t index) {
-    for (size_t i = 0; i < draft->count; i++) {
-        if (draft->sections[i].kind == kind && index-- == 0) {
-            return &draft->sections[i];
+    for (size_t i = 0; i < document->count; i++) {
+        if (document->sections[i].kind == kind && index-- == 0) {
+            return &document->sections[i];
         }
     }
     return NULL;
@@ -268,9 +271,9 @@ const struct document_setting *document_setting(const struct document_section *s
     return &none;
 }
 
-struct place document_place(const struct document *draft, const struct document_section *section,
-                            const char *key) {
+struct location document_location(const struct document *document,
+                                  const struct document_section *section, const char *key) {
     const struct document_setting *setting = document_setting(section, key);
     unsigned line = setting->value != NULL ? setting->line : section != NULL ? section->line : 0;
-    return (struct place){draft->file, line, setting->option};
+    return (struct location){document->file, line, setting->option};
 }

@@ -62,28 +62,28 @@ struct document {
 };
 
 /* Where a mistake is: FILE:LINE, FILE alone (line 0), or an option of the command line. */
-struct place {
+struct location {
     const char *file;
     unsigned line;
     const char *option;
 };
 
 /* Leaves "PLACE: text" in err. Returns -1. */
-int place_fail(struct place place, struct error *err, const char *format, ...)
+int location_fail(struct location location, struct error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* "listener mqtt" as it stands between the brackets: begins a section. 0 or -1. */
-int document_begin(struct document *draft, const char *header, unsigned line, struct error *err)
+int document_begin(struct document *document, const char *header, unsigned line, struct error *err)
     __attribute__((warn_unused_result));
 
 /* One key of the section begun last. 0 or -1. */
-int document_set(struct document *draft, const char *key, const char *value, unsigned line,
+int document_set(struct document *document, const char *key, const char *value, unsigned line,
                  const char *option, struct error *err) __attribute__((warn_unused_result));
 
-void document_free(struct document *draft); /* what it holds, not the struct */
+void document_free(struct document *document); /* what it holds, not the struct */
 
 /* The index-th section of a kind; NULL behind the last. */
-const struct document_section *document_section(const struct document *draft,
+const struct document_section *document_section(const struct document *document,
                                                 enum config_section kind, size_t index);
 
 /* The key must be one of the section's. Never NULL; without a value when it was not given. */
@@ -91,7 +91,7 @@ const struct document_setting *document_setting(const struct document_section *s
                                                 const char *key);
 
 /* Of a setting, or of its section's header where the setting was not given. */
-struct place document_place(const struct document *draft, const struct document_section *section,
-                            const char *key);
+struct location document_location(const struct document *document,
+                                  const struct document_section *section, const char *key);
 
 #endif

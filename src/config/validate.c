@@ -9,17 +9,17 @@
 struct subject {
     const struct config_listener *listener;
     const struct document_section *section;
-    const struct document *draft;
+    const struct document *document;
 };
 
-static struct subject subject_at(const struct config *config, const struct document *draft,
+static struct subject subject_at(const struct config *config, const struct document *document,
                                  size_t index) {
     return (struct subject){&config->listeners[index],
-                            document_section(draft, SECTION_LISTENER, index), draft};
+                            document_section(document, SECTION_LISTENER, index), document};
 }
 
-static struct place place_of(const struct subject *s, const char *key) {
-    return document_place(s->draft, s->section, key);
+static struct location location_of(const struct subject *s, const char *key) {
+    return document_location(s->document, s->section, key);
 }
 
 static int check_versions(const struct subject *s, struct error *err) {
@@ -27,33 +27,36 @@ static int check_versions(const struct subject *s, struct error *err) {
         return 0;
     }
     bool min_given = document_setting(s->section, "tls_min")->value != NULL;
-    return place_fail(place_of(s, min_given ? "tls_min" : "tls_max"), err,
-                      "tls_min is above tls_max in [listener %s], so that no client could connect; "
-                      "raise tls_max or lower tls_min",
-                      s->listener->name);
+    return location_fail(
+        location_of(s, min_given ? "tls_min" : "tls_max"), err,
+        "tls_min is above tls_max in [listener %s], so that no client could connect; "
+        "raise tls_max or lower tls_min",
+        s->listener->name);
 }
 
 static int check_client_auth(const struct subject *s, struct error *err) {
     const struct config_listener *l = s->listener;
     if (l->client_auth != CLIENT_AUTH_NONE && l->client_ca == NULL) {
-        return place_fail(place_of(s, "client_auth"), err,
-                          "client_auth without client_ca; name the file of the CA that issues the "
-                          "clients' certificates in client_ca");
+        return location_fail(
+            location_of(s, "client_auth"), err,
+            "client_auth without client_ca; name the file of the CA that issues the "
+            "clients' certificates in client_ca");
     }
     if (l->client_crl != NULL && l->client_ca == NULL) {
-        return place_fail(place_of(s, "client_crl"), err,
-                          "client_crl without client_ca; name the CA that issued the list in "
-                          "client_ca");
+        return location_fail(location_of(s, "client_crl"), err,
+                             "client_crl without client_ca; name the CA that issued the list in "
+                             "client_ca");
     }
     if (l->client_auth == CLIENT_AUTH_NONE && l->client_ca != NULL) {
-        return place_fail(place_of(s, "client_ca"), err,
-                          "client_ca without client_auth, so that nobody would be checked; write "
-                          "client_auth = required (or optional) as well");
+        return location_fail(
+            location_of(s, "client_ca"), err,
+            "client_ca without client_auth, so that nobody would be checked; write "
+            "client_auth = required (or optional) as well");
     }
     if (l->mqtt == MQTT_IDENTITY && l->client_auth != CLIENT_AUTH_REQUIRED) {
-        return place_fail(place_of(s, "mqtt"), err,
-                          "mqtt = identity without client_auth = required; a client without a "
-                          "certificate would have no identity");
+        return location_fail(location_of(s, "mqtt"), err,
+                             "mqtt = identity without client_auth = required; a client without a "
+                             "certificate would have no identity");
     }
     return 0;
 }
@@ -63,9 +66,9 @@ static int check_certificates(const struct subject *s, struct error *err) {
     for (size_t i = 0; i < l->certificate_count; i++) {
         for (size_t j = 0; j < i; j++) {
             if (l->certificates[i] == l->certificates[j]) {
-                return place_fail(place_of(s, "certificates"), err,
-                                  "certificates names %s twice; once is enough",
-                                  l->certificates[i]->name);
+                return location_fail(location_of(s, "certificates"), err,
+                                     "certificates names %s twice; once is enough",
+                                     l->certificates[i]->name);
             }
         }
     }
@@ -79,7 +82,7 @@ static bool covers(const struct address *a, const struct address *b) {
 
 /* `a` and, from line `line`, `b` before it. The system refuses such pairs with a message that fits
  * another program on the same address better. */
-static int check_pair(struct place place, const struct address *a, const struct address *b,
+static int check_pair(struct location location, const struct address *a, const struct address *b,
                       unsigned line, struct error *err) {
     static const char right[] = "leave one, or give one another port";
     char first[32] = "", a_text[ADDRESS_TEXT_SIZE], b_text[ADDRESS_TEXT_SIZE];
@@ -92,27 +95,28 @@ static int check_pair(struct place place, const struct address *a, const struct 
         snprintf(first, sizeof first, " (line %u)", line);
     }
     if (address_is_equal(a, b)) {
-        return place_fail(place, err, "%s is listened on twice%s; %s", a_text, first, right);
+        return location_fail(location, err, "%s is listened on twice%s; %s", a_text, first, right);
     }
     if (covers(a, b)) {
-        return place_fail(place, err, "%s includes %s%s; %s", a_text, b_text, first, right);
+        return location_fail(location, err, "%s includes %s%s; %s", a_text, b_text, first, right);
     }
     if (covers(b, a)) {
-        return place_fail(place, err, "%s is included in %s%s; %s", a_text, b_text, first, right);
+        return location_fail(location, err, "%s is included in %s%s; %s", a_text, b_text, first,
+                             right);
     }
     return 0;
 }
 
-static int check_addresses(const struct config *config, const struct document *draft, size_t index,
-                           struct error *err) {
-    struct subject s = subject_at(config, draft, index);
+static int check_addresses(const struct config *config, const struct document *document,
+                           size_t index, struct error *err) {
+    struct subject s = subject_at(config, document, index);
     for (size_t a = 0; a < s.listener->address_count; a++) {
         for (size_t j = 0; j <= index; j++) {
-            struct subject other = subject_at(config, draft, j);
+            struct subject other = subject_at(config, document, j);
             size_t before = j == index ? a : other.listener->address_count;
             for (size_t b = 0; b < before; b++) {
-                if (check_pair(place_of(&s, "listen"), &s.listener->addresses[a],
-                               &other.listener->addresses[b], place_of(&other, "listen").line,
+                if (check_pair(location_of(&s, "listen"), &s.listener->addresses[a],
+                               &other.listener->addresses[b], location_of(&other, "listen").line,
                                err) != 0) {
                     return -1;
                 }
@@ -122,18 +126,18 @@ static int check_addresses(const struct config *config, const struct document *d
     return 0;
 }
 
-int config_check(const struct config *config, const struct document *draft, struct error *err) {
+int config_check(const struct config *config, const struct document *document, struct error *err) {
     for (size_t i = 0; i < config->listener_count; i++) {
-        struct subject s = subject_at(config, draft, i);
+        struct subject s = subject_at(config, document, i);
         if (check_versions(&s, err) != 0 || check_client_auth(&s, err) != 0 ||
-            check_certificates(&s, err) != 0 || check_addresses(config, draft, i, err) != 0) {
+            check_certificates(&s, err) != 0 || check_addresses(config, document, i, err) != 0) {
             return -1;
         }
     }
     return 0;
 }
 
-static void warn_unused(const struct config *config, const struct document *draft) {
+static void warn_unused(const struct config *config, const struct document *document) {
     for (size_t i = 0; i < config->certificate_count; i++) {
         const struct config_certificate *certificate = &config->certificates[i];
         bool used = false;
@@ -145,8 +149,8 @@ static void warn_unused(const struct config *config, const struct document *draf
         }
         if (!used) {
             log_message(LOG_LEVEL_WARNING, "config",
-                        "%s:%u: no listener uses [certificate %s]; it is not loaded", draft->file,
-                        certificate->line, certificate->name);
+                        "%s:%u: no listener uses [certificate %s]; it is not loaded",
+                        document->file, certificate->line, certificate->name);
         }
     }
 }
@@ -165,7 +169,7 @@ static const struct config_backend *shared_backend(const struct config_listener 
 
 /* A broker that trusts user names because they come from certificates must not have another way in,
  * where a client names itself. */
-static void warn_way_round(const struct config *config, const struct document *draft) {
+static void warn_way_round(const struct config *config, const struct document *document) {
     for (size_t i = 0; i < config->listener_count; i++) {
         const struct config_listener *open = &config->listeners[i];
         for (size_t j = 0; open->mqtt != MQTT_IDENTITY && j < config->listener_count; j++) {
@@ -176,16 +180,16 @@ static void warn_way_round(const struct config *config, const struct document *d
                             "%s:%u: [listener %s] leads to the backend %s without mqtt = identity, "
                             "while [listener %s] gives it identities; a client can claim any name "
                             "through the first",
-                            draft->file, open->line, open->name, backend->text, strict->name);
+                            document->file, open->line, open->name, backend->text, strict->name);
                 break;
             }
         }
     }
 }
 
-void config_warn(const struct config *config, const struct document *draft) {
-    if (draft->file != NULL) { /* a command line defines one of each */
-        warn_unused(config, draft);
-        warn_way_round(config, draft);
+void config_warn(const struct config *config, const struct document *document) {
+    if (document->file != NULL) { /* a command line defines one of each */
+        warn_unused(config, document);
+        warn_way_round(config, document);
     }
 }

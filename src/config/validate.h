@@ -7,11 +7,11 @@
 #include "core/error.h"
 
 /* Keys that contradict or need each other, addresses listened on twice. The config's listeners and
- * certificates are the draft's, in order. 0 or -1. */
-int config_check(const struct config *config, const struct document *draft, struct error *err)
+ * certificates are the document's, in order. 0 or -1. */
+int config_check(const struct config *config, const struct document *document, struct error *err)
     __attribute__((warn_unused_result));
 
 /* Logs what is only doubtful. */
-void config_warn(const struct config *config, const struct document *draft);
+void config_warn(const struct config *config, const struct document *document);
 
 #endif
