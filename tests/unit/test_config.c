@@ -101,8 +101,8 @@ START_TEST(without_ipv6_the_default_address_is_every_one_of_ipv4) {
     struct config *config = load(LISTENER CERTIFICATE);
     ipv6_is_missing = false;
     ck_assert_uint_eq(config->listeners[0].address_count, 1);
-    ck_assert_str_eq(config->listeners[0].addresses[0].text, "0.0.0.0:8883");
-    ck_assert_int_eq(config->listeners[0].addresses[0].sa.ss_family, AF_INET);
+    char text[ADDRESS_TEXT_SIZE];
+    ck_assert_str_eq(address_print(&config->listeners[0].addresses[0], text), "0.0.0.0:8883");
     config_free(config);
 }
 END_TEST
