@@ -53,7 +53,8 @@ static const char help[] =
     "               [--log-format text|json] [--watch] [--workers N]\n"
     "       postern --version | --help\n"
     "\n"
-    "TLS in front of a plaintext MQTT broker. Reads " DEFAULT_FILE " unless told otherwise.\n"
+    "TLS in front of a plaintext MQTT broker. Reads " DEFAULT_FILE "\n"
+    "unless -c names another file.\n"
     "\n"
     "  -c, --config FILE   the configuration file\n"
     "      --check         load all that a start or reload would load, print what would be served\n"
@@ -62,7 +63,7 @@ static const char help[] =
     "      --cert FILE     certificate, or certificate and chain; --chain FILE, --key FILE\n"
     "      --watch         reload when a certificate file changes, without a signal\n"
     "\n"
-    "SIGHUP reloads; SIGTERM lets the clients go, then stops. See postern(8), postern.conf(5).\n";
+    "SIGHUP reloads; SIGTERM disconnects the clients, then stops. See postern(8), postern.conf(5).\n";
 
 static int wrong_use(const char *message) {
     fprintf(stderr, "postern: %s\nTry: postern --help\n", message);

@@ -162,6 +162,6 @@ void conn_shut(struct conn *conn) {
     conn->shut = true;
     if (!conn->ended) { /* else both directions are done: the close that follows says it */
         shutdown(conn->handle.fd,
-                 SHUT_WR); /* fails only where the peer is gone, as reading tells */
+                 SHUT_WR); /* fails only where the peer is gone, which reading reports */
     }
 }

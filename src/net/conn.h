@@ -1,7 +1,6 @@
-/* One of a session's two sockets: what its peer would not take yet, and whether it has something to
- * say.
+/* One connected socket: its edges, what its peer has not taken yet, and what is known of its end.
  *
- * An idle conn is these few bytes; what waits for the peer is one allocation of its own. */
+ * An idle connection is these few bytes; what waits for the peer is one allocation of its own. */
 #ifndef POSTERN_NET_CONN_H
 #define POSTERN_NET_CONN_H
 
@@ -14,49 +13,53 @@
 
 struct outgoing;
 
+/* Embedded in a session, which reads all fields, writes `reading` and `ended`, and sets `handle.fd`
+ * before conn_open. The other fields are conn.c's. */
 struct conn {
     struct poll_handle handle;
-    struct outgoing *queue; /* NULL: nothing waits */
+    struct outgoing *queue; /* what the peer has not taken; NULL: nothing */
     bool readable : 1;      /* reading may give something */
-    bool hung_up : 1;       /* the peer's FIN is here: behind what can be read is the end */
-    bool failed : 1;        /* the socket has an error, which only a call can tell */
-    bool at_end : 1;        /* hung up, and all before it has been read */
-    bool reading : 1;       /* somebody wants what it says */
-    bool ended : 1;         /* it will say nothing more */
+    bool hung_up : 1;       /* the peer's FIN is here: after what can be read comes the end */
+    bool failed : 1;        /* the socket has an error, which the next call reports */
+    bool at_end : 1;        /* hung up, and everything before it has been read */
+    bool reading : 1;       /* the owner wants what the peer sends */
+    bool ended : 1;         /* the peer will send nothing more that counts */
     bool shut_wanted : 1;   /* nothing more will be sent to it: FIN after what waits */
     bool shut : 1;          /* FIN is out */
 };
 
-/* A conn without a socket. With one in `handle.fd`, conn_open has on_ready told of what comes: 0 or
- * a libuv code. */
+/* Makes a connection without a socket. With one in `handle.fd`, conn_open watches it: `on_ready` is
+ * called for what comes from then on and passes it to conn_note. 0 or a libuv code. */
 void conn_init(struct conn *conn, void (*on_ready)(struct poll_handle *handle, unsigned events));
 int conn_open(struct conn *conn, struct poller *poller) __attribute__((warn_unused_result));
 bool conn_is_open(const struct conn *conn);
-void conn_close(struct conn *conn); /* and forgets what waits; may be called twice */
 
-/* Takes note of what the poller told. */
+/* Closes the socket and drops what waits. May be called twice. */
+void conn_close(struct conn *conn);
+
+/* Takes note of the poller's events. */
 void conn_note(struct conn *conn, unsigned events);
 
-/* Up to `room` bytes of what the peer says, or UV_EOF, or a libuv code. 0: nothing for now, and
+/* Up to `room` bytes of what the peer sent, or UV_EOF, or a libuv code. 0: nothing for now, and
  * `readable` is false. */
 ssize_t conn_read(struct conn *conn, uint8_t *into, size_t room)
     __attribute__((warn_unused_result));
 
 /* Sends what the peer takes and keeps the rest, in order and without a limit: the caller bounds
- * what waits. 0 or a libuv code. */
+ * what waits. 0 or a libuv code; UV_ENOMEM means that the rest is lost. */
 int conn_send(struct conn *conn, struct poller *poller, const uint8_t *data, size_t len)
     __attribute__((warn_unused_result));
 
 /* Bytes that wait for the peer. */
 size_t conn_waiting(const struct conn *conn);
 
-/* The peer may take some of it now. 0 or a libuv code. */
+/* The peer may take some of what waits now. 0 or a libuv code. */
 int conn_flush(struct conn *conn) __attribute__((warn_unused_result));
 
-/* Whether something waits, and has not moved since this was asked before. */
+/* Whether something waits, and has not moved since the previous call. */
 bool conn_is_stuck(struct conn *conn);
 
-/* Sends FIN, at once or behind what waits. */
+/* Sends FIN, at once or after what waits. */
 void conn_shut(struct conn *conn);
 
 #endif

@@ -1,8 +1,8 @@
 /* Deadlines without a timer each: one list per distinct duration.
  *
- * Whatever enters a list with the same duration later is due later, so every list is sorted by
- * itself, entering is constant time, and only the heads need a look. Not for use by several
- * threads. Times are milliseconds of one monotonic clock. */
+ * A deadline that enters the list of its duration later is due later, so every list is sorted,
+ * entering takes constant time, and only the heads are looked at. For one thread. Times are
+ * milliseconds of one monotonic clock. */
 #ifndef POSTERN_NET_DEADLINE_H
 #define POSTERN_NET_DEADLINE_H
 

@@ -32,7 +32,7 @@ static void on_timer(uv_timer_t *timer) {
 static void on_busy(uv_idle_t *handle) {
 }
 
-/* Timers have run by now, so what they left behind is seen here. */
+/* Timers have run by now, so the work that they left is seen here. */
 static void on_before_wait(uv_prepare_t *handle) {
     struct loop *loop = handle->data;
     loop->events_ns = 0;

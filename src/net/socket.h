@@ -6,7 +6,7 @@
 
 void socket_set(int fd, int level, int name, int value);
 
-/* A peer that is gone without a word is found: by keepalive after 60 s of silence, and by data that
+/* A peer that vanished is found: by keepalive after 60 s of silence, and by data that
  * stays unacknowledged for 2 minutes. */
 void socket_keep_alive(int fd);
 

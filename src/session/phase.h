@@ -19,7 +19,7 @@ enum verdict {
                            turn, but nothing may be done with it any more */
 };
 
-/* Whoever calls one of these acts on the verdict; NULL where a phase has nothing to do. */
+/* The caller acts on the verdict. NULL where a phase has nothing to do. */
 struct phase {
     enum verdict (*enter)(struct session *s);
     enum verdict (*on_served)(

@@ -45,7 +45,7 @@ def rows_of(results):
         Row("storm.p50", "in the storm, median latency", "us"),
         Row("storm.p99", "in the storm, p99", "us"),
         Row("storm.p999", "in the storm, p99.9", "us"),
-        Row("storm.strangers", "strangers' handshakes meanwhile (more is better)", "/s", max),
+        Row("storm.newcomers", "new clients' handshakes meanwhile (more is better)", "/s", max),
         Row("storm.busy", "share of that time in which the proxy was busy", "%", None),
     ]
     counts = sorted({int(key.split(".")[1]) for key in results if key.startswith("scale.")})

@@ -176,8 +176,8 @@ class Stand:
             command += [f"--{name}"] if value is True else [f"--{name}", str(value)]
         return self._talker(command)
 
-    def strangers(self, inflight):
-        return self._talker([self.tools / "bench-strangers", f"127.0.0.1:{self.port}", inflight])
+    def newcomers(self, inflight):
+        return self._talker([self.tools / "bench-newcomers", f"127.0.0.1:{self.port}", inflight])
 
     def spent(self):
         """Processor seconds of the proxy until now, what follows a last byte included."""

@@ -1,7 +1,7 @@
 """The bench's own tools must not measure what is wrong: each fault that a proxy could have makes
 them end with a message. The proxy here is a small one in Python that can be told its fault.
 
-    test_loud.py FOLDER        where bench-load, bench-backend and bench-strangers are
+    test_loud.py FOLDER        where bench-load, bench-backend and bench-newcomers are
 """
 
 import contextlib
@@ -151,7 +151,7 @@ class Loud(unittest.TestCase):
             result = subprocess.run([TOOLS / "bench-load", "--connect", address], text=True,
                                     input="handshakes 1\n", capture_output=True, timeout=60)
             self.assert_loud(result, "refused")
-            result = subprocess.run([TOOLS / "bench-strangers", address, "1"], text=True,
+            result = subprocess.run([TOOLS / "bench-newcomers", address, "1"], text=True,
                                     input="10\n", capture_output=True, timeout=60)
             self.assert_loud(result, "refused")
 
@@ -165,10 +165,10 @@ class Loud(unittest.TestCase):
                                    tickets=False)
             self.assertEqual(result.returncode, NOT_RESUMED, result.stderr)
 
-    def test_strangers_complete_real_handshakes(self):
+    def test_newcomers_complete_real_handshakes(self):
         proxy = FaultyProxy(self.certificates["rsa"], self.backend_port)
         self.addCleanup(proxy.close)
-        result = subprocess.run([TOOLS / "bench-strangers", f"127.0.0.1:{proxy.port}", "5"],
+        result = subprocess.run([TOOLS / "bench-newcomers", f"127.0.0.1:{proxy.port}", "5"],
                                 input="200\n", text=True, capture_output=True, timeout=60)
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         self.assertRegex(result.stdout, r"^ok done=[1-9]")

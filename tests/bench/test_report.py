@@ -11,7 +11,7 @@ RUN = {
     "proxies": {"Postern": "1", "Hare": "2", "Tortoise": "3"},
     "results": {
         "resumed-1.2": {"Postern": [30, 50, 40], "Hare": [80, 90, None], "Tortoise": [None]},
-        "storm.strangers": {"Postern": [300], "Hare": [200], "Tortoise": [100]},
+        "storm.newcomers": {"Postern": [300], "Hare": [200], "Tortoise": [100]},
         "storm.busy": {"Postern": [99], "Hare": [100], "Tortoise": [100]},
     },
 }
@@ -29,7 +29,7 @@ class Table(unittest.TestCase):
         self.assertEqual(line[2:], ["85 (80 to 90)", "no", "0.47 of Hare"])
 
     def test_where_more_is_better_the_best_has_most(self):
-        line = self.lines["strangers' handshakes meanwhile (more is better)"]
+        line = self.lines["new clients' handshakes meanwhile (more is better)"]
         self.assertEqual(line[-1], "1.50 of Hare")
 
     def test_what_only_explains_has_no_best(self):

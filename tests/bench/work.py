@@ -21,7 +21,7 @@ class Size:
         self.paced_seconds = 0.5 if quick else 5
         self.idle_connections = 50 if quick else 2000
         self.storm_connections = 50 if quick else 500
-        self.strangers = 20 if quick else 500
+        self.newcomers = 20 if quick else 500
         self.storm_seconds = 0.5 if quick else 5
         self.scale = (1, 50) if quick else (1, 100, 1000, 9000)
         self.scale_messages = 200 if quick else 60000
@@ -115,29 +115,29 @@ def memory(tls, size):
 
 
 def storm(size):
-    """Devices talk at a fixed rate, first alone, then while strangers come as fast as they can.
-    The strangers' generator is cheaper than any proxy (stranger.h) and gives way to the devices, so
+    """Devices talk at a fixed rate, first alone, then while newcomers come as fast as they can.
+    The newcomers' generator is cheaper than any proxy (newcomer.h) and gives way to the devices, so
     that these wait for the proxy and not for it."""
     def measure(stand):
         devices = stand.load(inflight=4)
         devices.ask(f"open {size.storm_connections}")
         _paced(devices, size, size.storm_seconds / 10)
         quiet = _paced(devices, size, size.storm_seconds)
-        stand.keep_awake(stand.processors.proxy)  # the strangers do that for the others
-        strangers = stand.strangers(size.strangers)
-        strangers.say(f"{int(1000 * (1.3 * size.storm_seconds + 1))}")
+        stand.keep_awake(stand.processors.proxy)  # the newcomers do that for the others
+        newcomers = stand.newcomers(size.newcomers)
+        newcomers.say(f"{int(1000 * (1.3 * size.storm_seconds + 1))}")
         time.sleep(0.5)
         before, start = stand.spent(), time.monotonic()
         loud = _paced(devices, size, size.storm_seconds)
         busy = (stand.spent() - before) / (time.monotonic() - start)
-        if strangers.ready():
-            raise Failure("the strangers were done before the devices")
-        came = strangers.answer()
-        if came["done"] < size.strangers:
-            raise Failure(f"only {came['done']:.0f} strangers got through")
+        if newcomers.ready():
+            raise Failure("the newcomers were done before the devices")
+        came = newcomers.answer()
+        if came["done"] < size.newcomers:
+            raise Failure(f"only {came['done']:.0f} newcomers got through")
         devices.ask("close")
         stand.check_backend(size.storm_connections + came["done"])
-        rows = {"storm.strangers": came["done"] / came["seconds"], "storm.busy": 100 * busy}
+        rows = {"storm.newcomers": came["done"] / came["seconds"], "storm.busy": 100 * busy}
         for part in ("p50", "p99", "p999"):
             rows[f"storm.quiet.{part}"] = quiet[part]
             rows[f"storm.{part}"] = loud[part]

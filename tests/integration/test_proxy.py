@@ -558,7 +558,7 @@ class ClosingLines(Case):
         self.assertNotIn("x", event)
         self.assertEqual(len(postern.lines), len(postern.events), postern.lines)
 
-    def test_a_storm_of_strangers_writes_few_lines(self):
+    def test_a_storm_of_newcomers_writes_few_lines(self):
         postern = self.postern(self.fake_broker(echo))
         for _ in range(400):
             client = self.tcp_client(postern)

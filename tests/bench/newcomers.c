@@ -1,7 +1,7 @@
-/* A storm: strangers who start full TLS 1.2 handshakes (stranger.h) as fast as they are taken, each
+/* A storm: newcomers who start full TLS 1.2 handshakes (newcomer.h) as fast as they are taken, each
  * with a byte echoed by the backend and an orderly end.
  *
- *   bench-strangers ADDRESS:PORT INFLIGHT
+ *   bench-newcomers ADDRESS:PORT INFLIGHT
  *
  * Each line on standard input is a number of milliseconds, in which new ones start; the answer is
  * `ok done=N seconds=S`. It runs in the background of its processor: the devices that share it
@@ -17,12 +17,12 @@
 #include <unistd.h>
 
 #include "common.h"
-#include "stranger.h"
+#include "newcomer.h"
 
 enum { STALL_MS = 30000, BATCH = 64, SOURCE_ADDRESSES = 4 };
 
 struct visit {
-    struct stranger *stranger;
+    struct newcomer *newcomer;
     int fd;
     bool connected, leaving;
 };
@@ -54,11 +54,11 @@ static void visit_start(struct storm *storm, struct visit *v) {
     setsockopt(v->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(v->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
     if (v->fd < 0 || bind(v->fd, (struct sockaddr *)&from, sizeof from) != 0) {
-        fail("a socket for a stranger: %s", strerror(errno));
+        fail("a socket for a newcomer: %s", strerror(errno));
     }
     if (connect(v->fd, (struct sockaddr *)&storm->proxy, sizeof storm->proxy) != 0 &&
         errno != EINPROGRESS) {
-        fail("connecting a stranger: %s", strerror(errno));
+        fail("connecting a newcomer: %s", strerror(errno));
     }
     visit_watch(storm, v, EPOLL_CTL_ADD, EPOLLOUT);
     storm->started++;
@@ -68,20 +68,20 @@ static void visit_start(struct storm *storm, struct visit *v) {
 /* A flight is far smaller than a socket's buffer. */
 static void visit_send(const struct visit *v, const uint8_t *data, size_t len) {
     if (len > 0 && send(v->fd, data, len, MSG_NOSIGNAL) != (ssize_t)len) {
-        fail("a stranger's flight was not taken: %s", strerror(errno));
+        fail("a newcomer's flight was not taken: %s", strerror(errno));
     }
 }
 
 static void visit_connected(struct storm *storm, struct visit *v) {
-    uint8_t out[STRANGER_OUT];
+    uint8_t out[NEWCOMER_OUT];
     int error = 0;
     socklen_t len = sizeof error;
     getsockopt(v->fd, SOL_SOCKET, SO_ERROR, &error, &len);
     if (error != 0) {
-        fail("connecting a stranger: %s", strerror(error));
+        fail("connecting a newcomer: %s", strerror(error));
     }
     v->connected = true;
-    visit_send(v, out, stranger_begin(v->stranger, out));
+    visit_send(v, out, newcomer_begin(v->newcomer, out));
     visit_watch(storm, v, EPOLL_CTL_MOD, EPOLLIN);
 }
 
@@ -93,7 +93,7 @@ static void visit_over(struct storm *storm, struct visit *v) {
 }
 
 static void visit_event(struct storm *storm, struct visit *v) {
-    uint8_t in[8192], out[STRANGER_OUT];
+    uint8_t in[8192], out[NEWCOMER_OUT];
     size_t out_len = 0;
     if (!v->connected) {
         visit_connected(storm, v);
@@ -106,9 +106,9 @@ static void visit_event(struct storm *storm, struct visit *v) {
     if (v->leaving && (n == 0 || (n < 0 && errno == ECONNRESET))) {
         visit_over(storm, v);
     } else if (n <= 0) {
-        fail("a stranger was dropped: %s", n == 0 ? "the proxy closed" : strerror(errno));
+        fail("a newcomer was dropped: %s", n == 0 ? "the proxy closed" : strerror(errno));
     } else if (!v->leaving) {
-        v->leaving = stranger_take(v->stranger, in, (size_t)n, out, &out_len);
+        v->leaving = newcomer_take(v->newcomer, in, (size_t)n, out, &out_len);
         visit_send(v, out, out_len);
         if (v->leaving) {
             shutdown(v->fd, SHUT_WR);
@@ -127,7 +127,7 @@ static void storm_run(struct storm *storm, uint64_t milliseconds) {
         struct epoll_event events[BATCH];
         int count = epoll_wait(storm->epoll, events, BATCH, STALL_MS);
         if (count == 0) {
-            fail("stalled: %u strangers wait", storm->running);
+            fail("stalled: %u newcomers wait", storm->running);
         }
         for (int i = 0; i < count; i++) {
             visit_event(storm, events[i].data.ptr);
@@ -139,7 +139,7 @@ static void storm_run(struct storm *storm, uint64_t milliseconds) {
 }
 
 static void storm_open(struct storm *storm, const char *proxy, const char *inflight) {
-    struct stranger_kit *kit = stranger_kit_new();
+    struct newcomer_kit *kit = newcomer_kit_new();
     struct sched_param none = {0};
     raise_descriptor_limit();
     if (sched_setscheduler(0, SCHED_IDLE, &none) != 0) {
@@ -150,14 +150,14 @@ static void storm_open(struct storm *storm, const char *proxy, const char *infli
     storm->epoll = epoll_create1(EPOLL_CLOEXEC);
     storm->visits = allocate(storm->inflight, sizeof *storm->visits);
     for (unsigned i = 0; i < storm->inflight; i++) {
-        storm->visits[i].stranger = stranger_new(kit);
+        storm->visits[i].newcomer = newcomer_new(kit);
     }
 }
 
 int main(int argc, char **argv) {
     static struct storm storm; /* kept for as long as the program runs */
     if (argc != 3) {
-        fail_as(EXIT_USAGE, "usage: bench-strangers ADDRESS:PORT INFLIGHT");
+        fail_as(EXIT_USAGE, "usage: bench-newcomers ADDRESS:PORT INFLIGHT");
     }
     storm_open(&storm, argv[1], argv[2]);
     char line[64];

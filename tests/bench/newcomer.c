@@ -1,4 +1,4 @@
-#include "stranger.h"
+#include "newcomer.h"
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -31,7 +31,7 @@ enum {
     INPUT = 20000,
 };
 
-struct stranger_kit {
+struct newcomer_kit {
     EVP_CIPHER *cipher;
     EVP_MD *digest;
     EVP_KDF *prf;
@@ -39,8 +39,8 @@ struct stranger_kit {
     uint8_t public_share[SHARE];
 };
 
-struct stranger {
-    struct stranger_kit *kit;
+struct newcomer {
+    struct newcomer_kit *kit;
     EVP_MD_CTX *transcript;
     EVP_CIPHER_CTX *seal, *open;
     EVP_KDF_CTX *prf;
@@ -54,7 +54,7 @@ struct stranger {
     size_t records_len, messages_len;
 };
 
-/* Grows by what is appended; the room is checked by the caller's arithmetic (STRANGER_OUT). */
+/* Grows by what is appended; the room is checked by the caller's arithmetic (NEWCOMER_OUT). */
 struct out {
     uint8_t *bytes;
     size_t len;
@@ -62,7 +62,7 @@ struct out {
 
 static void must(int result, const char *what) {
     if (result <= 0) {
-        fail("stranger: %s", what);
+        fail("newcomer: %s", what);
     }
 }
 
@@ -76,22 +76,22 @@ static void put_record_head(struct out *o, uint8_t type, size_t len) {
     put(o, head, sizeof head);
 }
 
-struct stranger_kit *stranger_kit_new(void) {
-    struct stranger_kit *kit = allocate(1, sizeof *kit);
+struct newcomer_kit *newcomer_kit_new(void) {
+    struct newcomer_kit *kit = allocate(1, sizeof *kit);
     size_t len = SHARE;
     kit->cipher = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
     kit->digest = EVP_MD_fetch(NULL, "SHA256", NULL);
     kit->prf = EVP_KDF_fetch(NULL, "TLS1-PRF", NULL);
     kit->share = EVP_PKEY_Q_keygen(NULL, NULL, "X25519");
     if (kit->cipher == NULL || kit->digest == NULL || kit->prf == NULL || kit->share == NULL) {
-        fail("stranger: an algorithm is missing");
+        fail("newcomer: an algorithm is missing");
     }
     must(EVP_PKEY_get_raw_public_key(kit->share, kit->public_share, &len), "public share");
     return kit;
 }
 
-struct stranger *stranger_new(struct stranger_kit *kit) {
-    struct stranger *s = allocate(1, sizeof *s);
+struct newcomer *newcomer_new(struct newcomer_kit *kit) {
+    struct newcomer *s = allocate(1, sizeof *s);
     s->kit = kit;
     s->transcript = EVP_MD_CTX_new();
     s->seal = EVP_CIPHER_CTX_new();
@@ -103,7 +103,7 @@ struct stranger *stranger_new(struct stranger_kit *kit) {
     return s;
 }
 
-size_t stranger_begin(struct stranger *s, uint8_t out[STRANGER_OUT]) {
+size_t newcomer_begin(struct newcomer *s, uint8_t out[NEWCOMER_OUT]) {
     static const uint8_t rest[] = {
         0,                                   /* no session to resume */
         0, 4,  0xc0, 0x2f, 0, 0xff,          /* ECDHE-RSA-AES128-GCM-SHA256, RFC 5746's signal */
@@ -131,7 +131,7 @@ size_t stranger_begin(struct stranger *s, uint8_t out[STRANGER_OUT]) {
 }
 
 /* RFC 5246, section 5. */
-static void prf(struct stranger *s, const uint8_t *secret, size_t secret_len, const char *label,
+static void prf(struct newcomer *s, const uint8_t *secret, size_t secret_len, const char *label,
                 const uint8_t *seed, size_t seed_len, uint8_t *out, size_t len) {
     EVP_KDF_CTX_reset(s->prf);
     OSSL_PARAM parameters[] = {
@@ -144,13 +144,13 @@ static void prf(struct stranger *s, const uint8_t *secret, size_t secret_len, co
     must(EVP_KDF_derive(s->prf, out, len, parameters), "PRF");
 }
 
-static void make_keys(struct stranger *s) {
+static void make_keys(struct newcomer *s) {
     uint8_t shared[SHARE], keys[2 * KEY + 2 * SALT], seed[2 * RANDOM];
     size_t len = sizeof shared;
     EVP_PKEY *theirs = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, s->their_share, SHARE);
     EVP_PKEY_CTX *exchange = EVP_PKEY_CTX_new(s->kit->share, NULL);
     if (theirs == NULL || exchange == NULL) {
-        fail("stranger: the server's share");
+        fail("newcomer: the server's share");
     }
     must(EVP_PKEY_derive_init(exchange), "key exchange");
     must(EVP_PKEY_derive_set_peer(exchange, theirs), "key exchange");
@@ -184,7 +184,7 @@ static void nonce_and_head(const uint8_t *salt, uint64_t count, uint8_t type, si
     memcpy(head + 8, rest, sizeof rest);
 }
 
-static void put_sealed(struct stranger *s, struct out *o, uint8_t type, const void *data,
+static void put_sealed(struct newcomer *s, struct out *o, uint8_t type, const void *data,
                        size_t len) {
     uint8_t nonce[SALT + EXPLICIT], head[13];
     int n = 0;
@@ -201,12 +201,12 @@ static void put_sealed(struct stranger *s, struct out *o, uint8_t type, const vo
 }
 
 /* A record's content; returns its length. */
-static size_t unseal(struct stranger *s, uint8_t type, uint8_t *body, size_t body_len,
+static size_t unseal(struct newcomer *s, uint8_t type, uint8_t *body, size_t body_len,
                      uint8_t *plain) {
     uint8_t nonce[SALT + EXPLICIT], head[13];
     int n = 0;
     if (body_len < EXPLICIT + TAG) {
-        fail("stranger: a sealed record of %zu bytes", body_len);
+        fail("newcomer: a sealed record of %zu bytes", body_len);
     }
     size_t len = body_len - EXPLICIT - TAG;
     nonce_and_head(s->their_salt, s->their_count++, type, len, nonce, head);
@@ -221,7 +221,7 @@ static size_t unseal(struct stranger *s, uint8_t type, uint8_t *body, size_t bod
 }
 
 /* ClientKeyExchange, ChangeCipherSpec, Finished. */
-static void put_second_flight(struct stranger *s, struct out *o) {
+static void put_second_flight(struct newcomer *s, struct out *o) {
     const uint8_t exchange[] = {16, 0, 0, 1 + SHARE, SHARE};
     uint8_t finished[MESSAGE_HEAD + VERIFY] = {20, 0, 0, VERIFY};
     uint8_t hash[32];
@@ -239,17 +239,17 @@ static void put_second_flight(struct stranger *s, struct out *o) {
     put_sealed(s, o, RECORD_HANDSHAKE, finished, sizeof finished);
 }
 
-static void take_message(struct stranger *s, uint8_t type, const uint8_t *body, size_t len,
+static void take_message(struct newcomer *s, uint8_t type, const uint8_t *body, size_t len,
                          struct out *o) {
     if (type == SERVER_HELLO) {
         if (len < 2 + RANDOM) {
-            fail("stranger: a ServerHello of %zu bytes", len);
+            fail("newcomer: a ServerHello of %zu bytes", len);
         }
         memcpy(s->randoms + RANDOM, body + 2, RANDOM);
     } else if (type == SERVER_KEY_EXCHANGE) {
         static const uint8_t x25519[] = {3, 0, 0x1d, SHARE};
         if (len < sizeof x25519 + SHARE || memcmp(body, x25519, sizeof x25519) != 0) {
-            fail("stranger: the server chose another key exchange");
+            fail("newcomer: the server chose another key exchange");
         }
         memcpy(s->their_share, body + sizeof x25519, SHARE);
     } else if (type == SERVER_HELLO_DONE) {
@@ -258,10 +258,10 @@ static void take_message(struct stranger *s, uint8_t type, const uint8_t *body, 
 }
 
 /* Handshake messages need not begin where records do. */
-static void take_plain_handshake(struct stranger *s, const uint8_t *data, size_t len,
+static void take_plain_handshake(struct newcomer *s, const uint8_t *data, size_t len,
                                  struct out *o) {
     if (len > sizeof s->messages - s->messages_len) {
-        fail("stranger: the server says too much");
+        fail("newcomer: the server says too much");
     }
     memcpy(s->messages + s->messages_len, data, len);
     s->messages_len += len;
@@ -282,12 +282,12 @@ static void take_plain_handshake(struct stranger *s, const uint8_t *data, size_t
 }
 
 /* True when the echoed byte is there. */
-static bool take_record(struct stranger *s, uint8_t type, uint8_t *body, size_t len,
+static bool take_record(struct newcomer *s, uint8_t type, uint8_t *body, size_t len,
                         struct out *o) {
     static const uint8_t ping = SERVICE_PING, close_notify[] = {1, 0};
     uint8_t plain[INPUT];
     if (type == RECORD_ALERT) {
-        fail("stranger: the server sent an alert%s", s->theirs_sealed ? "" : " in its handshake");
+        fail("newcomer: the server sent an alert%s", s->theirs_sealed ? "" : " in its handshake");
     }
     if (type == RECORD_CHANGE_CIPHER) {
         s->theirs_sealed = true;
@@ -299,7 +299,7 @@ static bool take_record(struct stranger *s, uint8_t type, uint8_t *body, size_t 
     } else {
         size_t n = unseal(s, type, body, len, plain);
         if (n != 1 || plain[0] != ping) {
-            fail("stranger: %zu bytes came where one byte %u was due", n, ping);
+            fail("newcomer: %zu bytes came where one byte %u was due", n, ping);
         }
         put_sealed(s, o, RECORD_ALERT, close_notify, sizeof close_notify);
         return true;
@@ -307,12 +307,12 @@ static bool take_record(struct stranger *s, uint8_t type, uint8_t *body, size_t 
     return false;
 }
 
-bool stranger_take(struct stranger *s, const uint8_t *data, size_t len, uint8_t out[STRANGER_OUT],
+bool newcomer_take(struct newcomer *s, const uint8_t *data, size_t len, uint8_t out[NEWCOMER_OUT],
                    size_t *out_len) {
     struct out o = {.bytes = out};
     bool done = false;
     if (len > sizeof s->records - s->records_len) {
-        fail("stranger: the server says too much");
+        fail("newcomer: the server says too much");
     }
     memcpy(s->records + s->records_len, data, len);
     s->records_len += len;
