@@ -39,18 +39,18 @@ static void print_words(const struct config_word *words, char *text, size_t size
 static int fail_range(const struct config_key *key, struct error *err) {
     char min[32], max[32], words[128];
     if (key->kind == KIND_DURATION) {
-        value_print_duration(key->min, min, sizeof min);
-        value_print_duration(key->max, max, sizeof max);
+        config_print_duration(key->min, min, sizeof min);
+        config_print_duration(key->max, max, sizeof max);
     } else if (key->kind == KIND_SIZE) {
-        value_print_size(key->min, min, sizeof min);
-        value_print_size(key->max, max, sizeof max);
+        config_print_size(key->min, min, sizeof min);
+        config_print_size(key->max, max, sizeof max);
     } else {
         snprintf(min, sizeof min, "%ju", (uintmax_t)key->min);
         snprintf(max, sizeof max, "%ju", (uintmax_t)key->max);
     }
     print_words(key->words, words, sizeof words);
-    return error_set(err, "out of range; %s to %s%s%s", min, max, key->words != NULL ? ", or " : "",
-                     words);
+    return error_set(err, "out of range; write %s to %s%s%s", min, max,
+                     key->words != NULL ? ", or " : "", words);
 }
 
 static int parse_number(const struct config_key *key, const char *text, uint64_t *value,
@@ -58,10 +58,10 @@ static int parse_number(const struct config_key *key, const char *text, uint64_t
     if (find_word(key->words, text, value)) {
         return 0;
     }
-    int (*parse)(const char *, uint64_t *, struct error *) = key->kind == KIND_DURATION
-                                                                 ? value_duration
-                                                             : key->kind == KIND_SIZE ? value_size
-                                                                                      : value_count;
+    int (*parse)(const char *, uint64_t *, struct error *) =
+        key->kind == KIND_DURATION ? config_parse_duration
+        : key->kind == KIND_SIZE   ? config_parse_size
+                                   : config_parse_count;
     if (parse(text, value, err) != 0) {
         char words[128];
         print_words(key->words, words, sizeof words);
@@ -81,7 +81,7 @@ static int set_word(const struct config_key *key, const char *text, char *field,
     if (!find_word(key->words, text, &value)) {
         char words[128];
         print_words(key->words, words, sizeof words);
-        return error_set(err, "no such choice; %s", words);
+        return error_set(err, "not a valid value; write %s", words);
     }
     unsigned word = (unsigned)value;
     memcpy(field, &word, sizeof word);
@@ -91,14 +91,15 @@ static int set_word(const struct config_key *key, const char *text, char *field,
 static int set_text(const struct build *b, const struct config_key *key, const char *text,
                     char *field) {
     char *copy = NULL;
-    int result = text[0] == '\0'
-                     ? 0
-                     : value_path(text, key->kind == KIND_PATH ? b->folder : NULL, &copy, b->err);
+    int result =
+        text[0] == '\0'
+            ? 0
+            : config_parse_path(text, key->kind == KIND_PATH ? b->folder : NULL, &copy, b->err);
     memcpy(field, &copy, sizeof copy);
     return result;
 }
 
-/* A zeroed element more at the end of a list; NULL without memory. */
+/* Appends a zeroed element to a list; NULL without memory. */
 static void *add_element(void **array, size_t *count, size_t size, struct error *err) {
     char *grown = reallocarray(*array, *count + 1, size);
     if (grown == NULL) {
@@ -113,19 +114,19 @@ static void *add_element(void **array, size_t *count, size_t size, struct error 
 static int add_address(const struct build *b, struct config_listener *l, const char *item) {
     struct address *address =
         add_element((void **)&l->addresses, &l->address_count, sizeof *address, b->err);
-    return address != NULL ? value_address(item, address, b->err) : -1;
+    return address != NULL ? config_parse_address(item, address, b->err) : -1;
 }
 
 static int add_backend(const struct build *b, struct config_listener *l, const char *item) {
     struct config_backend *backend =
         add_element((void **)&l->backends, &l->backend_count, sizeof *backend, b->err);
-    return backend != NULL ? value_backend(item, b->folder, backend, b->err) : -1;
+    return backend != NULL ? config_parse_backend(item, b->folder, backend, b->err) : -1;
 }
 
 static int add_network(const struct build *b, struct config_listener *l, const char *item) {
     struct address_network *network =
         add_element((void **)&l->accept_proxy, &l->accept_proxy_count, sizeof *network, b->err);
-    return network != NULL ? value_network(item, network, b->err) : -1;
+    return network != NULL ? config_parse_network(item, network, b->err) : -1;
 }
 
 static int add_certificate(const struct build *b, struct config_listener *l, const char *item) {
@@ -160,7 +161,7 @@ static int set_list(const struct build *b, const struct config_key *key, const c
     }
     for (const char *next = text; next != NULL;) {
         char *item = NULL;
-        int result = value_next_item(&next, &item, b->err);
+        int result = config_next_item(&next, &item, b->err);
         if (result == 0) {
             result = add(b, l, item);
         }
@@ -200,14 +201,14 @@ static int set_value(const struct build *b, const struct config_key *key, const 
     return -1;
 }
 
-/* The value as it was given, wrong. */
-static int blame_value(const struct build *b, const struct config_key *key,
-                       const struct document_setting *setting) {
+/* Puts before the message where the value is, and the value as it was given. */
+static int locate_error(const struct build *b, const struct config_key *key,
+                        const struct document_setting *setting) {
     const char *hash = strstr(setting->value, " #");
     size_t len = strlen(b->err->text);
     if (hash != NULL && setting->option == NULL) {
         snprintf(b->err->text + len, sizeof b->err->text - len,
-                 " (a comment behind a value begins with ;)");
+                 " (a comment after a value begins with ;)");
     }
     if (setting->option != NULL) {
         return error_prefix(b->err, "%s %.80s", setting->option, setting->value);
@@ -223,7 +224,7 @@ static int apply_given(const struct build *b, const struct config_key *key,
     if (setting->value[0] == '\0' && !may_be_empty) {
         if (key->fallback == NULL) {
             return location_fail(location, b->err,
-                                 "%s has no value; write one behind the =", key->name);
+                                 "%s has no value; write one after the =", key->name);
         }
         return location_fail(location, b->err,
                              "%s has no value; leave the line out for the default, %s", key->name,
@@ -233,10 +234,10 @@ static int apply_given(const struct build *b, const struct config_key *key,
         return location_fail(location, b->err, "%s has a value in quotes; leave them out",
                              key->name);
     }
-    return set_value(b, key, setting->value, base) == 0 ? 0 : blame_value(b, key, setting);
+    return set_value(b, key, setting->value, base) == 0 ? 0 : locate_error(b, key, setting);
 }
 
-/* A key that was not given and has no plain default. */
+/* For a key that was not given and whose default is not a text. */
 static int apply_missing(const struct build *b, const struct config_key *key,
                          const struct document_section *section, char *base) {
     struct location location = {b->document->file, section->line, NULL};
@@ -254,7 +255,7 @@ static int apply_missing(const struct build *b, const struct config_key *key,
     }
     if (b->config->certificate_count == 0) {
         return location_fail(location, b->err,
-                             "[listener %s] has no certificate to show; define one in "
+                             "[listener %s] has no certificate to present; define one in "
                              "a section [certificate NAME]",
                              section->name);
     }
@@ -344,7 +345,7 @@ static int apply_certificates(const struct build *b) {
     return 0;
 }
 
-/* After the certificates: the listeners point at them. */
+/* After the certificates, because listeners point at them. */
 static int apply_listeners(const struct build *b) {
     struct config *config = b->config;
     size_t count = 0;

@@ -1,4 +1,4 @@
-/* Inside of config.c: from what was written to what it means. */
+/* For config.c: from the document, which is text, to the configuration. */
 #ifndef POSTERN_CONFIG_BUILD_H
 #define POSTERN_CONFIG_BUILD_H
 
@@ -7,7 +7,7 @@
 #include "core/error.h"
 
 /* Sets every key of every section, given or not, and checks the whole. NULL with the reason in err.
- * Warnings are logged once nothing is wrong. */
+ * Warnings are logged only for a configuration that is accepted. */
 struct config *config_build(const struct document *document, struct error *err)
     __attribute__((warn_unused_result));
 

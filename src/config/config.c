@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A file of more than this is not one of ours. */
+/* No configuration is that large; a larger file was named by mistake. */
 enum { FILE_MAX = 1 << 20 };
 
 #define DAY   86400000ull
@@ -104,13 +104,13 @@ const struct config_key config_keys[] = {
 /* clang-format on */
 const size_t config_key_count = sizeof config_keys / sizeof config_keys[0];
 
-/* What inih's handler needs, and what collects a value that comes in pieces. */
+/* For inih's handler: the document, and the pieces of a value that is longer than inih's line. */
 struct reading {
     struct document *document;
     struct lines lines;
     char value[LINES_MAX + 1];
     size_t value_len;
-    char key[128]; /* inih cuts the name when it repeats it with a later piece */
+    char key[128]; /* of the first piece: inih cuts the name when it repeats it with a later one */
 };
 
 static int on_header(void *arg, const char *text, struct error *err) {
@@ -118,7 +118,7 @@ static int on_header(void *arg, const char *text, struct error *err) {
     return document_begin(r->document, text, r->lines.number, err);
 }
 
-/* inih's handler: 0 is its word for failure. The section is the document's last. */
+/* inih's handler, which returns 0 for failure. The setting belongs to the last section. */
 static int on_pair(void *arg, const char *section, const char *name, const char *value) {
     struct reading *r = arg;
     size_t len = strlen(value);
@@ -185,7 +185,8 @@ static char *read_file(const char *file, size_t *len, struct error *err) {
         goto fail;
     }
     if (*len > FILE_MAX) {
-        error_set(err, "%s: larger than 1 MiB, so no configuration; name another file", file);
+        error_set(err, "%s: larger than 1 MiB, too large for a configuration; name another file",
+                  file);
         goto fail;
     }
     close(fd);

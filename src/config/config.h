@@ -1,10 +1,12 @@
 /* The configuration: INI text (or a sidecar's command line) to one immutable, fully checked value.
  *
- * What is here is checked as far as text alone can be: every key known and in range, every name
- * defined, addresses well formed. Files named in it are opened by tls/context.c. The file format is
- * in postern.conf(5); shared words for durations, sizes and defaults are in the table in config.c,
- * one row per key. Read by inih from our own reader, because inih cuts long lines, joins indented
- * ones and does not count: we refuse both, and count. */
+ * It is checked as far as text alone can be: every key is known and in range, every name is
+ * defined, addresses are well formed. The files that it names are opened by tls/context.c.
+ * postern.conf(5) describes the format; keys, defaults and ranges are in the table in config.c, one
+ * row for each key. inih reads the text, but from our own reader (lines.h), because inih cuts long
+ * lines, joins indented ones and does not count lines: we refuse the former two and count.
+ *
+ * The fields of all structs here may be read by every room; only src/config writes them. */
 #ifndef POSTERN_CONFIG_CONFIG_H
 #define POSTERN_CONFIG_CONFIG_H
 
@@ -41,7 +43,7 @@ struct config_certificate {
     char *cert;  /* absolute, or relative to the working directory: ready to open */
     char *chain; /* NULL: none named */
     char *key;
-    unsigned line; /* of the section's header; 0 from the command line */
+    unsigned line; /* of the section's header; 0: from the command line */
 };
 
 struct config_listener {
@@ -96,8 +98,8 @@ struct config {
 };
 
 /* Reads and checks the whole file. NULL with the reason in `err` ("FILE:LINE: what is wrong; what
- * would be right"). What is only doubtful (a certificate nobody uses; a second listener without
- * identity in front of a backend that another one gives identities to) is logged as a warning. */
+ * would be right"). What may be a mistake (a certificate that no listener uses; a listener without
+ * identities for a backend that gets identities from another one) is logged as a warning. */
 struct config *config_load(const char *file, struct error *err) __attribute__((warn_unused_result));
 
 /* One `--key value` of the sidecar's command line; `section` is "postern", "listener" or
@@ -115,8 +117,8 @@ struct config *config_from_options(const struct config_option *options, size_t c
 
 void config_free(struct config *config); /* NULL is fine */
 
-/* Calls `visit` with every file named (certificates, chains, keys, CAs, CRLs, ticket keys), each
- * listener's and section's; the same file may come twice. */
+/* Calls `visit` for every file that the configuration names: certificates, chains, keys, CAs, CRLs,
+ * ticket keys. The same file may come twice. */
 void config_each_file(const struct config *config, void (*visit)(const char *file, void *arg),
                       void *arg);
 

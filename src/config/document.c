@@ -39,7 +39,7 @@ static size_t min3(size_t a, size_t b, size_t c) {
     return smaller < c ? smaller : c;
 }
 
-/* Levenshtein's: how many letters must be changed, added or dropped. */
+/* Levenshtein's distance: how many letters must be changed, added or removed. */
 static size_t edit_distance(const char *a, const char *b) {
     enum { LONGEST = 64 };
     size_t row[LONGEST + 1], b_len = strlen(b);
@@ -115,7 +115,7 @@ static int check_name(struct location location, enum config_section kind, const 
     }
     if (name[strspn(name, NAME_BYTES)] != '\0') {
         return location_fail(location, err,
-                             "the name %.80s has a character that names do not have; "
+                             "the name %.80s has a character that names may not have; use "
                              "letters, digits, and . _ -",
                              name);
     }
@@ -131,7 +131,7 @@ static int check_first(const struct document *document, const struct document_se
             char text[128];
             print_section(section, text, sizeof text);
             return location_fail((struct location){document->file, section->line, NULL}, err,
-                                 "section %s is there twice, first in line %u; %s", text,
+                                 "section %s is defined twice, first in line %u; %s", text,
                                  other->line,
                                  section->name != NULL ? "give one another name" : "join them");
         }
@@ -233,7 +233,7 @@ int document_set(struct document *document, const char *key, const char *value, 
         }
         if (setting->value != NULL) {
             return location_fail(location, err,
-                                 "key %s is given twice, first in line %u; leave one", key,
+                                 "key %s is given twice, first in line %u; remove one", key,
                                  setting->line);
         }
         *setting = (struct document_setting){strdup(value), line, option};

@@ -1,5 +1,8 @@
-/* Inside of config.c: the table of keys, and what a file or command line says before it means
- * anything: sections and their settings as text, each with the place where it stands. */
+/* For src/config alone: the table of keys, and the document, which is a file or command line as it
+ * was written: sections and their settings as text, each with its location.
+ *
+ * A document owns its sections, names and values; `file` and `option` are the caller's. Its fields
+ * are read by build.c and validate.c, and written here. */
 #ifndef POSTERN_CONFIG_DOCUMENT_H
 #define POSTERN_CONFIG_DOCUMENT_H
 
@@ -33,9 +36,10 @@ struct config_key {
     const char *name;
     enum config_kind kind;
     enum config_section section;
-    size_t offset;        /* in the section's struct; lists are known by their kind */
-    const char *fallback; /* the default, written as in the file; "": none; NULL: see config.c */
-    uint64_t min, max;    /* counts, sizes, durations */
+    size_t offset; /* in the section's struct; lists are known by their kind */
+    const char
+        *fallback;     /* the default, written as in the file; "": none; NULL: see apply_missing */
+    uint64_t min, max; /* counts, sizes, durations */
     const struct config_word *words; /* all values of a KIND_WORD, else those besides numbers */
 };
 
@@ -68,11 +72,11 @@ struct location {
     const char *option;
 };
 
-/* Leaves "PLACE: text" in err. Returns -1. */
+/* Leaves "LOCATION: text" in err. Returns -1. */
 int location_fail(struct location location, struct error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* "listener mqtt" as it stands between the brackets: begins a section. 0 or -1. */
+/* Begins a section; `header` is what stands between the brackets: "listener mqtt". 0 or -1. */
 int document_begin(struct document *document, const char *header, unsigned line, struct error *err)
     __attribute__((warn_unused_result));
 
@@ -82,7 +86,7 @@ int document_set(struct document *document, const char *key, const char *value, 
 
 void document_free(struct document *document); /* what it holds, not the struct */
 
-/* The index-th section of a kind; NULL behind the last. */
+/* The index-th section of a kind; NULL after the last. */
 const struct document_section *document_section(const struct document *document,
                                                 enum config_section kind, size_t index);
 

@@ -22,7 +22,7 @@ static size_t trimmed_len(const char *text, size_t len) {
     return len;
 }
 
-/* A comment behind something begins with ; after a blank: inih's rule. */
+/* A comment after a value begins with ; after a blank, as inih has it. */
 static size_t len_without_comment(const char *text, size_t len) {
     for (size_t i = 1; i < len; i++) {
         if (text[i] == ';' && is_blank(text[i - 1])) {
@@ -32,8 +32,8 @@ static size_t len_without_comment(const char *text, size_t len) {
     return trimmed_len(text, len);
 }
 
-/* Takes the next line, without its end; false with `failed` set if it has bytes no line may have.
- */
+/* Takes the next line, without its end; false with `failed` set if it has a byte that is not
+ * allowed. */
 static bool take_line(struct lines *lines, const char **text, size_t *len) {
     const char *start = lines->next;
     const char *end = memchr(start, '\n', (size_t)(lines->end - start));
@@ -61,13 +61,13 @@ static bool take_line(struct lines *lines, const char **text, size_t *len) {
     return true;
 }
 
-/* `text` is one line with a [ at its front. */
+/* `text` is one line that begins with [. */
 static int take_header(struct lines *lines, const char *text, size_t len) {
     char name[256];
     len = len_without_comment(text, len);
     if (text[len - 1] != ']') {
         bool closed = memchr(text, ']', len) != NULL;
-        fail(lines, closed ? "text behind the ] of a section; begin a new line after it"
+        fail(lines, closed ? "text after the ] of a section; begin a new line there"
                            : "a section without its ]; write it as in [listener mqtt]");
         return -1;
     }
@@ -91,7 +91,7 @@ static int take_header(struct lines *lines, const char *text, size_t len) {
 static int check_setting(struct lines *lines, const char *text, size_t len) {
     if (is_blank(text[0])) {
         fail(lines, "an indented line; sections and keys begin in the first column, and a value "
-                    "does not go on in the next line");
+                    "does not continue on the next line");
         return -1;
     }
     if (len > LINES_MAX) {
@@ -103,7 +103,7 @@ static int check_setting(struct lines *lines, const char *text, size_t len) {
         key_len++;
     }
     if (key_len == len) {
-        fail(lines, "a line without =; write key = value, and comments behind ; or #");
+        fail(lines, "a line without =; write key = value, or begin a comment with ; or #");
         return -1;
     }
     if (text[key_len] == ':') {
@@ -121,8 +121,8 @@ static int check_setting(struct lines *lines, const char *text, size_t len) {
     return 0;
 }
 
-/* How much of the rest fits into `room` and may end there: inih trims both ends of a piece, and
- * takes a piece that begins with ; or # for a comment. */
+/* How much of the rest fits into `room` so that the rest can follow: inih trims both ends of a
+ * piece, and takes a piece that begins with ; or # for a comment. */
 static size_t piece_len(const char *text, size_t len, size_t room) {
     if (len <= room) {
         return len;
@@ -138,7 +138,7 @@ static char *give(struct lines *lines, char *buffer, size_t size, bool first) {
     size_t indent = first ? 0 : 1;
     size_t len = piece_len(lines->rest, lines->rest_len, size - 2 - indent);
     if (len == 0 || (first && len < lines->rest_len && memchr(lines->rest, '=', len) == NULL)) {
-        return fail(lines, "the line is too long, and has no place to divide it; make it shorter");
+        return fail(lines, "the line is too long and cannot be divided; make it shorter");
     }
     buffer[0] = ' ';
     memcpy(buffer + indent, lines->rest, len);
@@ -157,7 +157,7 @@ char *lines_read(char *buffer, int size, void *stream) {
         return NULL;
     }
     if (lines->owed || size < 100) {
-        return fail(lines, "the INI library does not take this line; a shorter one may help");
+        return fail(lines, "the INI library does not accept this line; a shorter one may help");
     }
     if (lines->rest_len > 0) {
         return give(lines, buffer, (size_t)size, false);
@@ -190,7 +190,7 @@ bool lines_value_complete(const struct lines *lines) {
 
 int lines_end(struct lines *lines) {
     if (!lines->failed && (lines->owed || lines->rest_len > 0)) {
-        fail(lines, "the INI library does not take this line; a shorter one may help");
+        fail(lines, "the INI library does not accept this line; a shorter one may help");
     }
     return lines->failed ? -1 : 0;
 }

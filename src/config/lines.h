@@ -1,9 +1,9 @@
-/* The configuration file's lines on their way to inih, counted and checked.
+/* The lines of the configuration file on their way to inih, counted and checked.
  *
- * inih calls lines_read as its fgets. It cuts lines at 200 bytes or so, takes an indented line for
- * the previous key again, says nothing of empty sections, and `:` is as good as `=` to it. So what
- * is not plainly a section's header, a comment or `key = value` is refused here, and a value longer
- * than inih's line goes to it in pieces, as the continuation lines it knows. */
+ * inih calls lines_read as its fgets. It cuts lines at about 200 bytes, takes an indented line for
+ * the continuation of the previous key, does not report empty sections, and accepts `:` for `=`. So
+ * a line that is not clearly a section's header, a comment or `key = value` is refused here, and a
+ * value that is longer than inih's line is given to it in pieces, as continuation lines. */
 #ifndef POSTERN_CONFIG_LINES_H
 #define POSTERN_CONFIG_LINES_H
 
@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Longest line that holds a key, comment excluded. */
+/* The longest line with a key, without its comment. */
 #define LINES_MAX 8192
 
 struct lines {
@@ -25,22 +25,22 @@ struct lines {
     void *arg;
 
     struct error *err;
-    bool failed; /* and err says why; lines_read then ends the file */
+    bool failed; /* with the reason in err; lines_read then reports the end of the file */
 
-    /* What of the current line inih has not got yet, and whether it owes us a call of its handler
-     * for what it got. The handler clears `owed`. */
+    /* The part of the current line that inih does not have yet, and whether a call of its handler
+     * is due for the part that it has. The handler clears `owed`. */
     const char *rest;
     size_t rest_len;
     bool owed;
 };
 
-/* inih's reader; `stream` is a struct lines. */
+/* The reader for ini_parse_stream; `stream` is a struct lines. */
 char *lines_read(char *buffer, int size, void *stream);
 
-/* Whether the handler has now got the whole value. */
+/* Whether the handler now has the whole value. */
 bool lines_value_complete(const struct lines *lines);
 
-/* After ini_parse_stream: 0 if all went well, else -1. */
+/* After ini_parse_stream: 0, or -1 if a line was refused. */
 int lines_end(struct lines *lines) __attribute__((warn_unused_result));
 
 #endif

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One listener together with what was written about it. */
+/* A listener together with its section. */
 struct subject {
     const struct config_listener *listener;
     const struct document_section *section;
@@ -50,7 +50,7 @@ static int check_client_auth(const struct subject *s, struct error *err) {
     if (l->client_auth == CLIENT_AUTH_NONE && l->client_ca != NULL) {
         return location_fail(
             location_of(s, "client_ca"), err,
-            "client_ca without client_auth, so that nobody would be checked; write "
+            "client_ca without client_auth, so that no client would be checked; write "
             "client_auth = required (or optional) as well");
     }
     if (l->mqtt == MQTT_IDENTITY && l->client_auth != CLIENT_AUTH_REQUIRED) {
@@ -75,16 +75,16 @@ static int check_certificates(const struct subject *s, struct error *err) {
     return 0;
 }
 
-/* Whether a client of `b` is one of `a` too. [::] serves IPv4 as well. */
+/* Whether `a` takes the clients of `b` too: [::] serves IPv4 as well. */
 static bool covers(const struct address *a, const struct address *b) {
     return address_is_any(a) && (a->family == ADDRESS_IPV6 || b->family == ADDRESS_IPV4);
 }
 
-/* `a` and, from line `line`, `b` before it. The system refuses such pairs with a message that fits
- * another program on the same address better. */
+/* `b` was given before `a`, in line `line`. The system refuses such pairs too, but with an error
+ * that suggests another program on the same address. */
 static int check_pair(struct location location, const struct address *a, const struct address *b,
                       unsigned line, struct error *err) {
-    static const char right[] = "leave one, or give one another port";
+    static const char right[] = "remove one, or give one another port";
     char first[32] = "", a_text[ADDRESS_TEXT_SIZE], b_text[ADDRESS_TEXT_SIZE];
     if (a->port == 0 || a->port != b->port) {
         return 0;
@@ -167,20 +167,21 @@ static const struct config_backend *shared_backend(const struct config_listener 
     return NULL;
 }
 
-/* A broker that trusts user names because they come from certificates must not have another way in,
- * where a client names itself. */
-static void warn_way_round(const struct config *config, const struct document *document) {
+/* A broker that trusts user names because they come from certificates must not be reachable through
+ * a listener where clients choose their names. */
+static void warn_identity_bypass(const struct config *config, const struct document *document) {
     for (size_t i = 0; i < config->listener_count; i++) {
         const struct config_listener *open = &config->listeners[i];
         for (size_t j = 0; open->mqtt != MQTT_IDENTITY && j < config->listener_count; j++) {
             const struct config_listener *strict = &config->listeners[j];
             const struct config_backend *backend = shared_backend(open, strict);
             if (strict->mqtt == MQTT_IDENTITY && backend != NULL) {
-                log_message(LOG_LEVEL_WARNING, "config",
-                            "%s:%u: [listener %s] leads to the backend %s without mqtt = identity, "
-                            "while [listener %s] gives it identities; a client can claim any name "
-                            "through the first",
-                            document->file, open->line, open->name, backend->text, strict->name);
+                log_message(
+                    LOG_LEVEL_WARNING, "config",
+                    "%s:%u: [listener %s] connects to the backend %s without mqtt = identity, "
+                    "while [listener %s] gives it identities; a client can claim any name "
+                    "through the first",
+                    document->file, open->line, open->name, backend->text, strict->name);
                 break;
             }
         }
@@ -190,6 +191,6 @@ static void warn_way_round(const struct config *config, const struct document *d
 void config_warn(const struct config *config, const struct document *document) {
     if (document->file != NULL) { /* a command line defines one of each */
         warn_unused(config, document);
-        warn_way_round(config, document);
+        warn_identity_bypass(config, document);
     }
 }

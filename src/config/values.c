@@ -26,7 +26,7 @@ static int no_memory(struct error *err) {
     return error_set(err, "out of memory");
 }
 
-/* Digits and one unit. Numbers that no key can want (over 15 digits) are as wrong as letters. */
+/* Digits and one unit. More than 15 digits are out of range for every key. */
 static bool parse_with_unit(const char *text, const struct unit *units, uint64_t *value) {
     size_t digits = strspn(text, DIGITS);
     if (digits == 0 || digits > 15) {
@@ -45,24 +45,25 @@ static bool parse_with_unit(const char *text, const struct unit *units, uint64_t
     return false;
 }
 
-int value_count(const char *text, uint64_t *count, struct error *err) {
+int config_parse_count(const char *text, uint64_t *count, struct error *err) {
     static const struct unit none[] = {{"", 1}, {NULL, 0}};
     if (!parse_with_unit(text, none, count)) {
-        return error_set(err, "no whole number; write digits alone");
+        return error_set(err, "not a whole number; write digits alone");
     }
     return 0;
 }
 
-int value_size(const char *text, uint64_t *bytes, struct error *err) {
+int config_parse_size(const char *text, uint64_t *bytes, struct error *err) {
     if (!parse_with_unit(text, size_units, bytes)) {
-        return error_set(err, "no size; write bytes, or a number with k or M, as in 16k");
+        return error_set(err, "not a size; write bytes, or a number with k or M, as in 16k");
     }
     return 0;
 }
 
-int value_duration(const char *text, uint64_t *ms, struct error *err) {
+int config_parse_duration(const char *text, uint64_t *ms, struct error *err) {
     if (!parse_with_unit(text, duration_units, ms)) {
-        return error_set(err, "no duration; write a whole number with ms, s, m, h or d, as in 10s");
+        return error_set(err,
+                         "not a duration; write a whole number with ms, s, m, h or d, as in 10s");
     }
     return 0;
 }
@@ -74,23 +75,26 @@ static void print_with_unit(uint64_t value, const struct unit *units, char *text
     snprintf(text, size, "%ju%s", (uintmax_t)(value / units->factor), units->name);
 }
 
-void value_print_duration(uint64_t ms, char *text, size_t size) {
+void config_print_duration(uint64_t ms, char *text, size_t size) {
     print_with_unit(ms, duration_units, text, size);
 }
 
-void value_print_size(uint64_t bytes, char *text, size_t size) {
+void config_print_size(uint64_t bytes, char *text, size_t size) {
     print_with_unit(bytes, size_units, text, size);
 }
 
 static int fail_port(const char *text, unsigned min, struct error *err) {
-    return error_set(err, "%.40s is no port; %u to 65535", *text != '\0' ? text : "nothing", min);
+    if (text[0] == '\0') {
+        return error_set(err, "the port is missing; write %u to 65535", min);
+    }
+    return error_set(err, "%.40s is not a port; write %u to 65535", text, min);
 }
 
-/* What address_parse refused with `status`, in words. */
+/* The message for what address_parse refused with `status`. */
 static int fail_address(const char *text, enum address_status status, struct error *err) {
     struct address_parts p;
     if (!address_split(text, &p)) {
-        return error_set(err, "no address with a port; %s", address_example);
+        return error_set(err, "not an address with a port; %s", address_example);
     }
     const int len = (int)(p.host_len < 60 ? p.host_len : 60);
     if (status == ADDRESS_BAD_PORT) {
@@ -106,11 +110,14 @@ static int fail_address(const char *text, enum address_status status, struct err
         return error_set(err, "an IPv6 address without brackets; write [%.*s]:%s", len, p.host,
                          p.port);
     }
-    return error_set(err, "%.*s is no numeric address (names are not looked up here); %s",
-                     len > 0 ? len : 7, len > 0 ? p.host : "nothing", address_example);
+    if (len == 0) {
+        return error_set(err, "the address is missing; %s", address_example);
+    }
+    return error_set(err, "%.*s is not a numeric address (names are not looked up here); %s", len,
+                     p.host, address_example);
 }
 
-int value_address(const char *text, struct address *address, struct error *err) {
+int config_parse_address(const char *text, struct address *address, struct error *err) {
     if (text[strspn(text, DIGITS)] == '\0') {
         return error_set(err, "a port without an address; write [::]:%.40s for all addresses",
                          text);
@@ -138,24 +145,27 @@ static int parse_tcp_backend(const char *text, struct config_backend *backend, s
                          text);
     }
     if (strstr(text, "://") != NULL) {
-        return error_set(err, "no HOST:PORT; leave out the scheme, as in 127.0.0.1:1883");
+        return error_set(err, "not HOST:PORT; leave out the scheme, as in 127.0.0.1:1883");
     }
     if (!address_split(text, &p)) {
-        return error_set(err, "no HOST:PORT; write the broker as 127.0.0.1:1883, "
+        return error_set(err, "not HOST:PORT; write the broker as 127.0.0.1:1883, "
                               "broker.example.org:1883, [::1]:1883 or unix:/path");
     }
     backend->host = strndup(p.host, p.host_len);
     if (backend->host == NULL) {
         return no_memory(err);
     }
+    if (p.host_len == 0) {
+        return error_set(err, "the host is missing; write the broker as 127.0.0.1:1883");
+    }
     if (!is_host(&p)) {
         bool ipv6 = !p.bracketed && strchr(backend->host, ':') != NULL;
         return error_set(err,
-                         ipv6 ? "%.60s is no host name; an IPv6 address goes in brackets, "
+                         ipv6 ? "%.60s is not a host name; write an IPv6 address in brackets, "
                                 "as in [::1]:1883"
-                              : "%.60s is no host name or address; write the broker as "
+                              : "%.60s is not a host name or address; write the broker as "
                                 "127.0.0.1:1883",
-                         p.host_len > 0 ? backend->host : "nothing");
+                         backend->host);
     }
     if (!address_parse_port(p.port, &backend->port) || backend->port == 0) {
         return fail_port(p.port, 1, err);
@@ -163,8 +173,8 @@ static int parse_tcp_backend(const char *text, struct config_backend *backend, s
     return 0;
 }
 
-int value_backend(const char *text, const char *folder, struct config_backend *backend,
-                  struct error *err) {
+int config_parse_backend(const char *text, const char *folder, struct config_backend *backend,
+                         struct error *err) {
     backend->text = strdup(text);
     if (backend->text == NULL) {
         return no_memory(err);
@@ -175,38 +185,39 @@ int value_backend(const char *text, const char *folder, struct config_backend *b
     if (text[5] == '\0') {
         return error_set(err, "unix: without a path; write unix:/run/mosquitto.sock");
     }
-    if (value_path(text + 5, folder, &backend->path, err) != 0) {
+    if (config_parse_path(text + 5, folder, &backend->path, err) != 0) {
         return -1;
     }
     size_t max = sizeof((struct sockaddr_un *)0)->sun_path - 1;
     if (strlen(backend->path) > max) {
-        return error_set(err, "a socket's path of %zu bytes; at most %zu", strlen(backend->path),
-                         max);
+        return error_set(err, "the socket's path has %zu bytes; at most %zu fit",
+                         strlen(backend->path), max);
     }
     return 0;
 }
 
-int value_network(const char *text, struct address_network *network, struct error *err) {
+int config_parse_network(const char *text, struct address_network *network, struct error *err) {
     const unsigned total = strchr(text, ':') != NULL ? 128 : 32;
     switch (address_parse_network(text, network)) {
     case ADDRESS_OK:
         return 0;
     case ADDRESS_BAD_PREFIX:
-        return error_set(err, "%.60s has a prefix that is out of range; 0 to %u", text, total);
+        return error_set(err, "%.60s has a prefix that is out of range; write 0 to %u", text,
+                         total);
     case ADDRESS_HOST_BITS:
         return error_set(err,
-                         "%.60s has bits behind its prefix; a single address is /%u, and the "
+                         "%.60s has bits set after its prefix; a single address is /%u, and the "
                          "network's own address ends in zeros",
                          text, total);
     default:
         return error_set(err,
-                         "%.60s is no network; write 192.0.2.0/24, 2001:db8::/32, or a single "
+                         "%.60s is not a network; write 192.0.2.0/24, 2001:db8::/32, or a single "
                          "address",
                          text);
     }
 }
 
-int value_path(const char *text, const char *folder, char **path, struct error *err) {
+int config_parse_path(const char *text, const char *folder, char **path, struct error *err) {
     if (text[0] == '/' || folder == NULL || folder[0] == '\0') {
         *path = strdup(text);
     } else {
@@ -220,7 +231,7 @@ int value_path(const char *text, const char *folder, char **path, struct error *
     return *path != NULL ? 0 : no_memory(err);
 }
 
-int value_next_item(const char **next, char **item, struct error *err) {
+int config_next_item(const char **next, char **item, struct error *err) {
     const char *start = *next + strspn(*next, " \t");
     size_t len = strcspn(start, ",");
     *next = start[len] == ',' ? start + len + 1 : NULL;
@@ -228,7 +239,7 @@ int value_next_item(const char **next, char **item, struct error *err) {
         len--;
     }
     if (len == 0) {
-        return error_set(err, "an empty item in the list; one comma between two items");
+        return error_set(err, "an empty item in the list; write one comma between two items");
     }
     *item = strndup(start, len);
     return *item != NULL ? 0 : no_memory(err);

@@ -1,8 +1,8 @@
 /* The values of the configuration: from text to numbers, addresses, brokers, networks.
  *
- * Pure functions. Each returns 0, or -1 with "what is wrong; what would be right" in `err`, without
- * file, line and key, which the caller puts before it. Results allocated are the caller's, also
- * after -1 (to be freed with the rest of its struct). */
+ * Each function returns 0, or -1 with "what is wrong; what would be right" in `err`, without file,
+ * line and key, which the caller puts before it. What is allocated belongs to the caller, also
+ * after -1 (it is freed with the rest of the struct). */
 #ifndef POSTERN_CONFIG_VALUES_H
 #define POSTERN_CONFIG_VALUES_H
 
@@ -13,40 +13,40 @@
 #include <stdint.h>
 
 /* Digits alone. */
-int value_count(const char *text, uint64_t *count, struct error *err)
+int config_parse_count(const char *text, uint64_t *count, struct error *err)
     __attribute__((warn_unused_result));
 
 /* Bytes, 16k, 1M. */
-int value_size(const char *text, uint64_t *bytes, struct error *err)
+int config_parse_size(const char *text, uint64_t *bytes, struct error *err)
     __attribute__((warn_unused_result));
 
 /* 500ms, 10s, 5m, 2h, 1d. */
-int value_duration(const char *text, uint64_t *ms, struct error *err)
+int config_parse_duration(const char *text, uint64_t *ms, struct error *err)
     __attribute__((warn_unused_result));
 
-/* The same the other way, in the largest unit that goes in evenly: for messages. */
-void value_print_duration(uint64_t ms, char *text, size_t size);
-void value_print_size(uint64_t bytes, char *text, size_t size);
+/* The reverse, for messages: in the largest unit of which it is a whole number. */
+void config_print_duration(uint64_t ms, char *text, size_t size);
+void config_print_size(uint64_t bytes, char *text, size_t size);
 
 /* 0.0.0.0:8883, [::]:8883, :8883. */
-int value_address(const char *text, struct address *address, struct error *err)
+int config_parse_address(const char *text, struct address *address, struct error *err)
     __attribute__((warn_unused_result));
 
-/* HOST:PORT, [v6]:PORT, unix:/path; a relative path is put behind `folder` (NULL: stays). */
-int value_backend(const char *text, const char *folder, struct config_backend *backend,
-                  struct error *err) __attribute__((warn_unused_result));
+/* HOST:PORT, [v6]:PORT, unix:/path; a relative path is one in `folder` (NULL: stays relative). */
+int config_parse_backend(const char *text, const char *folder, struct config_backend *backend,
+                         struct error *err) __attribute__((warn_unused_result));
 
 /* 192.0.2.0/24, 2001:db8::/32, or a single address. */
-int value_network(const char *text, struct address_network *network, struct error *err)
+int config_parse_network(const char *text, struct address_network *network, struct error *err)
     __attribute__((warn_unused_result));
 
-/* A file; a relative one is put behind `folder` (NULL: stays). */
-int value_path(const char *text, const char *folder, char **path, struct error *err)
+/* A file; a relative path is one in `folder` (NULL: stays relative). */
+int config_parse_path(const char *text, const char *folder, char **path, struct error *err)
     __attribute__((warn_unused_result));
 
-/* The items of a comma separated list, trimmed; none may be empty. `next` starts as the text and is
- * NULL behind the last item. The item is allocated. */
-int value_next_item(const char **next, char **item, struct error *err)
+/* The items of a comma-separated list, trimmed; none may be empty. `*next` is the text at first,
+ * and NULL after the last item. The item is allocated. */
+int config_next_item(const char **next, char **item, struct error *err)
     __attribute__((warn_unused_result));
 
 #endif

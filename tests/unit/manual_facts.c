@@ -20,9 +20,9 @@ static void print_words(const struct config_word *words) {
 static void print_limit(const struct config_key *key, uint64_t value) {
     char text[32];
     if (key->kind == KIND_DURATION) {
-        value_print_duration(value, text, sizeof text);
+        config_print_duration(value, text, sizeof text);
     } else if (key->kind == KIND_SIZE) {
-        value_print_size(value, text, sizeof text);
+        config_print_size(value, text, sizeof text);
     } else {
         snprintf(text, sizeof text, "%" PRIu64, value);
     }

@@ -420,7 +420,7 @@ END_TEST
 /* What such an address may be is test_address.c's subject. */
 START_TEST(an_address_has_one_form) {
     struct address address;
-    ck_assert_msg(value_address(":8883", &address, &err) == 0, "%s", err.text);
+    ck_assert_msg(config_parse_address(":8883", &address, &err) == 0, "%s", err.text);
     ck_assert_str_eq(address_print(&address, address_text), "[::]:8883");
 }
 END_TEST
@@ -442,7 +442,7 @@ static const struct {
     {" [listener mqtt]\n", ":1: an indented line; "},
     {LISTENER "listen = :1\rbackend = a:1\n", ":2: a carriage return inside the line; "},
     {"[listener mqtt\n", ":1: a section without its ]; "},
-    {"[listener mqtt] listen = :1\n", ":1: text behind the ] of a section; "},
+    {"[listener mqtt] listen = :1\n", ":1: text after the ] of a section; "},
     {"workers = 1\n", ":1: key workers stands before any section; "},
 
     /* sections */
@@ -454,11 +454,12 @@ static const struct {
     {"[listener]\n", ":1: section [listener] has no name; write it as in [listener mqtt]"},
     {"[certificate ]\n",
      ":1: section [certificate] has no name; write it as in [certificate main]"},
-    {"[listener a b]\n", ":1: the name a b has a character that names do not have; "},
-    {"[listener a,b]\n", ":1: the name a,b has a character that names do not have; "},
+    {"[listener a b]\n", ":1: the name a b has a character that names may not have; "},
+    {"[listener a,b]\n", ":1: the name a,b has a character that names may not have; "},
     {LISTENER "\n" LISTENER,
-     ":3: section [listener mqtt] is there twice, first in line 1; give one another name"},
-    {"[postern]\n[postern]\n", ":2: section [postern] is there twice, first in line 1; join them"},
+     ":3: section [listener mqtt] is defined twice, first in line 1; give one another name"},
+    {"[postern]\n[postern]\n",
+     ":2: section [postern] is defined twice, first in line 1; join them"},
 
     /* keys */
     {LISTENER "lisen = :1\n", ":2: unknown key lisen in [listener mqtt]; did you mean listen?"},
@@ -471,7 +472,7 @@ static const struct {
     {LISTENER "workers = 2\n",
      ":2: key workers does not belong in [listener mqtt]; it belongs in [postern]"},
     {LISTENER "listen = :1\nlisten = :2\n",
-     ":3: key listen is given twice, first in line 2; leave one"},
+     ":3: key listen is given twice, first in line 2; remove one"},
     {LISTENER "Listen = :1\n", ":2: unknown key Listen in [listener mqtt]; did you mean listen?"},
 
     /* values */
@@ -482,71 +483,76 @@ static const struct {
     {LISTENER "[certificate a]\ncert =\nkey = k\n", ":3: cert has no value; "},
     {LISTENER "[certificate a]\ncert = \"c.pem\"\nkey = k\n",
      ":3: cert has a value in quotes; leave them out"},
-    {LISTENER "mqtt = on\n" CERTIFICATE, ":2: mqtt = on: no such choice; off, check or identity"},
-    {LISTENER "tls_min = 1.1\n" CERTIFICATE, ":2: tls_min = 1.1: no such choice; 1.2 or 1.3"},
-    {LISTENER "mqtt = off # no\n" CERTIFICATE,
-     ":2: mqtt = off # no: no such choice; off, check or identity (a comment behind a value "
-     "begins with ;)"},
+    {LISTENER "mqtt = on\n" CERTIFICATE,
+     ":2: mqtt = on: not a valid value; write off, check or identity"},
+    {LISTENER "tls_min = 1.1\n" CERTIFICATE,
+     ":2: tls_min = 1.1: not a valid value; write 1.2 or 1.3"},
+    {LISTENER "mqtt = off # no\n" CERTIFICATE, ":2: mqtt = off # no: not a valid value; write off, "
+                                               "check or identity (a comment after a value "
+                                               "begins with ;)"},
     {"[postern]\nworkers = 0\n" LISTENER CERTIFICATE,
-     ":2: workers = 0: out of range; 1 to 256, or auto"},
-    {"[postern]\nworkers = 257\n" LISTENER CERTIFICATE, ":2: workers = 257: out of range; 1 to"},
+     ":2: workers = 0: out of range; write 1 to 256, or auto"},
+    {"[postern]\nworkers = 257\n" LISTENER CERTIFICATE,
+     ":2: workers = 257: out of range; write 1 to"},
     {"[postern]\nworkers = two\n" LISTENER CERTIFICATE,
-     ":2: workers = two: no whole number; write digits alone, or auto"},
-    {"[postern]\nworkers = -1\n" LISTENER CERTIFICATE, ":2: workers = -1: no whole number; "},
-    {"[postern]\nworkers = 1 2\n" LISTENER CERTIFICATE, ":2: workers = 1 2: no whole number; "},
+     ":2: workers = two: not a whole number; write digits alone, or auto"},
+    {"[postern]\nworkers = -1\n" LISTENER CERTIFICATE, ":2: workers = -1: not a whole number; "},
+    {"[postern]\nworkers = 1 2\n" LISTENER CERTIFICATE, ":2: workers = 1 2: not a whole number; "},
     {"[postern]\ndrain_timeout = 30\n" LISTENER CERTIFICATE,
-     ":2: drain_timeout = 30: no duration; write a whole number with ms, s, m, h or d, as in 10s, "
+     ":2: drain_timeout = 30: not a duration; write a whole number with ms, s, m, h or d, as in "
+     "10s, "
      "or off or 0"},
     {"[postern]\ndrain_timeout = 2d\n" LISTENER CERTIFICATE,
-     ":2: drain_timeout = 2d: out of range; 100ms to 1d, or off or 0"},
+     ":2: drain_timeout = 2d: out of range; write 100ms to 1d, or off or 0"},
     {LISTENER "handshake_timeout = 1.5s\n" CERTIFICATE,
-     ":2: handshake_timeout = 1.5s: no duration; "},
+     ":2: handshake_timeout = 1.5s: not a duration; "},
     {LISTENER "handshake_timeout = 99ms\n" CERTIFICATE,
-     ":2: handshake_timeout = 99ms: out of range; 100ms to 1d"},
+     ":2: handshake_timeout = 99ms: out of range; write 100ms to 1d"},
     {LISTENER "handshake_timeout = 25h\n" CERTIFICATE,
-     ":2: handshake_timeout = 25h: out of range; 100ms to 1d"},
+     ":2: handshake_timeout = 25h: out of range; write 100ms to 1d"},
     {LISTENER "handshake_timeout = off\n" CERTIFICATE,
-     ":2: handshake_timeout = off: no duration; "},
-    {LISTENER "first_byte_timeout = off\n" CERTIFICATE, ":2: first_byte_timeout = off: no dur"},
-    {LISTENER "connect_timeout = off\n" CERTIFICATE, ":2: connect_timeout = off: no duration; "},
-    {LISTENER "write_timeout = off\n" CERTIFICATE, ":2: write_timeout = off: no duration; "},
-    {LISTENER "close_timeout = off\n" CERTIFICATE, ":2: close_timeout = off: no duration; "},
+     ":2: handshake_timeout = off: not a duration; "},
+    {LISTENER "first_byte_timeout = off\n" CERTIFICATE, ":2: first_byte_timeout = off: not a dur"},
+    {LISTENER "connect_timeout = off\n" CERTIFICATE, ":2: connect_timeout = off: not a duration; "},
+    {LISTENER "write_timeout = off\n" CERTIFICATE, ":2: write_timeout = off: not a duration; "},
+    {LISTENER "close_timeout = off\n" CERTIFICATE, ":2: close_timeout = off: not a duration; "},
     {LISTENER "idle_timeout = 31d\n" CERTIFICATE,
-     ":2: idle_timeout = 31d: out of range; 100ms to 30d, or off"},
+     ":2: idle_timeout = 31d: out of range; write 100ms to 30d, or off"},
     {LISTENER "idle_timeout = 99999999999999999999d\n" CERTIFICATE,
-     ":2: idle_timeout = 99999999999999999999d: no duration; "},
+     ":2: idle_timeout = 99999999999999999999d: not a duration; "},
     {LISTENER "max_record_size = 511\n" CERTIFICATE,
-     ":2: max_record_size = 511: out of range; 512 to 16k"},
+     ":2: max_record_size = 511: out of range; write 512 to 16k"},
     {LISTENER "max_record_size = 17k\n" CERTIFICATE, ":2: max_record_size = 17k: out of range; "},
     {LISTENER "max_record_size = 1kB\n" CERTIFICATE,
-     ":2: max_record_size = 1kB: no size; write bytes, or a number with k or M, as in 16k"},
+     ":2: max_record_size = 1kB: not a size; write bytes, or a number with k or M, as in 16k"},
     {LISTENER "max_connect_size = 2M\n" CERTIFICATE,
-     ":2: max_connect_size = 2M: out of range; 128 to 1M"},
+     ":2: max_connect_size = 2M: out of range; write 128 to 1M"},
     {LISTENER "max_connect_size = 127\n" CERTIFICATE, ":2: max_connect_size = 127: out of range"},
     {LISTENER "max_handshakes = 0\n" CERTIFICATE,
-     ":2: max_handshakes = 0: out of range; 1 to 100000"},
+     ":2: max_handshakes = 0: out of range; write 1 to 100000"},
 
     /* addresses */
     {LISTENER "listen = 8883\n" CERTIFICATE,
      ":2: listen = 8883: a port without an address; write [::]:8883 for all addresses"},
     {LISTENER "listen = localhost:8883\n" CERTIFICATE,
-     ":2: listen = localhost:8883: localhost is no numeric address (names are not looked up "},
+     ":2: listen = localhost:8883: localhost is not a numeric address (names are not looked up "},
     {LISTENER "listen = ::1:8883\n" CERTIFICATE,
      ":2: listen = ::1:8883: an IPv6 address without brackets; write [::1]:8883"},
     {LISTENER "listen = 127.0.0.1\n" CERTIFICATE,
-     ":2: listen = 127.0.0.1: no address with a port; "},
-    {LISTENER "listen = [::]\n" CERTIFICATE, ":2: listen = [::]: no address with a port; "},
+     ":2: listen = 127.0.0.1: not an address with a port; "},
+    {LISTENER "listen = [::]\n" CERTIFICATE, ":2: listen = [::]: not an address with a port; "},
     {LISTENER "listen = 127.1:8883\n" CERTIFICATE,
-     ":2: listen = 127.1:8883: 127.1 is no numeric address"},
+     ":2: listen = 127.1:8883: 127.1 is not a numeric address"},
     {LISTENER "listen = [127.0.0.1]:1\n" CERTIFICATE, ":2: listen = [127.0.0.1]:1: 127.0.0.1 is"},
-    {LISTENER "listen = []:1\n" CERTIFICATE, ":2: listen = []:1: nothing is no numeric address"},
+    {LISTENER "listen = []:1\n" CERTIFICATE, ":2: listen = []:1: the address is missing"},
     {LISTENER "listen = [fe80::1%none0]:1\n" CERTIFICATE,
      ":2: listen = [fe80::1%none0]:1: there is no interface none0; "},
-    {LISTENER "listen = :65536\n" CERTIFICATE, ":2: listen = :65536: 65536 is no port; 0 to 65535"},
-    {LISTENER "listen = :\n" CERTIFICATE, ":2: listen = :: nothing is no port; "},
-    {LISTENER "listen = :1;1\n" CERTIFICATE, ":2: listen = :1;1: 1;1 is no port; "},
+    {LISTENER "listen = :65536\n" CERTIFICATE,
+     ":2: listen = :65536: 65536 is not a port; write 0 to 65535"},
+    {LISTENER "listen = :\n" CERTIFICATE, ":2: listen = :: the port is missing; "},
+    {LISTENER "listen = :1;1\n" CERTIFICATE, ":2: listen = :1;1: 1;1 is not a port; write "},
     {LISTENER "listen = :1,\n" CERTIFICATE,
-     ":2: listen = :1,: an empty item in the list; one comma between two items"},
+     ":2: listen = :1,: an empty item in the list; write one comma between two items"},
     {LISTENER "listen = :1, :1\n" CERTIFICATE, ":2: [::]:1 is listened on twice (line 2); "},
     {"[listener a]\nlisten = 127.0.0.1:1\n[listener b]\nlisten = "
      "[::ffff:127.0.0.1]:1\n" CERTIFICATE,
@@ -561,35 +567,36 @@ static const struct {
     /* backends */
     {LISTENER "backend = 1883\n" CERTIFICATE,
      ":2: backend = 1883: a port without a host; write 127.0.0.1:1883 for this machine"},
-    {LISTENER "backend = mosquitto\n" CERTIFICATE, ":2: backend = mosquitto: no HOST:PORT; "},
+    {LISTENER "backend = mosquitto\n" CERTIFICATE, ":2: backend = mosquitto: not HOST:PORT; "},
     {LISTENER "backend = mqtt://m:1883\n" CERTIFICATE,
-     ":2: backend = mqtt://m:1883: no HOST:PORT; leave out the scheme"},
+     ":2: backend = mqtt://m:1883: not HOST:PORT; leave out the scheme"},
     {LISTENER "backend = ::1:1883\n" CERTIFICATE,
-     ":2: backend = ::1:1883: ::1 is no host name; an IPv6 address goes in brackets"},
+     ":2: backend = ::1:1883: ::1 is not a host name; write an IPv6 address in brackets"},
     {LISTENER "backend = [::g]:1883\n" CERTIFICATE,
-     ":2: backend = [::g]:1883: ::g is no host name or address; "},
+     ":2: backend = [::g]:1883: ::g is not a host name or address; "},
     {LISTENER "backend = a b:1883\n" CERTIFICATE,
-     ":2: backend = a b:1883: a b is no host name or address; "},
-    {LISTENER "backend = :1883\n" CERTIFICATE,
-     ":2: backend = :1883: nothing is no host name or address; "},
-    {LISTENER "backend = m:0\n" CERTIFICATE, ":2: backend = m:0: 0 is no port; 1 to 65535"},
-    {LISTENER "backend = m:mqtt\n" CERTIFICATE, ":2: backend = m:mqtt: mqtt is no port; "},
+     ":2: backend = a b:1883: a b is not a host name or address; "},
+    {LISTENER "backend = :1883\n" CERTIFICATE, ":2: backend = :1883: the host is missing; "},
+    {LISTENER "backend = m:0\n" CERTIFICATE,
+     ":2: backend = m:0: 0 is not a port; write 1 to 65535"},
+    {LISTENER "backend = m:mqtt\n" CERTIFICATE, ":2: backend = m:mqtt: mqtt is not a port; write "},
     {LISTENER "backend = unix:\n" CERTIFICATE, ":2: backend = unix:: unix: without a path; "},
     {LISTENER "backend = unix:/" A54 A54 "\n" CERTIFICATE, ":2: backend = unix:/a"},
 
     /* networks */
-    {LISTENER "accept_proxy = on\n" CERTIFICATE, ":2: accept_proxy = on: on is no network; "},
+    {LISTENER "accept_proxy = on\n" CERTIFICATE, ":2: accept_proxy = on: on is not a network; "},
     {LISTENER "accept_proxy = 10.0.0.0/33\n" CERTIFICATE,
-     ":2: accept_proxy = 10.0.0.0/33: 10.0.0.0/33 has a prefix that is out of range; 0 to 32"},
+     ":2: accept_proxy = 10.0.0.0/33: 10.0.0.0/33 has a prefix that is out of range; write 0 to "
+     "32"},
     {LISTENER "accept_proxy = ::/\n" CERTIFICATE,
-     ":2: accept_proxy = ::/: ::/ has a prefix that is out of range; 0 to 128"},
+     ":2: accept_proxy = ::/: ::/ has a prefix that is out of range; write 0 to 128"},
     {LISTENER "accept_proxy = 10.0.0.1/8\n" CERTIFICATE,
-     ":2: accept_proxy = 10.0.0.1/8: 10.0.0.1/8 has bits behind its prefix; "},
+     ":2: accept_proxy = 10.0.0.1/8: 10.0.0.1/8 has bits set after its prefix; "},
 
     /* names and what belongs together */
     {"", ": there is no [listener NAME] section, so that nothing would be served; "},
     {CERTIFICATE, ": there is no [listener NAME] section"},
-    {LISTENER, ":1: [listener mqtt] has no certificate to show; define one in a section "},
+    {LISTENER, ":1: [listener mqtt] has no certificate to present; define one in a section "},
     {LISTENER "[certificate a]\ncert = c\nkey = k\n[certificate b]\ncert = c\nkey = k\n",
      ":1: [listener mqtt] names no certificates, and several are defined; "},
     {LISTENER "certificates = main, mian\n" CERTIFICATE,
@@ -605,7 +612,8 @@ static const struct {
     {LISTENER "client_auth = required\n" CERTIFICATE, ":2: client_auth without client_ca; "},
     {LISTENER "client_auth = optional\nclient_crl = x\n" CERTIFICATE,
      ":2: client_auth without client_ca; "},
-    {LISTENER "client_ca = ca\n" CERTIFICATE, ":2: client_ca without client_auth, so that nobody"},
+    {LISTENER "client_ca = ca\n" CERTIFICATE,
+     ":2: client_ca without client_auth, so that no client"},
     {LISTENER "client_crl = crl\n" CERTIFICATE, ":2: client_crl without client_ca; "},
     {LISTENER "mqtt = identity\n" CERTIFICATE,
      ":2: mqtt = identity without client_auth = required; "},
@@ -633,7 +641,7 @@ START_TEST(a_line_that_is_too_long_is_refused) {
     expect_refused(text, strlen(text), ":2: the line is too long; at most 8192 bytes");
     memset(text + len, ' ', 500); /* inih trims: no place to divide it */
     strcpy(text + len + 500, "A\n");
-    expect_refused(text, strlen(text), ":2: the line is too long, and has no place to divide it; ");
+    expect_refused(text, strlen(text), ":2: the line is too long and cannot be divided; ");
     len = sprintf(text, "[listener ");
     memset(text + len, 'a', 65);
     strcpy(text + len + 65, "]\n");
@@ -702,7 +710,7 @@ START_TEST(a_way_round_identities_is_warned_about) {
     const char *said =
         warnings_of("[listener open]\nlisten = :1\nbackend = other:1, m:1\n"
                     "[listener strict]\nlisten = :2\nbackend = m:1\n" IDENTITY CERTIFICATE);
-    ck_assert_ptr_nonnull(strstr(said, ":1: [listener open] leads to the backend m:1 without "));
+    ck_assert_ptr_nonnull(strstr(said, ":1: [listener open] connects to the backend m:1 without "));
     ck_assert_str_eq(
         warnings_of("[listener open]\nlisten = :1\nbackend = other:1\n"
                     "[listener strict]\nlisten = :2\nbackend = m:1\n" IDENTITY CERTIFICATE),
