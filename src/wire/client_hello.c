@@ -1,19 +1,21 @@
-/* Reads the ClientHello; the contract is in the header. Two steps: find the message by record
- * headers alone (cheap, repeated whenever bytes arrive), then read it, once, when it is whole. */
+/* Two steps: the message is found by record headers alone, which is cheap and repeated whenever
+ * bytes arrive; when it is whole it is read, once. */
 #include "wire/client_hello.h"
 
 #include "wire/cursor.h"
 
 #include <string.h>
 
-#define RECORD_HEADER    5
-#define RECORD_MAX       16384
-#define RECORD_HANDSHAKE 22
-/* Each MORE walks at most this many headers, whatever a client does that sends single bytes. */
-#define RECORDS_MAX 128
+enum {
+    RECORD_HEADER = 5,
+    RECORD_MAX = 16384,
+    RECORD_HANDSHAKE = 22,
+    /* A bound for the work of each CLIENT_HELLO_MORE: a client may send tiny records. */
+    RECORDS_MAX = 128,
 
-#define MESSAGE_HEADER       4
-#define MESSAGE_CLIENT_HELLO 1
+    MESSAGE_HEADER = 4,
+    MESSAGE_CLIENT_HELLO = 1
+};
 
 enum extension {
     EXT_SERVER_NAME = 0,
@@ -25,7 +27,7 @@ enum extension {
     EXT_SUPPORTED_VERSIONS = 43
 };
 
-/* What the message says about certificates, before it is put together. */
+/* What the message has about certificates, before it is evaluated. */
 struct offer {
     uint16_t legacy_version;
     bool versions_given, tls12, tls13;
@@ -34,19 +36,19 @@ struct offer {
     bool ecdsa_aead, ecdsa_other, rsa_aead, rsa_other;
 };
 
-/* A list of 16-bit values: never empty, never half a value. */
+/* Whether it is a list of 16-bit values, with one at least. */
 static bool is_list16(const struct cursor *c) {
     return c->left >= 2 && c->left % 2 == 0;
 }
 
-/* ---- finding the message ---- */
+/* --- finding the message --- */
 
 struct message {
     size_t len;    /* header included; 0 while unknown */
     bool unbroken; /* in one record */
 };
 
-/* Where the message's own header is complete, checks it and notes the whole length. */
+/* Checks the message's own header and, once it is complete, stores the length of the message. */
 static enum client_hello_status check_message_header(const uint8_t *header, size_t have,
                                                      struct message *message) {
     if (have >= 1 && header[0] != MESSAGE_CLIENT_HELLO) {
@@ -60,7 +62,7 @@ static enum client_hello_status check_message_header(const uint8_t *header, size
     return message->len > CLIENT_HELLO_MAX ? CLIENT_HELLO_BAD : CLIENT_HELLO_OK;
 }
 
-/* What can be said of a record's first `have` bytes; OK once its header is there and right. */
+/* Judges a record by its first `have` bytes: OK once its header is complete and right. */
 static enum client_hello_status check_record_header(const uint8_t *record, size_t have,
                                                     bool first) {
     const enum client_hello_status refusal = first ? CLIENT_HELLO_NOT_TLS : CLIENT_HELLO_BAD;
@@ -78,7 +80,7 @@ static enum client_hello_status check_record_header(const uint8_t *record, size_
     return len == 0 || len > RECORD_MAX ? CLIENT_HELLO_BAD : CLIENT_HELLO_OK;
 }
 
-/* OK: every byte of the message is in `data`, in records that it fills to the end. */
+/* OK: every byte of the message is in `data`, and nothing follows it in its last record. */
 static enum client_hello_status find_message(const uint8_t *data, size_t len,
                                              struct message *message) {
     uint8_t header[MESSAGE_HEADER];
@@ -118,7 +120,7 @@ static enum client_hello_status find_message(const uint8_t *data, size_t len,
     return CLIENT_HELLO_BAD;
 }
 
-/* ---- reading it ---- */
+/* --- reading it --- */
 
 static bool is_host_char(uint8_t c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -143,7 +145,7 @@ static void set_server_name(struct client_hello *out, struct cursor name) {
     out->server_name[name.left] = '\0';
 }
 
-/* An empty host name is no name: some devices send it where none is configured. */
+/* An empty host name counts as none: some devices send it where no name is configured. */
 static bool read_server_name(struct cursor c, struct client_hello *out) {
     struct cursor list, name;
     bool seen = false;
@@ -168,7 +170,7 @@ static bool read_server_name(struct cursor c, struct client_hello *out) {
     return true;
 }
 
-/* A code beyond the four is for the TLS library to refuse, with the right alert. */
+/* Any other code is left to the TLS library, which refuses it with the right alert. */
 static bool read_max_fragment(struct cursor c, struct client_hello *out) {
     uint8_t code;
     if (!take_u8(&c, &code) || c.left != 0) {
@@ -362,7 +364,7 @@ static enum client_hello_status read_message(const uint8_t *message, size_t len,
     return CLIENT_HELLO_OK;
 }
 
-/* Apart from client_hello_parse, so that only a message in several records costs this stack. */
+/* A function of its own, so that only a message in several records needs this stack. */
 static __attribute__((noinline)) enum client_hello_status
 join_and_read(const uint8_t *data, size_t len, struct client_hello *out) {
     uint8_t whole[CLIENT_HELLO_MAX];

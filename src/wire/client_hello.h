@@ -1,6 +1,6 @@
 /* The first TLS message, read by us before any TLS object exists.
  *
- * A pure function over the bytes a client has sent so far: it tells whether they are TLS at all,
+ * A pure function over the bytes that a client has sent so far: it finds out whether they are TLS,
  * whether the ClientHello is whole, and what the choice of a certificate needs. RFC 8446 4.1.2,
  * RFC 5246 7.4.1.2, RFC 6066 3 and 4. The message may be cut into any number of records
  * (RFC 8446 5.1); records without content are refused. What this parser accepts and the TLS library
@@ -13,12 +13,12 @@
 #include <stdint.h>
 
 /* More than any client needs (post-quantum key shares included); a longer one is refused. */
-#define CLIENT_HELLO_MAX 16384
+enum { CLIENT_HELLO_MAX = 16384 };
 
 enum client_hello_status {
     CLIENT_HELLO_OK,
-    CLIENT_HELLO_MORE,    /* so far so good: give more bytes, from the start again */
-    CLIENT_HELLO_NOT_TLS, /* plaintext MQTT, HTTP, SSLv2, noise: decided at the earliest byte */
+    CLIENT_HELLO_MORE,    /* right so far: call again with more bytes, from the first one */
+    CLIENT_HELLO_NOT_TLS, /* plaintext MQTT, HTTP, SSLv2, noise: known by the first wrong byte */
     CLIENT_HELLO_BAD      /* TLS, but malformed or over CLIENT_HELLO_MAX */
 };
 
@@ -41,8 +41,8 @@ struct client_hello {
     bool has_ticket;       /* session_ticket with content, or pre_shared_key */
 };
 
-/* `len` bytes from the very first one. `out` is filled for CLIENT_HELLO_OK only (but whatever the
- * result it may be written to). No allocation; time linear in `len`. */
+/* `len` bytes from the very first one. `out` is filled for CLIENT_HELLO_OK only, but may be
+ * written to with any result. No allocation; time linear in `len`. */
 enum client_hello_status client_hello_parse(const uint8_t *data, size_t len,
                                             struct client_hello *out);
 

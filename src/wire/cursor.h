@@ -1,5 +1,5 @@
-/* Reading forward through bytes, for the parsers of this room: a call takes what is there, or
- * returns false and takes nothing that the caller may still use. Numbers are big-endian. */
+/* Reading forward through bytes, for the parsers of src/wire. Each call takes what it asks for, or
+ * returns false, and then the cursor is not to be used any more. Numbers are big-endian. */
 #ifndef POSTERN_WIRE_CURSOR_H
 #define POSTERN_WIRE_CURSOR_H
 
@@ -51,7 +51,7 @@ static inline bool take_u32(struct cursor *c, uint32_t *value) {
     return true;
 }
 
-/* Bytes behind a length of 8 or 16 bits. */
+/* Bytes after their length, which has 8 or 16 bits. */
 static inline bool take_vector8(struct cursor *c, struct cursor *part) {
     uint8_t len;
     return take_u8(c, &len) && take(c, len, part);

@@ -5,12 +5,13 @@
 
 #include <string.h>
 
-#define TYPE_CONNECT     0x10
-#define LENGTH_BYTES_MAX 4
-#define LENGTH_MAX       268435455
-/* The shortest CONNECT: 3.1.1 with an empty client identifier. */
-#define BODY_MIN   12
-#define STRING_MAX 65535
+enum {
+    TYPE_CONNECT = 0x10,
+    LENGTH_BYTES_MAX = 4,
+    LENGTH_MAX = 268435455,
+    BODY_MIN = 12, /* of the shortest CONNECT: 3.1.1 with an empty client identifier */
+    STRING_MAX = 65535
+};
 
 enum connect_flag {
     FLAG_RESERVED = 0x01,
@@ -24,8 +25,8 @@ enum connect_flag {
 
 static const char *const fault_texts[MQTT_FAULT_COUNT] = {
     [MQTT_FAULT_NONE] = "no fault",
-    [MQTT_FAULT_SHORT] = "a field reaches over the packet's end",
-    [MQTT_FAULT_LEFT_OVER] = "bytes are left over",
+    [MQTT_FAULT_SHORT] = "a field extends past the end of the packet",
+    [MQTT_FAULT_LEFT_OVER] = "there are bytes after the last field",
     [MQTT_FAULT_NOT_CONNECT] = "not a CONNECT packet",
     [MQTT_FAULT_PROTOCOL] = "unknown protocol name or level",
     [MQTT_FAULT_FLAGS] = "flags contradict each other",
@@ -37,14 +38,14 @@ static const char *const fault_texts[MQTT_FAULT_COUNT] = {
     [MQTT_FAULT_IDENTITY] = "the identity does not fit",
     [MQTT_FAULT_SECOND_CONNECT] = "a second CONNECT",
     [MQTT_FAULT_PACKET_TYPE] = "a packet type that is not allowed",
-    [MQTT_FAULT_LENGTH] = "a remaining length over four bytes",
+    [MQTT_FAULT_LENGTH] = "a remaining length of more than four bytes",
 };
 
 const char *mqtt_fault_text(enum mqtt_fault fault) {
     return (unsigned)fault < MQTT_FAULT_COUNT ? fault_texts[fault] : "unknown fault";
 }
 
-/* ---- pieces ---- */
+/* --- fields --- */
 
 enum length_status { LENGTH_OK, LENGTH_MORE, LENGTH_BAD };
 
@@ -86,16 +87,16 @@ static bool is_topic_name(const struct cursor *text) {
            memchr(text->at, '#', text->left) == NULL;
 }
 
-/* ---- properties of MQTT 5 ---- */
+/* --- properties of MQTT 5 --- */
 
 enum property_type { BOOLEAN, U16, U16_NOT_0, U32, U32_NOT_0, STRING, TOPIC, BINARY, PAIR };
-enum property_place { IN_CONNECT = 1, IN_WILL = 2 };
+enum property_owner { IN_CONNECT = 1, IN_WILL = 2 };
 
 enum property_id { AUTHENTICATION_METHOD = 0x15, AUTHENTICATION_DATA = 0x16, USER_PROPERTY = 0x26 };
 
 struct property {
-    uint8_t id; /* below 64: what was seen is one bit each */
-    uint8_t places;
+    uint8_t id;     /* below 64: those seen are bits of a uint64_t */
+    uint8_t owners; /* enum property_owner */
     enum property_type type;
 };
 
@@ -153,16 +154,16 @@ static enum mqtt_fault take_property_value(struct cursor *c, enum property_type 
     return take_string(c, &text);
 }
 
-static const struct property *property_find(uint8_t id, enum property_place place) {
+static const struct property *find_property(uint8_t id, enum property_owner owner) {
     for (size_t i = 0; i < sizeof properties / sizeof properties[0]; i++) {
-        if (properties[i].id == id && (properties[i].places & place) != 0) {
+        if (properties[i].id == id && (properties[i].owners & owner) != 0) {
             return &properties[i];
         }
     }
     return NULL;
 }
 
-static enum mqtt_fault take_properties(struct cursor *c, enum property_place place,
+static enum mqtt_fault take_properties(struct cursor *c, enum property_owner owner,
                                        uint64_t *seen) {
     struct cursor list;
     size_t len;
@@ -182,7 +183,7 @@ static enum mqtt_fault take_properties(struct cursor *c, enum property_place pla
     while (list.left > 0) {
         uint8_t id = 0;
         (void)take_u8(&list, &id);
-        const struct property *property = property_find(id, place);
+        const struct property *property = find_property(id, owner);
         if (property == NULL || (id != USER_PROPERTY && (*seen >> id & 1) != 0)) {
             return MQTT_FAULT_PROPERTIES;
         }
@@ -195,7 +196,7 @@ static enum mqtt_fault take_properties(struct cursor *c, enum property_place pla
     return MQTT_FAULT_NONE;
 }
 
-/* ---- CONNECT ---- */
+/* --- CONNECT --- */
 
 static const uint8_t name_31[] = {0, 6, 'M', 'Q', 'I', 's', 'd', 'p'};
 static const uint8_t name_311[] = {0, 4, 'M', 'Q', 'T', 'T'};
@@ -393,7 +394,7 @@ enum mqtt_fault mqtt_connect_rewrite(const uint8_t *packet, const struct mqtt_co
     return MQTT_FAULT_NONE;
 }
 
-/* ---- behind CONNECT ---- */
+/* --- after CONNECT --- */
 
 static enum mqtt_fault check_type(uint8_t first) {
     switch (first >> 4) {

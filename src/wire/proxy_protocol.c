@@ -5,32 +5,34 @@
 #include <stdio.h>
 #include <string.h>
 
-#define V2_FIXED       16
-#define V2_VERSION     0x20
-#define COMMAND_LOCAL  0
-#define COMMAND_PROXY  1
-#define FAMILY_UNSPEC  0x00
-#define FAMILY_TCP4    0x11
-#define FAMILY_TCP6    0x21
-#define UNIX_ADDRESSES 216
+enum {
+    V2_FIXED = 16,
+    V2_VERSION = 0x20,
+    COMMAND_LOCAL = 0,
+    COMMAND_PROXY = 1,
+    FAMILY_UNSPEC = 0x00,
+    FAMILY_TCP4 = 0x11,
+    FAMILY_TCP6 = 0x21,
+    UNIX_ADDRESSES = 216,
 
-#define TLV_HEADER          3
-#define TYPE_AUTHORITY      0x02
-#define TYPE_SSL            0x20
-#define SUBTYPE_SSL_VERSION 0x21
-#define SUBTYPE_SSL_CN      0x22
-#define SUBTYPE_SSL_CIPHER  0x23
-#define CLIENT_SSL          0x01
-#define CLIENT_CERT_CONN    0x02
-#define CLIENT_CERT_SESS    0x04
+    TLV_HEADER = 3,
+    TYPE_AUTHORITY = 0x02,
+    TYPE_SSL = 0x20,
+    SUBTYPE_SSL_VERSION = 0x21,
+    SUBTYPE_SSL_CN = 0x22,
+    SUBTYPE_SSL_CIPHER = 0x23,
+    CLIENT_SSL = 0x01,
+    CLIENT_CERT_CONN = 0x02,
+    CLIENT_CERT_SESS = 0x04
+};
 
 static const uint8_t v1_start[6] = {'P', 'R', 'O', 'X', 'Y', ' '};
 static const uint8_t v2_signature[12] = {'\r', '\n', '\r', '\n', 0,   '\r',
                                          '\n', 'Q',  'U',  'I',  'T', '\n'};
 
-/* ---- version 1 ---- */
+/* --- version 1 --- */
 
-/* The bytes up to a space or the end, which are taken with it. */
+/* The bytes up to a space, which is taken with them, or up to the end. */
 static bool take_word(struct cursor *line, struct cursor *word) {
     const uint8_t *space = memchr(line->at, ' ', line->left);
     struct cursor separator;
@@ -73,7 +75,7 @@ static enum proxy_header_status read_line(struct cursor line, struct proxy_heade
 
     if (line.left >= 7 && memcmp(line.at, "UNKNOWN", 7) == 0 &&
         (line.left == 7 || line.at[7] == ' ')) {
-        return PROXY_HEADER_OK; /* whatever follows is to be ignored */
+        return PROXY_HEADER_OK; /* what follows is ignored, as specified */
     }
     if (!take_word(&line, &protocol) ||
         !(word_is(&protocol, "TCP4") || word_is(&protocol, "TCP6"))) {
@@ -109,7 +111,7 @@ static enum proxy_header_status parse_v1(const uint8_t *data, size_t len,
     return full || (at < seen && data[at] == '\n') ? PROXY_HEADER_BAD : PROXY_HEADER_MORE;
 }
 
-/* ---- version 2 ---- */
+/* --- version 2 --- */
 
 static bool take_addresses(struct cursor *c, size_t size, struct proxy_header *out) {
     struct cursor from, to;
@@ -123,7 +125,7 @@ static bool take_addresses(struct cursor *c, size_t size, struct proxy_header *o
     return true;
 }
 
-/* Bytes of addresses that a family and transport need; false if there is no such pair. */
+/* The size of the addresses of a family and transport; false if they are not specified. */
 static bool addresses_size(uint8_t family, size_t *size) {
     static const size_t sizes[] = {0, 12, 36, UNIX_ADDRESSES};
     if (family >> 4 > 3 || (family & 0xf) > 2) {
@@ -189,9 +191,9 @@ enum proxy_header_status proxy_header_parse(const uint8_t *data, size_t len,
     return is_v1 ? parse_v1(data, len, out) : parse_v2(data, len, out);
 }
 
-/* ---- going out ---- */
+/* --- writing --- */
 
-/* The bytes of each address in a header for both; 0: there is no such header. */
+/* The size of each address in a header with both; 0: a header without addresses. */
 static size_t common_size(const struct address *source, const struct address *destination) {
     if (source->family == ADDRESS_NONE || destination->family == ADDRESS_NONE) {
         return 0;
@@ -220,7 +222,7 @@ size_t proxy_header_v1(const struct address *source, const struct address *desti
 struct block {
     uint8_t *data;
     size_t len;
-    bool full; /* something did not fit: the block is of no use */
+    bool full; /* something did not fit: the block must not be sent */
 };
 
 static void put(struct block *b, const void *data, size_t len) {
@@ -249,7 +251,7 @@ static void put_tlv(struct block *b, uint8_t type, const char *text) {
     }
 }
 
-/* Lengths that are known only behind what they count; both fit into 500. */
+/* For a length that is known only when what it counts has been written. */
 static void set_u16(struct block *b, size_t at, size_t value) {
     if (!b->full) {
         b->data[at] = (uint8_t)(value >> 8);

@@ -1,8 +1,7 @@
-/* PROXY protocol headers, versions 1 and 2: who a balancer in front of us speaks for, and whom we
- * speak for towards the broker.
+/* PROXY protocol headers, versions 1 and 2: read from a balancer in front of us, and written to the
+ * broker, with the client's address.
  *
- * Pure functions over bytes, no allocation. The source is HAProxy's doc/proxy-protocol.txt. IPv4
- * addresses mapped into IPv6 become IPv4 in both directions, before anything else is decided. */
+ * Pure functions over bytes, no allocation. The source is HAProxy's doc/proxy-protocol.txt. */
 #ifndef POSTERN_WIRE_PROXY_PROTOCOL_H
 #define POSTERN_WIRE_PROXY_PROTOCOL_H
 
@@ -12,54 +11,54 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ---- coming in ---- */
+/* --- reading --- */
 
 /* The longest header accepted: a line of version 1 has 107 bytes, a block of version 2 has 16 and
  * at most 4,096 more (addresses and TLVs; the TLVs are skipped). */
-#define PROXY_HEADER_V1_MAX 107
-#define PROXY_HEADER_IN_MAX (16 + 4096)
+enum { PROXY_HEADER_V1_MAX = 107, PROXY_HEADER_IN_MAX = 16 + 4096 };
 
 enum proxy_header_status {
     PROXY_HEADER_OK,
-    PROXY_HEADER_MORE, /* so far so good: give more bytes, from the start again */
-    PROXY_HEADER_BAD   /* no such header, or malformed */
+    PROXY_HEADER_MORE, /* right so far: call again with more bytes, from the first one */
+    PROXY_HEADER_BAD   /* not a PROXY header, or malformed */
 };
 
 struct proxy_header {
     size_t size; /* of the header; the client's own bytes follow */
     /* False for LOCAL, UNKNOWN, and what has no IP address and TCP port (UNSPEC, UNIX, datagrams):
-     * the connection's own addresses hold, and those below are ADDRESS_NONE. */
+     * the connection's own addresses apply, and those below are ADDRESS_NONE. */
     bool has_addresses;
     struct address source, destination; /* IPv4 or IPv6, each by itself */
 };
 
-/* `len` bytes from the very first one. What is no header is known by its first wrong byte; a line
- * is judged when it ends, a block's fields one by one. `out` is filled for PROXY_HEADER_OK only
- * (but whatever the result it may be written to). */
+/* `len` bytes from the very first one. What is not a header is known by its first wrong byte; a
+ * line is checked when it ends, a block's fields one by one. `out` is filled for PROXY_HEADER_OK
+ * only, but may be written to with any result. */
 enum proxy_header_status proxy_header_parse(const uint8_t *data, size_t len,
                                             struct proxy_header *out)
     __attribute__((warn_unused_result));
 
-/* ---- going out ---- */
+/* --- writing --- */
 
-/* Mosquitto 2.1 refuses more, and wants it in one write. */
-#define PROXY_HEADER_OUT_MAX 500
-/* Bytes of a name that fit for certain: an identity's bound. */
-#define PROXY_HEADER_NAME_MAX 255
+enum {
+    PROXY_HEADER_OUT_MAX = 500, /* Mosquitto 2.1 refuses more, and needs it in one write */
+    PROXY_HEADER_NAME_MAX =
+        255 /* bytes of a common name that always fit; identities have no more */
+};
 
-/* What the broker is told of the client's TLS; strings are NUL-terminated. */
+/* What the broker gets to know of the client's TLS; strings are NUL-terminated. */
 struct proxy_tls {
     const char *version;     /* as OpenSSL names it: "TLSv1.2" */
     const char *cipher;      /* likewise: "ECDHE-RSA-AES128-GCM-SHA256"; NULL: not sent */
     const char *common_name; /* of the client's certificate, UTF-8; NULL or "": not sent */
     const char *server_name; /* sent as PP2_TYPE_AUTHORITY if it fits; NULL or "": not sent */
-    /* A verified client certificate belongs to the TLS session, perhaps from before a resumption;
-     * and to this very connection. */
+    /* A verified client certificate belongs to the TLS session, perhaps since before a resumption;
+     * and it was presented in this connection. */
     bool session_certificate, connection_certificate;
 };
 
-/* Each writes the whole header and returns its size. IPv4 and IPv6 mixed: both are sent as IPv6.
- * With ADDRESS_NONE there is no address to send: version 1 says UNKNOWN, version 2 PROXY with
+/* Each writes the whole header and returns its size. If one address is IPv4 and the other IPv6,
+ * both are sent as IPv6. If one is ADDRESS_NONE, version 1 has UNKNOWN, version 2 PROXY with
  * AF_UNSPEC, which keeps the TLVs meaningful (a receiver discards them with LOCAL, and
  * Mosquitto 2.1 closes). */
 size_t proxy_header_v1(const struct address *source, const struct address *destination,
@@ -67,7 +66,7 @@ size_t proxy_header_v1(const struct address *source, const struct address *desti
 
 /* `tls` NULL: no TLVs. Else PP2_TYPE_AUTHORITY and PP2_TYPE_SSL, in HAProxy's order: VERSION, CN,
  * CIPHER. The verify field is 0 with a session_certificate (which then was verified) and 1 without,
- * as the specification says. A common name is never cut: one of more than PROXY_HEADER_NAME_MAX
+ * as specified. A common name is never cut: one of more than PROXY_HEADER_NAME_MAX
  * bytes (X.509 allows 64 characters, an identity has at most 255 bytes), or a header over
  * PROXY_HEADER_OUT_MAX even without the server name, yields 0 and nothing may be sent. */
 size_t proxy_header_v2(const struct address *source, const struct address *destination,
