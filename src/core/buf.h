@@ -1,4 +1,7 @@
-/* A byte buffer that grows to a bound its user names. It owns its memory; zeroed is empty. */
+/* A byte buffer that grows up to a bound given with each call.
+ *
+ * Embedded in what uses it. It owns its memory; zeroed is empty. All may read the fields; `len` may
+ * be reduced or, after buf_reserve, increased by what was written at its end. */
 #ifndef POSTERN_CORE_BUF_H
 #define POSTERN_CORE_BUF_H
 
@@ -12,18 +15,18 @@ struct buf {
     size_t cap;
 };
 
-/* Makes room for `more` bytes behind `len`. False if that would pass `limit` bytes in all, or if
- * there is no memory; the buffer is then unchanged. */
+/* Makes room for `more` bytes after `len`. False if that would be more than `limit` bytes in all,
+ * or without memory; the buffer is then unchanged. */
 bool buf_reserve(struct buf *b, size_t more, size_t limit) __attribute__((warn_unused_result));
 
 /* Appends a copy of the bytes; false as in buf_reserve. */
 bool buf_append(struct buf *b, const void *data, size_t len, size_t limit)
     __attribute__((warn_unused_result));
 
-/* Drops the first `len` bytes (at most what is there) and moves the rest to the front. */
+/* Removes the first `len` bytes, or all if there are fewer, and moves the rest to the front. */
 void buf_consume(struct buf *b, size_t len);
 
-/* Gives the memory back and leaves an empty buffer. */
+/* Frees the memory and leaves an empty buffer. */
 void buf_free(struct buf *b);
 
 #endif

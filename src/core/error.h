@@ -1,8 +1,8 @@
-/* One message for the person who must mend something.
+/* One error message for the person who has to fix something.
  *
- * A function that can fail in a way a person must repair takes a `struct error *` and, when it
- * fails, leaves there one sentence: what was being done, with what, and why it failed. The struct
- * belongs to the caller and needs no clean-up. */
+ * A function that fails for such a reason takes a `struct error *` and leaves there what was being
+ * done, with what, why it failed and, where that is known, what to do. The struct belongs to the
+ * caller and needs no clean-up; its text is undefined unless the function failed. */
 #ifndef POSTERN_CORE_ERROR_H
 #define POSTERN_CORE_ERROR_H
 
@@ -10,8 +10,8 @@ struct error {
     char text[512];
 };
 
-/* Replaces the text; what does not fit is cut. Returns -1, so that `return error_set(...)` reads
- * well in functions that return 0 or -1. */
+/* Replaces the text; what does not fit is cut. Returns -1, for `return error_set(...)` in functions
+ * that return 0 or -1. */
 int error_set(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Puts "prefix: " before the text that is there. Returns -1. */

@@ -1,11 +1,12 @@
-/* A doubly linked list whose links live in its members. */
+/* A doubly linked list whose links are embedded in its members. */
 #ifndef POSTERN_CORE_LIST_H
 #define POSTERN_CORE_LIST_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A list's head is a link too; list_init makes an empty list or an unlinked member. */
+/* The head of a list or the link of a member. list_init makes an empty list or an unlinked member;
+ * others read `next` and `prev` to walk. */
 struct list {
     struct list *prev, *next;
 };
@@ -27,7 +28,7 @@ static inline void list_append(struct list *head, struct list *l) {
     head->prev = l;
 }
 
-/* Also fine for a member that is in no list. */
+/* Nothing happens to a member that is not in a list. */
 static inline void list_remove(struct list *l) {
     l->prev->next = l->next;
     l->next->prev = l->prev;

@@ -14,19 +14,19 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Kept free for what a line still needs when it is full: a closing quote, the mark that it was cut,
- * the closing brace and the newline. */
+/* Reserved at the end of a line for what it needs when it is full: a closing quote, the mark that
+ * it was cut, the closing brace and the newline. */
 enum { LINE_TAIL = 24, LINE_ROOM = sizeof((struct log_line *)0)->text - LINE_TAIL };
 
-/* The one exception to "no mutable state at file scope": a log has one place to go to. */
+/* The one exception to "no mutable state at file scope": a process has one log. */
 static _Atomic int current_level = LOG_LEVEL_INFO;
 static _Atomic int current_format = LOG_FORMAT_TEXT;
 static _Atomic bool to_journal = false;
 
 static struct {
-    pthread_mutex_t mutex; /* between asking whether a line would block and writing it */
+    pthread_mutex_t mutex; /* held from asking whether a line would block until it is written */
     uint64_t lost;
-    bool torn; /* the last line went out in part */
+    bool torn; /* a part of the last line was written */
 } output = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 /* JOURNAL_STREAM holds "DEVICE:INODE" of the stream that systemd connected (systemd.exec(5)); it is
@@ -112,7 +112,7 @@ static void format_time(char *text, size_t size) {
     snprintf(text + len, size - len, ".%03dZ", (int)(now.tv_nsec / 1000000));
 }
 
-/* The format is read once per line, here: a reload in between must not mix two. */
+/* The format is read once per line, here, so that a reload cannot mix two in one line. */
 static void begin(struct log_line *line, enum log_level level, const char *event) {
     char head[256], now[40];
     int len;
@@ -140,8 +140,8 @@ void log_begin(struct log_line *line, enum log_level level, const char *event) {
     }
 }
 
-/* What stands before a value, together with its first bytes (`open`: an opening quote or the whole
- * of a short value), so that a key never stands alone. */
+/* The key, together with `open`: an opening quote or all of a short value. They are put at once, so
+ * that a key is never without a value. */
 static bool put_pair(struct log_line *line, const char *key, const char *open) {
     char text[128];
     int len = snprintf(text, sizeof text, is_json(line) ? ",\"%s\":%s" : " %s=%s", key, open);
@@ -156,7 +156,7 @@ static bool is_plain(const uint8_t *value, size_t len) {
             return false;
         }
     }
-    return len > 0 && !(len == 1 && value[0] == '-'); /* a bare - means: there is none */
+    return len > 0 && !(len == 1 && value[0] == '-'); /* a bare - means that there is no value */
 }
 
 /* Escapes the character at the front into `out`; returns how many bytes it has. */
@@ -175,7 +175,7 @@ static size_t escape(const uint8_t *s, size_t len, bool json, char out[8]) {
     }
     uint32_t code = 0;
     size_t whole = utf8_decode(s, len, &code);
-    if (whole == 0) { /* JSON has no way to say a byte */
+    if (whole == 0) { /* JSON cannot express a single byte */
         snprintf(out, 8, "\\\\x%02x", s[0]);
         return 1;
     }
@@ -243,8 +243,8 @@ static void finish(struct log_line *line) {
     put_tail(line, json ? "}\n" : "\n");
 }
 
-/* Asks first, so that the descriptor need not be non-blocking (it may be shared with others): a
- * pipe that polls writable takes PIPE_BUF bytes, more than a line has. */
+/* Asks poll(2) first, because the descriptor may be shared with other processes and cannot be made
+ * non-blocking: a pipe that polls writable accepts PIPE_BUF bytes, more than a line has. */
 static bool write_line(const char *text, size_t len) {
     struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
     ssize_t written;
@@ -261,7 +261,7 @@ static bool write_line(const char *text, size_t len) {
     return written >= 0;
 }
 
-static bool tell_lost(void) {
+static bool report_lost(void) {
     if (output.torn && !write_line("\n", 1)) {
         return false;
     }
@@ -286,7 +286,7 @@ void log_end(struct log_line *line) {
     }
     finish(line);
     pthread_mutex_lock(&output.mutex);
-    if (!tell_lost() || !write_line(line->text, line->len)) {
+    if (!report_lost() || !write_line(line->text, line->len)) {
         output.lost++;
     }
     pthread_mutex_unlock(&output.mutex);

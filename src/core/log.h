@@ -1,11 +1,11 @@
-/* Lines out: standard error, one line per event, text or JSON.
+/* The log: lines on standard error, one per event, text or JSON.
  *
- * A line is built on the caller's stack and leaves in one write(2), so lines of several threads
- * never mix. Nothing a peer sends can forge a line: in text, a value with anything outside
- * [A-Za-z0-9._:/@+,[]-] is quoted, with \", \\ and \xNN; in JSON, what is not UTF-8 or is a control
- * character is escaped. Where standard error takes nothing (a stuck pipe), lines are dropped and
- * counted instead of stopping the caller; the next line that goes through is preceded by
- * `log lines lost count=N`.
+ * A line is built on the caller's stack and written by one write(2), so that lines of several
+ * threads never mix. Nothing that a peer sends can forge a line: in text, a value with anything
+ * outside [A-Za-z0-9._:/@+,[]-] is quoted, with \", \\ and \xNN; in JSON, what is not UTF-8 or is a
+ * control character is escaped. While standard error accepts nothing (a stuck pipe), lines are
+ * dropped and counted, and the caller goes on; the next line that is written follows a line `log
+ * lines lost count=N`.
  *
  * Text starts with an RFC 3339 UTC time in milliseconds; where standard error is the journal
  * (JOURNAL_STREAM names its device and inode), with <priority> instead (sd-daemon(3)). */
@@ -19,6 +19,7 @@
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
+/* On the caller's stack; the fields are log.c's. */
 struct log_line {
     enum log_level level;
     bool wanted;
@@ -27,14 +28,14 @@ struct log_line {
     char text[2048]; /* a longer line is cut, still well formed, and ends with cut=yes */
 };
 
-/* Process-wide; may be called again at any time and from any thread (a reload does). */
+/* For the whole process; may be called again at any time and on any thread, as a reload does. */
 void log_setup(enum log_level level, enum log_format format);
 
 /* Whether a line of that level would be written. */
 bool log_wants(enum log_level level);
 
-/* Starts a line: `event` is the event's name, our own words ("session end"). Between begin and end
- * the calls below add pairs, in order; keys are our own words too. */
+/* Begins a line: `event` is the event's name ("session end"). Between begin and end the calls below
+ * add pairs, in order. Events and keys are constants of the program, never a peer's text. */
 void log_begin(struct log_line *line, enum log_level level, const char *event);
 void log_str(struct log_line *line, const char *key, const char *value); /* NULL: - (JSON: null) */
 void log_bytes(struct log_line *line, const char *key, const void *value, size_t len);
@@ -42,7 +43,7 @@ void log_num(struct log_line *line, const char *key, uint64_t value);
 void log_seconds(struct log_line *line, const char *key, uint64_t value_ms); /* 12.3 */
 void log_end(struct log_line *line);
 
-/* The whole of the common case: an event with one pair, message="...". */
+/* A whole line with one pair, message="...". */
 void log_message(enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -1,4 +1,4 @@
-/* Why a connection ended: the words of the log's closing line and of the metrics. */
+/* Why a connection ended: the reasons of the closing line in the log. */
 #ifndef POSTERN_CORE_REASON_H
 #define POSTERN_CORE_REASON_H
 
@@ -59,7 +59,7 @@ enum reason {
     REASON_COUNT
 };
 
-/* The word in the log, "client_closed"; never NULL. */
+/* As in the log, "client_closed"; never NULL. */
 const char *reason_name(enum reason reason);
 
 #endif

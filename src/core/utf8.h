@@ -1,5 +1,5 @@
 /* UTF-8 as RFC 3629 defines it: the shortest form of each code point, no surrogates, nothing above
- * U+10FFFF. Which code points a text may have is for the caller to say. */
+ * U+10FFFF. The caller decides which code points a text may have. */
 #ifndef POSTERN_CORE_UTF8_H
 #define POSTERN_CORE_UTF8_H
 
