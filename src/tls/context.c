@@ -3,17 +3,12 @@
 #include "tls/ciphers.h"
 #include "tls/client.h"
 #include "tls/internal.h"
+#include "tls/quirks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <wolfssl/wolfcrypt/aes.h>
-#include <wolfssl/wolfcrypt/chacha20_poly1305.h>
-#include <wolfssl/wolfcrypt/curve25519.h>
-#include <wolfssl/wolfcrypt/ecc.h>
-#include <wolfssl/wolfcrypt/hash.h>
-#include <wolfssl/wolfcrypt/random.h>
 #include <wolfssl/wolfcrypt/sha256.h>
 #ifdef POSTERN_OWN_WOLFSSL
 #include <vector/kernels.h>
@@ -22,39 +17,10 @@
 #include <sys/auxv.h>
 #endif
 
-/* The library finds out what the processor can do when an algorithm is first used, and writes that
- * down without a lock. Using each one once, before there are threads, keeps them from racing. */
-static int use_every_algorithm(void) {
-    uint8_t key[32] = {1}, text[64] = {0}, tag[16], digest[64];
-    Aes aes;
-    WC_RNG rng;
-    ecc_key ecc;
-    curve25519_key x25519;
-    int bad = wc_AesInit(&aes, NULL, INVALID_DEVID) | wc_AesGcmSetKey(&aes, key, sizeof key) |
-              wc_AesGcmEncrypt(&aes, text, text, sizeof text, key, 12, tag, sizeof tag, key, 13);
-    wc_AesFree(&aes);
-    bad |= wc_ChaCha20Poly1305_Encrypt(key, key, key, 13, text, sizeof text, text, tag);
-    bad |= wc_Hash(WC_HASH_TYPE_SHA256, text, sizeof text, digest, 32);
-    bad |= wc_Hash(WC_HASH_TYPE_SHA384, text, sizeof text, digest, 48);
-    if (bad || wc_InitRng(&rng) != 0) {
-        return -1;
-    }
-    if (wc_ecc_init(&ecc) == 0) {
-        bad |= wc_ecc_make_key(&rng, 32, &ecc);
-        wc_ecc_free(&ecc);
-    }
-    if (wc_curve25519_init(&x25519) == 0) {
-        bad |= wc_curve25519_make_key(&rng, CURVE25519_KEYSIZE, &x25519);
-        wc_curve25519_free(&x25519);
-    }
-    wc_FreeRng(&rng);
-    return bad ? -1 : 0;
-}
-
 int tls_library_start(struct error *err) {
     tls_kernels_start();
     int code = wolfSSL_Init();
-    if (code != WOLFSSL_SUCCESS || use_every_algorithm() != 0) {
+    if (code != WOLFSSL_SUCCESS || quirks_use_every_algorithm() != 0) {
         return error_set(err, "the TLS library does not start (code %d)", code);
     }
     return 0;
@@ -156,15 +122,11 @@ static int configure(struct tls_certificate *certificate, const struct tls_conte
     return 0;
 }
 
-/* The library fills in some of a WOLFSSL_CTX when its first connection is made. Doing that before
- * anybody else sees the context keeps threads from racing for it. */
-static int warm_up(struct tls_certificate *certificate, struct error *err) {
-    WOLFSSL *ssl = wolfSSL_new(certificate->ssl_ctx);
-    if (ssl == NULL) {
+static int warm_up(const struct tls_certificate *certificate, struct error *err) {
+    if (!quirks_warm_up(certificate->ssl_ctx)) {
         return error_set(err, "%s: the TLS library cannot make a connection with this certificate",
                          certificate->info.file);
     }
-    wolfSSL_free(ssl);
     return 0;
 }
 

@@ -2,9 +2,50 @@
 
 #include <string.h>
 
+#include <wolfssl/wolfcrypt/aes.h>
+#include <wolfssl/wolfcrypt/chacha20_poly1305.h>
+#include <wolfssl/wolfcrypt/curve25519.h>
+#include <wolfssl/wolfcrypt/ecc.h>
+#include <wolfssl/wolfcrypt/hash.h>
+#include <wolfssl/wolfcrypt/random.h>
 #ifdef POSTERN_OWN_WOLFSSL
 #include <postern_pause.h>
 #endif
+
+/* --- start --- */
+
+int quirks_use_every_algorithm(void) {
+    uint8_t key[32] = {1}, text[64] = {0}, tag[16], digest[64];
+    Aes aes;
+    WC_RNG rng;
+    ecc_key ecc;
+    curve25519_key x25519;
+    int bad = wc_AesInit(&aes, NULL, INVALID_DEVID) | wc_AesGcmSetKey(&aes, key, sizeof key) |
+              wc_AesGcmEncrypt(&aes, text, text, sizeof text, key, 12, tag, sizeof tag, key, 13);
+    wc_AesFree(&aes);
+    bad |= wc_ChaCha20Poly1305_Encrypt(key, key, key, 13, text, sizeof text, text, tag);
+    bad |= wc_Hash(WC_HASH_TYPE_SHA256, text, sizeof text, digest, 32);
+    bad |= wc_Hash(WC_HASH_TYPE_SHA384, text, sizeof text, digest, 48);
+    if (bad || wc_InitRng(&rng) != 0) {
+        return -1;
+    }
+    if (wc_ecc_init(&ecc) == 0) {
+        bad |= wc_ecc_make_key(&rng, 32, &ecc);
+        wc_ecc_free(&ecc);
+    }
+    if (wc_curve25519_init(&x25519) == 0) {
+        bad |= wc_curve25519_make_key(&rng, CURVE25519_KEYSIZE, &x25519);
+        wc_curve25519_free(&x25519);
+    }
+    wc_FreeRng(&rng);
+    return bad ? -1 : 0;
+}
+
+bool quirks_warm_up(WOLFSSL_CTX *ctx) {
+    WOLFSSL *ssl = wolfSSL_new(ctx);
+    wolfSSL_free(ssl);
+    return ssl != NULL;
+}
 
 /* --- pauses --- */
 

@@ -21,6 +21,16 @@ enum {
     ALERT_PROTOCOL_VERSION = 70
 };
 
+/* --- start --- */
+
+/* The library finds out what the processor can do when an algorithm is first used, and writes that
+ * down without a lock. This uses each one once, before there are threads. 0 or -1. */
+int quirks_use_every_algorithm(void) __attribute__((warn_unused_result));
+
+/* The library fills in some of a context when its first connection is made, without a lock. This
+ * makes one, before the context is shared with other threads. False if there can be none. */
+bool quirks_warm_up(WOLFSSL_CTX *ctx) __attribute__((warn_unused_result));
+
 /* --- pauses --- */
 
 /* From here on, the library's long computations on this thread (RSA) call `may_pause` every few
