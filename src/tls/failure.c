@@ -1,5 +1,6 @@
 /* The library's error codes as reasons for the log. */
 #include "tls/internal.h"
+#include "tls/quirks.h"
 
 #include <wolfssl/error-ssl.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
@@ -46,17 +47,6 @@ enum reason failure_reason(int code) {
     }
     return REASON_PROTOCOL_ERROR;
 }
-
-enum {
-    ALERT_BAD_CERTIFICATE = 42,
-    ALERT_UNSUPPORTED_CERTIFICATE = 43,
-    ALERT_CERTIFICATE_REVOKED = 44,
-    ALERT_CERTIFICATE_EXPIRED = 45,
-    ALERT_CERTIFICATE_UNKNOWN = 46,
-    ALERT_UNKNOWN_CA = 48,
-    ALERT_ACCESS_DENIED = 49,
-    ALERT_INTERNAL_ERROR = 80
-};
 
 static const uint8_t alerts[REASON_COUNT] = {
     [REASON_UNKNOWN_CA] = ALERT_UNKNOWN_CA,
