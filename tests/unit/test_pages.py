@@ -59,6 +59,24 @@ class Pages(unittest.TestCase):
         self.assertGreater(len(named), 80)
         self.assertEqual(sorted(named - identifiers()), [])
 
+    def test_functions_are_in_the_files_that_are_named_for_them(self):
+        """`function` in `file`, `function` (`file`), and the rows of tables that name both."""
+        pairs = []
+        for page in PAGES:
+            text = page.read_text("utf-8").replace("\n", " ")
+            pairs += re.findall(r"`([a-z]\w+)` (?:in |\()`(src/[\w/.]+\.[ch])`", text)
+        for row in re.findall(r"^\|.*\|$", PAGES[0].read_text("utf-8"), re.MULTILINE):
+            files = " ".join(re.findall(r"`(src/[\w/.]+\.c)`", row))
+            pairs += [(name, files) for name in re.findall(r"`(\w+_\w+)`", row) if files]
+        keys = re.findall(r'\{"(\w+)",', (TOP / "src/config/config.c").read_text("utf-8"))
+        pairs = [(name, files) for name, files in pairs
+                 if name not in keys and files not in LIBRARY_FILES]
+        self.assertGreater(len(pairs), 25)
+        for function, files in pairs:
+            found = any(re.search(rf"\b{function}\b", (TOP / file).read_text("utf-8"))
+                        for file in files.split())
+            self.assertTrue(found, f"{function} in {files}")
+
     def test_every_link_within_the_project_leads_somewhere(self):
         for page in [*PAGES, TOP / "README.md"]:
             for target in re.findall(r"\]\(([^)#:]+)(?:#[\w-]*)?\)", page.read_text("utf-8")):
