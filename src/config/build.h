@@ -2,8 +2,8 @@
 #ifndef POSTERN_CONFIG_BUILD_H
 #define POSTERN_CONFIG_BUILD_H
 
-#include "config/config.h"
 #include "config/document.h"
+#include "config/types.h"
 #include "core/error.h"
 
 /* Sets every key of every section, given or not, and checks the whole. NULL with the reason in err.

@@ -2,8 +2,8 @@
 #ifndef POSTERN_CONFIG_VALIDATE_H
 #define POSTERN_CONFIG_VALIDATE_H
 
-#include "config/config.h"
 #include "config/document.h"
+#include "config/types.h"
 #include "core/error.h"
 
 /* Finds keys that contradict or need each other, and addresses listened on twice. The listeners and

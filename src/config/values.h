@@ -6,7 +6,7 @@
 #ifndef POSTERN_CONFIG_VALUES_H
 #define POSTERN_CONFIG_VALUES_H
 
-#include "config/config.h"
+#include "config/types.h"
 #include "core/error.h"
 
 #include <stddef.h>

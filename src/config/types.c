@@ -1,0 +1,63 @@
+#include "config/types.h"
+
+#include <stdlib.h>
+
+static void free_listener(struct config_listener *l) {
+    for (size_t i = 0; i < l->backend_count; i++) {
+        free(l->backends[i].text);
+        free(l->backends[i].host);
+        free(l->backends[i].path);
+    }
+    free(l->addresses);
+    free(l->backends);
+    free(l->certificates);
+    free(l->accept_proxy);
+    free(l->name);
+    free(l->ciphers);
+    free(l->client_ca);
+    free(l->client_crl);
+}
+
+void config_free(struct config *config) {
+    if (config == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < config->listener_count; i++) {
+        free_listener(&config->listeners[i]);
+    }
+    for (size_t i = 0; i < config->certificate_count; i++) {
+        free(config->certificates[i].name);
+        free(config->certificates[i].cert);
+        free(config->certificates[i].chain);
+        free(config->certificates[i].key);
+    }
+    free(config->listeners);
+    free(config->certificates);
+    free(config->ticket_keys);
+    free(config->file);
+    free(config);
+}
+
+void config_each_file(const struct config *config, void (*visit)(const char *file, void *arg),
+                      void *arg) {
+    if (config->ticket_keys != NULL) {
+        visit(config->ticket_keys, arg);
+    }
+    for (size_t i = 0; i < config->certificate_count; i++) {
+        const struct config_certificate *certificate = &config->certificates[i];
+        visit(certificate->cert, arg);
+        if (certificate->chain != NULL) {
+            visit(certificate->chain, arg);
+        }
+        visit(certificate->key, arg);
+    }
+    for (size_t i = 0; i < config->listener_count; i++) {
+        const struct config_listener *l = &config->listeners[i];
+        if (l->client_ca != NULL) {
+            visit(l->client_ca, arg);
+        }
+        if (l->client_crl != NULL) {
+            visit(l->client_crl, arg);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+/* The checked configuration as a value: what every key of postern.conf(5) has become.
+ *
+ * The fields of all structs here may be read by every room; only src/config writes them. */
+#ifndef POSTERN_CONFIG_TYPES_H
+#define POSTERN_CONFIG_TYPES_H
+
+#include "core/address.h"
+#include "core/log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A duration that is `off`. */
+#define CONFIG_OFF UINT64_MAX
+
+enum config_tls_version { CONFIG_TLS_1_2 = 0x0303, CONFIG_TLS_1_3 = 0x0304 };
+enum config_client_auth { CLIENT_AUTH_NONE, CLIENT_AUTH_OPTIONAL, CLIENT_AUTH_REQUIRED };
+enum config_crl_expired { CRL_EXPIRED_ACCEPT, CRL_EXPIRED_REFUSE };
+enum config_revoked_sessions { REVOKED_KEEP, REVOKED_END };
+enum config_identity { IDENTITY_CN, IDENTITY_SAN_DNS, IDENTITY_SAN_URI, IDENTITY_FINGERPRINT };
+enum config_proxy_protocol { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_V2 };
+enum config_mqtt { MQTT_OFF, MQTT_CHECK, MQTT_IDENTITY };
+enum config_reload { RELOAD_SIGNAL, RELOAD_WATCH };
+
+/* A broker: HOST:PORT ([v6]:port too) or unix:/path. */
+struct config_backend {
+    char *text;
+    char *host;    /* NULL for unix: */
+    uint16_t port; /* 0 for unix: */
+    char *path;    /* NULL for HOST:PORT */
+};
+
+struct config_certificate {
+    char *name;
+    char *cert;  /* absolute, or relative to the working directory: ready to open */
+    char *chain; /* NULL: none named */
+    char *key;
+    unsigned line; /* of the section's header; 0: from the command line */
+};
+
+struct config_listener {
+    char *name;
+    unsigned line;
+    struct address *addresses; /* to listen on; [::] serves IPv4 as well */
+    size_t address_count;
+    struct config_backend *backends;
+    size_t backend_count;
+    const struct config_certificate **certificates; /* point into struct config; in order */
+    size_t certificate_count;
+    enum config_tls_version tls_min, tls_max;
+    char *ciphers; /* NULL: the default */
+
+    enum config_client_auth client_auth;
+    char *client_ca;  /* NULL: none */
+    char *client_crl; /* NULL: none */
+    enum config_crl_expired crl_expired;
+    enum config_revoked_sessions revoked_sessions;
+    enum config_identity identity;
+    enum config_proxy_protocol proxy_protocol;
+    struct address_network *accept_proxy; /* count 0: off */
+    size_t accept_proxy_count;
+    enum config_mqtt mqtt;
+    size_t max_connect_size;
+    size_t max_record_size;
+    size_t max_connections; /* 0: no limit of ours */
+    size_t max_handshakes;
+
+    /* Milliseconds, or CONFIG_OFF. */
+    uint64_t first_byte_timeout_ms;
+    uint64_t handshake_timeout_ms;
+    uint64_t connect_packet_timeout_ms;
+    uint64_t connect_timeout_ms;
+    uint64_t write_timeout_ms;
+    uint64_t close_timeout_ms;
+    uint64_t idle_timeout_ms;
+};
+
+struct config {
+    char *file;     /* as named by the user; NULL from the command line */
+    size_t workers; /* 0: auto, one per processor the program may use */
+    enum log_level log_level;
+    enum log_format log_format;
+    enum config_reload reload;
+    uint64_t drain_timeout_ms; /* CONFIG_OFF: at once */
+    char *ticket_keys; /* file shared by several instances; NULL: made at start and rotated */
+    struct config_listener *listeners;
+    size_t listener_count;
+    struct config_certificate *certificates;
+    size_t certificate_count;
+};
+
+void config_free(struct config *config); /* NULL is fine */
+
+/* Calls `visit` for every file that the configuration names: certificates, chains, keys, CAs, CRLs,
+ * ticket keys. The same file may come twice. */
+void config_each_file(const struct config *config, void (*visit)(const char *file, void *arg),
+                      void *arg);
+
+#endif
