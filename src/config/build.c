@@ -123,12 +123,6 @@ static int add_backend(const struct build *b, struct config_listener *l, const c
     return backend != NULL ? config_parse_backend(item, b->folder, backend, b->err) : -1;
 }
 
-static int add_network(const struct build *b, struct config_listener *l, const char *item) {
-    struct address_network *network =
-        add_element((void **)&l->accept_proxy, &l->accept_proxy_count, sizeof *network, b->err);
-    return network != NULL ? config_parse_network(item, network, b->err) : -1;
-}
-
 static int add_certificate(const struct build *b, struct config_listener *l, const char *item) {
     const struct config *config = b->config;
     for (size_t i = 0; i < config->certificate_count; i++) {
@@ -148,13 +142,28 @@ static int add_certificate(const struct build *b, struct config_listener *l, con
                      item);
 }
 
+static int add_to_listener(const struct build *b, const struct config_key *key, void *base,
+                           const char *item) {
+    switch (key->kind) {
+    case KIND_ADDRESSES:
+        return add_address(b, base, item);
+    case KIND_BACKENDS:
+        return add_backend(b, base, item);
+    default:
+        return add_certificate(b, base, item);
+    }
+}
+
+static int add_network(const struct build *b, const struct config_key *key, void *base,
+                       const char *item) {
+    struct config_networks *networks = (void *)((char *)base + key->offset);
+    struct address_network *network =
+        add_element((void **)&networks->all, &networks->count, sizeof *network, b->err);
+    return network != NULL ? config_parse_network(item, network, b->err) : -1;
+}
+
 static int set_list(const struct build *b, const struct config_key *key, const char *text,
-                    struct config_listener *l) {
-    int (*add)(const struct build *, struct config_listener *, const char *) =
-        key->kind == KIND_ADDRESSES  ? add_address
-        : key->kind == KIND_BACKENDS ? add_backend
-        : key->kind == KIND_NETWORKS ? add_network
-                                     : add_certificate;
+                    void *base) {
     uint64_t unused;
     if (find_word(key->words, text, &unused)) {
         return 0;
@@ -163,7 +172,8 @@ static int set_list(const struct build *b, const struct config_key *key, const c
         char *item = NULL;
         int result = config_next_item(&next, &item, b->err);
         if (result == 0) {
-            result = add(b, l, item);
+            result = key->kind == KIND_NETWORKS ? add_network(b, key, base, item)
+                                                : add_to_listener(b, key, base, item);
         }
         free(item);
         if (result != 0) {
@@ -171,6 +181,12 @@ static int set_list(const struct build *b, const struct config_key *key, const c
         }
     }
     return 0;
+}
+
+static int set_rate(const struct build *b, const struct config_key *key, const char *text,
+                    void *field) {
+    uint64_t unused;
+    return find_word(key->words, text, &unused) ? 0 : config_parse_rate(text, field, b->err);
 }
 
 static int set_value(const struct build *b, const struct config_key *key, const char *text,
@@ -196,7 +212,9 @@ static int set_value(const struct build *b, const struct config_key *key, const 
     case KIND_BACKENDS:
     case KIND_NETWORKS:
     case KIND_CERTIFICATES:
-        return set_list(b, key, text, (struct config_listener *)(void *)base);
+        return set_list(b, key, text, base);
+    case KIND_RATE:
+        return set_rate(b, key, text, field);
     }
     return -1;
 }

@@ -27,6 +27,9 @@ static const struct config_word automatic[] = {{"auto", 0}, {NULL, 0}};
 static const struct config_word off[] = {{"off", CONFIG_OFF}, {NULL, 0}};
 static const struct config_word at_once[] = {{"off", CONFIG_OFF}, {"0", CONFIG_OFF}, {NULL, 0}};
 static const struct config_word networks_off[] = {{"off", 0}, {NULL, 0}};
+static const struct config_word networks_all[] = {{"all", 0}, {NULL, 0}};
+static const struct config_word networks_none[] = {{"none", 0}, {NULL, 0}};
+static const struct config_word rate_off[] = {{"off", 0}, {NULL, 0}};
 static const struct config_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
                                                 {"warning", LOG_LEVEL_WARNING},
                                                 {"info", LOG_LEVEL_INFO},
@@ -71,6 +74,8 @@ const struct config_key config_keys[] = {
     {"backend",      KIND_BACKENDS,     L(backends),     "127.0.0.1:1883", 0, 0, NULL},
     {"certificates", KIND_CERTIFICATES, L(certificates), NULL,             0, 0, NULL},
     {"accept_proxy", KIND_NETWORKS,     L(accept_proxy), "off",            0, 0, networks_off},
+    {"allow",        KIND_NETWORKS,     L(allow),        "all",            0, 0, networks_all},
+    {"deny",         KIND_NETWORKS,     L(deny),         "none",           0, 0, networks_none},
 
     {"tls_min",          KIND_WORD, L(tls_min),          "1.2",    0, 0, tls_versions},
     {"tls_max",          KIND_WORD, L(tls_max),          "1.3",    0, 0, tls_versions},
@@ -88,6 +93,8 @@ const struct config_key config_keys[] = {
     {"max_record_size",  KIND_SIZE,  L(max_record_size),  "16384", 512, 16384,    NULL},
     {"max_connections",  KIND_COUNT, L(max_connections),  "0",     0,   10000000, NULL},
     {"max_handshakes",   KIND_COUNT, L(max_handshakes),   "512",   1,   100000,   NULL},
+    {"max_connections_per_address", KIND_COUNT, L(max_connections_per_address), "0",   0, 10000000, NULL},
+    {"new_connections_per_address", KIND_RATE,  L(new_connections_per_address), "off", 0, 0,        rate_off},
 
     {"first_byte_timeout",     KIND_DURATION, L(first_byte_timeout_ms),     "5s",  100, DAY, NULL},
     {"handshake_timeout",      KIND_DURATION, L(handshake_timeout_ms),      "10s", 100, DAY, NULL},

@@ -21,9 +21,10 @@ enum config_kind {
     KIND_DURATION, /* uint64_t, milliseconds */
     KIND_TEXT,     /* char *, NULL when empty */
     KIND_PATH,     /* char *, NULL when empty */
+    KIND_RATE,     /* struct config_rate */
+    KIND_NETWORKS, /* struct config_networks */
     KIND_ADDRESSES,
     KIND_BACKENDS,
-    KIND_NETWORKS,
     KIND_CERTIFICATES
 };
 
@@ -36,7 +37,8 @@ struct config_key {
     const char *name;
     enum config_kind kind;
     enum config_section section;
-    size_t offset; /* in the section's struct; lists are known by their kind */
+    size_t offset; /* in the section's struct; addresses, backends and certificates are known by
+                      their kind */
     const char
         *fallback;     /* the default, written as in the file; "": none; NULL: see apply_missing */
     uint64_t min, max; /* counts, sizes, durations */

@@ -11,7 +11,9 @@ static void free_listener(struct config_listener *l) {
     free(l->addresses);
     free(l->backends);
     free(l->certificates);
-    free(l->accept_proxy);
+    free(l->accept_proxy.all);
+    free(l->allow.all);
+    free(l->deny.all);
     free(l->name);
     free(l->ciphers);
     free(l->client_ca);

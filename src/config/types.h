@@ -31,6 +31,18 @@ struct config_backend {
     char *path;    /* NULL for HOST:PORT */
 };
 
+/* A list of networks; it owns `all`. */
+struct config_networks {
+    struct address_network *all;
+    size_t count;
+};
+
+/* So many in each period; count 0: no limit. */
+struct config_rate {
+    uint32_t count;
+    uint32_t period_ms;
+};
+
 struct config_certificate {
     char *name;
     char *cert;  /* absolute, or relative to the working directory: ready to open */
@@ -58,12 +70,15 @@ struct config_listener {
     enum config_revoked_sessions revoked_sessions;
     enum config_identity identity;
     enum config_proxy_protocol proxy_protocol;
-    struct address_network *accept_proxy; /* count 0: off */
-    size_t accept_proxy_count;
+    struct config_networks accept_proxy; /* count 0: off */
+    struct config_networks allow;        /* count 0: all */
+    struct config_networks deny;         /* count 0: none */
     enum config_mqtt mqtt;
     size_t max_connect_size;
     size_t max_record_size;
-    size_t max_connections; /* 0: no limit of ours */
+    size_t max_connections;             /* 0: no limit of ours */
+    size_t max_connections_per_address; /* 0: no limit */
+    struct config_rate new_connections_per_address;
     size_t max_handshakes;
 
     /* Milliseconds, or CONFIG_OFF. */

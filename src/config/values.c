@@ -1,5 +1,6 @@
 #include "config/values.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,23 @@ int config_parse_duration(const char *text, uint64_t *ms, struct error *err) {
                          "not a duration; write a whole number with ms, s, m, h or d, as in 10s");
     }
     return 0;
+}
+
+int config_parse_rate(const char *text, struct config_rate *rate, struct error *err) {
+    static const struct {
+        const char *name;
+        uint32_t ms;
+    } periods[] = {{"/s", 1000}, {"/m", 60000}, {"/h", 3600000}};
+    char *end;
+    errno = 0;
+    unsigned long count = text[0] >= '0' && text[0] <= '9' ? strtoul(text, &end, 10) : 0;
+    for (size_t i = 0; count > 0 && errno == 0 && i < sizeof periods / sizeof *periods; i++) {
+        if (strcmp(end, periods[i].name) == 0 && count <= 100000) {
+            *rate = (struct config_rate){(uint32_t)count, periods[i].ms};
+            return 0;
+        }
+    }
+    return error_set(err, "not a rate; write 1 to 100000 and /s, /m or /h, as in 20/s, or off");
 }
 
 static void print_with_unit(uint64_t value, const struct unit *units, char *text, size_t size) {

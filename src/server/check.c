@@ -29,7 +29,7 @@ static void print_clients(const struct config_listener *config) {
                identity[config->identity]);
     }
     printf("%s%s%s\n", mqtt[config->mqtt], proxy[config->proxy_protocol],
-           config->accept_proxy_count > 0 ? ", balancers' PROXY headers accepted" : "");
+           config->accept_proxy.count > 0 ? ", balancers' PROXY headers accepted" : "");
 }
 
 static void print_listener(const struct runtime_listener *l) {

@@ -9,23 +9,51 @@
  * room. */
 enum { SILENT_GRACE_MS = 1000 };
 
-bool admission_is_balancer(const struct session *s) {
-    const struct config_listener *config = session_config(s);
-    for (size_t i = 0; i < config->accept_proxy_count; i++) {
-        if (address_is_in(&s->client_addr, &config->accept_proxy[i])) {
+static bool is_in_any(const struct address *addr, const struct config_networks *networks) {
+    for (size_t i = 0; i < networks->count; i++) {
+        if (address_is_in(addr, &networks->all[i])) {
             return true;
         }
     }
     return false;
 }
 
+bool admission_is_balancer(const struct session *s) {
+    return is_in_any(&s->client_addr, &session_config(s)->accept_proxy);
+}
+
+static bool is_denied(const struct session *s, const struct config_listener *config) {
+    return is_in_any(&s->client_addr, &config->deny) ||
+           (config->allow.count > 0 && !is_in_any(&s->client_addr, &config->allow));
+}
+
+/* Costs nothing where no limit for an address is configured. */
+static enum reason count_address(struct session *s, const struct config_listener *config) {
+    if (config->max_connections_per_address == 0 &&
+        config->new_connections_per_address.count == 0) {
+        return REASON_NONE;
+    }
+    enum reason reason =
+        limits_address_enters(s->pool->limits, &s->client_addr, pool_now_ms(s->pool), config);
+    s->listed = reason == REASON_NONE;
+    return reason;
+}
+
 enum verdict admission_check(struct session *s) {
     const struct runtime_listener *l = &s->pool->runtime->listeners[s->listener];
-    if (limits_connections_exceeded(s->pool->limits, s->listener, l->config->max_connections)) {
+    const struct config_listener *config = l->config;
+    if (is_denied(s, config)) {
+        return session_end(s, REASON_DENIED, NULL);
+    }
+    if (limits_connections_exceeded(s->pool->limits, s->listener, config->max_connections)) {
         return session_end(s, REASON_LIMIT_CONNECTIONS, NULL);
     }
-    if (backends_all_down(l->backends, l->config->backend_count)) {
-        prober_watch(&s->pool->prober, l->backends, l->config->backend_count);
+    enum reason reason = count_address(s, config);
+    if (reason != REASON_NONE) {
+        return session_end(s, reason, NULL);
+    }
+    if (backends_all_down(l->backends, config->backend_count)) {
+        prober_watch(&s->pool->prober, l->backends, config->backend_count);
         return session_end(s, REASON_NO_BACKEND, NULL);
     }
     return SESSION_GOES_ON;
@@ -59,21 +87,68 @@ bool admission_make_room(struct pool *pool) {
  *
  * max_handshakes bounds the handshakes that wait for a step of ours. One that waits for its client
  * costs memory but no time, and a client that never answers could hold its place until
- * handshake_timeout: so these are in a list of their own, whose oldest entry makes room. */
+ * handshake_timeout: so these are in a list of their own.
+ *
+ * When either is full, somebody has to go. That is a session of the address that has the most
+ * handshakes under way, so that one address, or a few, cannot keep the others out; and where all
+ * have the same, the one that has waited longest for its client, or the newcomer. */
 
-enum verdict admission_queue_handshake(struct session *s) {
-    if (s->counted) {
-        return SESSION_GOES_ON;
+/* How many of a list are looked at. An address that fills the list is among them. */
+enum { LOOKED_AT = 16 };
+
+/* Of the first entries of the list, which are its oldest, the one whose address has the most
+ * handshakes, and how many that are; NULL for an empty list. Not `except`. */
+static struct session *find_heaviest(struct list *list, const struct session *except,
+                                     size_t *handshakes) {
+    struct session *heaviest = NULL;
+    struct list *l = list->next;
+    *handshakes = 0;
+    for (unsigned i = 0; i < LOOKED_AT && l != list; i++, l = l->next) {
+        struct session *s = session_of(container_of(l, struct pool_member, queue));
+        size_t of_address = limits_address_handshakes(s->pool->limits, &s->client_addr);
+        if (s != except && (heaviest == NULL || of_address > *handshakes)) {
+            heaviest = s;
+            *handshakes = of_address;
+        }
     }
-    bool fresh = !s->awaited;
+    return heaviest;
+}
+
+void admission_queue_handshake(struct session *s) {
+    if (s->counted) {
+        return;
+    }
     closing_leave_handshakes(s);
     s->counted = true;
-    bool within =
-        limits_handshake_waits(s->pool->limits, s->listener, session_config(s)->max_handshakes);
-    if (fresh && !within) {
+    limits_handshake_waits(s->pool->limits, s->listener);
+    pool_queue_handshake(s->pool, &s->member, s->heavy, s->engine != NULL);
+}
+
+/* Whether one whose address has more handshakes than the address of `s` has made room. */
+static bool make_room_in_queue(struct session *s) {
+    struct pool *pool = s->pool;
+    size_t own = limits_address_handshakes(pool->limits, &s->client_addr), light, heavy;
+    struct session *a = find_heaviest(&pool->light.fresh, s, &light);
+    struct session *b = find_heaviest(&pool->heavy.fresh, s, &heavy);
+    struct session *heaviest = light >= heavy ? a : b;
+    if (heaviest == NULL || (light >= heavy ? light : heavy) <= own) {
+        return false;
+    }
+    session_end_now(heaviest, REASON_LIMIT_HANDSHAKES, "its address has the most");
+    return true;
+}
+
+enum verdict admission_begin_handshake(struct session *s) {
+    struct limits *limits = s->pool->limits;
+    limits_address_handshake_begins(limits, &s->client_addr);
+    s->shaking = true;
+    s->counted = true;
+    limits_handshake_waits(limits, s->listener);
+    if (limits_handshakes_exceeded(limits, s->listener, session_config(s)->max_handshakes) &&
+        !make_room_in_queue(s)) {
         return session_end(s, REASON_LIMIT_HANDSHAKES, NULL);
     }
-    pool_queue_handshake(s->pool, &s->member, s->heavy, s->engine != NULL);
+    pool_queue_handshake(s->pool, &s->member, s->heavy, false);
     return SESSION_GOES_ON;
 }
 
@@ -84,10 +159,9 @@ void admission_await_client(struct session *s) {
     awaited->count++;
     list_append(&awaited->oldest_first, &s->member.queue);
     if (awaited->count > limits_max_awaited(s->pool->limits, session_config(s)->max_handshakes)) {
-        struct list *first = awaited->oldest_first.next;
-        struct session *oldest = session_of(container_of(first, struct pool_member, queue));
-        assert(oldest != s);
-        session_end_now(oldest, REASON_LIMIT_HANDSHAKES, "waited longest for its client");
+        size_t handshakes;
+        struct session *heaviest = find_heaviest(&awaited->oldest_first, s, &handshakes);
+        session_end_now(heaviest, REASON_LIMIT_HANDSHAKES, "waited long for its client");
     }
 }
 

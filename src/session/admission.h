@@ -9,8 +9,9 @@
 
 struct pool;
 
-/* max_connections and the state of the backends, for the client at `client_addr`: at accept, or
- * once its balancer's header is read. */
+/* What is known of a client before its first TLS byte: its address (allow, deny, and the limits for
+ * an address), max_connections, and the state of the backends. At accept, or once its balancer's
+ * header is read. */
 enum verdict admission_check(struct session *s) __attribute__((warn_unused_result));
 
 /* Whether the peer of a new connection is one of accept_proxy's balancers. */
@@ -23,12 +24,17 @@ bool admission_make_room(struct pool *pool) __attribute__((warn_unused_result));
 /* Ends the oldest silent client of this pool, unless it has only just come. True if one went. */
 bool admission_evict_silent(struct pool *pool);
 
-/* A step of the handshake can be made: counts the session and queues it for the scheduler. A
- * session that was awaited is never refused; a new one is, beyond max_handshakes. */
-enum verdict admission_queue_handshake(struct session *s) __attribute__((warn_unused_result));
+/* The ClientHello is whole: the session's handshake begins, and its first step is queued. Beyond
+ * max_handshakes one of the address that has the most handshakes under way ends instead, be it this
+ * one. */
+enum verdict admission_begin_handshake(struct session *s) __attribute__((warn_unused_result));
 
-/* All that the client sent is used up. The session that has waited longest for its client may end
- * to make room; it is never this one. */
+/* A further step can be made: counts the session and queues it for the scheduler. A session whose
+ * handshake has begun is not refused any more. */
+void admission_queue_handshake(struct session *s);
+
+/* All that the client sent is used up. Another session that waits for its client may end to make
+ * room: of those that have waited longest, one of the address with the most handshakes. */
 void admission_await_client(struct session *s);
 
 /* Whether that runtime's CRL lists the client's certificate. The handshake is complete. */

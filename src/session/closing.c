@@ -20,6 +20,13 @@ void closing_leave_handshakes(struct session *s) {
     }
 }
 
+void closing_end_handshake(struct session *s) {
+    if (s->shaking) {
+        s->shaking = false;
+        limits_address_handshake_ends(s->pool->limits, &s->client_addr);
+    }
+}
+
 static void close_broker(struct session *s) {
     if (s->pending != NULL) {
         dial_cancel(&s->pending->dial);
@@ -100,6 +107,7 @@ enum verdict session_end(struct session *s, enum reason reason, const char *deta
     assert(!session_is_closing(s));
     closing_line_write(s, reason, detail);
     closing_leave_handshakes(s);
+    closing_end_handshake(s);
     bool nothing_to_say = !client_can_hear(s, reason) && s->broker.queue == NULL;
     s->phase = PHASE_CLOSING;
     if (!s->established) { /* a paused one keeps others from the second stack */
@@ -108,6 +116,10 @@ enum verdict session_end(struct session *s, enum reason reason, const char *deta
     }
     pool_linger(pool, &s->member);
     limits_session_ends(pool->limits, s->listener);
+    if (s->listed) {
+        s->listed = false;
+        limits_address_leaves(pool->limits, &s->client_addr);
+    }
     if (nothing_to_say) {
         pool->sealed.len = 0;
         closing_abort(s);

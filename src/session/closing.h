@@ -25,4 +25,7 @@ void closing_check(struct session *s);
 /* Takes a session out of the handshake queues and their counters; harmless if it is in none. */
 void closing_leave_handshakes(struct session *s);
 
+/* Its handshake is over: its address has one less. Harmless if it is not under way. */
+void closing_end_handshake(struct session *s);
+
 #endif

@@ -19,7 +19,7 @@ static void bound_flight(struct session *s) {
 
 static enum verdict enter(struct session *s) {
     s->heavy = tls_context_is_heavy(session_listener(s)->tls, &s->pending->hello);
-    enum verdict verdict = admission_queue_handshake(s);
+    enum verdict verdict = admission_begin_handshake(s);
     if (verdict == SESSION_GOES_ON) {
         bound_flight(s);
     }
@@ -31,7 +31,8 @@ static enum verdict on_client_bytes(struct session *s, const uint8_t *data, size
         return session_end(s, REASON_OUT_OF_MEMORY, NULL);
     }
     bound_flight(s);
-    return admission_queue_handshake(s);
+    admission_queue_handshake(s);
+    return SESSION_GOES_ON;
 }
 
 /* --- steps --- */
@@ -63,6 +64,7 @@ static enum verdict on_complete(struct session *s) {
     }
     s->established = true;
     closing_leave_handshakes(s);
+    closing_end_handshake(s);
     return SESSION_NEXT_PHASE;
 }
 

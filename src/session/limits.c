@@ -1,5 +1,7 @@
 #include "session/limits.h"
 
+#include "session/address_table.h"
+
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -15,20 +17,30 @@ struct limits {
     atomic_size_t sessions;
     size_t max_sessions;
     size_t threads;
+    struct address_table *addresses;
     struct listener_counts listeners[];
 };
 
 struct limits *limits_new(size_t listeners, size_t threads, size_t max_sessions) {
     struct limits *limits = calloc(1, sizeof *limits + listeners * sizeof(struct listener_counts));
-    if (limits != NULL) {
-        limits->threads = threads;
-        limits->max_sessions = max_sessions;
+    if (limits == NULL) {
+        return NULL;
+    }
+    limits->threads = threads;
+    limits->max_sessions = max_sessions;
+    limits->addresses = address_table_new();
+    if (limits->addresses == NULL) {
+        free(limits);
+        return NULL;
     }
     return limits;
 }
 
 void limits_free(struct limits *limits) {
-    free(limits);
+    if (limits != NULL) {
+        address_table_free(limits->addresses);
+        free(limits);
+    }
 }
 
 static void add(atomic_size_t *counter) {
@@ -56,6 +68,41 @@ void limits_session_freed(struct limits *limits) {
     subtract(&limits->sessions);
 }
 
+/* --- addresses --- */
+
+enum reason limits_address_enters(struct limits *limits, const struct address *address,
+                                  uint64_t now_ms, const struct config_listener *config) {
+    switch (address_table_enter(limits->addresses, address, now_ms,
+                                config->max_connections_per_address,
+                                config->new_connections_per_address)) {
+    case ADDRESS_HAS_TOO_MANY:
+        return REASON_LIMIT_ADDRESS;
+    case ADDRESS_IS_TOO_FAST:
+        return REASON_LIMIT_RATE;
+    case ADDRESS_ADMITTED:
+        break;
+    }
+    return REASON_NONE;
+}
+
+void limits_address_leaves(struct limits *limits, const struct address *address) {
+    address_table_leave(limits->addresses, address);
+}
+
+void limits_address_handshake_begins(struct limits *limits, const struct address *address) {
+    address_table_handshake_begins(limits->addresses, address);
+}
+
+void limits_address_handshake_ends(struct limits *limits, const struct address *address) {
+    address_table_handshake_ends(limits->addresses, address);
+}
+
+size_t limits_address_handshakes(const struct limits *limits, const struct address *address) {
+    return address_table_handshakes(limits->addresses, address);
+}
+
+/* --- listeners --- */
+
 bool limits_connections_exceeded(const struct limits *limits, size_t listener,
                                  size_t max_connections) {
     size_t open =
@@ -63,14 +110,18 @@ bool limits_connections_exceeded(const struct limits *limits, size_t listener,
     return max_connections > 0 && open > max_connections;
 }
 
-bool limits_handshake_waits(struct limits *limits, size_t listener, size_t max_handshakes) {
-    size_t before =
-        atomic_fetch_add_explicit(&limits->listeners[listener].handshakes, 1, memory_order_relaxed);
-    return before < max_handshakes;
+void limits_handshake_waits(struct limits *limits, size_t listener) {
+    add(&limits->listeners[listener].handshakes);
 }
 
 void limits_handshake_leaves(struct limits *limits, size_t listener) {
     subtract(&limits->listeners[listener].handshakes);
+}
+
+bool limits_handshakes_exceeded(const struct limits *limits, size_t listener,
+                                size_t max_handshakes) {
+    return atomic_load_explicit(&limits->listeners[listener].handshakes, memory_order_relaxed) >
+           max_handshakes;
 }
 
 size_t limits_max_awaited(const struct limits *limits, size_t max_handshakes) {

@@ -4,8 +4,13 @@
 #ifndef POSTERN_SESSION_LIMITS_H
 #define POSTERN_SESSION_LIMITS_H
 
+#include "config/types.h"
+#include "core/address.h"
+#include "core/reason.h"
+
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct limits;
 
@@ -23,15 +28,32 @@ void limits_session_begins(struct limits *limits, size_t listener);
 void limits_session_ends(struct limits *limits, size_t listener);
 void limits_session_freed(struct limits *limits);
 
+/* Whether the listener's limits for an address (max_connections_per_address and
+ * new_connections_per_address) allow one more connection of it: REASON_NONE, and it counts until
+ * limits_address_leaves; or the reason of the refusal. The same address counts over all listeners.
+ */
+enum reason limits_address_enters(struct limits *limits, const struct address *address,
+                                  uint64_t now_ms, const struct config_listener *config)
+    __attribute__((warn_unused_result));
+void limits_address_leaves(struct limits *limits, const struct address *address);
+
+/* Handshakes of an address, from the ClientHello to their end: its share counts when places are
+ * scarce. */
+void limits_address_handshake_begins(struct limits *limits, const struct address *address);
+void limits_address_handshake_ends(struct limits *limits, const struct address *address);
+size_t limits_address_handshakes(const struct limits *limits, const struct address *address);
+
 /* Whether more connections of the listener are open than `max_connections`; 0: no limit. */
 bool limits_connections_exceeded(const struct limits *limits, size_t listener,
                                  size_t max_connections);
 
-/* A handshake waits for a step of ours; false if that makes more than `max_handshakes` of the
- * listener. It counts in any case until limits_handshake_leaves. */
-bool limits_handshake_waits(struct limits *limits, size_t listener, size_t max_handshakes)
-    __attribute__((warn_unused_result));
+/* A handshake waits for a step of ours, until limits_handshake_leaves. */
+void limits_handshake_waits(struct limits *limits, size_t listener);
 void limits_handshake_leaves(struct limits *limits, size_t listener);
+
+/* Whether more handshakes of the listener wait for us than `max_handshakes`. */
+bool limits_handshakes_exceeded(const struct limits *limits, size_t listener,
+                                size_t max_handshakes);
 
 /* How many handshakes of one listener each thread lets wait for their clients. They cost memory but
  * no time, so there may be four times as many as wait for us; 16 at least. */

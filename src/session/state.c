@@ -47,6 +47,6 @@ void session_check_ends(const struct session *s) {
      * before is decrypted. */
     assert(closing || s->phase != PHASE_RELAYING || !s->client_eof || s->client.ended);
     assert(closing || s->phase == PHASE_RELAYING || !conn_is_open(&s->broker));
-    assert(!s->established || (s->engine != NULL && !s->counted && !s->awaited));
+    assert(!s->established || (s->engine != NULL && !s->counted && !s->awaited && !s->shaking));
     assert(s->silent || s->pending != NULL || s->phase >= PHASE_RELAYING);
 }

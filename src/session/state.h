@@ -66,6 +66,8 @@ struct session {
     bool heavy : 1;          /* its handshake steps may take long */
     bool counted : 1;        /* in limits: a handshake step waits for us */
     bool awaited : 1;        /* in the pool's list of handshakes that wait for the client */
+    bool shaking : 1;        /* its address has a handshake more in limits */
+    bool listed : 1;         /* its address has a connection more in limits */
     bool established : 1;    /* the handshake is complete */
     bool answer_due : 1;     /* with mqtt on: the broker has not said anything yet */
     bool client_eof : 1;

@@ -27,8 +27,8 @@ static void check_listener(const struct config *config, const struct config_list
         CHECK(listener->certificates[i] >= config->certificates &&
               listener->certificates[i] < config->certificates + config->certificate_count);
     }
-    for (size_t i = 0; i < listener->accept_proxy_count; i++) {
-        const struct address_network *network = &listener->accept_proxy[i];
+    for (size_t i = 0; i < listener->accept_proxy.count; i++) {
+        const struct address_network *network = &listener->accept_proxy.all[i];
         CHECK(network->prefix <= (network->family == ADDRESS_IPV4 ? 32 : 128));
     }
     CHECK(listener->tls_min <= listener->tls_max);

@@ -12,6 +12,16 @@ from harness import Case, main, pki, tls_context
 GONE = (Truncated, OSError, AssertionError)
 
 
+def half_done(case, postern, **options):
+    """A client whose ClientHello was answered, and which then sends nothing."""
+    client = case.client(postern, context=tls_context(pki.authority().pem), handshake=False,
+                         **options)
+    client.raw_send(client.hello())
+    client.answer = client.raw_recv()
+    case.assertNotEqual(client.answer, b"")
+    return client
+
+
 class Limits(Case):
     def talks(self, client):
         client.send(b"x")
@@ -47,14 +57,6 @@ class Limits(Case):
         for _ in range(3):
             self.talks(self.client(postern, address=postern.address("second")))
 
-    def half_done(self, postern):
-        """A client whose hello is there and answered, and who then says nothing."""
-        client = self.client(postern, context=tls_context(pki.authority().pem), handshake=False)
-        client.raw_send(client.hello())
-        client.answer = client.raw_recv()
-        self.assertNotEqual(client.answer, b"")
-        return client
-
     def answered(self, client):
         try:
             return client.raw_recv() != b""
@@ -66,14 +68,14 @@ class Limits(Case):
         inside = self.client(postern)
         half = []
         for _ in range(60):
-            half.append(self.half_done(postern))
+            half.append(half_done(self, postern))
             self.assertIsNotNone(self.admitted(postern))
         self.talks(inside)
 
     def test_the_handshake_that_waited_longest_makes_room(self):
         postern = self.postern(self.fake_broker(echo), listener={"max_handshakes": "1"},
                                main={"workers": "1"})
-        half = [self.half_done(postern) for _ in range(17)]
+        half = [half_done(self, postern) for _ in range(17)]
         event = postern.end_of(half[0])
         self.assertEqual(event["reason"], "limit_handshakes")
         for client in half[1:]:
@@ -114,6 +116,77 @@ class Limits(Case):
         for _ in range(10):
             clients.append(self.client(postern))
             self.talks(clients[-1])
+
+
+class Addresses(Case):
+    """Clients come from several loopback addresses; 127.0.0.1 is everybody else."""
+
+    def comes_in(self, postern, source):
+        try:
+            client = self.client(postern, source=source)
+            client.send(b"x")
+            client.recv_exactly(1)
+            return client
+        except GONE:
+            return None
+
+    def test_denied_networks_are_refused_before_any_byte(self):
+        postern = self.postern(self.fake_broker(echo), listener={"deny": "127.0.0.2, 127.0.8.0/24"})
+        for source in ("127.0.0.2", "127.0.8.9"):
+            client = self.tcp_client(postern, source=source)
+            self.assertEqual(client.raw_end()[0], b"")
+            self.assertEqual(postern.end_of(client)["reason"], "denied")
+        self.assertIsNotNone(self.comes_in(postern, "127.0.0.1"))
+
+    def test_only_allowed_networks_come_in_and_deny_goes_first(self):
+        postern = self.postern(self.fake_broker(echo),
+                               listener={"allow": "127.0.0.0/29", "deny": "127.0.0.2"})
+        self.assertIsNotNone(self.comes_in(postern, "127.0.0.1"))
+        self.assertIsNone(self.comes_in(postern, "127.0.0.2"))
+        self.assertIsNone(self.comes_in(postern, "127.0.0.8"))
+
+    def test_a_reload_changes_the_networks(self):
+        postern = self.postern(self.fake_broker(echo), listener={"deny": "127.0.0.2"})
+        self.assertIsNone(self.comes_in(postern, "127.0.0.2"))
+        with open(postern.config_file, encoding="utf-8") as file:
+            text = file.read()
+        with open(postern.config_file, "w", encoding="utf-8") as file:
+            file.write(text.replace("deny = 127.0.0.2", "deny = 127.0.0.3"))
+        self.assertEqual(postern.reload().name, "reload done")
+        self.assertIsNotNone(self.comes_in(postern, "127.0.0.2"))
+        self.assertIsNone(self.comes_in(postern, "127.0.0.3"))
+
+    def test_an_address_has_its_connections_and_others_have_theirs(self):
+        postern = self.postern(self.fake_broker(echo), main={"workers": "3"},
+                               listener={"max_connections_per_address": "3"})
+        inside = [self.comes_in(postern, "127.0.0.2") for _ in range(3)]
+        self.assertNotIn(None, inside)
+        client = self.tcp_client(postern, source="127.0.0.2")
+        self.assertEqual(postern.end_of(client)["reason"], "limit_address")
+        self.assertIsNotNone(self.comes_in(postern, "127.0.0.1"))
+        inside[0].close()
+        postern.end_of(inside[0])
+        self.wait_until(lambda: self.comes_in(postern, "127.0.0.2"), "room for one more")
+
+    def test_an_address_that_comes_too_fast_is_refused_and_others_are_not(self):
+        postern = self.postern(self.fake_broker(echo),
+                               listener={"new_connections_per_address": "5/h"})
+        for _ in range(5):
+            self.assertIsNotNone(self.comes_in(postern, "127.0.0.2"))
+        client = self.tcp_client(postern, source="127.0.0.2")
+        self.assertEqual(postern.end_of(client)["reason"], "limit_rate")
+        self.assertIsNotNone(self.comes_in(postern, "127.0.0.1"))
+
+    def test_one_address_cannot_displace_a_handshake_of_another(self):
+        postern = self.postern(self.fake_broker(echo), listener={"max_handshakes": "1"},
+                               main={"workers": "1"})
+        other = half_done(self, postern, source="127.0.0.1")
+        crowd = [half_done(self, postern, source="127.0.0.2") for _ in range(40)]
+        self.assertEqual(postern.end_of(crowd[0])["reason"], "limit_handshakes")
+        other.step(other.answer)
+        other.handshake()
+        other.send(b"x")
+        self.assertEqual(other.recv_exactly(1), b"x")
 
 
 class Descriptors(Case):

@@ -136,7 +136,11 @@ START_TEST(the_smallest_file_gets_every_default) {
     ck_assert_int_eq(l->revoked_sessions, REVOKED_KEEP);
     ck_assert_int_eq(l->identity, IDENTITY_CN);
     ck_assert_int_eq(l->proxy_protocol, PROXY_PROTOCOL_OFF);
-    ck_assert_uint_eq(l->accept_proxy_count, 0);
+    ck_assert_uint_eq(l->accept_proxy.count, 0);
+    ck_assert_uint_eq(l->allow.count, 0);
+    ck_assert_uint_eq(l->deny.count, 0);
+    ck_assert_uint_eq(l->max_connections_per_address, 0);
+    ck_assert_uint_eq(l->new_connections_per_address.count, 0);
     ck_assert_int_eq(l->mqtt, MQTT_OFF);
     ck_assert_uint_eq(l->max_connect_size, 65536);
     ck_assert_uint_eq(l->max_record_size, 16384);
@@ -162,6 +166,8 @@ START_TEST(every_key_sets_its_field) {
              "client_auth = required\nclient_ca = ca.pem\nclient_crl = /crl.pem\n"
              "crl_expired = refuse\nrevoked_sessions = end\nidentity = san-uri\n"
              "proxy_protocol = v2\naccept_proxy = 10.0.0.0/8, ::1\nmqtt = identity\n"
+             "allow = 10.0.0.0/8\ndeny = 10.1.0.0/16, ::1\nmax_connections_per_address = 7\n"
+             "new_connections_per_address = 90/m\n"
              "max_connect_size = 1M\nmax_record_size = 512\nmax_connections = 7\n"
              "max_handshakes = 8\nfirst_byte_timeout = 100ms\nhandshake_timeout = 1s\n"
              "connect_packet_timeout = 2s\nconnect_timeout = 3s\nwrite_timeout = 1m\n"
@@ -198,7 +204,14 @@ START_TEST(every_key_sets_its_field) {
     ck_assert_int_eq(l->revoked_sessions, REVOKED_END);
     ck_assert_int_eq(l->identity, IDENTITY_SAN_URI);
     ck_assert_int_eq(l->proxy_protocol, PROXY_PROTOCOL_V2);
-    ck_assert_uint_eq(l->accept_proxy_count, 2);
+    ck_assert_uint_eq(l->accept_proxy.count, 2);
+    ck_assert_uint_eq(l->allow.count, 1);
+    ck_assert_uint_eq(l->allow.all[0].prefix, 8);
+    ck_assert_uint_eq(l->deny.count, 2);
+    ck_assert_uint_eq(l->deny.all[1].family, ADDRESS_IPV6);
+    ck_assert_uint_eq(l->max_connections_per_address, 7);
+    ck_assert_uint_eq(l->new_connections_per_address.count, 90);
+    ck_assert_uint_eq(l->new_connections_per_address.period_ms, 60000);
     ck_assert_int_eq(l->mqtt, MQTT_IDENTITY);
     ck_assert_uint_eq(l->max_connect_size, 1048576);
     ck_assert_uint_eq(l->max_record_size, 512);
@@ -465,8 +478,8 @@ static const struct {
     {LISTENER "lisen = :1\n", ":2: unknown key lisen in [listener mqtt]; did you mean listen?"},
     {"[postern]\nworker = 1\n", ":2: unknown key worker in [postern]; did you mean workers?"},
     {"[postern]\nadmin = off\n", ":2: unknown key admin in [postern]; postern.conf(5) lists"},
-    {LISTENER "max_connections_per_address = 0\n",
-     ":2: unknown key max_connections_per_address in [listener mqtt]; "},
+    {LISTENER "max_sessions_per_user = 0\n",
+     ":2: unknown key max_sessions_per_user in [listener mqtt]; "},
     {LISTENER "cert = a\n", ":2: key cert does not belong in [listener mqtt]; it belongs in a "
                             "[certificate NAME] section"},
     {LISTENER "workers = 2\n",
@@ -583,7 +596,22 @@ static const struct {
     {LISTENER "backend = unix:\n" CERTIFICATE, ":2: backend = unix:: unix: without a path; "},
     {LISTENER "backend = unix:/" A54 A54 "\n" CERTIFICATE, ":2: backend = unix:/a"},
 
+    /* rates */
+    {LISTENER "new_connections_per_address = 20\n" CERTIFICATE,
+     ":2: new_connections_per_address = 20: not a rate; write 1 to 100000 and /s, /m or /h, as in "
+     "20/s, or off"},
+    {LISTENER "new_connections_per_address = 0/s\n" CERTIFICATE,
+     ":2: new_connections_per_address = 0/s: not a rate; "},
+    {LISTENER "new_connections_per_address = 100001/m\n" CERTIFICATE,
+     ":2: new_connections_per_address = 100001/m: not a rate; "},
+    {LISTENER "new_connections_per_address = 1/d\n" CERTIFICATE,
+     ":2: new_connections_per_address = 1/d: not a rate; "},
+    {LISTENER "new_connections_per_address = -1/s\n" CERTIFICATE,
+     ":2: new_connections_per_address = -1/s: not a rate; "},
+
     /* networks */
+    {LISTENER "deny = all\n" CERTIFICATE, ":2: deny = all: all is not a network; "},
+    {LISTENER "allow = 10.0.0.0/8,\n" CERTIFICATE, ":2: allow = 10.0.0.0/8,: an empty item"},
     {LISTENER "accept_proxy = on\n" CERTIFICATE, ":2: accept_proxy = on: on is not a network; "},
     {LISTENER "accept_proxy = 10.0.0.0/33\n" CERTIFICATE,
      ":2: accept_proxy = 10.0.0.0/33: 10.0.0.0/33 has a prefix that is out of range; write 0 to "
