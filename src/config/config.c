@@ -45,6 +45,8 @@ static const struct config_word client_auths[] = {{"none", CLIENT_AUTH_NONE},
                                                   {"optional", CLIENT_AUTH_OPTIONAL},
                                                   {"required", CLIENT_AUTH_REQUIRED},
                                                   {NULL, 0}};
+static const struct config_word x509_v1s[] = {
+    {"accept", X509_V1_ACCEPT}, {"refuse", X509_V1_REFUSE}, {NULL, 0}};
 static const struct config_word crl_expireds[] = {
     {"accept", CRL_EXPIRED_ACCEPT}, {"refuse", CRL_EXPIRED_REFUSE}, {NULL, 0}};
 static const struct config_word revoked_sessions[] = {
@@ -84,6 +86,7 @@ const struct config_key config_keys[] = {
     {"client_ca",        KIND_PATH, L(client_ca),        "",       0, 0, NULL},
     {"client_crl",       KIND_PATH, L(client_crl),       "",       0, 0, NULL},
     {"crl_expired",      KIND_WORD, L(crl_expired),      "accept", 0, 0, crl_expireds},
+    {"client_x509_v1",   KIND_WORD, L(client_x509_v1),   "accept", 0, 0, x509_v1s},
     {"revoked_sessions", KIND_WORD, L(revoked_sessions), "keep",   0, 0, revoked_sessions},
     {"identity",         KIND_WORD, L(identity),         "cn",     0, 0, identities},
     {"proxy_protocol",   KIND_WORD, L(proxy_protocol),   "off",    0, 0, proxy_protocols},

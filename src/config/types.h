@@ -17,6 +17,7 @@
 enum config_tls_version { CONFIG_TLS_1_2 = 0x0303, CONFIG_TLS_1_3 = 0x0304 };
 enum config_client_auth { CLIENT_AUTH_NONE, CLIENT_AUTH_OPTIONAL, CLIENT_AUTH_REQUIRED };
 enum config_crl_expired { CRL_EXPIRED_ACCEPT, CRL_EXPIRED_REFUSE };
+enum config_x509_v1 { X509_V1_ACCEPT, X509_V1_REFUSE };
 enum config_revoked_sessions { REVOKED_KEEP, REVOKED_END };
 enum config_identity { IDENTITY_CN, IDENTITY_SAN_DNS, IDENTITY_SAN_URI, IDENTITY_FINGERPRINT };
 enum config_proxy_protocol { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_V2 };
@@ -67,6 +68,7 @@ struct config_listener {
     char *client_ca;  /* NULL: none */
     char *client_crl; /* NULL: none */
     enum config_crl_expired crl_expired;
+    enum config_x509_v1 client_x509_v1;
     enum config_revoked_sessions revoked_sessions;
     enum config_identity identity;
     enum config_proxy_protocol proxy_protocol;

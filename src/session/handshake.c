@@ -72,7 +72,7 @@ static enum verdict on_complete(struct session *s) {
 static enum verdict after_step(struct session *s, enum engine_status status) {
     struct buf *cipher = &s->pending->cipher;
     if (status == ENGINE_FAILED || status == ENGINE_CLOSED) {
-        return session_end(s, engine_failure(s->engine), NULL);
+        return session_end(s, engine_failure(s->engine), engine_failure_detail(s->engine));
     }
     if (s->client_eof && status == ENGINE_MORE && cipher->len == 0) {
         return session_end(s, REASON_CLIENT_CLOSED, NULL);

@@ -1,16 +1,21 @@
 #include "tls/client.h"
+#include "core/log.h"
 #include "tls/client_store.h"
 #include "tls/identity.h"
 #include "tls/path.h"
 #include "tls/quirks.h"
 #include "tls/signature.h"
+#include "tls/x509_name.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include <wolfssl/error-ssl.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
+
+enum { SUBJECT_TEXT = 160 };
 
 /* --- the decision --- */
 
@@ -67,18 +72,54 @@ static enum reason fill(const struct tls_context *ctx, const struct path *path,
     return ctx->identity_required && !peer->has_identity ? REASON_BAD_IDENTITY : REASON_NONE;
 }
 
+/* Anybody may have made one of version 1 a CA, as it cannot say that it is none; so it is never an
+ * issuer here. Still it is a sign of tools that should be looked at. */
+static void warn_v1(struct tls_clients *clients, const struct x509 *leaf) {
+    char subject[SUBJECT_TEXT];
+    if (leaf->version == 1 && !atomic_exchange(&clients->v1_seen, true)) {
+        x509_name_text(leaf->subject, subject, sizeof subject);
+        log_message(
+            LOG_LEVEL_WARNING, "client certificate version 1",
+            "a client has an X.509 version 1 certificate (\"%s\"), which says nothing about "
+            "its use; issue certificates with extensions (extendedKeyUsage = clientAuth), "
+            "then set client_x509_v1 = refuse",
+            subject);
+    }
+}
+
+/* "CN=device, O=Example (depth 0)" */
+static void name_blamed(const struct path *path, struct client_cert *peer) {
+    if (path->blamed != NULL) {
+        char subject[SUBJECT_TEXT];
+        x509_name_text(path->blamed->subject, subject, sizeof subject);
+        snprintf(peer->text, sizeof peer->text, "%s (depth %zu)", subject, path->depth);
+        peer->has_detail = true;
+    }
+}
+
 static enum reason decide(const struct tls_context *ctx, const struct x509 *sent, size_t count,
                           struct client_cert *peer) {
     struct tls_clients *clients = ctx->clients;
     struct path_rules rules = {.anchors = clients->anchors,
                                .anchor_count = clients->ca_count,
                                .now = (int64_t)time(NULL),
+                               .accept_v1 = clients->accept_v1,
                                .signed_by = check_signature,
                                .revoked = check_revocation,
                                .arg = clients};
     struct path path;
     enum reason reason = path_build(&rules, sent, count, &path);
-    return reason == REASON_NONE ? fill(ctx, &path, peer) : reason;
+    if (reason == REASON_NONE) {
+        reason = fill(ctx, &path, peer);
+        path.blamed = path.certs[0];
+    }
+    if (reason == REASON_NONE) {
+        warn_v1(clients, &sent[0]);
+    } else {
+        peer->has_identity = peer->has_common_name = false;
+        name_blamed(&path, peer);
+    }
+    return reason;
 }
 
 enum reason clients_check(const struct tls_context *ctx, const struct span *chain, size_t count,

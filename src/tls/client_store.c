@@ -275,7 +275,7 @@ static int load_crls(struct tls_clients *clients, const char *file, struct error
 
 static int make_hash(struct tls_clients *clients, struct error *err) {
     const struct revocation *r = &clients->revocation;
-    const uint8_t policy[] = {clients->has_crl, clients->refuse_expired_crl};
+    const uint8_t policy[] = {clients->has_crl, clients->refuse_expired_crl, clients->accept_v1};
     wc_Sha256 sha;
     if (wc_InitSha256(&sha) != 0) {
         return error_set(err, "out of memory");
@@ -302,6 +302,8 @@ struct tls_clients *clients_load(const struct config_listener *listener, struct 
         return NULL;
     }
     clients->required = listener->client_auth == CLIENT_AUTH_REQUIRED;
+    clients->accept_v1 = listener->client_x509_v1 == X509_V1_ACCEPT;
+    atomic_init(&clients->v1_seen, false);
     clients->refuse_expired_crl = listener->crl_expired == CRL_EXPIRED_REFUSE;
     if (load_cas(clients, listener->client_ca, err) == 0 &&
         (listener->client_crl == NULL || load_crls(clients, listener->client_crl, err) == 0) &&

@@ -16,7 +16,8 @@ struct tls_clients {
     size_t ca_count;
     const struct x509 **anchors; /* the certificates of all of them */
     struct revocation revocation;
-    bool has_crl, refuse_expired_crl;
+    bool has_crl, refuse_expired_crl, accept_v1;
+    atomic_bool v1_seen; /* a client of version 1 was let in, and logged */
     bool required;
     uint8_t hash[TLS_HASH_SIZE];
 };

@@ -89,7 +89,9 @@ static bool split_mailbox(struct span text, struct span *local, struct span *hos
     }
     *local = (struct span){text.data, at - 1};
     *host = tail(text, at);
-    return host->len > 0 && is_host(*host);
+    bool quoted = local->data[0] == '"';
+    return host->len > 0 && is_host(*host) &&
+           (quoted || memchr(local->data, '@', local->len) == NULL);
 }
 
 /* One mailbox, all at a host, or with a dot in front all at hosts below a domain. */
@@ -254,6 +256,9 @@ static bool read_list(struct span *content, uint8_t tag, struct span *list) {
         return false;
     }
     rest = *list;
+    if (rest.len == 0) {
+        return false;
+    }
     while (rest.len > 0) {
         if (!next_base(&rest, &type, &base)) {
             return false;

@@ -173,6 +173,9 @@ static enum engine_status fail_handshake(struct engine *e, int code, uint8_t rec
                wolfSSL_version(e->ssl) == TLS1_2_VERSION &&
                quirks_append_alert(e->call->out, ALERT_HANDSHAKE_FAILURE)) {
         e->alert = ALERT_HANDSHAKE_FAILURE; /* before ChangeCipherSpec all is plaintext */
+    } else if (e->alert == 0 && failure_alert(reason) != 0 &&
+               quirks_send_alert(e->ssl, failure_alert(reason))) {
+        e->alert = failure_alert(reason); /* too many certificates, in TLS 1.3 */
     }
     return status;
 }
@@ -370,6 +373,11 @@ void engine_free(struct engine *e) {
 
 enum reason engine_failure(const struct engine *e) {
     return e->failure;
+}
+
+const char *engine_failure_detail(const struct engine *e) {
+    return e->peer != NULL && e->peer->has_detail && e->failure == e->peer->refusal ? e->peer->text
+                                                                                    : NULL;
 }
 
 uint8_t engine_alert(const struct engine *e) {

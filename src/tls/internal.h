@@ -61,6 +61,7 @@ struct client_cert {
     bool presented;    /* in this connection, not only in the session it resumes */
     bool has_identity;
     bool has_common_name;
+    bool has_detail;      /* a refusal: `text` names the certificate that is to blame */
     uint16_t common_name; /* offset into text */
     int64_t not_after;
     /* From here on only during the handshake. */

@@ -43,9 +43,6 @@ static enum reason check_common(const struct x509 *cert, int64_t now) {
     if (cert->malformed || cert->serial.len > X509_SERIAL_MAX) {
         return REASON_BAD_ENCODING;
     }
-    if (cert->version != 3) {
-        return REASON_V1_CERTIFICATE;
-    }
     if (cert->unknown_critical) {
         return REASON_CRITICAL_EXTENSION;
     }
@@ -55,23 +52,46 @@ static enum reason check_common(const struct x509 *cert, int64_t now) {
     return now < cert->not_before ? REASON_NOT_YET_VALID : check_key(cert);
 }
 
-static enum reason check_leaf(const struct x509 *cert, int64_t now) {
-    enum reason reason = check_common(cert, now);
+static bool is_zero(struct span number) {
+    return number.len == 1 && number.data[0] == 0;
+}
+
+/* RFC 5280 4.1.2.2 for the serial; 4.2.1.10 and 4.2.1.9: only CAs have name constraints and sign
+ * certificates. */
+static enum reason check_leaf(const struct x509 *cert, const struct path_rules *rules) {
+    enum reason reason = check_common(cert, rules->now);
+    if (cert->version != 3 && !(cert->version == 1 && rules->accept_v1)) {
+        return REASON_V1_CERTIFICATE;
+    }
+    if (is_zero(cert->serial) || (!cert->is_ca && cert->name_constraints.data != NULL)) {
+        return REASON_BAD_ENCODING;
+    }
     if (reason != REASON_NONE) {
         return reason;
     }
     bool signs = !cert->has_key_usage || (cert->key_usage & X509_DIGITAL_SIGNATURE) != 0;
+    bool issues = !cert->is_ca && (cert->key_usage & X509_KEY_CERT_SIGN) != 0;
     bool for_clients = !cert->has_purposes || cert->for_client_auth;
-    return signs && for_clients ? REASON_NONE : REASON_WRONG_USAGE;
+    return signs && !issues && for_clients ? REASON_NONE : REASON_WRONG_USAGE;
+}
+
+static bool is_empty_name(struct span name) {
+    return name.len <= 2;
 }
 
 enum reason path_anchor_check(const struct x509 *cert, int64_t now) {
-    enum reason reason = check_common(cert, now);
-    if (reason != REASON_NONE) {
-        return reason;
+    if (cert->version != 3) {
+        return REASON_V1_CERTIFICATE;
+    }
+    if (is_empty_name(cert->subject)) {
+        return REASON_BAD_ENCODING;
     }
     if (!cert->is_ca) {
         return REASON_UNKNOWN_CA;
+    }
+    enum reason reason = check_common(cert, now);
+    if (reason != REASON_NONE) {
+        return reason;
     }
     bool signs = !cert->has_key_usage || (cert->key_usage & X509_KEY_CERT_SIGN) != 0;
     bool for_clients = !cert->has_purposes || cert->for_client_auth;
@@ -276,7 +296,7 @@ enum reason path_build(const struct path_rules *rules, const struct x509 *sent, 
     if (count > PATH_SENT_MAX) {
         return REASON_TOO_LARGE;
     }
-    enum reason reason = check_leaf(&sent[0], rules->now);
+    enum reason reason = check_leaf(&sent[0], rules);
     if (reason != REASON_NONE) {
         return reason;
     }

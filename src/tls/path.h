@@ -24,7 +24,8 @@ enum {
 struct path_rules {
     const struct x509 *const *anchors; /* each passes path_anchor_check, dates apart */
     size_t anchor_count;
-    int64_t now; /* seconds since 1970 */
+    int64_t now;    /* seconds since 1970 */
+    bool accept_v1; /* a client's own certificate may be X.509 version 1 */
     /* Whether `cert` is signed with the issuer's key: REASON_NONE or why not. */
     enum reason (*signed_by)(void *arg, const struct x509 *cert, const struct x509 *issuer);
     /* Whether `cert`, which its issuer signed, was not revoked since; with issuer NULL, whether an

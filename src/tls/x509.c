@@ -142,15 +142,23 @@ static bool read_alt_names(struct x509 *cert, struct span value) {
 }
 
 static bool read_name_constraints(struct x509 *cert, struct span value) {
-    return der_take_tag(&value, DER_SEQUENCE, &cert->name_constraints) && value.len == 0;
+    return der_take_tag(&value, DER_SEQUENCE, &cert->name_constraints) && value.len == 0 &&
+           cert->name_constraints.len > 0;
 }
 
 /* With the default policy, any, these change nothing unless policyConstraints asks for an explicit
- * policy, and that extension must be critical (RFC 5280 4.2.1.11) and is not in the list. */
+ * policy. */
 static bool read_policies(struct x509 *cert, struct span value) {
     (void)cert;
     struct span content;
     return der_take_tag(&value, DER_SEQUENCE, &content) && value.len == 0;
+}
+
+/* Policies are not processed, so nobody can have an explicit one. */
+static bool read_policy_constraints(struct x509 *cert, struct span value) {
+    (void)value;
+    cert->unknown_critical = true;
+    return true;
 }
 
 static bool read_number(struct x509 *cert, struct span value) {
@@ -164,9 +172,10 @@ static const struct {
     uint8_t last;
     bool (*read)(struct x509 *cert, struct span value);
 } readers[] = {
-    {15, read_key_usage},        {17, read_alt_names}, {19, read_basic_constraints},
-    {30, read_name_constraints}, {32, read_policies},  {33, read_policies},
-    {37, read_purposes},         {54, read_number}, /* inhibitAnyPolicy */
+    {15, read_key_usage},          {17, read_alt_names}, {19, read_basic_constraints},
+    {30, read_name_constraints},   {32, read_policies}, /* certificatePolicies */
+    {33, read_policies},                                /* policyMappings */
+    {36, read_policy_constraints}, {37, read_purposes},  {54, read_number}, /* inhibitAnyPolicy */
 };
 
 static void read_extension(struct x509 *cert, struct span oid, bool critical, struct span value,

@@ -3,6 +3,7 @@ versions, in any order of clients, and by resumption."""
 
 import contextlib
 import ssl
+import subprocess
 
 from brokers import echo
 from clients import Truncated, TlsClient, tls_context
@@ -34,7 +35,7 @@ class Trust(Case):
             client.send(b"hello")
             self.assertEqual(client.recv_exactly(5), b"hello")
             client.close()
-        event = postern.end_of(client)
+        self.event = event = postern.end_of(client)
         return event["reason"] if event.name == "handshake failed" else None
 
     @staticmethod
@@ -93,6 +94,36 @@ class Trust(Case):
         for version in BOTH:
             self.assertEqual(self.reason(postern, version, junk, sub), "unknown_ca")
             self.assertIsNone(self.reason(postern, version, good, sub))
+
+    def test_a_refusal_names_the_certificate_to_blame(self):
+        sub = pki.Authority("Sub", parent=ROOT, start=pki.NOW - 60 * pki.DAY,
+                            end=pki.NOW - pki.DAY)
+        leaf, postern = self.leaf(sub), self.guarded()
+        for version in BOTH:
+            self.assertEqual(self.reason(postern, version, leaf, sub), "expired")
+            self.assertEqual(self.event["error"], "CN=Sub (depth 1)")
+
+    def test_the_commands_of_mosquittos_manual_make_a_client(self):
+        """mosquitto-tls(7): the certificate has no extensions, and with older openssl version 1."""
+        def openssl(*arguments):
+            subprocess.run(["openssl", *arguments], check=True, cwd=self.folder,
+                           stderr=subprocess.DEVNULL)
+        openssl("req", "-new", "-x509", "-days", "30", "-extensions", "v3_ca", "-nodes",
+                "-keyout", "ca.key", "-out", "client-ca.pem", "-subj", "/CN=Howto CA")
+        openssl("genrsa", "-out", "client.key", "2048")
+        openssl("req", "-out", "client.csr", "-key", "client.key", "-new", "-subj", "/CN=howto")
+        openssl("x509", "-req", "-in", "client.csr", "-CA", "client-ca.pem", "-CAkey", "ca.key",
+                "-CAcreateserial", "-out", "client.crt", "-days", "30")
+        keys = {"client_auth": "required", "client_ca": "client-ca.pem"}
+        mosquitto = self.mosquitto()
+        postern = self.postern(mosquitto, listener=keys)
+        for version in BOTH:
+            context = tls_context(pki.authority().pem, version)
+            context.load_cert_chain(self.path("client.crt"), self.path("client.key"))
+            client = self.mqtt_client(postern, "howto", context=context)
+            client.publish("howto", "hello")
+        old = len(postern.all("client certificate version 1"))
+        self.assertLessEqual(old, 1, "one warning per load")
 
     def test_a_ticket_ends_with_the_authority_that_is_revoked(self):
         sub = pki.Authority("Sub", parent=ROOT)

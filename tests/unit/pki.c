@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -26,6 +27,18 @@ static char *files[FILES_MAX];
 static size_t file_count;
 static long next_serial = 0x1000;
 
+static EVP_PKEY *make_rsa(const char *exponent) {
+    EVP_PKEY *key = NULL;
+    BIGNUM *e = NULL;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    NEED(ctx && BN_hex2bn(&e, exponent) && EVP_PKEY_keygen_init(ctx) == 1 &&
+         EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, 2048) == 1 &&
+         EVP_PKEY_CTX_set1_rsa_keygen_pubexp(ctx, e) == 1 && EVP_PKEY_generate(ctx, &key) == 1);
+    BN_free(e);
+    EVP_PKEY_CTX_free(ctx);
+    return key;
+}
+
 static EVP_PKEY *make_key(enum pki_key kind) {
     EVP_PKEY *key = NULL;
     switch (kind) {
@@ -44,17 +57,47 @@ static EVP_PKEY *make_key(enum pki_key kind) {
     case PKI_RSA4096:
         key = EVP_RSA_gen(4096);
         break;
+    case PKI_RSA1024:
+        key = EVP_RSA_gen(1024);
+        break;
+    case PKI_RSA2048_LARGE_EXPONENT:
+        key = make_rsa("100000000000000ED"); /* a prime */
+        break;
+    case PKI_ED448:
+        key = EVP_PKEY_Q_keygen(NULL, NULL, "ED448");
+        break;
+    case PKI_SECP256K1:
+        key = EVP_EC_gen("secp256k1");
+        break;
     }
     NEED(key);
     return key;
 }
 
-static void add_extension(X509 *cert, X509 *issuer, int nid, const char *value) {
+/* Sections that values may refer to: of two directory names. */
+static CONF *sections(void) {
+    static const char text[] = "[within]\nO=Test\n[elsewhere]\nO=Other\n";
+    BIO *bio = BIO_new_mem_buf(text, -1);
+    CONF *conf = NCONF_new(NULL);
+    NEED(bio && conf && NCONF_load_bio(conf, bio, NULL) == 1);
+    BIO_free(bio);
+    return conf;
+}
+
+/* `name` as openssl's configuration has it, or an OID. */
+static void add_named(X509 *cert, X509 *issuer, const char *name, const char *value) {
     X509V3_CTX ctx;
+    CONF *conf = sections();
     X509V3_set_ctx(&ctx, issuer, cert, NULL, NULL, 0);
-    X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
+    X509V3_set_nconf(&ctx, conf);
+    X509_EXTENSION *ext = X509V3_EXT_nconf(conf, &ctx, name, value);
     NEED(ext && X509_add_ext(cert, ext, -1));
     X509_EXTENSION_free(ext);
+    NCONF_free(conf);
+}
+
+static void add_extension(X509 *cert, X509 *issuer, int nid, const char *value) {
+    add_named(cert, issuer, OBJ_nid2sn(nid), value);
 }
 
 static void add_names(X509 *cert, const char *cn) {
@@ -86,24 +129,55 @@ static void add_extensions(X509 *cert, X509 *issuer, const struct pki_spec *spec
     add_or_not(cert, issuer, NID_subject_alt_name, spec->alt, NULL);
     add_or_not(cert, issuer, NID_ext_key_usage, spec->usage, NULL);
     add_or_not(cert, issuer, NID_name_constraints, spec->constraints, NULL);
+    if (spec->extra) {
+        char name[64];
+        const char *value = strchr(spec->extra, '=') + 1;
+        snprintf(name, sizeof name, "%.*s", (int)(value - spec->extra - 1), spec->extra);
+        add_named(cert, issuer, name, value);
+    }
+}
+
+static void set_serial(X509 *cert, const char *hex) {
+    BIGNUM *number = NULL;
+    if (hex == NULL) {
+        ASN1_INTEGER_set(X509_get_serialNumber(cert), next_serial++);
+        return;
+    }
+    NEED(BN_hex2bn(&number, hex) && BN_to_ASN1_INTEGER(number, X509_get_serialNumber(cert)));
+    BN_free(number);
+}
+
+static void sign(X509 *cert, EVP_PKEY *key, const struct pki_spec *spec) {
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *key_ctx;
+    const EVP_MD *md = EVP_get_digestbyname(spec->hash ? spec->hash : "SHA256");
+    NEED(ctx && EVP_DigestSignInit(ctx, &key_ctx, md, NULL, key) == 1);
+    if (spec->pss) {
+        NEED(EVP_PKEY_CTX_set_rsa_padding(key_ctx, RSA_PKCS1_PSS_PADDING) == 1 &&
+             EVP_PKEY_CTX_set_rsa_pss_saltlen(key_ctx, spec->pss_salt) == 1);
+    }
+    NEED(X509_sign_ctx(cert, ctx));
+    EVP_MD_CTX_free(ctx);
 }
 
 struct pki pki_make(struct pki_spec spec, const struct pki *issuer) {
     struct pki p = {X509_new(), spec.key_of ? spec.key_of->key : make_key(spec.key)};
     X509 *issuer_cert = issuer ? issuer->cert : p.cert;
-    NEED(p.cert && X509_set_version(p.cert, 2));
+    NEED(p.cert && X509_set_version(p.cert, spec.version1 ? 0 : 2));
     if (spec.key_of) {
         EVP_PKEY_up_ref(p.key);
     }
-    ASN1_INTEGER_set(X509_get_serialNumber(p.cert), next_serial++);
+    set_serial(p.cert, spec.serial);
     X509_gmtime_adj(X509_getm_notBefore(p.cert), spec.from_day ? spec.from_day * DAY : -3600);
     X509_gmtime_adj(X509_getm_notAfter(p.cert),
                     spec.to_seconds ? spec.to_seconds : (spec.to_day ? spec.to_day : 30) * DAY);
     add_names(p.cert, spec.cn);
     X509_set_issuer_name(p.cert, X509_get_subject_name(issuer_cert));
     X509_set_pubkey(p.cert, p.key);
-    add_extensions(p.cert, issuer_cert, &spec, issuer == NULL);
-    NEED(X509_sign(p.cert, issuer ? issuer->key : p.key, EVP_sha256()));
+    if (!spec.version1) {
+        add_extensions(p.cert, issuer_cert, &spec, issuer == NULL);
+    }
+    sign(p.cert, issuer ? issuer->key : p.key, &spec);
     return p;
 }
 

@@ -5,7 +5,17 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
-enum pki_key { PKI_P256, PKI_P384, PKI_RSA2048, PKI_RSA3072, PKI_RSA4096 };
+enum pki_key {
+    PKI_P256,
+    PKI_P384,
+    PKI_RSA2048,
+    PKI_RSA3072,
+    PKI_RSA4096,
+    PKI_RSA1024,
+    PKI_RSA2048_LARGE_EXPONENT, /* of 65 bits */
+    PKI_ED448,
+    PKI_SECP256K1
+};
 
 struct pki_spec {
     const char *cn; /* several, separated by '|', make several attributes; NULL: none */
@@ -19,7 +29,12 @@ struct pki_spec {
     /* Values of extensions as openssl's configuration writes them, instead of the usual ones;
      * "none" leaves an extension out, NULL is the usual. */
     const char *basic, *key_usage, *key_id, *issuer_key_id, *constraints;
+    const char *extra;        /* "OID=value" */
     const struct pki *key_of; /* its key, instead of a new one */
+    const char *serial;       /* in hex; NULL: the next one */
+    const char *hash;         /* NULL: SHA256 */
+    int pss, pss_salt;        /* signed by RSA-PSS; the salt's length, -1: the hash's */
+    int version1;             /* X.509 version 1, without extensions */
 };
 
 struct pki {

@@ -39,6 +39,8 @@ static void setup(void) {
     site.listener.client_ca = (char *)root_file;
 }
 
+static char detail[300]; /* of the last refusal */
+
 /* One handshake of a client that sends these certificates, its own first, up to NULL. */
 static enum reason visit(struct tls_context *ctx, int version, const struct pki *const *sent) {
     SSL_CTX *client = client_new(version);
@@ -52,6 +54,8 @@ static enum reason visit(struct tls_context *ctx, int version, const struct pki 
     pair_init(&p, client, "localhost", NULL);
     enum engine_status status = pair_handshake(&p, ctx);
     enum reason reason = engine_failure(p.engine);
+    const char *said = engine_failure_detail(p.engine);
+    snprintf(detail, sizeof detail, "%s", said != NULL ? said : "-");
     ck_assert_int_eq(status == ENGINE_OK, reason == REASON_NONE);
     if (status == ENGINE_OK) {
         pair_send_up(&p, "up", 2);
@@ -299,6 +303,97 @@ START_TEST(what_was_shown_before_a_ca_expired_helps_nobody_afterwards) {
 }
 END_TEST
 
+/* --- what the log can say --- */
+
+START_TEST(a_refusal_names_the_certificate_that_is_to_blame) {
+    struct pki late =
+        pki_make((struct pki_spec){.cn = "Late", .ca = 1, .from_day = -9, .to_day = -1}, &root);
+    struct pki of_late = pki_make((struct pki_spec){.cn = "device"}, &late);
+    struct pki server_only =
+        pki_make((struct pki_spec){.cn = "web\n1", .usage = "serverAuth"}, &root);
+    struct tls_context *ctx = site_load(&site, NULL);
+    is(VISIT(ctx, versions[_i], &of_late, &late), REASON_EXPIRED);
+    ck_assert_str_eq(detail, "O=Test, CN=Late (depth 1)");
+    is(VISIT(ctx, versions[_i], &of_late), REASON_UNKNOWN_CA);
+    ck_assert_str_eq(detail, "O=Test, CN=device (depth 0)");
+    is(VISIT(ctx, versions[_i], &server_only), REASON_WRONG_USAGE);
+    ck_assert_str_eq(detail, "O=Test, CN=web?1 (depth 0)");
+    tls_context_unref(ctx);
+    pki_free(&server_only);
+    pki_free(&of_late);
+    pki_free(&late);
+}
+END_TEST
+
+START_TEST(version_1_is_accepted_or_refused_as_asked) {
+    struct pki old = pki_make((struct pki_spec){.cn = "old", .version1 = 1}, &root);
+    struct tls_context *ctx = site_load(&site, NULL);
+    is(VISIT(ctx, versions[_i], &old), REASON_NONE);
+    tls_context_unref(ctx);
+    site.listener.client_x509_v1 = X509_V1_REFUSE;
+    ctx = site_load(&site, NULL);
+    is(VISIT(ctx, versions[_i], &old), REASON_V1_CERTIFICATE);
+    tls_context_unref(ctx);
+    pki_free(&old);
+}
+END_TEST
+
+/* More than the library reads, and what it cannot read. */
+START_TEST(chains_of_any_length_and_junk_get_through_the_library) {
+    struct pki chain[10], junk[4], end;
+    const struct pki *certs[17] = {&end};
+    for (int i = 0; i < 10; i++) {
+        char name[20];
+        snprintf(name, sizeof name, "Level %d", i);
+        chain[i] = pki_make((struct pki_spec){.cn = name, .ca = 1, .serial = i == 5 ? "0" : NULL},
+                            i > 0 ? &chain[i - 1] : &root);
+        certs[10 - i] = &chain[i];
+    }
+    end = pki_make((struct pki_spec){.cn = "deep"}, &chain[9]);
+    junk[0] = pki_make((struct pki_spec){.cn = "a", .key = PKI_ED448}, &root);
+    junk[1] = pki_make((struct pki_spec){.cn = "b", .version1 = 1}, NULL);
+    junk[2] = pki_make((struct pki_spec){.cn = "c", .serial = "0"}, NULL);
+    junk[3] =
+        pki_make((struct pki_spec){.cn = "d",
+                                   .serial = "7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF"
+                                             "FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF"},
+                 NULL);
+    struct tls_context *ctx = site_load(&site, NULL);
+    is(visit(ctx, versions[_i], certs), REASON_NONE);
+    if (strstr(tls_library_version(), "distribution") == NULL) {
+        for (int i = 0; i < 4; i++) {
+            certs[11 + i] = &junk[i];
+        }
+        is(visit(ctx, versions[_i], certs), REASON_NONE);
+        certs[15] = certs[16] = NULL;
+        is(visit(ctx, versions[_i], certs), REASON_NONE);
+    }
+    tls_context_unref(ctx);
+    for (int i = 0; i < 10; i++) {
+        pki_free(&chain[i]);
+    }
+    for (int i = 0; i < 4; i++) {
+        pki_free(&junk[i]);
+    }
+    pki_free(&end);
+}
+END_TEST
+
+START_TEST(more_certificates_than_sixteen_are_too_many) {
+    struct pki good = pki_make((struct pki_spec){.cn = "device"}, &root);
+    const struct pki *certs[18] = {&good};
+    for (int i = 1; i < 17; i++) {
+        certs[i] = &root;
+    }
+    struct tls_context *ctx = site_load(&site, NULL);
+    is(visit(ctx, versions[_i], certs), REASON_TOO_LARGE);
+    certs[16] = NULL;
+    is(visit(ctx, versions[_i], certs), REASON_NONE);
+    tls_context_unref(ctx);
+    pki_free(&good);
+}
+END_TEST
+
 /* --- proof of possession --- */
 
 /* The public half of one key with the secret of another, which no check of OpenSSL's notices. */
@@ -357,6 +452,10 @@ static Suite *suite(void) {
     tcase_add_loop_test(tc, a_tenant_cannot_lock_another_out_by_copying_its_key_identifier, 0, 2);
     tcase_add_loop_test(tc, memory_does_not_grow_by_what_clients_show, 0, 2);
     tcase_add_loop_test(tc, what_was_shown_before_a_ca_expired_helps_nobody_afterwards, 0, 2);
+    tcase_add_loop_test(tc, a_refusal_names_the_certificate_that_is_to_blame, 0, 2);
+    tcase_add_loop_test(tc, version_1_is_accepted_or_refused_as_asked, 0, 2);
+    tcase_add_loop_test(tc, chains_of_any_length_and_junk_get_through_the_library, 0, 2);
+    tcase_add_loop_test(tc, more_certificates_than_sixteen_are_too_many, 0, 2);
     tcase_add_loop_test(tc, a_client_must_have_the_key_of_its_certificate, 0, 2);
     suite_add_tcase(s, tc);
     return s;

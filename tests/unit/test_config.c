@@ -133,6 +133,7 @@ START_TEST(the_smallest_file_gets_every_default) {
     ck_assert(l->ciphers == NULL && l->client_ca == NULL && l->client_crl == NULL);
     ck_assert_int_eq(l->client_auth, CLIENT_AUTH_NONE);
     ck_assert_int_eq(l->crl_expired, CRL_EXPIRED_ACCEPT);
+    ck_assert_int_eq(l->client_x509_v1, X509_V1_ACCEPT);
     ck_assert_int_eq(l->revoked_sessions, REVOKED_KEEP);
     ck_assert_int_eq(l->identity, IDENTITY_CN);
     ck_assert_int_eq(l->proxy_protocol, PROXY_PROTOCOL_OFF);
@@ -164,7 +165,7 @@ START_TEST(every_key_sets_its_field) {
              "[listener a]\nlisten = 127.0.0.1:1, [::1]:2\nbackend = unix:/run/m.sock, b.lan:9\n"
              "certificates = two, one\ntls_min = 1.3\ntls_max = 1.3\nciphers = A:B\n"
              "client_auth = required\nclient_ca = ca.pem\nclient_crl = /crl.pem\n"
-             "crl_expired = refuse\nrevoked_sessions = end\nidentity = san-uri\n"
+             "crl_expired = refuse\nclient_x509_v1 = refuse\nrevoked_sessions = end\nidentity = san-uri\n"
              "proxy_protocol = v2\naccept_proxy = 10.0.0.0/8, ::1\nmqtt = identity\n"
              "allow = 10.0.0.0/8\ndeny = 10.1.0.0/16, ::1\nmax_connections_per_address = 7\n"
              "new_connections_per_address = 90/m\n"
@@ -201,6 +202,7 @@ START_TEST(every_key_sets_its_field) {
     ck_assert_str_eq(l->client_ca, path);
     ck_assert_str_eq(l->client_crl, "/crl.pem");
     ck_assert_int_eq(l->crl_expired, CRL_EXPIRED_REFUSE);
+    ck_assert_int_eq(l->client_x509_v1, X509_V1_REFUSE);
     ck_assert_int_eq(l->revoked_sessions, REVOKED_END);
     ck_assert_int_eq(l->identity, IDENTITY_SAN_URI);
     ck_assert_int_eq(l->proxy_protocol, PROXY_PROTOCOL_V2);
