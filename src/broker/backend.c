@@ -30,7 +30,7 @@ struct backend_table {
     struct backend *first;
 };
 
-/* --- the process's table --- */
+/* --- the table of the process --- */
 
 struct backend_table *backend_table_new(void) {
     struct backend_table *table = calloc(1, sizeof *table);

@@ -2,7 +2,7 @@
  *
  * A `struct backend` outlives every configuration that names it and is shared by all threads; every
  * function here may be called on any of them. The addresses of a name are kept for 10 s and
- * forgotten after a failure; those of a numeric host are kept for ever. */
+ * forgotten after a failure; those of a numeric host are never forgotten. */
 #ifndef POSTERN_BROKER_BACKEND_H
 #define POSTERN_BROKER_BACKEND_H
 
@@ -17,8 +17,8 @@ struct backend;
 struct backend_table;
 
 struct backend_table *backend_table_new(void) __attribute__((warn_unused_result));
-void backend_table_free(
-    struct backend_table *table); /* NULL is fine; each get must have had its put */
+void backend_table_free(struct backend_table *table); /* NULL is fine; every backend_get must have
+                                                         had its backend_put */
 
 /* The process's one record of that broker, found by its text or made; it belongs to the table. NULL
  * without memory. Each get needs a put; a backend without users is no longer probed. */

@@ -74,8 +74,8 @@ static int connect_to(struct dial *d, const struct sockaddr *sa, socklen_t len, 
     return poller_watch(d->dialer->poller, &d->polled, POLLER_READABLE | POLLER_WRITABLE);
 }
 
-/* Over loopback the kernel reports at once when the other end is gone, so that keepalive would only
- * cost a few system calls for each client. */
+/* Over loopback the kernel reports at once when the other end is closed, so that keepalive would
+ * only cost a few system calls for each client. */
 static int connect_tcp(struct dial *d, const struct address *address) {
     struct sockaddr_storage sa;
     socklen_t len = address_to_sockaddr(address, &sa);
@@ -119,9 +119,10 @@ static int connect_socket(struct dial *d) {
 
 /* --- the way through addresses and backends --- */
 
-/* Our own shortages say nothing about the broker; a unix socket whose queue is full (connect(2):
- * EAGAIN) has a broker that listens; and a lookup is cancelled only when this process stops. */
-static bool concerns_broker(int status) {
+/* Whether a failure means that the broker is down. Our own shortages do not; a unix socket whose
+ * queue is full (connect(2): EAGAIN) has a broker that listens; and a lookup is cancelled only when
+ * this process stops. */
+static bool means_down(int status) {
     return status != UV_EAGAIN && status != UV_EMFILE && status != UV_ENFILE &&
            status != UV_ENOMEM && status != UV_EAI_MEMORY && status != UV_ENOBUFS &&
            status != UV_EADDRNOTAVAIL && status != UV_EAI_CANCELED;
@@ -137,7 +138,7 @@ static void report_down(const struct dial *d, struct backend *b) {
 static void leave_backend(struct dial *d, int status) {
     struct backend *b = d->backends[d->backend];
     d->status = status;
-    if (concerns_broker(status)) {
+    if (means_down(status)) {
         backend_forget_addresses(b);
         backend_mark_down(b, status);
         report_down(d, b);
@@ -184,7 +185,7 @@ static void skip_backends_that_are_down(struct dial *d) {
 }
 
 /* Continues from where the dial stands until it is connected, or has to wait, or nothing is left.
- * The dial may be gone afterwards. */
+ * The dial may have been freed afterwards. */
 static void go_on(struct dial *d) {
     for (;;) {
         int rc = 0;

@@ -1,8 +1,10 @@
 /* Reaching a broker: one attempt through the addresses of the backends that are up.
  *
- * `struct dialer` is what the dials of one thread share; everything here belongs to that thread. A
- * backend none of whose addresses takes a connection is marked down (backend_mark_down) and passed
- * over from then on; who sees to it that it comes back is told by dialer_on_down (probe.h). */
+ * `struct dialer` is what the dials of one thread share; everything here is for that thread alone.
+ * A backend none of whose addresses accepts a connection is marked down (backend_mark_down), and
+ * dials skip it until it is up again; it is reported by dialer_on_down, so that it can be probed
+ * (probe.h).
+ */
 #ifndef POSTERN_BROKER_DIAL_H
 #define POSTERN_BROKER_DIAL_H
 
@@ -27,7 +29,7 @@ struct dialer {
 /* `loop` and `poller` are the caller's and must outlive the dialer. */
 void dialer_init(struct dialer *dialer, uv_loop_t *loop, struct poller *poller);
 
-/* Sets what is called for each backend that a dial finds down, or passes over because it is. */
+/* Sets what is called for each backend that a dial finds down, or skips because it is. */
 void dialer_on_down(struct dialer *dialer, void (*on_down)(void *arg, struct backend *backend),
                     void *arg);
 
@@ -41,7 +43,7 @@ struct dial {
     struct dialer *dialer;
     void (*done)(struct dial *dial, int status);
     struct backend *const *backends;
-    size_t backend_count, backend; /* the one being tried, or that took the connection */
+    size_t backend_count, backend; /* the one being tried, or that accepted the connection */
     struct address addresses[BACKEND_ADDRESSES]; /* of that backend */
     size_t address_count, address;
     int status;        /* of the last attempt */
@@ -57,7 +59,7 @@ struct dial {
 void dial_start(struct dial *dial, struct dialer *dialer, struct backend *const *backends,
                 size_t count, void (*done)(struct dial *dial, int status));
 
-/* Within `done` and with its status 0: the index of the backend that took the connection. */
+/* Within `done` and with its status 0: the index of the backend that accepted the connection. */
 size_t dial_backend(const struct dial *dial);
 
 /* Moves the connected socket to another `struct poll_handle`, which keeps its own on_ready and is

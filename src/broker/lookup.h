@@ -36,7 +36,8 @@ void lookups_init(struct lookups *lookups, uv_loop_t *loop);
 int lookup_wait(struct lookups *lookups, struct backend *backend, struct lookup_waiter *waiter)
     __attribute__((warn_unused_result));
 
-/* `done` is not called any more; the lookup itself goes on. Fine for one that does not wait. */
+/* `done` is not called any more; the lookup itself continues. Nothing happens to a waiter that does
+ * not wait. */
 void lookup_cancel(struct lookup_waiter *waiter);
 
 /* Cancels what can be; the loop must run until the rest is over. */

@@ -59,8 +59,9 @@ static void start(struct prober *prober, struct backend *b) {
     uv_timer_start(&p->timer, on_period, PROBE_PERIOD_MS, PROBE_PERIOD_MS);
 }
 
-/* Called whenever a backend is met that is down, not only when it becomes so: the thread that
- * claimed it may have had no memory, or may have ended its probe just before it went down again. */
+/* Called whenever a backend is found to be down, not only when it becomes so: the thread that
+ * claimed it may have had no memory, or may have ended its probe just before the backend went down
+ * again. */
 static void on_down(void *arg, struct backend *b) {
     struct prober *prober = arg;
     if (!prober->closing && backend_claim_probe(b)) {

@@ -1,4 +1,4 @@
-/* Backends that are down: dialled once a second until one of their addresses takes a connection.
+/* Backends that are down: dialled once a second until one of their addresses accepts a connection.
  *
  * One thread probes a backend for the whole process (backend_claim_probe). A probe ends when its
  * backend is up again, or has no users any more. */
@@ -12,8 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A backend that is down is dialled so often; an address that is silent for so many periods is
- * given up. */
+/* How often a backend is dialled; and after how many periods without an answer an address is given
+ * up. */
 enum { PROBE_PERIOD_MS = 1000, PROBE_PERIODS = 5 };
 
 /* The probes of one thread. Embedded in what owns the thread's loop; the fields are probe.c's. */
@@ -23,10 +23,11 @@ struct prober {
     bool closing;
 };
 
-/* Probes from now on what the dials of `dialer`, which must outlive the prober, find down. */
+/* From now on the backends that dials of `dialer` find down are probed. The dialer must outlive the
+ * prober. */
 void prober_init(struct prober *prober, struct dialer *dialer);
 
-/* For backends that were found to be all down without a dial: sees to it that each is probed. */
+/* For backends that were found to be down without a dial: each is probed unless it is already. */
 void prober_watch(struct prober *prober, struct backend *const *backends, size_t count);
 
 /* Ends the probes and starts none any more; the loop must run until their timers are closed. May be

@@ -13,7 +13,8 @@
 
 enum { BACKLOG = 4096 };
 
-static int say(struct error *err, const char *address) {
+/* The message for errno, which is what socket, bind or listen failed with. */
+static int fail_listen(struct error *err, const char *address) {
     switch (errno) {
     case EADDRINUSE:
         return error_set(err,
@@ -27,11 +28,14 @@ static int say(struct error *err, const char *address) {
                          address);
     case EAFNOSUPPORT:
         return error_set(err,
-                         "cannot listen on %s: this system has no IPv6; use 0.0.0.0 instead "
-                         "of [::]",
+                         "cannot listen on %s: this system does not have IPv6; use 0.0.0.0 "
+                         "instead of [::]",
                          address);
     case EADDRNOTAVAIL:
-        return error_set(err, "cannot listen on %s: this system has no such address", address);
+        return error_set(err,
+                         "cannot listen on %s: this system does not have that address; `ip "
+                         "address` lists those it has",
+                         address);
     default:
         return error_set(err, "cannot listen on %s: %s", address, strerror(errno));
     }
@@ -66,19 +70,19 @@ static int open_socket(const struct address *a, bool shared) {
     return fd;
 }
 
-/* One socket that shares with nobody finds out whether the address is free: with SO_REUSEPORT a
- * second Postern of the same user would bind in silence and take half of the connections. */
+/* A socket without SO_REUSEPORT finds out whether the address is free: with it, a second Postern of
+ * the same user would bind without an error and get half of the connections. */
 static int bind_one(struct bound *b, const struct address *wanted, size_t workers,
                     struct error *err) {
     char text[ADDRESS_TEXT_SIZE];
     int fd = open_socket(wanted, false);
     if (fd < 0) {
-        return say(err, address_print(wanted, text));
+        return fail_listen(err, address_print(wanted, text));
     }
     struct address a = socket_own_address(fd);
     if (a.family == ADDRESS_NONE) {
         close(fd);
-        return say(err, address_print(wanted, text));
+        return fail_listen(err, address_print(wanted, text));
     }
     address_print(&a, b->address);
     if (workers == 1) {
@@ -89,7 +93,7 @@ static int bind_one(struct bound *b, const struct address *wanted, size_t worker
     while (b->fd_count < workers) {
         fd = open_socket(&a, true);
         if (fd < 0) {
-            return say(err, b->address);
+            return fail_listen(err, b->address);
         }
         b->fds[b->fd_count++] = fd;
     }
@@ -102,7 +106,7 @@ static bool listens(int fd) {
     return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &len) == 0 && value != 0;
 }
 
-/* A link-local address without an interface is that of any. */
+/* A wanted link-local address without an interface matches that of any interface. */
 static bool is_wanted(struct address a, const struct address *wanted) {
     a.scope = wanted->scope != 0 ? a.scope : 0;
     return address_is_equal(&a, wanted);

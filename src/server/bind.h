@@ -1,9 +1,9 @@
 /* The listening sockets of the process: bound once at start, or inherited, then handed to workers.
  *
- * Every worker gets its own socket for every address (SO_REUSEPORT), so the kernel spreads the
- * connections; an inherited socket is one, shared by all. What every accepted connection shall have
- * (no delay, keepalive, TCP_USER_TIMEOUT) is set on the listening socket, from which Linux inherits
- * it. */
+ * Every worker gets its own socket for every address (SO_REUSEPORT), so that the kernel distributes
+ * the connections; an inherited socket is shared by all workers. The options of accepted
+ * connections (no delay, keepalive, TCP_USER_TIMEOUT) are set on the listening socket, from which
+ * they inherit them in Linux. */
 #ifndef POSTERN_SERVER_BIND_H
 #define POSTERN_SERVER_BIND_H
 
@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Filled here; others read it. */
 struct bound {
     size_t listener; /* index in the configuration */
     size_t fd_count; /* one for each worker, or 1: shared by all */
@@ -23,12 +24,12 @@ struct bound {
 struct bound_set {
     struct bound *all;
     size_t count;
-    size_t unused_inherited; /* sockets nobody's `listen` names */
+    size_t unused_inherited; /* sockets whose address no `listen` names */
 };
 
 /* Binds and listens on all addresses. 0; or -1 with what is wrong and what to do, and nothing is
- * left open. An address that another program serves already is an error, also when that program is
- * a Postern that would allow sharing. */
+ * left open. An address that another program already serves is an error, also when that program is
+ * a Postern that would share it. */
 int bind_all(struct bound_set *set, const struct config *config, size_t workers, struct error *err)
     __attribute__((warn_unused_result));
 void bind_close(struct bound_set *set);

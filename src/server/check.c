@@ -16,7 +16,7 @@ static void print_date(const char *label, int64_t seconds) {
     printf("%s%s", label, text);
 }
 
-/* Who may connect, and what the broker learns of it. */
+/* Which clients may connect, and what the broker gets to know of them. */
 static void print_clients(const struct config_listener *config) {
     static const char *const auth[] = {"anyone", "certificate optional", "certificate required"};
     static const char *const identity[] = {"cn", "san-dns", "san-uri", "fingerprint"};

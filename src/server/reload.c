@@ -160,7 +160,7 @@ void reload_request(struct reload *r, uint64_t now_ms) {
     systemd_reloading();
     if (try_reload(r, now_ms, &err) != 0) {
         log_refusal(&err);
-        systemd_send("READY=1\nSTATUS=The last reload was refused; the log says why");
+        systemd_send("READY=1\nSTATUS=The last reload was refused; the log has the reason");
     }
 }
 

@@ -1,4 +1,4 @@
-/* The log lines that say what is served. */
+/* Log lines about what is served. */
 #ifndef POSTERN_SERVER_REPORT_H
 #define POSTERN_SERVER_REPORT_H
 

@@ -27,7 +27,7 @@ struct server {
     bool has_loop;
     struct signals signals;
     struct watchdog watchdog;
-    uv_timer_t look_timer; /* runs while the configuration says reload = watch */
+    uv_timer_t look_timer; /* runs while reload = watch is in effect */
 
     bool stopping;
 };
@@ -73,8 +73,8 @@ static void on_stop_signal(void *arg) {
         workers_stop(&s->workers);
         return;
     }
-    log_message(LOG_LEVEL_INFO, "stopping", "no new clients; the connected ones are disconnected");
-    systemd_send("STOPPING=1\nSTATUS=Disconnecting the clients");
+    log_message(LOG_LEVEL_INFO, "stopping", "no new clients; connected clients are disconnected");
+    systemd_send("STOPPING=1\nSTATUS=Disconnecting clients");
     s->stopping = true;
     reload_stop(s->reload);
     watchdog_stopping(&s->watchdog);

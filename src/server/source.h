@@ -1,4 +1,4 @@
-/* Where runtimes come from: a configuration file, or a command line without one. */
+/* What a runtime is loaded from: a configuration file, or a command line without one. */
 #ifndef POSTERN_SERVER_SOURCE_H
 #define POSTERN_SERVER_SOURCE_H
 
@@ -6,20 +6,19 @@
 
 #include <stddef.h>
 
-/* A file, which every reload reads again; or, with `file` NULL, a command line, whose certificate
- * files every reload reads again. */
+/* A file, which every reload reads again; or, with `file` NULL, a command line: then a reload reads
+ * only the certificate files again. Filled by the caller. */
 struct server_source {
     const char *file;
     const struct config_option *options;
     size_t option_count;
 };
 
-/* 0, or -1 with what is wrong with the command line, certificates apart. A file is not looked at.
- */
+/* 0, or -1 with what is wrong with the command line itself. Files are not read. */
 int source_check_command_line(const struct server_source *source, struct error *err)
     __attribute__((warn_unused_result));
 
-/* Reads and checks all of it; NULL as with runtime_load. */
+/* Reads and checks everything; NULL with the reason, as runtime_load. */
 struct runtime *source_load(const struct server_source *source, const struct tls_shared *tls,
                             struct backend_table *backends, struct error *err)
     __attribute__((warn_unused_result));

@@ -36,7 +36,7 @@ void systemd_reloading(void) {
     systemd_send(text);
 }
 
-/* A number from the environment, if the variable named `pid_name` is absent or names us. */
+/* A number from the environment; 0 if the variable `pid_name` has another process. */
 static unsigned long long number_for_us(const char *name, const char *pid_name) {
     const char *number = getenv(name), *pid = getenv(pid_name);
     if (number == NULL || (pid != NULL && strtoull(pid, NULL, 10) != (unsigned)getpid())) {

@@ -20,11 +20,11 @@ struct watch {
     struct watched *files;
     size_t count;
     uint64_t changed_ms;       /* when `seen` last changed */
-    uint64_t refused_since_ms; /* 0: not since the last change of heart */
-    bool differs;              /* from in_use, and not given up */
+    uint64_t refused_since_ms; /* 0: not refused since files changed */
+    bool differs;              /* `seen` from `in_use`, and not given up */
 };
 
-/* A file that is not there has a state too: all zeros. */
+/* Of a file that does not exist all zeros. */
 static struct state state_of(const char *file) {
     struct stat st;
     struct state state;
@@ -79,7 +79,7 @@ bool watch_add(struct watch *w, const char *file) {
     return true;
 }
 
-/* True if any file changed since the last look. */
+/* Takes the state of all files; true if any has changed since the last time. */
 static bool look_again(struct watch *w) {
     bool changed = false;
     for (size_t i = 0; i < w->count; i++) {

@@ -1,4 +1,4 @@
-/* Noticing that certificate files have changed, where nobody can send a signal.
+/* Noticing that certificate files have changed, where no signal can be sent.
  *
  * By stat once a second, because that sees what notification misses: symlinks that are swapped,
  * files replaced by rename, mounts of every kind; and because it has no limits of its own. Symlinks
@@ -34,13 +34,13 @@ void watch_baseline(struct watch *watch);
 bool watch_look(struct watch *watch, uint64_t now_ms) __attribute__((warn_unused_result));
 
 /* After watch_look, when the files could not be used. False: they have changed meanwhile, or were
- * refused for less than WATCH_RETRY_MS; watch_look says when to read them again. True: the refusal
- * is to be reported, and watch_look is silent until they change. */
+ * refused for less than WATCH_RETRY_MS; watch_look reports when to read them again. True: the
+ * refusal is to be reported, and watch_look returns false until they change. */
 bool watch_give_up(struct watch *watch, uint64_t now_ms) __attribute__((warn_unused_result));
 
-/* Around any reading of the files: watch_snapshot before it. If watch_has_changed after it, nobody
- * knows which state was read, and watch_recheck, on the watch that is then used, has them read once
- * more when they have been still. */
+/* Around any reading of the files: watch_snapshot before it. If watch_has_changed after it, it is
+ * unknown which state was read, and watch_recheck, on the watch that is then used, has them read
+ * once more when they have been still. */
 void watch_snapshot(struct watch *watch, uint64_t now_ms);
 bool watch_has_changed(struct watch *watch) __attribute__((warn_unused_result));
 void watch_recheck(struct watch *watch, uint64_t now_ms);

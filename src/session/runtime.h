@@ -1,8 +1,8 @@
 /* What one successful load of the configuration made: immutable, counted, swapped whole.
  *
  * A handshake takes the runtime that is current when its ClientHello is complete and keeps it for
- * the session's life. Counters, limits, what is known about backends, and ticket keys live in
- * `struct shared` and outlive every runtime. */
+ * the session's life. Counters, limits, what is known of backends, and ticket keys outlive every
+ * runtime. */
 #ifndef POSTERN_SESSION_RUNTIME_H
 #define POSTERN_SESSION_RUNTIME_H
 
