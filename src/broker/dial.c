@@ -38,19 +38,19 @@ static void finish(struct dial *d, int status) {
     d->done(d, status);
 }
 
-static void on_writable(struct poll_handle *polled, unsigned events) {
-    struct dial *d = container_of(polled, struct dial, polled);
+static void on_writable(struct poll_handle *handle, unsigned events) {
+    struct dial *d = container_of(handle, struct dial, handle);
     int error = 0;
     socklen_t len = sizeof error;
     if ((events & (POLLER_WRITABLE | POLLER_ERROR)) == 0) {
         return;
     }
-    getsockopt(polled->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    getsockopt(handle->fd, SOL_SOCKET, SO_ERROR, &error, &len);
     if (error == 0) {
         finish(d, 0);
         return;
     }
-    poll_handle_close(polled);
+    poll_handle_close(handle);
     d->status = uv_translate_sys_error(error);
     d->address++;
     go_on(d);
@@ -60,9 +60,9 @@ static void on_writable(struct poll_handle *polled, unsigned events) {
  * within the call, but still returns EINPROGRESS; a second call returns the result and saves a turn
  * of the loop. */
 static int connect_to(struct dial *d, const struct sockaddr *sa, socklen_t len, bool ask_again) {
-    int rc = connect(d->polled.fd, sa, len);
+    int rc = connect(d->handle.fd, sa, len);
     if (rc != 0 && errno == EINPROGRESS && ask_again) {
-        rc = connect(d->polled.fd, sa, len);
+        rc = connect(d->handle.fd, sa, len);
     }
     if (rc == 0) {
         return CONNECTED;
@@ -70,8 +70,8 @@ static int connect_to(struct dial *d, const struct sockaddr *sa, socklen_t len, 
     if (errno != EINPROGRESS && errno != EALREADY) {
         return uv_translate_sys_error(errno);
     }
-    d->polled.on_ready = on_writable;
-    return poller_watch(d->dialer->poller, &d->polled, POLLER_READABLE | POLLER_WRITABLE);
+    d->handle.on_ready = on_writable;
+    return poller_watch(d->dialer->poller, &d->handle, POLLER_READABLE | POLLER_WRITABLE);
 }
 
 /* Over loopback the kernel reports at once when the other end is closed, so that keepalive would
@@ -80,9 +80,9 @@ static int connect_tcp(struct dial *d, const struct address *address) {
     struct sockaddr_storage sa;
     socklen_t len = address_to_sockaddr(address, &sa);
     bool loopback = address_is_loopback(address);
-    socket_set(d->polled.fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    socket_set(d->handle.fd, IPPROTO_TCP, TCP_NODELAY, 1);
     if (!loopback) {
-        socket_keep_alive(d->polled.fd);
+        socket_keep_alive(d->handle.fd);
     }
     return connect_to(d, (const struct sockaddr *)&sa, len, loopback);
 }
@@ -105,14 +105,14 @@ static int connect_socket(struct dial *d) {
     const char *path = backend_path(d->backends[d->backend]);
     const struct address *address = &d->addresses[d->address];
     int family = path != NULL ? AF_UNIX : socket_family(address);
-    d->polled =
+    d->handle =
         (struct poll_handle){.fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
-    if (d->polled.fd < 0) {
+    if (d->handle.fd < 0) {
         return uv_translate_sys_error(errno);
     }
     int rc = path != NULL ? connect_unix(d, path) : connect_tcp(d, address);
     if (rc < 0) {
-        poll_handle_close(&d->polled);
+        poll_handle_close(&d->handle);
     }
     return rc;
 }
@@ -222,7 +222,7 @@ static void go_on(struct dial *d) {
 void dial_start(struct dial *d, struct dialer *dialer, struct backend *const *backends,
                 size_t count, void (*done)(struct dial *dial, int status)) {
     *d = (struct dial){
-        .polled = {.fd = -1},
+        .handle = {.fd = -1},
         .dialer = dialer,
         .done = done,
         .backends = backends,
@@ -240,14 +240,14 @@ size_t dial_backend(const struct dial *d) {
 }
 
 void dial_take(struct dial *d, struct poll_handle *into) {
-    into->fd = d->polled.fd;
-    into->watched = d->polled.watched;
-    d->polled.fd = -1;
+    into->fd = d->handle.fd;
+    into->watched = d->handle.watched;
+    d->handle.fd = -1;
 }
 
 void dial_expire(struct dial *d) {
     if (d->state == DIAL_CONNECTING) {
-        poll_handle_close(&d->polled);
+        poll_handle_close(&d->handle);
         d->status = UV_ETIMEDOUT;
         d->address++;
     } else if (d->state == DIAL_RESOLVING) {
@@ -263,7 +263,7 @@ void dial_cancel(struct dial *d) {
     if (d->state == DIAL_RESOLVING) {
         lookup_cancel(&d->waiter);
     } else if (d->state == DIAL_CONNECTING) {
-        poll_handle_close(&d->polled);
+        poll_handle_close(&d->handle);
     }
     d->state = DIAL_IDLE;
 }

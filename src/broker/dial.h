@@ -39,7 +39,7 @@ void dialer_close(struct dialer *dialer);
 /* Embedded in what needs a broker and found again with container_of. The fields are dial.c's;
  * others use the functions below. */
 struct dial {
-    struct poll_handle polled; /* the socket under way */
+    struct poll_handle handle; /* the socket under way */
     struct dialer *dialer;
     void (*done)(struct dial *dial, int status);
     struct backend *const *backends;

@@ -170,8 +170,8 @@ struct attempt {
     unsigned events;
 };
 
-static void on_socket_ready(struct poll_handle *polled, unsigned events) {
-    container_of(polled, struct attempt, socket)->events++;
+static void on_socket_ready(struct poll_handle *handle, unsigned events) {
+    container_of(handle, struct attempt, socket)->events++;
 }
 
 static void on_done(struct dial *dial, int status) {
@@ -614,7 +614,7 @@ START_TEST(a_dial_is_cancelled_in_every_state) {
     start(&a, &silent, 1);
     ck_assert(dial_is_under_way(&a.dial));
     dial_cancel(&a.dial);
-    ck_assert_int_eq(a.dial.polled.fd, -1);
+    ck_assert_int_eq(a.dial.handle.fd, -1);
     turn_a_while();
     ck_assert_uint_eq(a.done, 0);
     ck_assert(!backend_is_down(silent));
