@@ -28,6 +28,9 @@ void dialer_close(struct dialer *dialer) {
 
 enum { CONNECTED = 1 };
 
+/* A broker on another machine that has vanished is found within two to three minutes. */
+enum { KEEPALIVE_MS = 60000, USER_TIMEOUT_MS = 120000 };
+
 static void go_on(struct dial *d);
 
 static void finish(struct dial *d, int status) {
@@ -82,7 +85,7 @@ static int connect_tcp(struct dial *d, const struct address *address) {
     bool loopback = address_is_loopback(address);
     socket_set(d->handle.fd, IPPROTO_TCP, TCP_NODELAY, 1);
     if (!loopback) {
-        socket_keep_alive(d->handle.fd);
+        socket_keep_alive(d->handle.fd, KEEPALIVE_MS, USER_TIMEOUT_MS);
     }
     return connect_to(d, (const struct sockaddr *)&sa, len, loopback);
 }

@@ -106,6 +106,8 @@ const struct config_key config_keys[] = {
     {"write_timeout",          KIND_DURATION, L(write_timeout_ms),          "60s", 100, DAY, NULL},
     {"close_timeout",          KIND_DURATION, L(close_timeout_ms),          "10s", 100, DAY, NULL},
     {"idle_timeout",           KIND_DURATION, L(idle_timeout_ms),           "off", 100, MONTH, off},
+    {"tcp_keepalive",          KIND_DURATION, L(tcp_keepalive_ms),          "5m",  1000, 9 * 3600000, off},
+    {"tcp_user_timeout",       KIND_DURATION, L(tcp_user_timeout_ms),       "10m", 1000, DAY, off},
 
     {"cert",  KIND_PATH, C(cert),  NULL, 0, 0, NULL},
     {"chain", KIND_PATH, C(chain), "",   0, 0, NULL},

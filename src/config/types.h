@@ -91,6 +91,8 @@ struct config_listener {
     uint64_t write_timeout_ms;
     uint64_t close_timeout_ms;
     uint64_t idle_timeout_ms;
+    uint64_t tcp_keepalive_ms; /* of the client's side, both */
+    uint64_t tcp_user_timeout_ms;
 };
 
 struct config {

@@ -4,7 +4,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-enum { KEEPALIVE_S = 60, KEEPALIVE_INTERVAL_S = 15, USER_TIMEOUT_MS = 120000 };
+enum { INTERVAL_MAX_S = 75 };
 
 void socket_set(int fd, int level, int name, int value) {
     setsockopt(fd, level, name, &value, sizeof value);
@@ -19,9 +19,18 @@ struct address socket_own_address(int fd) {
     return address_from_sockaddr((const struct sockaddr *)&sa, len);
 }
 
-void socket_keep_alive(int fd) {
-    socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    socket_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_S);
-    socket_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
-    socket_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
+static int seconds(uint64_t ms) {
+    return ms < 1000 ? 1 : (int)(ms / 1000);
+}
+
+void socket_keep_alive(int fd, uint64_t keepalive_ms, uint64_t user_timeout_ms) {
+    socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, keepalive_ms != UINT64_MAX);
+    if (keepalive_ms != UINT64_MAX) {
+        int interval_s = seconds(keepalive_ms / 4);
+        socket_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds(keepalive_ms));
+        socket_set(fd, IPPROTO_TCP, TCP_KEEPINTVL,
+                   interval_s < INTERVAL_MAX_S ? interval_s : INTERVAL_MAX_S);
+    }
+    socket_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+               user_timeout_ms != UINT64_MAX ? (int)user_timeout_ms : 0);
 }

@@ -4,11 +4,16 @@
 
 #include "core/address.h"
 
+#include <stdint.h>
+
 void socket_set(int fd, int level, int name, int value);
 
-/* A peer that vanished is found: by keepalive after 60 s of silence, and by data that
- * stays unacknowledged for 2 minutes. */
-void socket_keep_alive(int fd);
+/* How a peer that has vanished is found. After `keepalive_ms` of silence the kernel probes it, and
+ * again after each quarter of that time (1 s at least, 75 s at most); probes or data that stay
+ * unacknowledged for `user_timeout_ms` end the connection (tcp(7): TCP_KEEPIDLE, TCP_USER_TIMEOUT).
+ * UINT64_MAX for either: never. Without a user timeout nine probes without an answer end it, or
+ * what the system has for data (tcp_retries2). */
+void socket_keep_alive(int fd, uint64_t keepalive_ms, uint64_t user_timeout_ms);
 
 /* The socket's own address, with the port that the system chose; ADDRESS_NONE for one that is not
  * of IPv4 or IPv6, or when the system refuses. */

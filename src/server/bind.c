@@ -41,11 +41,6 @@ static int fail_listen(struct error *err, const char *address) {
     }
 }
 
-static void set_inherited_options(int fd) {
-    socket_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    socket_keep_alive(fd);
-}
-
 static int open_socket(const struct address *a, bool shared) {
     struct sockaddr_storage sa;
     socklen_t len = address_to_sockaddr(a, &sa);
@@ -60,7 +55,6 @@ static int open_socket(const struct address *a, bool shared) {
     if (shared) {
         socket_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     }
-    set_inherited_options(fd);
     if (bind(fd, (const struct sockaddr *)&sa, len) != 0 || listen(fd, BACKLOG) != 0) {
         int saved = errno;
         close(fd);
@@ -125,7 +119,6 @@ static int take_inherited(int *inherited, size_t count, const struct address *wa
             inherited[i] = -1;
             address_print(&a, b->address);
             fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-            set_inherited_options(fd);
             return fd;
         }
     }
@@ -180,8 +173,21 @@ int bind_all(struct bound_set *set, const struct config *config, size_t workers,
     free(inherited);
     if (rc != 0) {
         bind_close(set);
+        return rc;
     }
-    return rc;
+    bind_set_options(set, config);
+    return 0;
+}
+
+void bind_set_options(const struct bound_set *set, const struct config *config) {
+    for (size_t i = 0; i < set->count; i++) {
+        const struct bound *b = &set->all[i];
+        const struct config_listener *l = &config->listeners[b->listener];
+        for (size_t k = 0; k < b->fd_count; k++) {
+            socket_set(b->fds[k], IPPROTO_TCP, TCP_NODELAY, 1);
+            socket_keep_alive(b->fds[k], l->tcp_keepalive_ms, l->tcp_user_timeout_ms);
+        }
+    }
 }
 
 void bind_close(struct bound_set *set) {

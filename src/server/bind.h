@@ -34,4 +34,7 @@ int bind_all(struct bound_set *set, const struct config *config, size_t workers,
     __attribute__((warn_unused_result));
 void bind_close(struct bound_set *set);
 
+/* After a reload: what connections accepted from now on shall have. */
+void bind_set_options(const struct bound_set *set, const struct config *config);
+
 #endif

@@ -50,6 +50,7 @@ static void follow_reload_setting(struct server *s) {
 static void on_reloaded(void *arg, struct runtime *runtime) {
     struct server *s = arg;
     follow_reload_setting(s);
+    bind_set_options(&s->bound, runtime->config);
     workers_adopt(&s->workers, runtime);
 }
 
