@@ -130,6 +130,7 @@ int conn_flush(struct conn *conn) {
     }
     ssize_t sent = send_some(conn, q->bytes.data + q->sent, q->bytes.len - q->sent);
     if (sent < 0) {
+        forget_waiting(conn);
         return (int)sent;
     }
     if (sent > 0) {

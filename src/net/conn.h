@@ -53,7 +53,8 @@ int conn_send(struct conn *conn, struct poller *poller, const uint8_t *data, siz
 /* Bytes that wait for the peer. */
 size_t conn_waiting(const struct conn *conn);
 
-/* The peer may take some of what waits now. 0 or a libuv code. */
+/* The peer may take some of what waits now. 0, or a libuv code, and what waited is dropped: it can
+ * never leave. */
 int conn_flush(struct conn *conn) __attribute__((warn_unused_result));
 
 /* Whether something waits, and has not moved since the previous call. */

@@ -63,20 +63,20 @@ static bool expect_answer(struct session *s) {
 static enum verdict on_done(struct session *s) {
     int status = s->pending->dial_status;
     deadline_clear(&s->member.progress);
-    if (status != 0) {
+    if (status != 0 && status != UV_ENOMEM) {
         return session_end(
             s, status == UV_ETIMEDOUT ? REASON_BROKER_TIMEOUT : REASON_BROKER_UNREACHABLE,
             uv_strerror(status));
     }
-    if (conn_open(&s->broker, s->pool->poller) != 0 || !expect_answer(s)) {
+    if (status != 0 || !expect_answer(s)) {
         return session_end(s, REASON_OUT_OF_MEMORY, NULL);
     }
     enum verdict verdict = send_proxy_header(s);
     return verdict == SESSION_GOES_ON ? SESSION_NEXT_PHASE : verdict;
 }
 
-/* The socket is taken at once; the session goes on when the scheduler has time for it, or within
- * enter. */
+/* The socket is taken and watched at once, so that it is closed like any other if the session ends
+ * first; the session goes on when the scheduler has time for it, or within enter. */
 static void on_dialled(struct dial *dial, int status) {
     struct pending *p = container_of(dial, struct pending, dial);
     struct session *s = p->session;
@@ -85,6 +85,10 @@ static void on_dialled(struct dial *dial, int status) {
     if (status == 0) {
         s->backend = (uint16_t)dial_backend(dial);
         dial_take(dial, &s->broker.handle);
+        if (conn_open(&s->broker, s->pool->poller) != 0) {
+            conn_close(&s->broker);
+            p->dial_status = UV_ENOMEM;
+        }
     }
     if (!p->dial_starting) {
         pool_serve_later(s->pool, &s->member, false);

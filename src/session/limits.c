@@ -51,8 +51,12 @@ static void subtract(atomic_size_t *counter) {
     atomic_fetch_sub_explicit(counter, 1, memory_order_relaxed);
 }
 
+static size_t get(const atomic_size_t *counter) {
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
 bool limits_have_room(const struct limits *limits) {
-    return atomic_load_explicit(&limits->sessions, memory_order_relaxed) < limits->max_sessions;
+    return get(&limits->sessions) < limits->max_sessions;
 }
 
 void limits_session_begins(struct limits *limits, size_t listener) {
@@ -105,9 +109,7 @@ size_t limits_address_handshakes(const struct limits *limits, const struct addre
 
 bool limits_connections_exceeded(const struct limits *limits, size_t listener,
                                  size_t max_connections) {
-    size_t open =
-        atomic_load_explicit(&limits->listeners[listener].connections, memory_order_relaxed);
-    return max_connections > 0 && open > max_connections;
+    return max_connections > 0 && limits_connections(limits, listener) > max_connections;
 }
 
 void limits_handshake_waits(struct limits *limits, size_t listener) {
@@ -127,4 +129,16 @@ bool limits_handshakes_exceeded(const struct limits *limits, size_t listener,
 size_t limits_max_awaited(const struct limits *limits, size_t max_handshakes) {
     size_t share = max_handshakes * AWAITED_PER_PLACE / limits->threads;
     return share > AWAITED_MIN ? share : AWAITED_MIN;
+}
+
+size_t limits_sessions(const struct limits *limits) {
+    return get(&limits->sessions);
+}
+
+size_t limits_connections(const struct limits *limits, size_t listener) {
+    return get(&limits->listeners[listener].connections);
+}
+
+size_t limits_handshakes(const struct limits *limits, size_t listener) {
+    return get(&limits->listeners[listener].handshakes);
 }

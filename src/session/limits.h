@@ -59,4 +59,10 @@ bool limits_handshakes_exceeded(const struct limits *limits, size_t listener,
  * no time, so there may be four times as many as wait for us; 16 at least. */
 size_t limits_max_awaited(const struct limits *limits, size_t max_handshakes);
 
+/* --- for the metrics: how many there are now --- */
+
+size_t limits_sessions(const struct limits *limits);
+size_t limits_connections(const struct limits *limits, size_t listener);
+size_t limits_handshakes(const struct limits *limits, size_t listener);
+
 #endif

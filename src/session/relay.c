@@ -121,10 +121,11 @@ static enum verdict on_broker_bytes(struct session *s, const uint8_t *data, size
 }
 
 static enum verdict on_broker_eof(struct session *s) {
+    s->broker.ended = true; /* whatever comes of telling the client: nothing will report it again */
     if (s->client.ended) {
-        s->broker.ended = true;
         return transfer_end_closed(s);
     }
+    s->broker_first = true;
     engine_close(s->engine, &s->pool->sealed);
     if (transfer_flush_engine(s) == SESSION_ENDED || note_answer(s) == SESSION_ENDED) {
         return SESSION_ENDED;
@@ -169,6 +170,9 @@ static enum verdict enter(struct session *s) {
         return SESSION_ENDED;
     }
     session_free_pending(s);
+    if (transfer_watch_queues(s) == SESSION_ENDED) { /* what earlier phases have queued */
+        return SESSION_ENDED;
+    }
     if (s->broker.queue == NULL) {
         session_read(s, &s->client);
     } else {

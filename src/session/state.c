@@ -46,7 +46,8 @@ void session_check_ends(const struct session *s) {
     /* A client that has ended at the TCP level without close_notify is only kept until what it sent
      * before is decrypted. */
     assert(closing || s->phase != PHASE_RELAYING || !s->client_eof || s->client.ended);
-    assert(closing || s->phase == PHASE_RELAYING || !conn_is_open(&s->broker));
+    bool dialled = s->pending != NULL && s->pending->dial_done;
+    assert(closing || dialled || s->phase == PHASE_RELAYING || !conn_is_open(&s->broker));
     assert(!s->established || (s->engine != NULL && !s->counted && !s->awaited && !s->shaking));
     assert(s->silent || s->pending != NULL || s->phase >= PHASE_RELAYING);
 }

@@ -11,8 +11,10 @@ enum verdict transfer_end_closed(struct session *s) {
     return session_end(s, s->broker_first ? REASON_BROKER_CLOSED : REASON_CLIENT_CLOSED, NULL);
 }
 
-enum verdict transfer_end_broken(struct session *s, const struct conn *conn, int code) {
-    if (s->client.ended || s->broker.ended) {
+enum verdict transfer_end_broken(struct session *s, struct conn *conn, int code) {
+    bool in_order = s->client.ended || s->broker.ended;
+    conn->ended = true; /* no event will report it again */
+    if (in_order) {
         return transfer_end_closed(s);
     }
     if (!s->established) {

@@ -31,7 +31,7 @@ enum verdict transfer_end_closed(struct session *s) __attribute__((warn_unused_r
 
 /* A socket failed: ends the session. Once either side has ended in order, that is just a way of
  * closing. */
-enum verdict transfer_end_broken(struct session *s, const struct conn *conn, int code)
+enum verdict transfer_end_broken(struct session *s, struct conn *conn, int code)
     __attribute__((warn_unused_result));
 
 /* The same, as the functions that a phase's table wants. */
