@@ -1,7 +1,9 @@
 /* The door: argv in, exit code out. */
+#include "core/log.h"
 #include "server/server.h"
 #include "tls/context.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
@@ -63,7 +65,8 @@ static const char help[] =
     "      --cert FILE     certificate, or certificate and chain; --chain FILE, --key FILE\n"
     "      --watch         reload when a certificate file changes, without a signal\n"
     "\n"
-    "SIGHUP reloads; SIGTERM disconnects the clients, then stops. See postern(8), postern.conf(5).\n";
+    "SIGHUP reloads; SIGTERM disconnects the clients, then stops. See postern(8), "
+    "postern.conf(5).\n";
 
 static int wrong_use(const char *message) {
     fprintf(stderr, "postern: %s\nTry: postern --help\n", message);
@@ -143,7 +146,12 @@ static bool fill_standard_descriptors(void) {
     do {
         fd = open("/dev/null", O_RDWR);
     } while (fd >= 0 && fd <= STDERR_FILENO);
-    return fd >= 0 && close(fd) == 0;
+    if (fd < 0) {
+        log_message(LOG_LEVEL_ERROR, "cannot start", "cannot open /dev/null: %s", strerror(errno));
+        return false;
+    }
+    close(fd);
+    return true;
 }
 
 int main(int argc, char **argv) {

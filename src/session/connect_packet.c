@@ -6,40 +6,45 @@
 
 #include <string.h>
 
-static enum mqtt_fault rewrite(struct session *s, struct buf *plain, size_t size,
-                               const struct mqtt_connect *connect) {
+static enum verdict refuse(struct session *s, enum mqtt_fault fault) {
+    return session_end(s, REASON_NOT_MQTT, mqtt_fault_text(fault));
+}
+
+/* With the identity as the user name. What came after the CONNECT comes after it. */
+static enum verdict rewrite(struct session *s, size_t size, const struct mqtt_connect *connect) {
+    struct buf *plain = &s->pending->plain;
     const char *identity = engine_identity(s->engine);
     size_t identity_len = identity != NULL ? strlen(identity) : 0;
     size_t after = plain->len - size, new_size;
     struct buf anew = {0};
     size_t room = MQTT_CONNECT_REWRITTEN_MAX(size, identity_len) + after;
     if (!buf_reserve(&anew, room, SIZE_MAX)) {
-        return MQTT_FAULT_IDENTITY;
+        return session_end(s, REASON_OUT_OF_MEMORY, NULL);
     }
     enum mqtt_fault fault = mqtt_connect_rewrite(plain->data, connect, (const uint8_t *)identity,
                                                  identity_len, anew.data, &new_size);
     if (fault != MQTT_FAULT_NONE) {
         buf_free(&anew);
-        return fault;
+        return refuse(s, fault);
     }
     memcpy(anew.data + new_size, plain->data + size, after);
     anew.len = new_size + after;
     buf_free(plain);
     *plain = anew;
     size_t fine = mqtt_follow(&s->follower, anew.data + new_size, after);
-    return fine == after ? MQTT_FAULT_NONE : (enum mqtt_fault)s->follower.fault;
+    return fine == after ? SESSION_NEXT_PHASE : refuse(s, (enum mqtt_fault)s->follower.fault);
 }
 
 static enum verdict on_whole_connect(struct session *s, size_t size) {
-    struct buf *plain = &s->pending->plain;
+    const struct buf *plain = &s->pending->plain;
     struct mqtt_connect connect;
     enum mqtt_fault fault = mqtt_connect_parse(plain->data, size, &connect);
     s->up = plain->len;
-    if (fault == MQTT_FAULT_NONE && session_config(s)->mqtt == MQTT_IDENTITY) {
-        fault = rewrite(s, plain, size, &connect);
+    if (fault != MQTT_FAULT_NONE) {
+        return refuse(s, fault);
     }
-    return fault == MQTT_FAULT_NONE ? SESSION_NEXT_PHASE
-                                    : session_end(s, REASON_NOT_MQTT, mqtt_fault_text(fault));
+    return session_config(s)->mqtt == MQTT_IDENTITY ? rewrite(s, size, &connect)
+                                                    : SESSION_NEXT_PHASE;
 }
 
 static enum verdict look_for_connect(struct session *s) {

@@ -69,7 +69,7 @@ static enum verdict relay_up(struct session *s, const uint8_t *cipher, size_t le
         session_stop_reading(&s->client);
     }
     if (status == ENGINE_FAILED) {
-        return session_end(s, REASON_TLS_ERROR, reason_name(engine_failure(s->engine)));
+        return transfer_end_engine(s);
     }
     if (status == ENGINE_CLOSED) {
         conn_shut(&s->broker);
@@ -108,7 +108,7 @@ static enum verdict on_broker_bytes(struct session *s, const uint8_t *data, size
         return SESSION_GOES_ON;
     }
     if (engine_write(s->engine, data, len, &s->pool->sealed) != ENGINE_OK) {
-        return session_end(s, REASON_TLS_ERROR, reason_name(engine_failure(s->engine)));
+        return transfer_end_engine(s);
     }
     s->down += len;
     if (transfer_flush_engine(s) == SESSION_ENDED || note_answer(s) == SESSION_ENDED) {

@@ -24,6 +24,14 @@ enum verdict transfer_end_broken(struct session *s, struct conn *conn, int code)
                        uv_strerror(code));
 }
 
+enum verdict transfer_end_engine(struct session *s) {
+    enum reason reason = engine_failure(s->engine);
+    if (reason == REASON_OUT_OF_MEMORY) {
+        return session_end(s, reason, NULL);
+    }
+    return session_end(s, REASON_TLS_ERROR, reason_name(reason));
+}
+
 enum verdict transfer_on_client_error(struct session *s, int code) {
     return transfer_end_broken(s, &s->client, code);
 }
@@ -86,7 +94,7 @@ enum verdict transfer_decrypt_early(struct session *s, const uint8_t *cipher, si
         }
     } while (status == ENGINE_OK);
     if (status == ENGINE_FAILED) {
-        return session_end(s, REASON_TLS_ERROR, reason_name(engine_failure(s->engine)));
+        return transfer_end_engine(s);
     }
     s->client.ended = status == ENGINE_CLOSED;
     return SESSION_GOES_ON;

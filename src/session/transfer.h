@@ -34,7 +34,10 @@ enum verdict transfer_end_closed(struct session *s) __attribute__((warn_unused_r
 enum verdict transfer_end_broken(struct session *s, struct conn *conn, int code)
     __attribute__((warn_unused_result));
 
-/* The same, as the functions that a phase's table wants. */
+/* The engine of an established session failed: ends the session. */
+enum verdict transfer_end_engine(struct session *s) __attribute__((warn_unused_result));
+
+/* The end of a broken socket, as the functions that a phase's table wants. */
 enum verdict transfer_on_client_error(struct session *s, int code);
 enum verdict transfer_on_send_error(struct session *s, struct conn *to, int code);
 
