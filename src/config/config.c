@@ -61,7 +61,7 @@ static const struct config_word proxy_protocols[] = {
 static const struct config_word mqtts[] = {
     {"off", MQTT_OFF}, {"check", MQTT_CHECK}, {"identity", MQTT_IDENTITY}, {NULL, 0}};
 
-/* One row per key: to add a key, add a row (and its field in config.h, and its entry in
+/* One row per key: to add a key, add a row (and its field in types.h, and its entry in
  * postern.conf(5), which a test compares with this). */
 /* clang-format off */
 const struct config_key config_keys[] = {
