@@ -243,9 +243,7 @@ size_t dial_backend(const struct dial *d) {
 }
 
 void dial_take(struct dial *d, struct poll_handle *into) {
-    into->fd = d->handle.fd;
-    into->watched = d->handle.watched;
-    d->handle.fd = -1;
+    poll_handle_move(&d->handle, into);
 }
 
 void dial_expire(struct dial *d) {

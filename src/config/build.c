@@ -65,11 +65,7 @@ static int parse_number(const struct config_key *key, const char *text, uint64_t
     if (parse(text, value, err) != 0) {
         char words[128];
         print_words(key->words, words, sizeof words);
-        size_t len = strlen(err->text);
-        if (words[0] != '\0') {
-            snprintf(err->text + len, sizeof err->text - len, ", or %s", words);
-        }
-        return -1;
+        return words[0] != '\0' ? error_append(err, ", or %s", words) : -1;
     }
     return *value >= key->min && *value <= key->max ? 0 : fail_range(key, err);
 }
@@ -223,10 +219,8 @@ static int set_value(const struct build *b, const struct config_key *key, const 
 static int locate_error(const struct build *b, const struct config_key *key,
                         const struct document_setting *setting) {
     const char *hash = strstr(setting->value, " #");
-    size_t len = strlen(b->err->text);
     if (hash != NULL && setting->option == NULL) {
-        snprintf(b->err->text + len, sizeof b->err->text - len,
-                 " (a comment after a value begins with ;)");
+        error_append(b->err, " (a comment after a value begins with ;)");
     }
     if (setting->option != NULL) {
         return error_prefix(b->err, "%s %.80s", setting->option, setting->value);

@@ -20,7 +20,7 @@ static const struct {
 int location_fail(struct location location, struct error *err, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    vsnprintf(err->text, sizeof err->text, format, args);
+    error_set_args(err, format, args);
     va_end(args);
     if (location.option != NULL) {
         return error_prefix(err, "%s", location.option);

@@ -13,8 +13,9 @@
 
 enum address_family { ADDRESS_NONE, ADDRESS_IPV4, ADDRESS_IPV6 };
 
-/* Embedded in many structs, so that it is kept small. The functions here write it; all may read it.
- * Zeroed is ADDRESS_NONE: no address, or one that is neither IPv4 nor IPv6. */
+/* Embedded in many structs, so that it is kept small. The functions here make it; others read it
+ * and may set `port` and `scope`. Zeroed is ADDRESS_NONE: no address, or one that is neither IPv4
+ * nor IPv6. */
 struct address {
     uint8_t bytes[16]; /* network order; of IPv4 the first four, the rest is 0 */
     uint32_t scope;    /* the interface of a link-local IPv6 address (RFC 4007), or 0 */

@@ -13,8 +13,8 @@
 
 struct outgoing;
 
-/* Embedded in a session, which reads all fields, writes `reading` and `ended`, and sets `handle.fd`
- * before conn_open. The other fields are conn.c's. */
+/* Embedded in a session, which reads all fields, writes `reading` and `ended`, sets `handle.fd`
+ * before conn_open, and may set `readable` to have a read tried. The other fields are conn.c's. */
 struct conn {
     struct poll_handle handle;
     struct outgoing *queue; /* what the peer has not taken; NULL: nothing */

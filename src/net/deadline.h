@@ -12,7 +12,7 @@
 struct deadline_list;
 
 /* Embedded in what it belongs to, whose address is found again with container_of. Zeroed is unset.
- */
+ * Its owner may read `at_ms`, when it is due, while it is set. */
 struct deadline {
     struct deadline *prev, *next;
     struct deadline_list *list;

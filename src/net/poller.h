@@ -22,7 +22,7 @@ struct poller;
 
 /* A descriptor and whom to notify. Embedded in what it belongs to, which is found with
  * container_of. The fields are the poller's, except that the owner sets `fd` and `on_ready` before
- * poller_watch, with `watched` zero. */
+ * poller_watch, with `watched` zero, and may read `fd`. */
 struct poll_handle {
     int fd;           /* -1: none */
     unsigned watched; /* the events it is registered for; 0: it is not registered */
@@ -37,8 +37,8 @@ void poller_free(struct poller *p); /* NULL is fine; the watched descriptors sta
 int poller_fd(const struct poller *p);
 
 /* Reports `events` of the handle from now on, what is possible already too. POLLER_HANGUP comes
- * with POLLER_READABLE. Called again it changes what is reported; a descriptor that has moved to
- * another `struct poll_handle`, with its `watched`, goes on under that one. 0 or a libuv code. */
+ * with POLLER_READABLE. Called again it changes what is reported. After
+ * poll_handle_move it reports the descriptor to its new handle. 0 or a libuv code. */
 int poller_watch(struct poller *p, struct poll_handle *handle, unsigned events)
     __attribute__((warn_unused_result));
 
@@ -48,6 +48,10 @@ int poller_watch(struct poller *p, struct poll_handle *handle, unsigned events)
  * this returns. The handle that is being called may be freed within its own call, once its
  * descriptor is closed or has moved. */
 void poller_dispatch(struct poller *p);
+
+/* Moves the descriptor of `from`, which has none afterwards. While the poller watches it,
+ * poller_watch must be called for `into` before the next event. */
+void poll_handle_move(struct poll_handle *from, struct poll_handle *into);
 
 /* Closes the descriptor, if there is one. */
 void poll_handle_close(struct poll_handle *handle);

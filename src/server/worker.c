@@ -237,7 +237,7 @@ static int open_listeners(struct worker *w, const struct worker_socket *sockets,
     for (size_t i = 0; i < count; i++) {
         struct worker_listener *l = &w->listeners[i];
         l->index = sockets[i].listener;
-        int rc = listener_open(&l->listener, w->pool.poller, sockets[i].fd);
+        int rc = listener_open(&l->listener, loop_poller(w->loop), sockets[i].fd);
         if (rc != 0) {
             return rc;
         }
