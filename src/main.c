@@ -63,7 +63,8 @@ static const char help[] =
     "      --cert FILE     certificate, or certificate and chain; --chain FILE, --key FILE\n"
     "      --watch         reload when a certificate file changes, without a signal\n"
     "\n"
-    "SIGHUP reloads; SIGTERM disconnects the clients, then stops. See postern(8), postern.conf(5).\n";
+    "SIGHUP reloads; SIGTERM disconnects the clients, then stops. See postern(8), "
+    "postern.conf(5).\n";
 
 static int wrong_use(const char *message) {
     fprintf(stderr, "postern: %s\nTry: postern --help\n", message);
