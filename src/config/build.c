@@ -400,8 +400,12 @@ static int copy_names(struct build *b, const char *file) {
 
 struct config *config_build(const struct document *document, struct error *err) {
     struct build b = {document, calloc(1, sizeof *b.config), NULL, err};
-    int result = b.config != NULL ? 0 : error_set(err, "out of memory");
-    if (result == 0 && document->file != NULL) {
+    int result = 0;
+    if (b.config == NULL) {
+        error_set(err, "out of memory");
+        return NULL;
+    }
+    if (document->file != NULL) {
         result = copy_names(&b, document->file);
     }
     if (result == 0) {

@@ -144,7 +144,8 @@ static int append(struct document *document, const struct document_section *sect
     struct document_section *sections =
         reallocarray(document->sections, document->count + 1, sizeof *sections);
     if (sections == NULL) {
-        return error_set(err, "out of memory");
+        error_set(err, "out of memory");
+        return -1;
     }
     document->sections = sections;
     sections[document->count] = *section;

@@ -163,11 +163,16 @@ int bind_all(struct bound_set *set, const struct config *config, size_t workers,
     }
     *set = (struct bound_set){.all = calloc(addresses, sizeof *set->all)};
     int *inherited = list_inherited(&inherited_count);
-    int rc = set->all != NULL && inherited != NULL ? 0 : error_set(err, "out of memory");
+    if (set->all == NULL || inherited == NULL) {
+        free(inherited);
+        bind_close(set);
+        return error_set(err, "out of memory");
+    }
+    int rc = 0;
     for (size_t i = 0; rc == 0 && i < config->listener_count; i++) {
         rc = bind_listener(set, config, i, workers, inherited, inherited_count, err);
     }
-    for (size_t i = 0; inherited != NULL && i < inherited_count; i++) {
+    for (size_t i = 0; i < inherited_count; i++) {
         set->unused_inherited += inherited[i] >= 0;
     }
     free(inherited);

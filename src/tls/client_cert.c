@@ -69,9 +69,48 @@ static bool are_flags(uint8_t flags) {
            (both || (flags & CN_IS_IDENTITY) == 0);
 }
 
+/* The end of validity and the certificate's issuer and serial number. */
+static bool get_certificate(const uint8_t **at, const uint8_t *end, struct client_cert *peer) {
+    uint8_t not_after[4];
+    if (!get(at, end, not_after, sizeof not_after) ||
+        !get(at, end, peer->id.issuer_hash, TLS_ISSUER_HASH_SIZE) ||
+        !get(at, end, &peer->id.serial_len, 1) || peer->id.serial_len == 0 ||
+        peer->id.serial_len > sizeof peer->id.serial ||
+        !get(at, end, peer->id.serial, peer->id.serial_len)) {
+        return false;
+    }
+    uint32_t seconds = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        seconds |= (uint32_t)not_after[i] << (8 * i);
+    }
+    peer->not_after = seconds;
+    return true;
+}
+
+static bool get_names(const uint8_t **at, const uint8_t *end, uint8_t flags,
+                      struct client_cert *peer) {
+    size_t used = 0;
+    if ((flags & HAS_IDENTITY) != 0) {
+        if (!get_text(at, end, peer->text)) {
+            return false;
+        }
+        peer->has_identity = true;
+        used = strlen(peer->text) + 1;
+    }
+    if ((flags & HAS_COMMON_NAME) != 0) {
+        bool same = (flags & CN_IS_IDENTITY) != 0;
+        if (!same && !get_text(at, end, peer->text + used)) {
+            return false;
+        }
+        peer->common_name = same ? 0 : (uint16_t)used;
+        peer->has_common_name = true;
+    }
+    return true;
+}
+
 bool client_cert_unpack(struct client_cert *peer, const uint8_t *data, size_t len) {
     const uint8_t *at = data, *end = data + len;
-    uint8_t flags, not_after[4];
+    uint8_t flags;
     if (!get(&at, end, &flags, 1)) {
         return false;
     }
@@ -83,32 +122,6 @@ bool client_cert_unpack(struct client_cert *peer, const uint8_t *data, size_t le
     if (flags == NO_CERTIFICATE) {
         return at == end;
     }
-    if (!are_flags(flags) || !get(&at, end, not_after, sizeof not_after) ||
-        !get(&at, end, peer->id.issuer_hash, TLS_ISSUER_HASH_SIZE) ||
-        !get(&at, end, &peer->id.serial_len, 1) || peer->id.serial_len == 0 ||
-        peer->id.serial_len > sizeof peer->id.serial ||
-        !get(&at, end, peer->id.serial, peer->id.serial_len)) {
-        return false;
-    }
-    uint32_t seconds = 0;
-    for (unsigned i = 0; i < 4; i++) {
-        seconds |= (uint32_t)not_after[i] << (8 * i);
-    }
-    peer->not_after = seconds;
-    size_t used = 0;
-    if (flags & HAS_IDENTITY) {
-        if (!get_text(&at, end, peer->text)) {
-            return false;
-        }
-        peer->has_identity = true;
-        used = strlen(peer->text) + 1;
-    }
-    if (flags & HAS_COMMON_NAME) {
-        peer->common_name = flags & CN_IS_IDENTITY ? 0 : (uint16_t)used;
-        if (!(flags & CN_IS_IDENTITY) && !get_text(&at, end, peer->text + used)) {
-            return false;
-        }
-        peer->has_common_name = true;
-    }
-    return at == end;
+    return are_flags(flags) && get_certificate(&at, end, peer) &&
+           get_names(&at, end, flags, peer) && at == end;
 }

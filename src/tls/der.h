@@ -54,6 +54,6 @@ bool der_take_magnitude(struct span *in, struct span *value);
 bool der_take_time(struct span *in, int64_t *out);
 
 bool der_is_oid(struct span oid, const char *bytes, size_t len);
-#define DER_IS_OID(oid, bytes) der_is_oid(oid, bytes, sizeof bytes - 1)
+#define DER_IS_OID(oid, bytes) der_is_oid(oid, bytes, sizeof(bytes) - 1)
 
 #endif

@@ -159,7 +159,7 @@ int pem_parse(struct pem *pem, struct buf *bytes, const char *name, struct error
 
 int pem_read(struct pem *pem, const char *file, struct error *err) {
     struct buf bytes = {0};
-    bool world_readable;
+    bool world_readable = false;
     memset(pem, 0, sizeof *pem);
     if (file_read(&bytes, file, &world_readable, err) != 0) {
         file_wipe(&bytes);

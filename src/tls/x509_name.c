@@ -243,7 +243,7 @@ bool x509_next_common_name(struct span name, struct x509_name_at *at, struct spa
 
 static const char *attribute_name(struct span oid) {
     static const struct {
-        char last;
+        uint8_t last;
         const char *name;
     } names[] = {{3, "CN"}, {4, "SN"}, {5, "serialNumber"}, {6, "C"},
                  {7, "L"},  {8, "ST"}, {10, "O"},           {11, "OU"}};

@@ -137,6 +137,32 @@ static int choice(const char *text, const char *first, int a, const char *second
     return strcmp(text, first) == 0 ? a : b;
 }
 
+static void option_take(struct load_options *o, int option, const char *value) {
+    switch (option) {
+    case 'c':
+        o->proxy = address_parse(value);
+        break;
+    case 't':
+        o->tls = choice(value, "1.2", TLS1_2_VERSION, "1.3", TLS1_3_VERSION);
+        break;
+    case 'k':
+        o->key = choice(value, "ecdsa", EVP_PKEY_EC, "rsa", EVP_PKEY_RSA);
+        break;
+    case 'r':
+        o->resume = resume_parse(value);
+        break;
+    case 'i':
+        o->inflight = (unsigned)number_parse(value, 1, 9000, "--inflight");
+        break;
+    case 'g':
+        o->group = choice(value, "x25519", EVP_PKEY_X25519, "p256", EVP_PKEY_EC);
+        break;
+    default:
+        fputs(usage, stderr);
+        exit(EXIT_USAGE);
+    }
+}
+
 static struct load_options options_parse(int argc, char **argv) {
     static const struct option names[] = {
         {"connect", 1, NULL, 'c'},
@@ -150,29 +176,7 @@ static struct load_options options_parse(int argc, char **argv) {
     struct load_options o = {
         .tls = TLS1_2_VERSION, .key = EVP_PKEY_EC, .group = EVP_PKEY_X25519, .inflight = 16};
     for (int got; (got = getopt_long(argc, argv, "", names, NULL)) != -1;) {
-        switch (got) {
-        case 'c':
-            o.proxy = address_parse(optarg);
-            break;
-        case 't':
-            o.tls = choice(optarg, "1.2", TLS1_2_VERSION, "1.3", TLS1_3_VERSION);
-            break;
-        case 'k':
-            o.key = choice(optarg, "ecdsa", EVP_PKEY_EC, "rsa", EVP_PKEY_RSA);
-            break;
-        case 'r':
-            o.resume = resume_parse(optarg);
-            break;
-        case 'i':
-            o.inflight = (unsigned)number_parse(optarg, 1, 9000, "--inflight");
-            break;
-        case 'g':
-            o.group = choice(optarg, "x25519", EVP_PKEY_X25519, "p256", EVP_PKEY_EC);
-            break;
-        default:
-            fputs(usage, stderr);
-            exit(EXIT_USAGE);
-        }
+        option_take(&o, got, optarg);
     }
     if (o.proxy.sin_port == 0 || optind != argc) {
         fail_as(EXIT_USAGE, "%s", usage);

@@ -1,7 +1,7 @@
 /* Certificates, CRLs and names: what is accepted lies inside the input and is consistent; where
  * OpenSSL reads the same bytes, it reads the same serials, names, dates and keys in them. */
-#include "tls/identity.h"
 #include "tls/crl.h"
+#include "tls/identity.h"
 #include "tls/x509_name.h"
 
 #include "fuzz.h"
@@ -82,8 +82,7 @@ static void compare_certificate(const struct x509 *ours, const uint8_t *data, si
     X509_free(theirs);
 }
 
-static void compare_crl(const struct crl *ours, const uint8_t *data, size_t size,
-                        size_t revoked) {
+static void compare_crl(const struct crl *ours, const uint8_t *data, size_t size, size_t revoked) {
     const uint8_t *at = data;
     X509_CRL *theirs = d2i_X509_CRL(NULL, &at, (long)size);
     if (theirs != NULL && at == data + size) {

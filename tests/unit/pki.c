@@ -70,7 +70,7 @@ static EVP_PKEY *make_key(enum pki_key kind) {
         key = EVP_EC_gen("secp256k1");
         break;
     }
-    NEED(key);
+    NEED(key != NULL);
     return key;
 }
 
@@ -91,7 +91,7 @@ static void add_named(X509 *cert, X509 *issuer, const char *name, const char *va
     X509V3_set_ctx(&ctx, issuer, cert, NULL, NULL, 0);
     X509V3_set_nconf(&ctx, conf);
     X509_EXTENSION *ext = X509V3_EXT_nconf(conf, &ctx, name, value);
-    NEED(ext && X509_add_ext(cert, ext, -1));
+    NEED(ext != NULL && X509_add_ext(cert, ext, -1));
     X509_EXTENSION_free(ext);
     NCONF_free(conf);
 }
@@ -103,8 +103,8 @@ static void add_extension(X509 *cert, X509 *issuer, int nid, const char *value) 
 static void add_names(X509 *cert, const char *cn) {
     X509_NAME *name = X509_get_subject_name(cert);
     X509_NAME_add_entry_by_txt(name, "O", MBSTRING_UTF8, (const unsigned char *)"Test", -1, -1, 0);
-    char *copy = strdup(cn ? cn : ""), *save = NULL;
-    for (char *one = strtok_r(copy, "|", &save); one; one = strtok_r(NULL, "|", &save)) {
+    char *copy = strdup(cn != NULL ? cn : ""), *save = NULL;
+    for (char *one = strtok_r(copy, "|", &save); one != NULL; one = strtok_r(NULL, "|", &save)) {
         NEED(
             X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (unsigned char *)one, -1, -1, 0));
     }
@@ -161,10 +161,10 @@ static void sign(X509 *cert, EVP_PKEY *key, const struct pki_spec *spec) {
 }
 
 struct pki pki_make(struct pki_spec spec, const struct pki *issuer) {
-    struct pki p = {X509_new(), spec.key_of ? spec.key_of->key : make_key(spec.key)};
-    X509 *issuer_cert = issuer ? issuer->cert : p.cert;
-    NEED(p.cert && X509_set_version(p.cert, spec.version1 ? 0 : 2));
-    if (spec.key_of) {
+    struct pki p = {X509_new(), spec.key_of != NULL ? spec.key_of->key : make_key(spec.key)};
+    X509 *issuer_cert = issuer != NULL ? issuer->cert : p.cert;
+    NEED(p.cert != NULL && X509_set_version(p.cert, spec.version1 ? 0 : 2));
+    if (spec.key_of != NULL) {
         EVP_PKEY_up_ref(p.key);
     }
     set_serial(p.cert, spec.serial);
@@ -177,7 +177,7 @@ struct pki pki_make(struct pki_spec spec, const struct pki *issuer) {
     if (!spec.version1) {
         add_extensions(p.cert, issuer_cert, &spec, issuer == NULL);
     }
-    sign(p.cert, issuer ? issuer->key : p.key, &spec);
+    sign(p.cert, issuer != NULL ? issuer->key : p.key, &spec);
     return p;
 }
 
@@ -190,11 +190,11 @@ void pki_free(struct pki *p) {
 static FILE *create(const char *name, mode_t mode) {
     if (!folder[0]) {
         snprintf(folder, sizeof folder, "/tmp/postern-pki-XXXXXX");
-        NEED(mkdtemp(folder));
+        NEED(mkdtemp(folder) != NULL);
     }
     NEED(file_count < FILES_MAX && asprintf(&files[file_count], "%s/%s", folder, name) > 0);
     FILE *f = fopen(files[file_count++], "w");
-    NEED(f && fchmod(fileno(f), mode) == 0);
+    NEED(f != NULL && fchmod(fileno(f), mode) == 0);
     return f;
 }
 
@@ -207,7 +207,7 @@ const char *pki_certs(const char *name, const struct pki *first, ...) {
     FILE *f = create(name, 0644);
     va_list args;
     va_start(args, first);
-    for (const struct pki *p = first; p; p = va_arg(args, const struct pki *)) {
+    for (const struct pki *p = first; p != NULL; p = va_arg(args, const struct pki *)) {
         NEED(PEM_write_X509(f, p->cert));
     }
     va_end(args);
@@ -230,12 +230,12 @@ const char *pki_crl(const char *name, const struct pki *issuer, const struct pki
                     long days) {
     X509_CRL *crl = X509_CRL_new();
     ASN1_TIME *at = X509_gmtime_adj(NULL, -10 * DAY);
-    NEED(crl && X509_CRL_set_version(crl, 1));
+    NEED(crl != NULL && X509_CRL_set_version(crl, 1));
     X509_CRL_set_issuer_name(crl, X509_get_subject_name(issuer->cert));
     X509_CRL_set1_lastUpdate(crl, at);
     X509_gmtime_adj(at, days * DAY);
     X509_CRL_set1_nextUpdate(crl, at);
-    if (listed) {
+    if (listed != NULL) {
         X509_REVOKED *revoked = X509_REVOKED_new();
         X509_REVOKED_set_serialNumber(revoked, X509_get_serialNumber(listed->cert));
         X509_gmtime_adj(at, -5 * DAY);
@@ -257,10 +257,10 @@ void pki_clean(void) {
         free(files[--file_count]);
     }
     DIR *dir = folder[0] ? opendir(folder) : NULL;
-    for (struct dirent *entry; dir && (entry = readdir(dir)) != NULL;) {
+    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
         unlinkat(dirfd(dir), entry->d_name, 0);
     }
-    if (dir) {
+    if (dir != NULL) {
         closedir(dir);
     }
     if (folder[0]) {

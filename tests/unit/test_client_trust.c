@@ -96,7 +96,8 @@ static void minted_by(const struct pki *sub, enum reason deserved, int version) 
                 .cn = "Root", .ca = 1, .key_id = same ? key_id_of(&root) : key_ids[i]},
             sub);
         struct pki leaf = pki_make(
-            (struct pki_spec){.cn = "admin", .issuer_key_id = key_ids[i] ? "none" : NULL}, &fake);
+            (struct pki_spec){.cn = "admin", .issuer_key_id = key_ids[i] != NULL ? "none" : NULL},
+            &fake);
         struct tls_context *ctx = site_load(&site, NULL);
         is(VISIT(ctx, version, &leaf, &fake, sub), deserved);
         is(VISIT(ctx, version, &leaf, sub, &fake), deserved);

@@ -85,11 +85,11 @@ static bool own_library(void) {
 static SSL_CTX *client_with(int version, const struct pki *cert, const struct pki *more) {
     SSL_CTX *client = client_new(version);
     SSL_CTX_set_security_level(client, 1);
-    if (cert) {
+    if (cert != NULL) {
         ck_assert_int_eq(SSL_CTX_use_certificate(client, cert->cert), 1);
         ck_assert_int_eq(SSL_CTX_use_PrivateKey(client, cert->key), 1);
     }
-    if (more) {
+    if (more != NULL) {
         ck_assert_int_eq(SSL_CTX_add1_chain_cert(client, more->cert), 1);
     }
     return client;
@@ -118,10 +118,10 @@ static void look(struct pair *p) {
         return;
     }
     seen.presented = engine_peer_presented(p->engine);
-    snprintf(seen.identity, sizeof seen.identity, "%s", identity ? identity : "-");
-    snprintf(seen.cn, sizeof seen.cn, "%s", cn ? cn : "-");
+    snprintf(seen.identity, sizeof seen.identity, "%s", identity != NULL ? identity : "-");
+    snprintf(seen.cn, sizeof seen.cn, "%s", cn != NULL ? cn : "-");
     seen.has_id = id != NULL;
-    if (id) {
+    if (id != NULL) {
         seen.id = *id;
     }
     pair_send_up(p, "up", 2);
@@ -303,7 +303,7 @@ END_TEST
 static void not_loaded(const char *word) {
     struct error err = {""};
     ck_assert_ptr_null(tls_context_load(&site.listener, &shared, &err));
-    ck_assert_msg(strstr(err.text, word), "\"%s\" is not in: %s", word, err.text);
+    ck_assert_msg(strstr(err.text, word) != NULL, "\"%s\" is not in: %s", word, err.text);
     ck_assert_ptr_nonnull(strstr(err.text, "listener mqtt"));
 }
 
@@ -397,7 +397,7 @@ static void come_back(struct way way, const struct pki *cert, const struct pki *
     visit(with, NULL);
     ck_assert_msg(seen.status == ENGINE_OK, "%s", reason_name(seen.reason));
     SSL_SESSION *session = seen.session;
-    if (change) {
+    if (change != NULL) {
         change();
     }
     visit(without, session);

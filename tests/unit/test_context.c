@@ -53,8 +53,8 @@ static void refused(const char *cert, const char *chain, const char *key, const 
     site_init(&site, NULL, NULL);
     site_add(&site, cert, chain, key);
     ck_assert_ptr_null(tls_context_load(&site.listener, NULL, &err));
-    for (; *words; words++) {
-        ck_assert_msg(strstr(err.text, *words), "\"%s\" is not in: %s", *words, err.text);
+    for (; *words != NULL; words++) {
+        ck_assert_msg(strstr(err.text, *words) != NULL, "\"%s\" is not in: %s", *words, err.text);
     }
 }
 #define REFUSED(cert, chain, key, ...)                                                             \
@@ -194,18 +194,19 @@ START_TEST(unknown_suites_are_refused_with_the_known_ones) {
     site_init(&site, full_chain, leaf_key);
     site.listener.ciphers = (char *)"ECDHE-RSA-AES128-GCM-SHA256:RC4-MD5";
     ck_assert_ptr_null(tls_context_load(&site.listener, NULL, &err));
-    ck_assert_msg(strstr(err.text, "RC4-MD5") && strstr(err.text, "TLS_AES_128_GCM_SHA256"), "%s",
-                  err.text);
+    ck_assert_msg(strstr(err.text, "RC4-MD5") != NULL &&
+                      strstr(err.text, "TLS_AES_128_GCM_SHA256") != NULL,
+                  "%s", err.text);
 }
 END_TEST
 
 static void served(struct tls_context *ctx, int version, const char *name, const char *ciphers,
                    const char *sigalgs, const char *cn) {
     SSL_CTX *client = client_new(version);
-    if (ciphers) {
+    if (ciphers != NULL) {
         ck_assert(SSL_CTX_set_cipher_list(client, ciphers));
     }
-    if (sigalgs) {
+    if (sigalgs != NULL) {
         ck_assert(SSL_CTX_set1_sigalgs_list(client, sigalgs));
     }
     struct pair p;

@@ -126,7 +126,7 @@ static int bind_silent_port(uint16_t *port) {
     int fd;
     do {
         fd = keep(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-        connect(fd, (struct sockaddr *)&sa, sizeof sa);
+        (void)connect(fd, (struct sockaddr *)&sa, sizeof sa);
     } while (connect(fd, (struct sockaddr *)&sa, sizeof sa) == 0);
     ck_assert_int_eq(errno, EALREADY);
     close(sockets[--socket_count]); /* or it would compete for the place that becomes free */
@@ -759,7 +759,7 @@ END_TEST
 static TCase *add_case(Suite *suite, const char *name) {
     TCase *test = tcase_create(name);
     tcase_add_checked_fixture(test, setup, teardown);
-    tcase_set_timeout(test, 2 * PATIENCE_MS / 1000);
+    tcase_set_timeout(test, 2.0 * PATIENCE_MS / 1000);
     suite_add_tcase(suite, test);
     return test;
 }

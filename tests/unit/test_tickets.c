@@ -90,7 +90,7 @@ static bool resumes(int version, bool tickets, const char *second_name, void (*c
     }
     SSL_SESSION *session = visit(client, "localhost", NULL, &first, 0);
     ck_assert(!first);
-    if (change) {
+    if (change != NULL) {
         change();
     }
     SSL_SESSION *again = visit(client, second_name, session, &second, 0);
@@ -240,7 +240,7 @@ static void use_keys(const char *first, const char *second) {
     struct error err = {""};
     snprintf(text, sizeof text, "%s%s", first, second);
     struct tls_ticket_keys *keys = tls_ticket_keys_read(pki_text("keys", text), &err);
-    ck_assert_msg(keys, "%s", err.text);
+    ck_assert_msg(keys != NULL, "%s", err.text);
     tls_tickets_use(shared.tickets, keys);
 }
 
@@ -299,7 +299,7 @@ START_TEST(a_bad_key_file_is_refused_with_its_line) {
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct error err = {""};
         ck_assert_ptr_null(tls_ticket_keys_read(pki_text("bad", bad[i].text), &err));
-        ck_assert_msg(strstr(err.text, bad[i].word), "%s", err.text);
+        ck_assert_msg(strstr(err.text, bad[i].word) != NULL, "%s", err.text);
     }
     struct error err = {""};
     ck_assert_ptr_null(tls_ticket_keys_read("/nonexistent/keys", &err));

@@ -57,7 +57,8 @@ START_TEST(a_sequence_that_is_cut_short_is_refused) {
         ck_assert_uint_eq(decode(text, length, &got), length);
         for (size_t len = 0; len < length; len++) {
             ck_assert_uint_eq(decode(text, len, &got), 0);
-            ck_assert_uint_eq(utf8_decode(text, len, &got), 0); /* the rest is there, but not ours */
+            ck_assert_uint_eq(utf8_decode(text, len, &got),
+                              0); /* the rest is there, but not ours */
         }
     }
 }

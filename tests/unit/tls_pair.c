@@ -22,7 +22,7 @@ void site_init(struct site *site, const char *cert, const char *key) {
         .tls_max = CONFIG_TLS_1_3,
         .max_record_size = 16384,
     };
-    if (cert) {
+    if (cert != NULL) {
         site_add(site, cert, NULL, key);
     }
 }
@@ -30,7 +30,7 @@ void site_init(struct site *site, const char *cert, const char *key) {
 struct tls_context *site_load(struct site *site, const struct tls_shared *shared) {
     struct error err = {""};
     struct tls_context *ctx = tls_context_load(&site->listener, shared, &err);
-    ck_assert_msg(ctx, "%s", err.text);
+    ck_assert_msg(ctx != NULL, "%s", err.text);
     return ctx;
 }
 
@@ -51,10 +51,10 @@ void pair_init(struct pair *p, SSL_CTX *client, const char *name, SSL_SESSION *s
     p->from_client = BIO_new(BIO_s_mem());
     BIO_set_mem_eof_return(p->to_client, -1);
     SSL_set_bio(p->client, p->to_client, p->from_client);
-    if (name) {
+    if (name != NULL) {
         SSL_set_tlsext_host_name(p->client, name);
     }
-    if (session) {
+    if (session != NULL) {
         ck_assert(SSL_set_session(p->client, session));
     }
     SSL_set_connect_state(p->client);

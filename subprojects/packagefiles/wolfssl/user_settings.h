@@ -82,9 +82,9 @@ int postern_random(unsigned char *out, unsigned int len); /* 0, or -1; in poster
 #define WOLFSSL_ASN_TEMPLATE
 /* HAVE_CRL is off: an expired CRL would hide which serials it lists, and lists are searched from
  * end to end. tls/client.c does that. */
-#define WOLFSSL_ALWAYS_VERIFY_CB /* the callback sees good certificates too: identity */
-#define WOLFSSL_ALT_CERT_CHAINS  /* no certificate of a client is kept: see tls/client.c */
-#define MAX_CHAIN_DEPTH 16       /* certificates that a client may send */
+#define WOLFSSL_ALWAYS_VERIFY_CB    /* the callback sees good certificates too: identity */
+#define WOLFSSL_ALT_CERT_CHAINS     /* no certificate of a client is kept: see tls/client.c */
+#define MAX_CHAIN_DEPTH          16 /* certificates that a client may send */
 #define WOLFSSL_PSS_LONG_SALT    /* openssl signs certificates by RSA-PSS with the longest salt */
 #define WOLFSSL_ALT_NAMES
 #define WOLFSSL_CERT_EXT

@@ -55,8 +55,9 @@ struct bytes {
 static void append(void *target, const void *data, size_t size) {
     struct bytes *bytes = target;
 
-    if (size > sizeof bytes->data - bytes->size)
+    if (size > sizeof bytes->data - bytes->size) {
         fail("the CA's certificate is too large", (int)size);
+    }
     memcpy(bytes->data + bytes->size, data, size);
     bytes->size += size;
 }
@@ -68,19 +69,21 @@ static void read_pem(const char *path, struct bytes *der) {
     size_t size, at = 0;
     br_pem_decoder_context pem;
 
-    if (file == NULL || (size = fread(text, 1, sizeof text, file)) == 0)
+    if (file == NULL || (size = fread(text, 1, sizeof text, file)) == 0) {
         fail("cannot read the CA", errno);
+    }
     fclose(file);
     br_pem_decoder_init(&pem);
     while (at < size) {
         at += br_pem_decoder_push(&pem, text + at, size - at);
         int event = br_pem_decoder_event(&pem);
-        if (event == BR_PEM_BEGIN_OBJ)
+        if (event == BR_PEM_BEGIN_OBJ) {
             br_pem_decoder_setdest(&pem, append, der);
-        else if (event == BR_PEM_END_OBJ)
+        } else if (event == BR_PEM_END_OBJ) {
             return;
-        else if (event == BR_PEM_ERROR)
+        } else if (event == BR_PEM_ERROR) {
             break;
+        }
     }
     fail("no certificate in the CA's file", 0);
 }
@@ -93,8 +96,9 @@ static void read_anchor(const char *path, br_x509_trust_anchor *anchor) {
     read_pem(path, &der);
     br_x509_decoder_init(&decoder, append, &name);
     br_x509_decoder_push(&decoder, der.data, der.size);
-    if (br_x509_decoder_get_pkey(&decoder) == NULL)
+    if (br_x509_decoder_get_pkey(&decoder) == NULL) {
         fail("cannot decode the CA", br_x509_decoder_last_error(&decoder));
+    }
     anchor->dn.data = name.data;
     anchor->dn.len = name.size;
     anchor->flags = BR_X509_TA_CA;
@@ -126,8 +130,9 @@ static void pin_start_cert(const br_x509_class **context, uint32_t length) {
 static void pin_append(const br_x509_class **context, const unsigned char *data, size_t size) {
     struct pin *pin = (struct pin *)context;
 
-    if (pin->certificates == 0)
+    if (pin->certificates == 0) {
         br_x509_decoder_push(&pin->decoder, data, size);
+    }
 }
 
 static void pin_end_cert(const br_x509_class **context) {
@@ -156,8 +161,9 @@ static void key_fingerprint(const br_x509_pkey *key, char text[41]) {
         hash_part(&sha1, key->key.ec.q, key->key.ec.qlen);
     }
     br_sha1_out(&sha1, digest);
-    for (size_t i = 0; i < sizeof digest; i++)
+    for (size_t i = 0; i < sizeof digest; i++) {
         snprintf(text + 2 * i, 3, "%02X", digest[i]);
+    }
 }
 
 static unsigned pin_end_chain(const br_x509_class **context) {
@@ -165,19 +171,22 @@ static unsigned pin_end_chain(const br_x509_class **context) {
     const br_x509_pkey *key = br_x509_decoder_get_pkey(&pin->decoder);
     char found[41];
 
-    if (key == NULL)
+    if (key == NULL) {
         return (unsigned)br_x509_decoder_last_error(&pin->decoder);
+    }
     key_fingerprint(key, found);
-    if (strcmp(pin->expected, "any") != 0 && strcmp(pin->expected, found) != 0)
+    if (strcmp(pin->expected, "any") != 0 && strcmp(pin->expected, found) != 0) {
         return BR_ERR_X509_NOT_TRUSTED;
+    }
     return 0;
 }
 
 static const br_x509_pkey *pin_get_pkey(const br_x509_class *const *context, unsigned *usages) {
     struct pin *pin = (struct pin *)(uintptr_t)context;
 
-    if (usages != NULL)
+    if (usages != NULL) {
         *usages = BR_KEYTYPE_KEYX | BR_KEYTYPE_SIGN;
+    }
     return br_x509_decoder_get_pkey(&pin->decoder);
 }
 
@@ -207,8 +216,9 @@ static void device_suites(br_ssl_client_context *client, bool ecdsa) {
     br_ssl_engine_set_suites(engine, suites, ecdsa ? 2 : 1);
     br_ssl_client_set_default_rsapub(client);
     br_ssl_engine_set_default_rsavrfy(engine);
-    if (ecdsa)
+    if (ecdsa) {
         br_ssl_engine_set_ecdsa(engine, br_ecdsa_i31_vrfy_asn1);
+    }
     br_ssl_engine_set_hash(engine, br_sha256_ID, &br_sha256_vtable);
     br_ssl_engine_set_prf_sha256(engine, br_tls12_sha256_prf);
     br_ssl_engine_set_default_aes_gcm(engine);
@@ -227,11 +237,13 @@ static void device_trust(struct device *device, const struct options *options) {
     read_anchor(options->ca_file, &device->anchor);
     br_x509_minimal_init(&device->minimal, &br_sha256_vtable, &device->anchor, 1);
     br_x509_minimal_set_rsa(&device->minimal, br_ssl_engine_get_rsavrfy(engine));
-    if (options->ecdsa)
+    if (options->ecdsa) {
         br_x509_minimal_set_ecdsa(&device->minimal, &br_ec_p256_m31, br_ecdsa_i31_vrfy_asn1);
+    }
     br_x509_minimal_set_hash(&device->minimal, br_sha256_ID, &br_sha256_vtable);
-    if (options->clock >= 0)
+    if (options->clock >= 0) {
         br_x509_minimal_set_time(&device->minimal, DAYS_BEFORE_1970 + (uint32_t)options->clock, 0);
+    }
     br_ssl_engine_set_x509(engine, &device->minimal.vtable);
 }
 
@@ -241,16 +253,18 @@ static void device_init(struct device *device, const struct options *options) {
 
     device->input = malloc(input);
     device->output = malloc(output);
-    if (device->input == NULL || device->output == NULL)
+    if (device->input == NULL || device->output == NULL) {
         fail("out of memory", errno);
+    }
     device_suites(&device->client, options->ecdsa);
     device_trust(device, options);
     br_ssl_engine_set_buffers_bidi(&device->client.eng, device->input, input, device->output,
                                    output);
     /* BearSSL asks for max_fragment_length whenever this is below 14 (16,384 bytes). What it sends
      * is bounded by another member, so that this one changes the ClientHello and nothing else. */
-    if (!options->fragment_length)
+    if (!options->fragment_length) {
         device->client.eng.log_max_frag_len = 14;
+    }
 }
 
 static int dial(uint16_t port) {
@@ -259,8 +273,9 @@ static int dial(uint16_t port) {
     struct timeval patience = {.tv_sec = PATIENCE_SECONDS};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
         fail("cannot connect", errno);
+    }
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     return fd;
@@ -283,10 +298,11 @@ static int transmit(void *context, const unsigned char *data, size_t size) {
 _Noreturn static void fail_tls(struct device *device, const char *what) {
     int error = br_ssl_engine_last_error(&device->client.eng);
 
-    if (error == BR_ERR_TOO_LARGE)
+    if (error == BR_ERR_TOO_LARGE) {
         what = "a record larger than the buffer";
-    else if (error >= BR_ERR_RECV_FATAL_ALERT && error < BR_ERR_RECV_FATAL_ALERT + 256)
+    } else if (error >= BR_ERR_RECV_FATAL_ALERT && error < BR_ERR_RECV_FATAL_ALERT + 256) {
         fail("alert received", error - BR_ERR_RECV_FATAL_ALERT);
+    }
     fail(what, error);
 }
 
@@ -301,8 +317,9 @@ static void send_packet(struct device *device, uint8_t first, const uint8_t *bod
     } while (left > 0);
     if (br_sslio_write_all(&device->stream, head, at) != 0 ||
         br_sslio_write_all(&device->stream, body, size) != 0 ||
-        br_sslio_flush(&device->stream) != 0)
+        br_sslio_flush(&device->stream) != 0) {
         fail_tls(device, "sending failed");
+    }
 }
 
 /* Returns the packet's first byte. */
@@ -310,17 +327,20 @@ static uint8_t read_packet(struct device *device, uint8_t *body, size_t *size) {
     uint8_t first, digit;
     unsigned shift = 0;
 
-    if (br_sslio_read_all(&device->stream, &first, 1) != 0)
+    if (br_sslio_read_all(&device->stream, &first, 1) != 0) {
         fail_tls(device, "no answer");
+    }
     *size = 0;
     do {
-        if (shift > 21 || br_sslio_read_all(&device->stream, &digit, 1) != 0)
+        if (shift > 21 || br_sslio_read_all(&device->stream, &digit, 1) != 0) {
             fail_tls(device, "a broken length");
+        }
         *size |= (size_t)(digit & 0x7F) << shift;
         shift += 7;
     } while (digit & 0x80);
-    if (*size > PACKET_MAX || br_sslio_read_all(&device->stream, body, *size) != 0)
+    if (*size > PACKET_MAX || br_sslio_read_all(&device->stream, body, *size) != 0) {
         fail_tls(device, "a message is cut short");
+    }
     return first;
 }
 
@@ -339,8 +359,9 @@ static void mqtt_connect(struct device *device) {
     size_t size;
 
     send_packet(device, 0x10, body, sizeof body - 1);
-    if (read_packet(device, answer, &size) != 0x20 || size != 2 || answer[1] != 0)
+    if (read_packet(device, answer, &size) != 0x20 || size != 2 || answer[1] != 0) {
         fail("the broker refused CONNECT", size > 1 ? answer[1] : -1);
+    }
 }
 
 /* Subscribes with QoS 0; returns the payload's place in packet, which holds a whole PUBLISH. */
@@ -353,11 +374,13 @@ static uint8_t *mqtt_take(struct device *device, const char *topic, uint8_t *pac
     send_packet(device, 0x82, request, size);
     for (;;) {
         uint8_t first = read_packet(device, packet, &size);
-        if ((first & 0xF0) != 0x30)
+        if ((first & 0xF0) != 0x30) {
             continue;
+        }
         size_t before = 2 + ((size_t)packet[0] << 8 | packet[1]);
-        if ((first & 0x06) != 0 || size < before)
+        if ((first & 0x06) != 0 || size < before) {
             fail("a broken PUBLISH", first);
+        }
         *payload_size = size - before;
         return packet + before;
     }
@@ -371,12 +394,14 @@ static void mqtt_publish(struct device *device, const char *topic, const uint8_t
 
     packet[size++] = 0;
     packet[size++] = ID_PUBLISH;
-    if (payload_size > sizeof packet - size)
+    if (payload_size > sizeof packet - size) {
         fail("the message is too large", (int)payload_size);
+    }
     memcpy(packet + size, payload, payload_size);
     send_packet(device, 0x32, packet, size + payload_size);
-    if (read_packet(device, packet, &size) != 0x40 || size != 2 || packet[1] != ID_PUBLISH)
+    if (read_packet(device, packet, &size) != 0x40 || size != 2 || packet[1] != ID_PUBLISH) {
         fail("no PUBACK", 0);
+    }
 }
 
 /* The program --------------------------------------------------------------------------------- */
@@ -388,11 +413,13 @@ static void device_run(struct device *device, const struct options *options, boo
     int fd = dial(options->port);
 
     br_ssl_engine_get_session_parameters(&device->client.eng, &before);
-    if (!br_ssl_client_reset(&device->client, options->name, again))
+    if (!br_ssl_client_reset(&device->client, options->name, again)) {
         fail_tls(device, "reset failed");
+    }
     br_sslio_init(&device->stream, &device->client.eng, receive, &fd, transmit, &fd);
-    if (br_sslio_flush(&device->stream) != 0)
+    if (br_sslio_flush(&device->stream) != 0) {
         fail_tls(device, "handshake failed");
+    }
     mqtt_connect(device);
     br_ssl_engine_get_session_parameters(&device->client.eng, &after);
     uint8_t *payload = mqtt_take(device, options->down, packet, &size);
@@ -468,8 +495,9 @@ int main(int argc, char **argv) {
 
     parse_options(argc, argv, &options);
     device_init(&device, &options);
-    for (int run = 0; run < options.runs; run++)
+    for (int run = 0; run < options.runs; run++) {
         device_run(&device, &options, run > 0);
+    }
     free(device.input);
     free(device.output);
     return 0;
