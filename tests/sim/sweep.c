@@ -143,7 +143,7 @@ static void check_session(const struct session *s, struct sums *sums) {
     HOLDS(s, s->phase != PHASE_RELAYING || s->pending == NULL);
     HOLDS(s, s->phase == PHASE_CLOSING || conn_is_open(&s->client));
     if (s->pending != NULL && s->pending->dial.state == DIAL_CONNECTING) {
-        HOLDS(s, s->pending->dial.polled.fd >= 0);
+        HOLDS(s, s->pending->dial.handle.fd >= 0);
         sums->descriptors++;
     }
     sums->ready += !list_is_empty(&s->member.ready);

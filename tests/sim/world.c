@@ -62,7 +62,7 @@ void __wrap_conn_close(struct conn *conn) {
 static struct session *dialling_with(int fd) {
     for (struct list *l = world.pool.live.next; l != &world.pool.live; l = l->next) {
         struct session *s = session_of(container_of(l, struct pool_member, link));
-        if (s->pending != NULL && s->pending->dial.polled.fd == fd) {
+        if (s->pending != NULL && s->pending->dial.handle.fd == fd) {
             return s;
         }
     }
