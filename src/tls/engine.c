@@ -21,12 +21,26 @@ struct engine *engine_of(WOLFSSL *ssl) {
     return wolfSSL_GetIOReadCtx(ssl);
 }
 
+/* A peer that sends nothing but key updates, empty records and alerts, which cost it next to
+ * nothing, does nothing for its broker and keeps other clients waiting: each key update derives new
+ * keys. The library follows and answers without end. Both are bounded per record of data. */
+enum { ANSWERS_MAX = 32, IDLE_RECORDS_MAX = 64, RECORD_HEADER = 5 };
+
+/* The library asks for a record's header by itself. */
+static bool is_idle_too_long(struct engine *e, size_t wanted) {
+    return e->call->reading && wanted == RECORD_HEADER && ++e->idle_records > IDLE_RECORDS_MAX;
+}
+
 int engine_receive(struct engine *e, uint8_t *buf, size_t size) {
     struct engine_call *call = e->call;
     assert(call != NULL && call->in != NULL);
     struct engine_input *in = call->in;
     if (in->len == 0) {
         return WOLFSSL_CBIO_ERR_WANT_READ;
+    }
+    if (is_idle_too_long(e, size)) {
+        e->failure = REASON_TLS_ERROR;
+        return WOLFSSL_CBIO_ERR_GENERAL;
     }
     size_t n = size < in->len ? size : in->len;
     memcpy(buf, in->data, n);
@@ -45,10 +59,6 @@ static bool append(struct engine *e, struct buf *out, const uint8_t *buf, size_t
     e->cut_flight = cut;
     return appended;
 }
-
-/* A peer that only makes us answer (TLS 1.3 key updates cost it next to nothing) does nothing for
- * its broker, and keeps other clients waiting. The library answers without end. */
-enum { ANSWERS_MAX = 32 };
 
 int engine_send(struct engine *e, const uint8_t *buf, size_t size) {
     struct engine_call *call = e->call;
@@ -275,7 +285,7 @@ static enum engine_status read_records(struct engine *e, uint8_t *plain, size_t 
         call->consumed = false;
         int n = wolfSSL_read(e->ssl, plain + *got, (int)room);
         if (n > 0) {
-            e->answers = 0;
+            e->answers = e->idle_records = 0;
             *got += (size_t)n;
             continue;
         }
