@@ -91,7 +91,8 @@ static int check_leaf(const struct chain *chain, struct error *err) {
     const struct x509 *leaf = &chain->certs[0];
     char subject[160];
     x509_name_text(leaf->subject, subject, sizeof subject);
-    if (leaf->key == X509_KEY_OTHER) {
+    if (leaf->key == X509_KEY_OTHER || leaf->key == X509_KEY_P521 ||
+        leaf->key == X509_KEY_ED25519) {
         return error_set(err,
                          "%s: \"%s\" has a key of a kind that is not supported; use RSA, "
                          "ECDSA P-256 or ECDSA P-384",

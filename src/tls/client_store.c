@@ -33,11 +33,13 @@ static const char *unusable(const struct x509 *cert) {
     case REASON_CRITICAL_EXTENSION:
         return "has a critical extension that is not supported";
     case REASON_KEY_TYPE:
-        return "has a key of a type that is not supported (RSA, ECDSA P-256 and P-384 are)";
+        return "has a key of a type that is not supported (RSA, ECDSA with P-256, P-384 and P-521, "
+               "and "
+               "Ed25519 are)";
     case REASON_WEAK_KEY:
         return "has an RSA key below 2048 bits";
     case REASON_TOO_LARGE:
-        return "has an RSA key above 4096 bits, or one with an exponent above 64 bits";
+        return "has an RSA key above 8192 bits, or one with an exponent above 64 bits";
     default:
         return "is not encoded as RFC 5280 asks";
     }

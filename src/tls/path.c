@@ -18,9 +18,9 @@ struct search {
     /* Signatures that were checked in this search; another path may need one again. */
     struct checked checked[PATH_SIGNATURES_MAX];
     size_t checked_count;
-    unsigned steps, comparisons; /* that are left */
-    enum reason reason;          /* the best one so far for a refusal */
-    bool over;                   /* a bound was reached */
+    unsigned failures, steps, comparisons; /* that are left */
+    enum reason reason;                    /* the best one so far for a refusal */
+    bool over;                             /* a bound was reached */
 };
 
 /* --- single certificates --- */
@@ -126,47 +126,7 @@ static enum reason check_path_length(const struct search *s, const struct x509 *
                                                                   : REASON_NONE;
 }
 
-/* Self-issued CAs may have any name (RFC 5280 6.1.3 b). */
-static enum reason check_names(struct search *s, const struct x509 *issuer) {
-    if (issuer->name_constraints.data == NULL) {
-        return REASON_NONE;
-    }
-    for (size_t i = 0; i < s->path->count; i++) {
-        const struct x509 *cert = s->path->certs[i];
-        if (i > 0 && cert->self_issued) {
-            continue;
-        }
-        enum reason reason = constraints_check(issuer->name_constraints, cert, &s->comparisons);
-        if (reason != REASON_NONE) {
-            s->over |= reason == REASON_TOO_LARGE;
-            return reason;
-        }
-    }
-    return REASON_NONE;
-}
-
-static enum reason check_signature(struct search *s, const struct x509 *issuer) {
-    const struct x509 *cert = top(s);
-    enum reason reason = signature_algorithm_check(&cert->signature);
-    if (reason != REASON_NONE) {
-        return reason;
-    }
-    for (size_t i = 0; i < s->checked_count; i++) {
-        if (s->checked[i].cert == cert && s->checked[i].issuer == issuer) {
-            return s->checked[i].reason;
-        }
-    }
-    if (s->checked_count == PATH_SIGNATURES_MAX) {
-        s->over = true;
-        return REASON_TOO_LARGE;
-    }
-    reason = s->rules->signed_by(s->rules->arg, cert, issuer);
-    s->over |= reason == REASON_OUT_OF_MEMORY;
-    s->checked[s->checked_count++] = (struct checked){cert, issuer, reason};
-    return reason;
-}
-
-/* --- the search --- */
+/* --- what needs the whole path --- */
 
 /* What came farthest from the client's certificate says most, and unknown_ca says least. */
 static void note(struct search *s, enum reason reason, const struct x509 *blamed, size_t depth) {
@@ -180,50 +140,67 @@ static void note(struct search *s, enum reason reason, const struct x509 *blamed
     }
 }
 
-/* Whether the certificate at the top of the path is good under this issuer. What costs nothing
- * comes first. */
-static bool accept_issuer(struct search *s, const struct x509 *issuer) {
-    const struct x509 *cert = top(s);
-    size_t depth = s->path->count - 1;
-    enum reason reason = path_anchor_check(issuer, s->rules->now);
-    if (reason == REASON_NONE) {
-        reason = check_path_length(s, issuer);
+/* Whether the signature was checked before; then with what result. */
+static bool recall(const struct search *s, const struct x509 *cert, const struct x509 *issuer,
+                   enum reason *reason) {
+    for (size_t i = 0; i < s->checked_count; i++) {
+        if (s->checked[i].cert == cert && s->checked[i].issuer == issuer) {
+            *reason = s->checked[i].reason;
+            return true;
+        }
     }
-    if (reason != REASON_NONE) {
-        note(s, reason, issuer, depth + 1);
-        return false;
-    }
-    reason = check_signature(s, issuer);
-    if (reason == REASON_NONE) {
-        reason = check_names(s, issuer);
-    }
-    if (reason != REASON_NONE) {
-        note(s, reason, cert, depth);
-    }
-    return reason == REASON_NONE;
+    return false;
 }
 
-/* Whether it may be the issuer of the certificate at the top, by its name. */
-static bool is_candidate(struct search *s, const struct x509 *issuer) {
-    const struct x509 *cert = top(s);
-    if (s->over || issuer->subject_hash != cert->issuer_hash) {
-        return false;
+static enum reason check_signature(struct search *s, const struct x509 *cert,
+                                   const struct x509 *issuer) {
+    enum reason reason;
+    if (recall(s, cert, issuer, &reason)) {
+        return reason;
     }
-    if (s->steps == 0) {
+    if (s->checked_count == PATH_SIGNATURES_MAX || s->failures == 0) {
         s->over = true;
-        note(s, REASON_TOO_LARGE, cert, s->path->count - 1);
-        return false;
+        return REASON_TOO_LARGE;
     }
-    s->steps--;
-    return x509_name_equal(issuer->subject, cert->issuer) && !is_in_path(s, issuer);
+    reason = s->rules->signed_by(s->rules->arg, cert, issuer);
+    s->failures -= reason != REASON_NONE;
+    s->over |= reason == REASON_OUT_OF_MEMORY;
+    s->checked[s->checked_count++] = (struct checked){cert, issuer, reason};
+    return reason;
 }
 
-static void push(struct search *s, const struct x509 *cert) {
-    s->path->certs[s->path->count++] = cert;
+/* From the anchor downward: so every signature is checked with a key that is trusted already, and
+ * nobody else can choose a key that makes it expensive. */
+static bool is_signed(struct search *s) {
+    const struct path *path = s->path;
+    for (size_t i = path->count - 1; i-- > 0;) {
+        enum reason reason = check_signature(s, path->certs[i], path->certs[i + 1]);
+        if (reason != REASON_NONE) {
+            note(s, reason, path->certs[i], i);
+            return false;
+        }
+    }
+    return true;
 }
 
-/* Whether the whole path is free of revoked certificates. From the anchor downward: what lies below
- * a revoked CA is not worth asking about. */
+/* Self-issued CAs may have any name (RFC 5280 6.1.3 b). */
+static bool keeps_names(struct search *s, size_t ca) {
+    struct span constraints = s->path->certs[ca]->name_constraints;
+    for (size_t i = 0; i < ca && constraints.data != NULL; i++) {
+        const struct x509 *cert = s->path->certs[i];
+        enum reason reason = i > 0 && cert->self_issued
+                                 ? REASON_NONE
+                                 : constraints_check(constraints, cert, &s->comparisons);
+        if (reason != REASON_NONE) {
+            s->over |= reason == REASON_TOO_LARGE;
+            note(s, reason, cert, i);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* From the anchor downward: what lies below a revoked CA is not worth asking about. */
 static bool is_unrevoked(struct search *s) {
     const struct path *path = s->path;
     for (size_t i = path->count; i-- > 0 && s->rules->revoked != NULL;) {
@@ -237,14 +214,69 @@ static bool is_unrevoked(struct search *s) {
     return true;
 }
 
-static bool reach_anchor(struct search *s) {
+static bool is_good(struct search *s) {
+    if (!is_signed(s)) {
+        return false;
+    }
+    for (size_t i = 1; i < s->path->count; i++) {
+        if (!keeps_names(s, i)) {
+            return false;
+        }
+    }
+    return is_unrevoked(s);
+}
+
+/* --- the search --- */
+
+/* What can be said of an issuer by itself and by its place in the path. */
+static bool accept_issuer(struct search *s, const struct x509 *issuer) {
+    enum reason reason = path_anchor_check(issuer, s->rules->now);
+    if (reason == REASON_NONE) {
+        reason = check_path_length(s, issuer);
+    }
+    if (reason != REASON_NONE) {
+        note(s, reason, issuer, s->path->count);
+    }
+    return reason == REASON_NONE;
+}
+
+/* Whether it may be the issuer of the certificate at the top: by its name, and by what is known. */
+static bool is_candidate(struct search *s, const struct x509 *issuer) {
+    const struct x509 *cert = top(s);
+    enum reason reason = REASON_NONE;
+    if (s->over || issuer->subject_hash != cert->issuer_hash) {
+        return false;
+    }
+    if (s->steps == 0) {
+        s->over = true;
+        note(s, REASON_TOO_LARGE, cert, s->path->count - 1);
+        return false;
+    }
+    s->steps--;
+    return x509_name_equal(issuer->subject, cert->issuer) && !is_in_path(s, issuer) &&
+           !(recall(s, cert, issuer, &reason) && reason != REASON_NONE);
+}
+
+static void push(struct search *s, const struct x509 *cert) {
+    s->path->certs[s->path->count++] = cert;
+}
+
+/* Key identifiers say whom to try first, and no more: they may be missing, computed in another way,
+ * or copied. */
+static bool is_hinted(const struct x509 *cert, const struct x509 *issuer) {
+    return cert->authority_key_id.len > 0 &&
+           span_equal(cert->authority_key_id, issuer->subject_key_id);
+}
+
+static bool reach_anchor(struct search *s, bool hinted) {
     for (size_t i = 0; i < s->rules->anchor_count; i++) {
         const struct x509 *anchor = s->rules->anchors[i];
-        if (!is_candidate(s, anchor) || !accept_issuer(s, anchor)) {
+        if (is_hinted(top(s), anchor) != hinted || !is_candidate(s, anchor) ||
+            !accept_issuer(s, anchor)) {
             continue;
         }
         push(s, anchor);
-        if (is_unrevoked(s)) {
+        if (is_good(s)) {
             return true;
         }
         s->path->count--;
@@ -252,14 +284,25 @@ static bool reach_anchor(struct search *s) {
     return false;
 }
 
-/* Depth first. Never deeper than there are certificates, as each is in the path at most once. */
+static bool extend_by_sent(struct search *s, bool hinted);
+
+/* Depth first, by names. Never deeper than there are certificates, as each is in the path at most
+ * once. */
 static bool extend(struct search *s) {
-    if (reach_anchor(s)) {
-        return true;
+    enum reason reason = signature_algorithm_check(&top(s)->signature);
+    if (reason != REASON_NONE) {
+        note(s, reason, top(s), s->path->count - 1);
+        return false;
     }
+    return reach_anchor(s, true) || extend_by_sent(s, true) || reach_anchor(s, false) ||
+           extend_by_sent(s, false);
+}
+
+static bool extend_by_sent(struct search *s, bool hinted) {
     for (size_t i = 1; i < s->sent_count; i++) {
         const struct x509 *issuer = &s->sent[i];
-        if (!is_candidate(s, issuer) || !accept_issuer(s, issuer)) {
+        if (is_hinted(top(s), issuer) != hinted || !is_candidate(s, issuer) ||
+            !accept_issuer(s, issuer)) {
             continue;
         }
         push(s, issuer);
@@ -285,6 +328,7 @@ enum reason path_build(const struct path_rules *rules, const struct x509 *sent, 
                        .sent = sent,
                        .sent_count = count,
                        .path = path,
+                       .failures = PATH_FAILURES_MAX,
                        .steps = PATH_STEPS_MAX,
                        .comparisons = PATH_COMPARISONS_MAX,
                        .reason = REASON_UNKNOWN_CA};

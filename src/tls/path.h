@@ -14,10 +14,11 @@
 enum {
     PATH_SENT_MAX = 16,          /* certificates of one client */
     PATH_SIGNATURES_MAX = 32,    /* signatures checked for one client */
+    PATH_FAILURES_MAX = 16,      /* of these, bad ones */
     PATH_STEPS_MAX = 256,        /* issuers of the right name looked at */
     PATH_COMPARISONS_MAX = 4096, /* of names with name constraints */
     PATH_RSA_BITS_MIN = 2048,
-    PATH_RSA_BITS_MAX = 4096,
+    PATH_RSA_BITS_MAX = 8192,
     PATH_EXPONENT_BITS_MAX = 64
 };
 

@@ -5,13 +5,14 @@
 
 #include <wolfssl/wolfcrypt/asn_public.h>
 #include <wolfssl/wolfcrypt/ecc.h>
+#include <wolfssl/wolfcrypt/ed25519.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
 #include <wolfssl/wolfcrypt/rsa.h>
 #include <wolfssl/wolfcrypt/signature.h>
 
 enum { SALT_MAX = 1024 };
 
-enum scheme { SCHEME_RSA, SCHEME_PSS, SCHEME_ECDSA };
+enum scheme { SCHEME_RSA, SCHEME_PSS, SCHEME_ECDSA, SCHEME_ED25519 };
 
 struct algorithm {
     enum scheme scheme;
@@ -37,6 +38,7 @@ static const struct known known[] = {
     {ECDSA_OID("\x02"), SCHEME_ECDSA, WC_HASH_TYPE_SHA256},
     {ECDSA_OID("\x03"), SCHEME_ECDSA, WC_HASH_TYPE_SHA384},
     {ECDSA_OID("\x04"), SCHEME_ECDSA, WC_HASH_TYPE_SHA512},
+    {"\x2b\x65\x70", 3, SCHEME_ED25519, WC_HASH_TYPE_SHA512},
     {RSA_OID("\x02"), SCHEME_RSA, WC_HASH_TYPE_NONE},                     /* MD2 */
     {RSA_OID("\x04"), SCHEME_RSA, WC_HASH_TYPE_NONE},                     /* MD5 */
     {RSA_OID("\x05"), SCHEME_RSA, WC_HASH_TYPE_NONE},                     /* SHA-1 */
@@ -188,15 +190,37 @@ static enum reason check_ecdsa(const struct algorithm *algorithm, const struct x
     return good ? REASON_NONE : REASON_UNKNOWN_CA;
 }
 
+static enum reason check_ed25519(const struct x509_signed *what, const struct x509 *issuer) {
+    ed25519_key key;
+    int is_good = 0;
+    if (wc_ed25519_init(&key) != 0) {
+        return REASON_OUT_OF_MEMORY;
+    }
+    bool done = wc_ed25519_import_public(issuer->public_key.data, (word32)issuer->public_key.len,
+                                         &key) == 0 &&
+                wc_ed25519_verify_msg(what->signature.data, (word32)what->signature.len,
+                                      what->body.data, (word32)what->body.len, &is_good, &key) == 0;
+    wc_ed25519_free(&key);
+    return done && is_good == 1 ? REASON_NONE : REASON_UNKNOWN_CA;
+}
+
+static bool has_curve(const struct x509 *cert) {
+    return cert->key == X509_KEY_P256 || cert->key == X509_KEY_P384 || cert->key == X509_KEY_P521;
+}
+
 enum reason signature_check(const struct x509_signed *what, const struct x509 *issuer) {
     struct algorithm algorithm;
     enum reason reason = read_algorithm(&algorithm, what->algorithm);
     if (reason != REASON_NONE) {
         return reason;
     }
-    if (algorithm.scheme == SCHEME_ECDSA) {
-        bool fits = issuer->key == X509_KEY_P256 || issuer->key == X509_KEY_P384;
-        return fits ? check_ecdsa(&algorithm, what, issuer) : REASON_UNKNOWN_CA;
+    switch (algorithm.scheme) {
+    case SCHEME_ECDSA:
+        return has_curve(issuer) ? check_ecdsa(&algorithm, what, issuer) : REASON_UNKNOWN_CA;
+    case SCHEME_ED25519:
+        return issuer->key == X509_KEY_ED25519 ? check_ed25519(what, issuer) : REASON_UNKNOWN_CA;
+    default:
+        return issuer->key == X509_KEY_RSA ? check_rsa(&algorithm, what, issuer)
+                                           : REASON_UNKNOWN_CA;
     }
-    return issuer->key == X509_KEY_RSA ? check_rsa(&algorithm, what, issuer) : REASON_UNKNOWN_CA;
 }

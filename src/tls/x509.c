@@ -41,6 +41,7 @@ static void read_curve(struct x509 *cert, struct span curve) {
     } curves[] = {
         {"\x2a\x86\x48\xce\x3d\x03\x01\x07", 8, X509_KEY_P256, 256},
         {"\x2b\x81\x04\x00\x22", 5, X509_KEY_P384, 384},
+        {"\x2b\x81\x04\x00\x23", 5, X509_KEY_P521, 521},
     };
     for (size_t i = 0; i < sizeof curves / sizeof *curves; i++) {
         if (der_is_oid(curve, curves[i].oid, curves[i].len)) {
@@ -66,6 +67,11 @@ static bool read_public_key(struct x509 *cert, struct span spki) {
         der_take_tag(&algorithm, DER_OID, &curve)) {
         cert->public_key = key;
         read_curve(cert, curve);
+    } else if (DER_IS_OID(oid, "\x2b\x65\x70")) { /* RFC 8410 */
+        cert->key = X509_KEY_ED25519;
+        cert->key_bits = 253; /* as OpenSSL counts them */
+        cert->public_key = key;
+        return key.len == 32 && algorithm.len == 0;
     }
     return true;
 }
@@ -141,6 +147,20 @@ static bool read_alt_names(struct x509 *cert, struct span value) {
     return rest.len == 0;
 }
 
+/* Hints, which anybody can write; what cannot be read is as good as none. */
+static bool read_subject_key_id(struct x509 *cert, struct span value) {
+    (void)der_take_tag(&value, DER_OCTET_STRING, &cert->subject_key_id);
+    return true;
+}
+
+static bool read_authority_key_id(struct x509 *cert, struct span value) {
+    struct span inner;
+    if (der_take_tag(&value, DER_SEQUENCE, &inner)) {
+        (void)der_take_tag(&inner, DER_CONTEXT | 0, &cert->authority_key_id);
+    }
+    return true;
+}
+
 static bool read_name_constraints(struct x509 *cert, struct span value) {
     return der_take_tag(&value, DER_SEQUENCE, &cert->name_constraints) && value.len == 0 &&
            cert->name_constraints.len > 0;
@@ -169,25 +189,47 @@ static bool read_number(struct x509 *cert, struct span value) {
 
 /* id-ce extensions, 2.5.29.x, that are understood. */
 static const struct {
-    uint8_t last;
+    enum {
+        SUBJECT_KEY_ID = 14,
+        KEY_USAGE = 15,
+        SUBJECT_ALT_NAME = 17,
+        BASIC_CONSTRAINTS = 19,
+        NAME_CONSTRAINTS = 30,
+        CERTIFICATE_POLICIES = 32,
+        POLICY_MAPPINGS = 33,
+        AUTHORITY_KEY_ID = 35,
+        POLICY_CONSTRAINTS = 36,
+        EXT_KEY_USAGE = 37,
+        INHIBIT_ANY_POLICY = 54
+    } last;
     bool (*read)(struct x509 *cert, struct span value);
 } readers[] = {
-    {15, read_key_usage},          {17, read_alt_names}, {19, read_basic_constraints},
-    {30, read_name_constraints},   {32, read_policies}, /* certificatePolicies */
-    {33, read_policies},                                /* policyMappings */
-    {36, read_policy_constraints}, {37, read_purposes},  {54, read_number}, /* inhibitAnyPolicy */
+    {SUBJECT_KEY_ID, read_subject_key_id},
+    {KEY_USAGE, read_key_usage},
+    {SUBJECT_ALT_NAME, read_alt_names},
+    {BASIC_CONSTRAINTS, read_basic_constraints},
+    {NAME_CONSTRAINTS, read_name_constraints},
+    {CERTIFICATE_POLICIES, read_policies},
+    {POLICY_MAPPINGS, read_policies},
+    {AUTHORITY_KEY_ID, read_authority_key_id},
+    {POLICY_CONSTRAINTS, read_policy_constraints},
+    {EXT_KEY_USAGE, read_purposes},
+    {INHIBIT_ANY_POLICY, read_number},
 };
 
 static void read_extension(struct x509 *cert, struct span oid, bool critical, struct span value,
                            unsigned *seen) {
     for (size_t i = 0; i < sizeof readers / sizeof *readers; i++) {
         if (oid.len != 3 || oid.data[0] != 0x55 || oid.data[1] != 0x1d ||
-            oid.data[2] != readers[i].last) {
+            oid.data[2] != (uint8_t)readers[i].last) {
             continue;
         }
+        bool is_hint = readers[i].last == SUBJECT_KEY_ID || readers[i].last == AUTHORITY_KEY_ID;
         if ((*seen & 1u << i) != 0 || !readers[i].read(cert, value)) {
             cert->malformed = true;
         }
+        /* RFC 5280 4.2.1.1 and 4.2.1.2: never critical; nothing is enforced by them here. */
+        cert->unknown_critical |= critical && is_hint;
         *seen |= 1u << i;
         return;
     }

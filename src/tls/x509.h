@@ -11,7 +11,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum x509_key { X509_KEY_OTHER, X509_KEY_RSA, X509_KEY_P256, X509_KEY_P384 };
+enum x509_key {
+    X509_KEY_OTHER,
+    X509_KEY_RSA,
+    X509_KEY_P256,
+    X509_KEY_P384,
+    X509_KEY_P521,
+    X509_KEY_ED25519
+};
 
 enum { X509_SERIAL_MAX = 20 }; /* RFC 5280 4.1.2.2 */
 
@@ -36,10 +43,11 @@ struct x509 {
     enum x509_key key;
     unsigned key_bits;
     unsigned exponent_bits; /* RSA */
-    struct span public_key; /* RSA: the modulus; ECDSA: the point */
+    struct span public_key; /* RSA: the modulus; others: the point */
     struct span key_info;   /* whole DER of SubjectPublicKeyInfo */
     struct x509_signed signature;
 
+    struct span subject_key_id, authority_key_id; /* empty: none, or none that can be read */
     struct span alt_names;        /* inside of GeneralNames; data NULL: no such extension */
     struct span name_constraints; /* inside of NameConstraints; likewise */
     bool is_ca;                   /* basicConstraints cA */

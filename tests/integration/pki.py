@@ -125,6 +125,8 @@ class Key:
     KINDS = {
         "ecdsa": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
         "ecdsa384": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
+        "ecdsa521": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"],
+        "ed25519": ["-algorithm", "ED25519"],
         "rsa": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
         "rsa4096": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"],
     }
@@ -145,11 +147,21 @@ class Key:
     def algorithm(self):
         if self.kind.startswith("rsa"):
             return seq(oid("1.2.840.113549.1.1.11"), b"\x05\x00")
+        if self.kind == "ed25519":
+            return seq(oid("1.3.101.112"))
         return seq(oid("1.2.840.10045.4.3.2"))
 
     def sign(self, data):
-        signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", self.path], input=data,
-                                   check=True, stdout=subprocess.PIPE).stdout
+        if self.kind == "ed25519":
+            with tempfile.NamedTemporaryFile() as file:
+                file.write(data)
+                file.flush()
+                signature = subprocess.run(["openssl", "pkeyutl", "-sign", "-rawin", "-inkey",
+                                            self.path, "-in", file.name],
+                                           check=True, stdout=subprocess.PIPE).stdout
+        else:
+            signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", self.path],
+                                       input=data, check=True, stdout=subprocess.PIPE).stdout
         return seq(data, self.algorithm(), bits(signature))
 
 

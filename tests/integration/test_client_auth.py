@@ -101,9 +101,24 @@ class ClientAuth(Case):
         for kind in ("ecdsa", "rsa"):
             postern = self.guarded(self.fake_broker(echo), certificate=pki.server(kind))
             for version in BOTH:
-                for own in ("ecdsa", "rsa", "ecdsa384"):
+                for own in ("ecdsa", "rsa", "rsa4096", "ecdsa384", "ecdsa521", "ed25519"):
+                    if own in ("ecdsa521", "ed25519") and not own_library():
+                        continue
                     with self.subTest(server=kind, client=own, version=version):
                         self.assertIsNone(self.verdict(postern, version, device(kind=own)))
+
+    @unittest.skipUnless(own_library(), "the distribution's library does not ask for all of them")
+    def test_an_authority_may_have_any_key_type(self):
+        kinds = ("ecdsa384", "ecdsa521", "ed25519", "rsa4096")
+        authorities = {kind: pki.authority(f"CA of {kind}", kind) for kind in kinds}
+        postern = self.guarded(self.fake_broker(echo),
+                               ca="".join(a.pem for a in authorities.values()))
+        for kind, authority in authorities.items():
+            own = pki.key(kind, "client")
+            for version in BOTH:
+                with self.subTest(kind=kind, version=version):
+                    cert = authority.issue("dev", usage="client", own_key=own)
+                    self.assertIsNone(self.verdict(postern, version, cert))
 
     def test_several_authorities_in_one_file(self):
         other = pki.authority("Second Device CA")

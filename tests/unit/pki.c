@@ -27,12 +27,13 @@ static char *files[FILES_MAX];
 static size_t file_count;
 static long next_serial = 0x1000;
 
-static EVP_PKEY *make_rsa(const char *exponent) {
+static EVP_PKEY *make_rsa(int bits, const char *exponent, int primes) {
     EVP_PKEY *key = NULL;
     BIGNUM *e = NULL;
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
     NEED(ctx && BN_hex2bn(&e, exponent) && EVP_PKEY_keygen_init(ctx) == 1 &&
-         EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, 2048) == 1 &&
+         EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, bits) == 1 &&
+         EVP_PKEY_CTX_set_rsa_keygen_primes(ctx, primes) == 1 &&
          EVP_PKEY_CTX_set1_rsa_keygen_pubexp(ctx, e) == 1 && EVP_PKEY_generate(ctx, &key) == 1);
     BN_free(e);
     EVP_PKEY_CTX_free(ctx);
@@ -61,7 +62,16 @@ static EVP_PKEY *make_key(enum pki_key kind) {
         key = EVP_RSA_gen(1024);
         break;
     case PKI_RSA2048_LARGE_EXPONENT:
-        key = make_rsa("100000000000000ED"); /* a prime */
+        key = make_rsa(2048, "100000000000000ED", 2); /* a prime */
+        break;
+    case PKI_RSA8192:
+        key = make_rsa(8192, "10001", 5); /* found much faster than two large primes */
+        break;
+    case PKI_P521:
+        key = EVP_EC_gen("P-521");
+        break;
+    case PKI_ED25519:
+        key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
         break;
     case PKI_ED448:
         key = EVP_PKEY_Q_keygen(NULL, NULL, "ED448");
@@ -151,6 +161,9 @@ static void sign(X509 *cert, EVP_PKEY *key, const struct pki_spec *spec) {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     EVP_PKEY_CTX *key_ctx;
     const EVP_MD *md = EVP_get_digestbyname(spec->hash ? spec->hash : "SHA256");
+    if (EVP_PKEY_get_base_id(key) == EVP_PKEY_ED25519) {
+        md = NULL;
+    }
     NEED(ctx && EVP_DigestSignInit(ctx, &key_ctx, md, NULL, key) == 1);
     if (spec->pss) {
         NEED(EVP_PKEY_CTX_set_rsa_padding(key_ctx, RSA_PKCS1_PSS_PADDING) == 1 &&

@@ -395,6 +395,31 @@ START_TEST(more_certificates_than_sixteen_are_too_many) {
 }
 END_TEST
 
+static const enum pki_key kinds[] = {PKI_P256,    PKI_P384,    PKI_P521,
+                                     PKI_ED25519, PKI_RSA2048, PKI_RSA3072};
+
+START_TEST(clients_and_their_cas_have_keys_of_any_supported_type) {
+    enum pki_key kind = kinds[_i / 2];
+    int version = versions[_i % 2];
+    bool distribution = strstr(tls_library_version(), "distribution") != NULL;
+    struct pki issuer = pki_make((struct pki_spec){.cn = "CA", .ca = 1, .key = kind}, NULL);
+    struct pki device = pki_make((struct pki_spec){.cn = "x", .key = kind}, &issuer);
+    struct pki forged = pki_make((struct pki_spec){.cn = "CA", .ca = 1, .key = kind}, NULL);
+    struct pki of_forged = pki_make((struct pki_spec){.cn = "x", .key = kind}, &forged);
+    site.listener.client_ca = (char *)pki_certs("any.pem", &issuer, NULL);
+    struct tls_context *ctx = site_load(&site, NULL);
+    if (!distribution || kind == PKI_P256 || kind == PKI_P384) {
+        is(VISIT(ctx, version, &device), REASON_NONE);
+    }
+    is(VISIT(ctx, version, &of_forged), REASON_UNKNOWN_CA);
+    tls_context_unref(ctx);
+    pki_free(&of_forged);
+    pki_free(&forged);
+    pki_free(&device);
+    pki_free(&issuer);
+}
+END_TEST
+
 /* --- proof of possession --- */
 
 /* The public half of one key with the secret of another, which no check of OpenSSL's notices. */
@@ -457,6 +482,8 @@ static Suite *suite(void) {
     tcase_add_loop_test(tc, version_1_is_accepted_or_refused_as_asked, 0, 2);
     tcase_add_loop_test(tc, chains_of_any_length_and_junk_get_through_the_library, 0, 2);
     tcase_add_loop_test(tc, more_certificates_than_sixteen_are_too_many, 0, 2);
+    tcase_add_loop_test(tc, clients_and_their_cas_have_keys_of_any_supported_type, 0,
+                        2 * sizeof kinds / sizeof *kinds);
     tcase_add_loop_test(tc, a_client_must_have_the_key_of_its_certificate, 0, 2);
     suite_add_tcase(s, tc);
     return s;

@@ -93,6 +93,13 @@ int postern_random(unsigned char *out, unsigned int len); /* 0, or -1; in poster
 #define HAVE_ECC
 #define ECC_USER_CURVES /* P-256 is always in */
 #define HAVE_ECC384
+#define HAVE_ECC521 /* of clients and their CAs, as is Ed25519 */
+#define POSTERN_NO_P521_GROUP /* p521-group.diff */
+#define HAVE_ED25519
+#define NO_ED25519_SIGN
+#define NO_ED25519_MAKE_KEY
+#define NO_ED25519_KEY_EXPORT
+#define ALT_ECC_SIZE /* points and keys of curves take the room of P-521, not that of RSA-8192 */
 #define ECC_SHAMIR
 #define HAVE_CURVE25519
 #define HAVE_AESGCM
@@ -127,10 +134,11 @@ int postern_random(unsigned char *out, unsigned int len); /* 0, or -1; in poster
 /* ---- Big numbers ----
  * RSA and the NIST curves have code of their own (SP); the rest goes the general way. */
 #define WOLFSSL_SP_MATH_ALL
-#define SP_INT_BITS 4096
+#define SP_INT_BITS 8192 /* RSA keys of CAs */
 #define WOLFSSL_HAVE_SP_RSA
 #define WOLFSSL_HAVE_SP_ECC
 #define WOLFSSL_SP_384
+#define WOLFSSL_SP_521
 #define WOLFSSL_SP_4096
 
 /* ---- Processors ----
