@@ -7,8 +7,8 @@
 
 /* Whether it was made with the issuer's key: REASON_NONE; REASON_UNKNOWN_CA if it was not;
  * REASON_WEAK_SIGNATURE for SHA-1 and what is older; REASON_KEY_TYPE for an algorithm that is not
- * supported (supported are RSA PKCS #1 v1.5, RSA-PSS and ECDSA, with SHA-256, SHA-384 or SHA-512, and Ed25519);
- * REASON_OUT_OF_MEMORY. */
+ * supported (supported are RSA PKCS #1 v1.5, RSA-PSS and ECDSA, with SHA-256, SHA-384 or SHA-512,
+ * and Ed25519); REASON_OUT_OF_MEMORY. */
 enum reason signature_check(const struct x509_signed *what, const struct x509 *issuer);
 
 /* What can be said without the issuer's key: REASON_NONE or the last three of the above. */

@@ -93,7 +93,7 @@ int postern_random(unsigned char *out, unsigned int len); /* 0, or -1; in poster
 #define HAVE_ECC
 #define ECC_USER_CURVES /* P-256 is always in */
 #define HAVE_ECC384
-#define HAVE_ECC521 /* of clients and their CAs, as is Ed25519 */
+#define HAVE_ECC521           /* of clients and their CAs, as is Ed25519 */
 #define POSTERN_NO_P521_GROUP /* p521-group.diff */
 #define HAVE_ED25519
 #define NO_ED25519_SIGN
