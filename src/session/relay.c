@@ -68,6 +68,9 @@ static enum verdict relay_up(struct session *s, const uint8_t *cipher, size_t le
     if (s->broker.queue != NULL) {
         session_stop_reading(&s->client);
     }
+    if (s->client.queue != NULL) { /* with answers of ours */
+        session_stop_reading(&s->broker);
+    }
     if (status == ENGINE_FAILED) {
         return transfer_end_engine(s);
     }

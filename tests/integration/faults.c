@@ -182,7 +182,7 @@ static void *next_one(const char *name) {
 /* `name` as it is in the C library, but for the one call that fails with `failure`. */
 #define CALL_IF(condition, kind, result, failure, name, parameters, arguments)                     \
     result name parameters {                                                                       \
-        static result(*_Atomic next) parameters;                                                   \
+        static __typeof__(name) *_Atomic next;                                                     \
         if ((condition) && fails(kind, __builtin_return_address(0))) {                             \
             return failure;                                                                        \
         }                                                                                          \

@@ -31,7 +31,7 @@ static EVP_PKEY *make_rsa(int bits, const char *exponent, int primes) {
     EVP_PKEY *key = NULL;
     BIGNUM *e = NULL;
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
-    NEED(ctx && BN_hex2bn(&e, exponent) && EVP_PKEY_keygen_init(ctx) == 1 &&
+    NEED(ctx != NULL && BN_hex2bn(&e, exponent) != 0 && EVP_PKEY_keygen_init(ctx) == 1 &&
          EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, bits) == 1 &&
          EVP_PKEY_CTX_set_rsa_keygen_primes(ctx, primes) == 1 &&
          EVP_PKEY_CTX_set1_rsa_keygen_pubexp(ctx, e) == 1 && EVP_PKEY_generate(ctx, &key) == 1);
@@ -41,44 +41,32 @@ static EVP_PKEY *make_rsa(int bits, const char *exponent, int primes) {
 }
 
 static EVP_PKEY *make_key(enum pki_key kind) {
+    static const struct {
+        const char *type, *curve, *exponent;
+        int bits, primes;
+    } kinds[] = {
+        [PKI_P256] = {.curve = "P-256"},
+        [PKI_P384] = {.curve = "P-384"},
+        [PKI_P521] = {.curve = "P-521"},
+        [PKI_SECP256K1] = {.curve = "secp256k1"},
+        [PKI_ED25519] = {.type = "ED25519"},
+        [PKI_ED448] = {.type = "ED448"},
+        [PKI_RSA1024] = {.bits = 1024, .exponent = "10001", .primes = 2},
+        [PKI_RSA2048] = {.bits = 2048, .exponent = "10001", .primes = 2},
+        [PKI_RSA3072] = {.bits = 3072, .exponent = "10001", .primes = 2},
+        [PKI_RSA4096] = {.bits = 4096, .exponent = "10001", .primes = 2},
+        /* Of 65 bits, and a prime. */
+        [PKI_RSA2048_LARGE_EXPONENT] = {.bits = 2048, .exponent = "100000000000000ED", .primes = 2},
+        /* Found much faster than two large primes. */
+        [PKI_RSA8192] = {.bits = 8192, .exponent = "10001", .primes = 5},
+    };
     EVP_PKEY *key = NULL;
-    switch (kind) {
-    case PKI_P256:
-        key = EVP_EC_gen("P-256");
-        break;
-    case PKI_P384:
-        key = EVP_EC_gen("P-384");
-        break;
-    case PKI_RSA2048:
-        key = EVP_RSA_gen(2048);
-        break;
-    case PKI_RSA3072:
-        key = EVP_RSA_gen(3072);
-        break;
-    case PKI_RSA4096:
-        key = EVP_RSA_gen(4096);
-        break;
-    case PKI_RSA1024:
-        key = EVP_RSA_gen(1024);
-        break;
-    case PKI_RSA2048_LARGE_EXPONENT:
-        key = make_rsa(2048, "100000000000000ED", 2); /* a prime */
-        break;
-    case PKI_RSA8192:
-        key = make_rsa(8192, "10001", 5); /* found much faster than two large primes */
-        break;
-    case PKI_P521:
-        key = EVP_EC_gen("P-521");
-        break;
-    case PKI_ED25519:
-        key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-        break;
-    case PKI_ED448:
-        key = EVP_PKEY_Q_keygen(NULL, NULL, "ED448");
-        break;
-    case PKI_SECP256K1:
-        key = EVP_EC_gen("secp256k1");
-        break;
+    if (kinds[kind].curve != NULL) {
+        key = EVP_EC_gen(kinds[kind].curve);
+    } else if (kinds[kind].type != NULL) {
+        key = EVP_PKEY_Q_keygen(NULL, NULL, kinds[kind].type);
+    } else {
+        key = make_rsa(kinds[kind].bits, kinds[kind].exponent, kinds[kind].primes);
     }
     NEED(key != NULL);
     return key;
@@ -89,7 +77,7 @@ static CONF *sections(void) {
     static const char text[] = "[within]\nO=Test\n[elsewhere]\nO=Other\n";
     BIO *bio = BIO_new_mem_buf(text, -1);
     CONF *conf = NCONF_new(NULL);
-    NEED(bio && conf && NCONF_load_bio(conf, bio, NULL) == 1);
+    NEED(bio != NULL && conf != NULL && NCONF_load_bio(conf, bio, NULL) == 1);
     BIO_free(bio);
     return conf;
 }
@@ -139,7 +127,7 @@ static void add_extensions(X509 *cert, X509 *issuer, const struct pki_spec *spec
     add_or_not(cert, issuer, NID_subject_alt_name, spec->alt, NULL);
     add_or_not(cert, issuer, NID_ext_key_usage, spec->usage, NULL);
     add_or_not(cert, issuer, NID_name_constraints, spec->constraints, NULL);
-    if (spec->extra) {
+    if (spec->extra != NULL) {
         char name[64];
         const char *value = strchr(spec->extra, '=') + 1;
         snprintf(name, sizeof name, "%.*s", (int)(value - spec->extra - 1), spec->extra);
@@ -153,18 +141,19 @@ static void set_serial(X509 *cert, const char *hex) {
         ASN1_INTEGER_set(X509_get_serialNumber(cert), next_serial++);
         return;
     }
-    NEED(BN_hex2bn(&number, hex) && BN_to_ASN1_INTEGER(number, X509_get_serialNumber(cert)));
+    NEED(BN_hex2bn(&number, hex) != 0 &&
+         BN_to_ASN1_INTEGER(number, X509_get_serialNumber(cert)) != NULL);
     BN_free(number);
 }
 
 static void sign(X509 *cert, EVP_PKEY *key, const struct pki_spec *spec) {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     EVP_PKEY_CTX *key_ctx;
-    const EVP_MD *md = EVP_get_digestbyname(spec->hash ? spec->hash : "SHA256");
+    const EVP_MD *md = EVP_get_digestbyname(spec->hash != NULL ? spec->hash : "SHA256");
     if (EVP_PKEY_get_base_id(key) == EVP_PKEY_ED25519) {
         md = NULL;
     }
-    NEED(ctx && EVP_DigestSignInit(ctx, &key_ctx, md, NULL, key) == 1);
+    NEED(ctx != NULL && EVP_DigestSignInit(ctx, &key_ctx, md, NULL, key) == 1);
     if (spec->pss) {
         NEED(EVP_PKEY_CTX_set_rsa_padding(key_ctx, RSA_PKCS1_PSS_PADDING) == 1 &&
              EVP_PKEY_CTX_set_rsa_pss_saltlen(key_ctx, spec->pss_salt) == 1);
