@@ -37,8 +37,8 @@ int sp_RsaPrivate_2048(const byte *in, word32 in_len, const mp_int *d, const mp_
                 *out_len >= POSTERN_RSA_BYTES && words_from_mp(key.p, HALF, p) &&
                 words_from_mp(key.q, HALF, q) && words_from_mp(key.dp, HALF, dp) &&
                 words_from_mp(key.dq, HALF, dq) && words_from_mp(key.qinv, HALF, qinv) &&
-                words_from_mp(modulus, 2 * HALF, n) && (key.p[0] & key.q[0] & modulus[0] & 1) != 0;
-    ours = ours && postern_rsa_private_blinded(&key, modulus, in, out);
+                words_from_mp(modulus, 2 * HALF, n) && postern_rsa_is_usable(&key, modulus) &&
+                postern_rsa_private_blinded(&key, modulus, in, out);
     if (ours) {
         *out_len = POSTERN_RSA_BYTES;
     }

@@ -97,15 +97,16 @@ static void square_of_r(uint64_t r[WORDS], const struct modulus *mod) {
 
 /* --- pairs --- */
 
-/* exponent = m - 1 - exponent, so that x^exponent becomes its inverse modulo m (Fermat). */
-static bool negate_exponent(uint64_t exponent[HALF], const uint64_t m[HALF]) {
+/* exponent = m - 1 - exponent, so that x^exponent becomes its inverse modulo m (Fermat). Returns
+ * the borrow: 1 if the exponent is not below m. */
+static uint64_t negate_exponent(uint64_t exponent[HALF], const uint64_t m[HALF]) {
     uint64_t borrow = 1;
     for (int i = 0; i < HALF; i++) {
         unsigned __int128 difference = (unsigned __int128)m[i] - exponent[i] - borrow;
         exponent[i] = (uint64_t)difference;
         borrow = (uint64_t)(difference >> 64) & 1;
     }
-    return borrow == 0;
+    return borrow;
 }
 
 static bool make_pair(struct pair *pair, const struct postern_rsa_key *key,
@@ -114,10 +115,11 @@ static bool make_pair(struct pair *pair, const struct postern_rsa_key *key,
     struct postern_rsa_key inverting = *key;
     unsigned char bytes[POSTERN_RSA_BYTES];
     uint64_t number[WORDS];
-    if (!negate_exponent(inverting.dp, key->p) || !negate_exponent(inverting.dq, key->q) ||
-        postern_random((unsigned char *)pair->a, sizeof pair->a) != 0) {
+    if (postern_random((unsigned char *)pair->a, sizeof pair->a) != 0) {
         return false;
     }
+    negate_exponent(inverting.dp, key->p);
+    negate_exponent(inverting.dq, key->q);
     multiply(number, pair->a, one, mod); /* A */
     bytes_from_words(bytes, number);
     postern_rsa_private(&inverting, bytes, bytes);
@@ -177,6 +179,13 @@ static bool take_pair(struct pair *pair, const struct postern_rsa_key *key,
 }
 
 /* --- the whole --- */
+
+bool postern_rsa_is_usable(const struct postern_rsa_key *key, const uint64_t n[WORDS]) {
+    struct postern_rsa_key inverting = *key;
+    uint64_t borrow = negate_exponent(inverting.dp, key->p) | negate_exponent(inverting.dq, key->q);
+    explicit_bzero(&inverting, sizeof inverting);
+    return (key->p[0] & key->q[0] & n[0] & ~borrow & 1) != 0;
+}
 
 static POSTERN_NOINLINE bool compute(const struct postern_rsa_key *key, const uint64_t n[WORDS],
                                      const unsigned char *in, unsigned char *out) {

@@ -12,9 +12,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* As postern_rsa_private. `n` is pq, odd, of 2,048 bits, its lowest word first. False, with `out`
- * untouched, if dp or dq is not below p or q, or there are no random numbers. A thread that pauses
- * in it (postern_pause.h) may call it again. */
+/* Whether p, q and n are odd and dp and dq below p and q. It is no secret: other keys are broken.
+ */
+bool postern_rsa_is_usable(const struct postern_rsa_key *key,
+                           const uint64_t n[2 * POSTERN_RSA_WORDS]);
+
+/* As postern_rsa_private. `n` is pq, its lowest word first, and the key is usable. False, with
+ * `out` untouched, if there are no random numbers. A thread that pauses in it (postern_pause.h) may
+ * call it again. */
 bool postern_rsa_private_blinded(const struct postern_rsa_key *key,
                                  const uint64_t n[2 * POSTERN_RSA_WORDS],
                                  const unsigned char in[POSTERN_RSA_BYTES],
