@@ -21,6 +21,7 @@ enum { SUBJECT_TEXT = 160 };
 
 static enum reason check_signature(void *arg, const struct x509 *cert, const struct x509 *issuer) {
     (void)arg;
+    quirks_may_pause();
     return signature_check(&cert->signature, issuer);
 }
 
@@ -211,6 +212,16 @@ static int on_verify(int verified, WOLFSSL_X509_STORE_CTX *store) {
     }
     enum reason reason = clients_check(e->ctx, chain, (size_t)store->totalCerts, e->peer);
     return reason == REASON_NONE || refuse(e, reason);
+}
+
+bool clients_are_heavy(const struct tls_clients *clients) {
+    enum { HEAVY = 200 };
+    for (size_t i = 0; i < clients->ca_count; i++) {
+        if (path_work(&clients->cas[i].cert) > HEAVY) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void clients_apply(const struct tls_clients *clients, WOLFSSL_CTX *ssl_ctx) {

@@ -18,6 +18,9 @@ void clients_free(struct tls_clients *clients); /* NULL is fine */
 /* Makes connections of this WOLFSSL_CTX ask for certificates and check them. */
 void clients_apply(const struct tls_clients *clients, WOLFSSL_CTX *ssl_ctx);
 
+/* Whether the CAs' keys make it long to check a client: P-521, RSA above 4096 bits. */
+bool clients_are_heavy(const struct tls_clients *clients);
+
 /* SHA-256 over all CAs and CRLs. */
 const uint8_t *clients_hash(const struct tls_clients *clients);
 

@@ -180,6 +180,7 @@ static int load(struct tls_context *ctx, const struct config_listener *listener,
         if (ctx->clients == NULL) {
             return -1;
         }
+        ctx->heavy_clients = clients_are_heavy(ctx->clients);
     }
     return load_certificates(ctx, listener, err);
 }
@@ -349,5 +350,5 @@ const struct tls_certificate *tls_context_choose(const struct tls_context *ctx,
 }
 
 bool tls_context_is_heavy(const struct tls_context *ctx, const struct client_hello *hello) {
-    return tls_context_choose(ctx, hello)->key == X509_KEY_RSA;
+    return ctx->heavy_clients || tls_context_choose(ctx, hello)->key == X509_KEY_RSA;
 }

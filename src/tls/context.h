@@ -47,8 +47,9 @@ void tls_context_unref(struct tls_context *ctx);              /* NULL is fine */
  * handshake needs them (at once if none does); established connections go on. Any thread, once. */
 void tls_context_retire(struct tls_context *ctx);
 
-/* Whether a full handshake with this client holds a signature that takes long (with an RSA key: 0.2
- * to 10 ms, where the rest of the handshake takes 0.1 to 1): see engine_stack_new. */
+/* Whether a full handshake with this client takes long to compute: a signature with an RSA key (0.2
+ * to 10 ms, where the rest of the handshake takes 0.1 to 1), or client certificates from CAs whose
+ * keys are large. See engine_stack_new. */
 struct client_hello;
 bool tls_context_is_heavy(const struct tls_context *ctx, const struct client_hello *hello);
 

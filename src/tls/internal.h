@@ -37,6 +37,7 @@ struct tls_context {
     size_t certificate_count;
     struct tls_shared shared;
     struct tls_clients *clients; /* NULL with client_auth = none */
+    bool heavy_clients;          /* checking their certificates takes long */
     enum config_client_auth client_auth;
     enum config_identity identity;
     bool identity_required; /* something behind us believes it: a bad one ends the handshake */

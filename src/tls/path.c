@@ -18,9 +18,9 @@ struct search {
     /* Signatures that were checked in this search; another path may need one again. */
     struct checked checked[PATH_SIGNATURES_MAX];
     size_t checked_count;
-    unsigned failures, steps, comparisons; /* that are left */
-    enum reason reason;                    /* the best one so far for a refusal */
-    bool over;                             /* a bound was reached */
+    unsigned failures, work, steps, comparisons; /* that are left */
+    enum reason reason;                          /* the best one so far for a refusal */
+    bool over;                                   /* a bound was reached */
 };
 
 /* --- single certificates --- */
@@ -98,6 +98,24 @@ enum reason path_anchor_check(const struct x509 *cert, int64_t now) {
     return signs && for_clients ? REASON_NONE : REASON_WRONG_USAGE;
 }
 
+/* Measured; RSA grows with the square of the modulus and with the exponent, and there is fast code
+ * for keys of up to 4096 bits. */
+unsigned path_work(const struct x509 *issuer) {
+    enum { RSA_2048 = 12, USUAL_EXPONENT_BITS = 17, FAST_BITS = 4096 };
+    switch (issuer->key) {
+    case X509_KEY_P384:
+        return 150;
+    case X509_KEY_P521:
+        return 250;
+    case X509_KEY_RSA: {
+        unsigned size = issuer->key_bits / 1024, slow = issuer->key_bits > FAST_BITS ? 3 : 1;
+        return 1 + RSA_2048 * size * size / 4 * issuer->exponent_bits / USUAL_EXPONENT_BITS * slow;
+    }
+    default:
+        return 40;
+    }
+}
+
 /* --- the path so far --- */
 
 static const struct x509 *top(const struct search *s) {
@@ -158,10 +176,12 @@ static enum reason check_signature(struct search *s, const struct x509 *cert,
     if (recall(s, cert, issuer, &reason)) {
         return reason;
     }
-    if (s->checked_count == PATH_SIGNATURES_MAX || s->failures == 0) {
+    unsigned work = path_work(issuer);
+    if (s->checked_count == PATH_SIGNATURES_MAX || s->failures == 0 || s->work < work) {
         s->over = true;
         return REASON_TOO_LARGE;
     }
+    s->work -= work;
     reason = s->rules->signed_by(s->rules->arg, cert, issuer);
     s->failures -= reason != REASON_NONE;
     s->over |= reason == REASON_OUT_OF_MEMORY;
@@ -329,6 +349,7 @@ enum reason path_build(const struct path_rules *rules, const struct x509 *sent, 
                        .sent_count = count,
                        .path = path,
                        .failures = PATH_FAILURES_MAX,
+                       .work = PATH_WORK_MAX,
                        .steps = PATH_STEPS_MAX,
                        .comparisons = PATH_COMPARISONS_MAX,
                        .reason = REASON_UNKNOWN_CA};

@@ -15,6 +15,7 @@ enum {
     PATH_SENT_MAX = 16,          /* certificates of one client */
     PATH_SIGNATURES_MAX = 32,    /* signatures checked for one client */
     PATH_FAILURES_MAX = 16,      /* of these, bad ones */
+    PATH_WORK_MAX = 4000,        /* path_work of all of them */
     PATH_STEPS_MAX = 256,        /* issuers of the right name looked at */
     PATH_COMPARISONS_MAX = 4096, /* of names with name constraints */
     PATH_RSA_BITS_MIN = 2048,
@@ -49,6 +50,9 @@ struct path {
  * REASON_NONE, and the path; or the reason that the attempt that came farthest failed with. */
 enum reason path_build(const struct path_rules *rules, const struct x509 *sent, size_t count,
                        struct path *path);
+
+/* What it takes to check a signature by this issuer, in microseconds of a processor of 2023. */
+unsigned path_work(const struct x509 *issuer);
 
 /* Whether the certificate can be an anchor at all, at a given time: REASON_NONE or why not. */
 enum reason path_anchor_check(const struct x509 *cert, int64_t now);

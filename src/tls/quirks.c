@@ -58,6 +58,12 @@ void quirks_set_pause(void (*may_pause)(void *arg), void *arg) {
 #endif
 }
 
+void quirks_may_pause(void) {
+#ifdef POSTERN_OWN_WOLFSSL
+    postern_may_pause();
+#endif
+}
+
 /* --- alerts --- */
 
 int SendAlert(WOLFSSL *ssl, int severity, int type) __attribute__((weak));

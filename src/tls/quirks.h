@@ -45,6 +45,9 @@ bool quirks_warm_up(WOLFSSL_CTX *ctx) __attribute__((warn_unused_result));
  * no state of the thread. Only our own build on x86-64 and aarch64 does it (postern_pause.h). */
 void quirks_set_pause(void (*may_pause)(void *arg), void *arg);
 
+/* For long computations of our own, between their parts. */
+void quirks_may_pause(void);
+
 /* --- alerts --- */
 
 /* Sends a fatal alert now. The library answers every refusal of our verify callback with

@@ -241,6 +241,33 @@ START_TEST(the_work_is_bounded) {
 }
 END_TEST
 
+/* A CA may have a key that makes its signatures expensive, and make many more. */
+START_TEST(expensive_keys_are_few) {
+    struct pki key = pki_make((struct pki_spec){.cn = "Top", .ca = 1, .key = PKI_RSA8192}, NULL);
+    struct pki chain[12], end;
+    const struct pki *certs[14] = {&end};
+    for (int i = 0; i < 12; i++) {
+        char name[20];
+        snprintf(name, sizeof name, "Level %d", i);
+        chain[i] = pki_make((struct pki_spec){.cn = name, .ca = 1, .key_of = &key},
+                            i > 0 ? &chain[i - 1] : &key);
+        certs[12 - i] = &chain[i];
+    }
+    end = paths_device(&chain[11]);
+    TRUST(&key);
+    paths_is(paths_build(certs), REASON_TOO_LARGE);
+    ck_assert_uint_le(paths_signatures, 8);
+    pki_free(&end);
+    end = paths_device(&chain[1]);
+    GOOD(&end, &chain[1], &chain[0]);
+    for (int i = 0; i < 12; i++) {
+        pki_free(&chain[i]);
+    }
+    pki_free(&end);
+    pki_free(&key);
+}
+END_TEST
+
 static Suite *suite(void) {
     Suite *s = suite_create("path");
     TCase *tc = tcase_create("path");
@@ -256,6 +283,7 @@ static Suite *suite(void) {
     tcase_add_test(tc, a_multi_valued_rdn_compares_in_any_order);
     tcase_add_test(tc, path_lengths_count_the_cas_below);
     tcase_add_test(tc, the_work_is_bounded);
+    tcase_add_test(tc, expensive_keys_are_few);
     suite_add_tcase(s, tc);
     return s;
 }
