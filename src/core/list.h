@@ -11,7 +11,7 @@ struct list {
     struct list *prev, *next;
 };
 
-#define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
+#define container_of(pointer, type, member) ((type *)(((char *)(pointer)) - offsetof(type, member)))
 
 static inline void list_init(struct list *l) {
     l->prev = l->next = l;

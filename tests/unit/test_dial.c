@@ -759,7 +759,7 @@ END_TEST
 static TCase *add_case(Suite *suite, const char *name) {
     TCase *test = tcase_create(name);
     tcase_add_checked_fixture(test, setup, teardown);
-    tcase_set_timeout(test, 2.0 * PATIENCE_MS / 1000);
+    tcase_set_timeout(test, 2 * PATIENCE_MS / 1000.0);
     suite_add_tcase(suite, test);
     return test;
 }

@@ -201,7 +201,7 @@ START_TEST(during_a_pause_other_engines_are_used) {
         unsigned asked = pauses.asked;
         finish(&other);
         ck_assert_uint_eq(pauses.asked, asked);
-        for (unsigned i = 0; step(&paused) == ENGINE_PAUSED; i++) {
+        while (step(&paused) == ENGINE_PAUSED) {
             exchange(&other);
         }
         pair_deliver(&paused);
