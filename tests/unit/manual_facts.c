@@ -1,5 +1,5 @@
-/* What test_manual.py compares the manual with: each key and what its entry must say, each reason
- * of the log. With arguments: loads these files and tells what is wrong with them. */
+/* What test_manual.py compares the manual with: each key with what its entry must say, and each
+ * reason of the log. With arguments: loads these files and prints what is wrong with them. */
 #include "config/config.h"
 #include "config/document.h"
 #include "config/values.h"

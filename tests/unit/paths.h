@@ -1,4 +1,4 @@
-/* Certificates as the path builder sees them, and a verdict in one line. */
+/* Certificates as the path builder takes them, and its verdict by one call. */
 #ifndef POSTERN_TEST_PATHS_H
 #define POSTERN_TEST_PATHS_H
 
@@ -11,14 +11,14 @@ extern struct path_rules paths_rules;
 extern struct path paths_found;
 extern unsigned paths_signatures; /* checked since paths_setup */
 
-/* Today's rules, and nothing trusted. paths_clear gives everything back. */
+/* Rules as of today, and no trusted CA. paths_clear frees everything. */
 void paths_setup(void);
 void paths_clear(void);
 
 void paths_trust(const struct pki *const *cas); /* up to NULL */
 #define TRUST(...) paths_trust((const struct pki *const[]){__VA_ARGS__, NULL})
 
-/* What becomes of a client that sends these, its own first, up to NULL. */
+/* The verdict on a client that sends these certificates, its own first, up to NULL. */
 enum reason paths_build(const struct pki *const *certs);
 #define SENT(...) paths_build((const struct pki *const[]){__VA_ARGS__, NULL})
 

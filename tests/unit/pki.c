@@ -253,7 +253,8 @@ const char *pki_crl(const char *name, const struct pki *issuer, const struct pki
     return close_last(f);
 }
 
-/* By what is there, not by what was noted: tests in child processes made files too. */
+/* Removes whatever is in the folder: tests in child processes made files that this process does not
+ * know. */
 void pki_clean(void) {
     while (file_count > 0) {
         free(files[--file_count]);

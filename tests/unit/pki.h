@@ -1,4 +1,5 @@
-/* Certificates, keys and CRLs made on the spot, by OpenSSL. Every failure aborts the test. */
+/* Certificates, keys and CRLs made by OpenSSL while the test runs. Every failure aborts the
+ * test. */
 #ifndef POSTERN_TEST_PKI_H
 #define POSTERN_TEST_PKI_H
 

@@ -14,7 +14,7 @@ static inline struct poller *make_poller(void) {
     return poller;
 }
 
-/* Dispatches what there is, or comes within that time; -1: waits for as long as it takes. */
+/* Dispatches the events that there are or that come within that time; -1: waits without a limit. */
 static inline void wait_and_dispatch(struct poller *poller, int timeout_ms) {
     struct pollfd any = {.fd = poller_fd(poller), .events = POLLIN};
     ck_assert_int_ge(poll(&any, 1, timeout_ms), 0);

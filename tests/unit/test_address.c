@@ -49,7 +49,7 @@ static const struct {
     {"127.0.0.1:00080", "127.0.0.1:80", ADDRESS_IPV4},
 };
 
-START_TEST(an_address_has_one_form) {
+START_TEST(addresses_print_in_canonical_form) {
     const struct address a = parse(forms[_i].given);
     ck_assert_int_eq(a.family, forms[_i].family);
     ck_assert_str_eq(address_print(&a, text), forms[_i].printed);
@@ -90,7 +90,7 @@ static const struct {
     {"[fe80::1%nonesuch0]:1", ADDRESS_BAD_INTERFACE},
 };
 
-START_TEST(what_is_not_an_address_is_refused_with_its_kind) {
+START_TEST(text_that_is_not_an_address_is_refused_with_its_fault) {
     struct address a;
     memset(&a, 0xee, sizeof a);
     ck_assert_int_eq(address_parse(refused[_i].given, &a), refused[_i].status);
@@ -109,7 +109,7 @@ START_TEST(a_host_is_read_up_to_its_length) {
 }
 END_TEST
 
-START_TEST(the_parts_of_a_text_need_not_be_numeric) {
+START_TEST(the_parts_of_an_address_need_not_be_numeric) {
     struct address_parts p;
     const char name[] = "broker.example.org:1883", bracketed[] = "[::1%x]:y";
     ck_assert(address_split(name, &p));
@@ -122,7 +122,7 @@ START_TEST(the_parts_of_a_text_need_not_be_numeric) {
 }
 END_TEST
 
-START_TEST(no_address_prints_as_a_dash) {
+START_TEST(an_absent_address_prints_as_a_dash) {
     const struct address none = {0};
     ck_assert_str_eq(address_print(&none, text), "-");
     ck_assert_str_eq(address_print_host(&none, text), "-");
@@ -131,7 +131,7 @@ END_TEST
 
 /* --- sockaddr and bytes --- */
 
-START_TEST(an_address_survives_the_way_through_a_sockaddr) {
+START_TEST(an_address_survives_conversion_to_sockaddr_and_back) {
     struct sockaddr_storage sa;
     const struct address a = parse(forms[_i].given);
     const socklen_t len = address_to_sockaddr(&a, &sa);
@@ -144,7 +144,7 @@ START_TEST(an_address_survives_the_way_through_a_sockaddr) {
 }
 END_TEST
 
-START_TEST(a_mapped_sockaddr_becomes_ipv4_at_the_door) {
+START_TEST(a_mapped_sockaddr_becomes_ipv4) {
     struct sockaddr_in6 in6 = {
         .sin6_family = AF_INET6, .sin6_port = htons(50122), .sin6_scope_id = 3};
     ck_assert_int_eq(inet_pton(AF_INET6, "::ffff:192.0.2.7", &in6.sin6_addr), 1);
@@ -154,7 +154,7 @@ START_TEST(a_mapped_sockaddr_becomes_ipv4_at_the_door) {
 }
 END_TEST
 
-START_TEST(another_family_is_no_address) {
+START_TEST(a_sockaddr_of_another_family_gives_no_address) {
     const struct sockaddr_un un = {.sun_family = AF_UNIX, .sun_path = "/run/x"};
     struct sockaddr_storage sa;
     const struct address a = address_from_sockaddr((const struct sockaddr *)&un, sizeof un);
@@ -166,7 +166,7 @@ START_TEST(another_family_is_no_address) {
 }
 END_TEST
 
-START_TEST(bytes_of_both_sizes_are_taken_and_given) {
+START_TEST(addresses_convert_from_bytes_and_to_bytes) {
     const uint8_t mapped[16] = {[10] = 0xff, [11] = 0xff, [12] = 192, 0, 2, 7};
     uint8_t out[16];
     const struct address expected = parse("192.0.2.7:1");
@@ -185,7 +185,7 @@ END_TEST
 
 /* --- questions --- */
 
-START_TEST(equal_means_in_every_field) {
+START_TEST(addresses_are_equal_only_if_every_field_is) {
     const struct address a = parse("[fe80::1%lo]:1");
     struct address b = a;
     ck_assert(address_is_equal(&a, &b));
@@ -202,7 +202,7 @@ START_TEST(equal_means_in_every_field) {
 }
 END_TEST
 
-START_TEST(loopback_and_any_are_known) {
+START_TEST(loopback_and_any_are_recognised) {
     static const struct {
         const char *host;
         bool loopback, any;
@@ -221,7 +221,7 @@ START_TEST(loopback_and_any_are_known) {
 }
 END_TEST
 
-START_TEST(a_client_is_counted_by_its_ipv4_address_or_its_64) {
+START_TEST(a_client_is_counted_by_ipv4_address_or_ipv6_64) {
     static const struct {
         const char *one, *other;
         bool same;
@@ -265,7 +265,7 @@ static const struct {
     {"::/80", ADDRESS_IPV6, 80, "::fffe:0:1", "192.0.2.8"},
 };
 
-START_TEST(a_network_has_the_addresses_of_its_prefix) {
+START_TEST(a_network_contains_the_addresses_of_its_prefix) {
     struct address_network network;
     ck_assert_int_eq(address_parse_network(networks[_i].given, &network), ADDRESS_OK);
     ck_assert_int_eq(network.family, networks[_i].family);
@@ -303,7 +303,7 @@ static const struct {
     {"::ffff:0:0/80", ADDRESS_HOST_BITS},
 };
 
-START_TEST(what_is_not_a_network_is_refused_with_its_kind) {
+START_TEST(text_that_is_not_a_network_is_refused_with_its_fault) {
     struct address_network network;
     ck_assert_int_eq(address_parse_network(refused_networks[_i].given, &network),
                      refused_networks[_i].status);
@@ -313,20 +313,21 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("address");
     TCase *test = tcase_create("address");
-    tcase_add_loop_test(test, an_address_has_one_form, 0, COUNT(forms));
-    tcase_add_loop_test(test, what_is_not_an_address_is_refused_with_its_kind, 0, COUNT(refused));
+    tcase_add_loop_test(test, addresses_print_in_canonical_form, 0, COUNT(forms));
+    tcase_add_loop_test(test, text_that_is_not_an_address_is_refused_with_its_fault, 0,
+                        COUNT(refused));
     tcase_add_test(test, a_host_is_read_up_to_its_length);
-    tcase_add_test(test, the_parts_of_a_text_need_not_be_numeric);
-    tcase_add_test(test, no_address_prints_as_a_dash);
-    tcase_add_loop_test(test, an_address_survives_the_way_through_a_sockaddr, 0, COUNT(forms));
-    tcase_add_test(test, a_mapped_sockaddr_becomes_ipv4_at_the_door);
-    tcase_add_test(test, another_family_is_no_address);
-    tcase_add_test(test, bytes_of_both_sizes_are_taken_and_given);
-    tcase_add_test(test, equal_means_in_every_field);
-    tcase_add_test(test, loopback_and_any_are_known);
-    tcase_add_test(test, a_client_is_counted_by_its_ipv4_address_or_its_64);
-    tcase_add_loop_test(test, a_network_has_the_addresses_of_its_prefix, 0, COUNT(networks));
-    tcase_add_loop_test(test, what_is_not_a_network_is_refused_with_its_kind, 0,
+    tcase_add_test(test, the_parts_of_an_address_need_not_be_numeric);
+    tcase_add_test(test, an_absent_address_prints_as_a_dash);
+    tcase_add_loop_test(test, an_address_survives_conversion_to_sockaddr_and_back, 0, COUNT(forms));
+    tcase_add_test(test, a_mapped_sockaddr_becomes_ipv4);
+    tcase_add_test(test, a_sockaddr_of_another_family_gives_no_address);
+    tcase_add_test(test, addresses_convert_from_bytes_and_to_bytes);
+    tcase_add_test(test, addresses_are_equal_only_if_every_field_is);
+    tcase_add_test(test, loopback_and_any_are_recognised);
+    tcase_add_test(test, a_client_is_counted_by_ipv4_address_or_ipv6_64);
+    tcase_add_loop_test(test, a_network_contains_the_addresses_of_its_prefix, 0, COUNT(networks));
+    tcase_add_loop_test(test, text_that_is_not_a_network_is_refused_with_its_fault, 0,
                         COUNT(refused_networks));
     suite_add_tcase(suite, test);
     return run_suite(suite, CK_FORK_GETENV);

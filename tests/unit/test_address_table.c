@@ -31,7 +31,7 @@ static enum address_answer enter(struct address a, size_t max) {
     return address_table_enter(table, &a, 0, max, NO_RATE);
 }
 
-START_TEST(an_address_has_so_many_connections_and_no_more) {
+START_TEST(an_address_may_have_connections_up_to_its_limit) {
     struct address a = host("192.0.2.1"), b = host("192.0.2.2");
     ck_assert_int_eq(enter(a, 2), ADDRESS_ADMITTED);
     ck_assert_int_eq(enter(a, 2), ADDRESS_ADMITTED);
@@ -119,7 +119,7 @@ int main(void) {
     TCase *test = tcase_create("address_table");
     tcase_add_checked_fixture(test, setup, teardown);
     tcase_set_timeout(test, 60);
-    tcase_add_test(test, an_address_has_so_many_connections_and_no_more);
+    tcase_add_test(test, an_address_may_have_connections_up_to_its_limit);
     tcase_add_test(test, a_network_of_64_bits_is_one_address);
     tcase_add_test(test, a_rate_allows_its_number_at_once_and_then_one_by_one);
     tcase_add_test(test, a_refused_connection_does_not_count);

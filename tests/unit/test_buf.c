@@ -35,7 +35,7 @@ START_TEST(the_limit_is_exact_and_a_refusal_changes_nothing) {
     ck_assert(!buf_append(&b, "abc", 3, 10));
     ck_assert(!buf_reserve(&b, SIZE_MAX, 10));
     ck_assert(!buf_reserve(&b, SIZE_MAX - 4, SIZE_MAX - 8));
-    ck_assert(!buf_reserve(&b, 0, 7)); /* a limit that has shrunk below what is there */
+    ck_assert(!buf_reserve(&b, 0, 7)); /* a limit below the length it has already */
     ck_assert_mem_eq(&b, &before, sizeof b);
     ck_assert(buf_append(&b, "90", 2, 10));
     ck_assert_mem_eq(b.data, "1234567890", 10);
@@ -45,7 +45,7 @@ START_TEST(the_limit_is_exact_and_a_refusal_changes_nothing) {
 }
 END_TEST
 
-START_TEST(memory_that_cannot_be_had_is_refused) {
+START_TEST(a_size_that_cannot_be_allocated_is_refused) {
     struct buf b = {0};
     ck_assert(buf_append(&b, "abc", 3, SIZE_MAX));
     ck_assert(!buf_reserve(&b, SIZE_MAX / 4, SIZE_MAX));
@@ -55,13 +55,13 @@ START_TEST(memory_that_cannot_be_had_is_refused) {
 }
 END_TEST
 
-START_TEST(reserved_room_is_there_and_kept) {
+START_TEST(reserved_room_is_usable_and_kept) {
     struct buf b = {0};
     for (size_t more = 1; more < 70000; more = more * 3 + 1) {
         ck_assert(buf_reserve(&b, more, 70000));
         ck_assert_uint_ge(b.cap - b.len, more);
         ck_assert_uint_le(b.cap, 70000);
-        memset(b.data + b.len, 'x', more); /* AddressSanitizer sees to it */
+        memset(b.data + b.len, 'x', more); /* AddressSanitizer checks that */
     }
     uint8_t *data = b.data;
     ck_assert(buf_reserve(&b, 100, 70000));
@@ -90,8 +90,8 @@ int main(void) {
     TCase *all = tcase_create("all");
     tcase_add_test(all, a_zeroed_buffer_is_empty_and_takes_bytes);
     tcase_add_test(all, the_limit_is_exact_and_a_refusal_changes_nothing);
-    tcase_add_test(all, memory_that_cannot_be_had_is_refused);
-    tcase_add_test(all, reserved_room_is_there_and_kept);
+    tcase_add_test(all, a_size_that_cannot_be_allocated_is_refused);
+    tcase_add_test(all, reserved_room_is_usable_and_kept);
     tcase_add_test(all, consuming_moves_the_rest_to_the_front);
     suite_add_tcase(suite, all);
     return run_suite(suite, CK_NOFORK);

@@ -24,10 +24,10 @@ static struct client_cert make(const char *identity, const char *common_name) {
     return cert;
 }
 
-static void comes_back(const char *identity, const char *common_name) {
+static void check_round_trip(const char *identity, const char *common_name) {
     struct client_cert cert = make(identity, common_name), again;
     size_t len = client_cert_pack(&cert, packed);
-    memset(&again, 0xaa, sizeof again); /* what an earlier use left there */
+    memset(&again, 0xaa, sizeof again); /* the content of an earlier use */
     ck_assert(client_cert_unpack(&again, packed, len));
     ck_assert_int_eq(again.not_after, cert.not_after);
     ck_assert_uint_eq(again.id.serial_len, 2);
@@ -44,16 +44,16 @@ static void comes_back(const char *identity, const char *common_name) {
     }
 }
 
-START_TEST(a_certificate_comes_back_and_no_part_of_it_does) {
-    comes_back("device-1", "device-1");
-    comes_back("device-1", "another name");
-    comes_back("device-1", NULL);
-    comes_back(NULL, "a name");
-    comes_back(NULL, NULL);
+START_TEST(a_packed_certificate_unpacks_and_no_prefix_of_it_does) {
+    check_round_trip("device-1", "device-1");
+    check_round_trip("device-1", "another name");
+    check_round_trip("device-1", NULL);
+    check_round_trip(NULL, "a name");
+    check_round_trip(NULL, NULL);
 }
 END_TEST
 
-START_TEST(no_certificate_leaves_nothing_of_an_earlier_one) {
+START_TEST(unpacking_no_certificate_clears_an_earlier_one) {
     struct client_cert none = {0}, again;
     size_t len = client_cert_pack(&none, packed);
     ck_assert_uint_eq(len, 1);
@@ -66,7 +66,8 @@ START_TEST(no_certificate_leaves_nothing_of_an_earlier_one) {
 }
 END_TEST
 
-/* A common name that is said to be the identity, where there is none, would be any bytes. */
+/* A common name that is marked as equal to the identity, where there is no identity, would be
+ * arbitrary bytes. */
 START_TEST(flags_that_contradict_each_other_are_refused) {
     struct client_cert cert = make(NULL, NULL), again;
     size_t len = client_cert_pack(&cert, packed);
@@ -87,8 +88,8 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("client_cert");
     TCase *tc = tcase_create("client_cert");
-    tcase_add_test(tc, a_certificate_comes_back_and_no_part_of_it_does);
-    tcase_add_test(tc, no_certificate_leaves_nothing_of_an_earlier_one);
+    tcase_add_test(tc, a_packed_certificate_unpacks_and_no_prefix_of_it_does);
+    tcase_add_test(tc, unpacking_no_certificate_clears_an_earlier_one);
     tcase_add_test(tc, flags_that_contradict_each_other_are_refused);
     suite_add_tcase(s, tc);
     return run_suite(s, CK_FORK_GETENV);

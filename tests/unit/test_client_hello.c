@@ -1,5 +1,5 @@
-/* The ClientHello parser: what real clients sent (tests/fuzz/corpus/client_hello), what is built
- * here by hand, and both cut and damaged. CORPUS is the folder of the corpora. */
+/* The ClientHello parser, over messages of real clients (tests/fuzz/corpus/client_hello), over
+ * messages built here, and over both truncated and damaged. CORPUS is the folder of the corpora. */
 #include "run.h"
 #include "wire/client_hello.h"
 
@@ -46,7 +46,7 @@ struct recipe {
     size_t session_id_len;
     const uint16_t *suites;
     size_t suite_count;
-    const struct bytes *extensions; /* NULL: not even the length of none */
+    const struct bytes *extensions; /* NULL: neither extensions nor their length */
 };
 
 static void put_message(struct bytes *b, const struct recipe *recipe) {
@@ -109,7 +109,7 @@ static void build_bearssl(struct bytes *b) {
 
 /* ---- checking ---- */
 
-/* Exact-size copies, so that the address sanitizer sees a read past the end. */
+/* Exact-size copies, so that AddressSanitizer finds a read past the end. */
 static enum client_hello_status parse(const uint8_t *data, size_t len, struct client_hello *out) {
     uint8_t *copy = malloc(len > 0 ? len : 1);
     ck_assert_ptr_nonnull(copy);
@@ -138,7 +138,7 @@ static void check_same(const struct client_hello *a, const struct client_hello *
     ck_assert_uint_eq(a->has_ticket, b->has_ticket);
 }
 
-/* Every prefix wants more, and records of any size change nothing. */
+/* Every prefix needs more bytes, and the size of the records makes no difference. */
 static void check_cuts(const struct bytes *b) {
     static struct bytes cut;
     struct client_hello whole, hello;
@@ -154,7 +154,7 @@ static void check_cuts(const struct bytes *b) {
         ck_assert_int_eq(parse(cut.data, cut.len, &hello), CLIENT_HELLO_OK);
         check_same(&whole, &hello);
         ck_assert_int_eq(parse(cut.data, cut.len - 1, &hello), CLIENT_HELLO_MORE);
-        put(&cut, "\x14\x03\x03\0\1\1", 6); /* what follows is not ours */
+        put(&cut, "\x14\x03\x03\0\1\1", 6); /* bytes after the message */
         ck_assert_int_eq(parse(cut.data, cut.len, &hello), CLIENT_HELLO_OK);
     }
 }
@@ -263,7 +263,7 @@ static const struct capture captures[] = {
       .has_session_id = true}},
 };
 
-START_TEST(real_clients_are_understood) {
+START_TEST(real_clients_are_parsed) {
     static struct bytes b;
     struct client_hello hello;
     const struct capture *capture = &captures[_i];
@@ -275,7 +275,7 @@ START_TEST(real_clients_are_understood) {
 }
 END_TEST
 
-START_TEST(a_small_device_is_understood) {
+START_TEST(a_small_device_is_parsed) {
     static struct bytes b;
     struct client_hello hello;
 
@@ -319,7 +319,7 @@ START_TEST(more_than_128_records_are_refused) {
 }
 END_TEST
 
-START_TEST(what_is_not_tls_is_known_by_its_first_bytes) {
+START_TEST(what_is_not_tls_is_recognised_by_its_first_bytes) {
     static const struct {
         const char *bytes;
         size_t len;
@@ -345,14 +345,14 @@ END_TEST
 START_TEST(other_messages_and_records_are_refused) {
     static const struct {
         const char *bytes;
-        size_t len; /* where it is known */
+        size_t len; /* the length at which it is recognised */
     } wrong[] = {
         {"\x16\x03\x01\0\0", 5},                    /* no content */
         {"\x16\x03\x01\x40\x01", 5},                /* more than a record may hold */
         {"\x16\x03\x01\0\1\2", 6},                  /* a ServerHello */
         {"\x16\x03\x01\0\x10\1\0\x40\0", 9},        /* over CLIENT_HELLO_MAX */
         {"\x16\x03\x01\0\x10\1\xff\xff\xff", 9},    /* likewise */
-        {"\x16\x03\x01\0\x10\1\0\0\xb", 9},         /* something behind the message */
+        {"\x16\x03\x01\0\x10\1\0\0\xb", 9},         /* bytes after the message */
         {"\x16\x03\x01\0\1\1\x14", 7},              /* another record in between */
         {"\x16\x03\x01\0\1\1\x16\x02", 8},          /* another version in between */
         {"\x16\x03\x01\0\1\1\x16\x03\x01\0\0", 11}, /* no content later */
@@ -416,7 +416,7 @@ START_TEST(a_message_cut_short_is_refused) {
         message.data[3] = (uint8_t)((len - 4) & 0xff);
         cut.len = 0;
         put_records(&cut, message.data, message.len, 16384);
-        /* Without its extensions it is a whole, if old-fashioned, ClientHello. */
+        /* Without its extensions it is a complete ClientHello, as old clients send. */
         const bool whole = len == 4 + 2 + 32 + 1 + 2 + 2 + 2;
         ck_assert_int_eq(status_of(&cut), whole ? CLIENT_HELLO_OK : CLIENT_HELLO_BAD);
     }
@@ -465,7 +465,7 @@ static const struct bad_extension bad_extensions[] = {
     {0, "\0\0", 2},                 /* an empty list */
     {0, "\0\4\0\0\2a", 6},          /* a name longer than the list */
     {0, "\0\3\0\0\1a", 6},          /* a list shorter than the name */
-    {0, "\0\4\0\0\1aa", 7},         /* something behind the list */
+    {0, "\0\4\0\0\1aa", 7},         /* bytes after the list */
     {0, "\0\x8\0\0\1a\0\0\1b", 10}, /* two host names */
     {0, "\0\1\0", 3},               /* a type alone */
     {1, "", 0},                     /* max_fragment_length: nothing */
@@ -474,7 +474,7 @@ static const struct bad_extension bad_extensions[] = {
     {10, "\0\0", 2},                /* an empty list */
     {10, "\0\1\0", 3},              /* half a group */
     {10, "\0\4\0\x17", 4},          /* a list longer than the extension */
-    {10, "\0\2\0\x17\0", 5},        /* something behind the list */
+    {10, "\0\2\0\x17\0", 5},        /* bytes after the list */
     {13, "\0\0", 2},                /* signature_algorithms likewise */
     {13, "\0\3\4\3\4", 5},
     {13, "\0\2\4\3\4", 5},
@@ -550,7 +550,7 @@ static void offer_of(const struct recipe *recipe, struct client_hello *hello) {
     ck_assert_int_eq(parse(b.data, b.len, hello), CLIENT_HELLO_OK);
 }
 
-START_TEST(absent_algorithms_and_groups_mean_yes_in_tls12) {
+START_TEST(absent_algorithms_and_groups_mean_any_in_tls12) {
     struct client_hello hello;
     offer_of(&(struct recipe){0x0303, 0, both_gcm, 2, NULL}, &hello);
     ck_assert(hello.offers_tls12 && hello.ecdsa_tls12 && hello.rsa_tls12 && hello.ecdsa_p384);
@@ -582,13 +582,13 @@ START_TEST(ecdsa_in_tls12_needs_p256_and_an_algorithm) {
 }
 END_TEST
 
-START_TEST(tls13_goes_by_signature_algorithms_alone) {
+START_TEST(tls13_is_decided_by_signature_algorithms_alone) {
     static struct bytes extensions;
     struct client_hello hello;
 
     EXTENSION(&extensions, 43, 4, 0x0a, 0x0a, 3, 4);
     EXTENSION(&extensions, 10, 0, 2, 0, 29);
-    EXTENSION(&extensions, 13, 0, 4, 4, 3, 4, 1); /* PKCS #1 is no TLS 1.3 signature */
+    EXTENSION(&extensions, 13, 0, 4, 4, 3, 4, 1); /* TLS 1.3 has no PKCS #1 signatures */
     offer_of(&(struct recipe){0x0303, 32, tls13_suites, 3, &extensions}, &hello);
     ck_assert(hello.offers_tls13 && !hello.offers_tls12);
     ck_assert(hello.ecdsa_tls13 && !hello.rsa_tls13 && !hello.ecdsa_p384);
@@ -606,7 +606,7 @@ START_TEST(tls13_goes_by_signature_algorithms_alone) {
 }
 END_TEST
 
-START_TEST(old_suites_count_only_where_there_is_no_aead) {
+START_TEST(cbc_suites_count_only_if_no_aead_suite_is_offered) {
     static const uint16_t ecdsa_cbc_rsa_gcm[] = {0xC023, 0xC02F};
     static const uint16_t ecdsa_cbc[] = {0xC009};
     static const uint16_t plain_rsa[] = {0x009C, 0x002F, 0x009E, 0xC031};
@@ -621,7 +621,7 @@ START_TEST(old_suites_count_only_where_there_is_no_aead) {
 }
 END_TEST
 
-START_TEST(fragment_lengths_are_the_four_of_the_rfc) {
+START_TEST(only_the_four_fragment_lengths_of_the_rfc_count) {
     static const uint16_t expected[] = {0, 512, 1024, 2048, 4096, 0};
     for (uint8_t code = 0; code < 6; code++) {
         static struct bytes extensions;
@@ -634,7 +634,7 @@ START_TEST(fragment_lengths_are_the_four_of_the_rfc) {
 }
 END_TEST
 
-START_TEST(an_empty_ticket_is_no_ticket) {
+START_TEST(an_empty_ticket_extension_does_not_count_as_a_ticket) {
     static struct bytes extensions;
     struct client_hello hello;
     put_extension(&extensions, 35, "", 0);
@@ -651,12 +651,12 @@ int main(void) {
     Suite *suite = suite_create("client_hello");
     TCase *found = tcase_create("found"), *read = tcase_create("read");
 
-    tcase_add_loop_test(found, real_clients_are_understood, 0,
+    tcase_add_loop_test(found, real_clients_are_parsed, 0,
                         (int)(sizeof captures / sizeof captures[0]));
-    tcase_add_test(found, a_small_device_is_understood);
+    tcase_add_test(found, a_small_device_is_parsed);
     tcase_add_test(found, records_of_one_byte_are_joined);
     tcase_add_test(found, more_than_128_records_are_refused);
-    tcase_add_test(found, what_is_not_tls_is_known_by_its_first_bytes);
+    tcase_add_test(found, what_is_not_tls_is_recognised_by_its_first_bytes);
     tcase_add_test(found, other_messages_and_records_are_refused);
     tcase_add_test(found, the_largest_message_passes_and_one_more_byte_does_not);
     suite_add_tcase(suite, found);
@@ -668,12 +668,12 @@ int main(void) {
                         (int)(sizeof bad_extensions / sizeof bad_extensions[0]));
     tcase_add_test(read, a_session_id_over_32_bytes_and_no_suites_are_refused);
     tcase_add_test(read, a_server_name_is_lower_case_without_its_dot_or_empty);
-    tcase_add_test(read, absent_algorithms_and_groups_mean_yes_in_tls12);
+    tcase_add_test(read, absent_algorithms_and_groups_mean_any_in_tls12);
     tcase_add_test(read, ecdsa_in_tls12_needs_p256_and_an_algorithm);
-    tcase_add_test(read, tls13_goes_by_signature_algorithms_alone);
-    tcase_add_test(read, old_suites_count_only_where_there_is_no_aead);
-    tcase_add_test(read, fragment_lengths_are_the_four_of_the_rfc);
-    tcase_add_test(read, an_empty_ticket_is_no_ticket);
+    tcase_add_test(read, tls13_is_decided_by_signature_algorithms_alone);
+    tcase_add_test(read, cbc_suites_count_only_if_no_aead_suite_is_offered);
+    tcase_add_test(read, only_the_four_fragment_lengths_of_the_rfc_count);
+    tcase_add_test(read, an_empty_ticket_extension_does_not_count_as_a_ticket);
     suite_add_tcase(suite, read);
 
     return run_suite(suite, CK_NOFORK);

@@ -1,5 +1,5 @@
-/* Attacks on the decision who may come in, through whole handshakes: what a CA that lost its trust
- * can mint, what earlier clients leave behind, and what a client can do to others. */
+/* Attacks on the verification of clients, through whole handshakes: what a CA that is no longer
+ * trusted can issue, what is kept from earlier clients, and what one client can do to others. */
 #include "run.h"
 #include "tls_pair.h"
 
@@ -83,12 +83,13 @@ static const char *key_id_of(const struct pki *p) {
     return text;
 }
 
-/* --- a CA that lost its trust mints one that is called like a trusted one --- */
+/* --- a CA that is no longer trusted issues a CA with the name of a trusted one --- */
 
 static const char *const key_ids[] = {"same", NULL, "none"};
 
-/* Tries every way to show it, and none may be better than what the true chain deserves. */
-static void minted_by(const struct pki *sub, enum reason deserved, int version) {
+/* Presents an impostor that `sub` issued, with every set of certificates; none may be judged better
+ * than the real chain. */
+static void present_impostor_of(const struct pki *sub, enum reason deserved, int version) {
     for (size_t i = 0; i < sizeof key_ids / sizeof *key_ids; i++) {
         bool same = key_ids[i] != NULL && strcmp(key_ids[i], "same") == 0;
         struct pki fake = pki_make(
@@ -110,38 +111,38 @@ static void minted_by(const struct pki *sub, enum reason deserved, int version) 
     }
 }
 
-START_TEST(a_revoked_ca_cannot_call_another_like_a_trusted_one) {
+START_TEST(a_revoked_ca_cannot_issue_a_ca_with_a_trusted_name) {
     struct pki sub = pki_make((struct pki_spec){.cn = "Sub", .ca = 1}, &root);
     site.listener.client_crl = (char *)pki_crl("sub-revoked.crl", &root, &sub, 5);
-    minted_by(&sub, REASON_REVOKED, versions[_i]);
+    present_impostor_of(&sub, REASON_REVOKED, versions[_i]);
     pki_free(&sub);
 }
 END_TEST
 
-START_TEST(an_expired_ca_cannot_call_another_like_a_trusted_one) {
+START_TEST(an_expired_ca_cannot_issue_a_ca_with_a_trusted_name) {
     struct pki sub =
         pki_make((struct pki_spec){.cn = "Sub", .ca = 1, .from_day = -20, .to_day = -2}, &root);
-    minted_by(&sub, REASON_EXPIRED, versions[_i]);
+    present_impostor_of(&sub, REASON_EXPIRED, versions[_i]);
     pki_free(&sub);
 }
 END_TEST
 
-START_TEST(a_ca_for_other_purposes_cannot_call_another_like_a_trusted_one) {
+START_TEST(a_ca_for_other_purposes_cannot_issue_a_ca_with_a_trusted_name) {
     struct pki sub =
         pki_make((struct pki_spec){.cn = "Sub", .ca = 1, .usage = "serverAuth"}, &root);
-    minted_by(&sub, REASON_WRONG_USAGE, versions[_i]);
+    present_impostor_of(&sub, REASON_WRONG_USAGE, versions[_i]);
     pki_free(&sub);
 }
 END_TEST
 
-START_TEST(a_leaf_cannot_call_another_like_a_trusted_ca) {
+START_TEST(a_leaf_cannot_issue_a_ca_with_a_trusted_name) {
     struct pki sub = pki_make((struct pki_spec){.cn = "Device"}, &root);
-    minted_by(&sub, REASON_UNKNOWN_CA, versions[_i]);
+    present_impostor_of(&sub, REASON_UNKNOWN_CA, versions[_i]);
     pki_free(&sub);
 }
 END_TEST
 
-START_TEST(a_name_alone_is_no_trust) {
+START_TEST(a_matching_name_alone_is_not_trusted) {
     struct pki fake =
         pki_make((struct pki_spec){.cn = "Root", .ca = 1, .key_id = key_id_of(&root)}, NULL);
     struct pki leaf = pki_make((struct pki_spec){.cn = "admin"}, &fake);
@@ -159,8 +160,8 @@ START_TEST(a_name_alone_is_no_trust) {
 }
 END_TEST
 
-/* A list speaks for the CA that signed it, not for whoever has its name. */
-START_TEST(the_list_of_a_ca_does_not_speak_for_its_namesake) {
+/* A CRL applies to the CA that signed it, not to another CA of the same name. */
+START_TEST(a_crl_does_not_apply_to_another_ca_of_the_same_name) {
     struct pki sub = pki_make((struct pki_spec){.cn = "Sub", .ca = 1}, &root);
     struct pki namesake = pki_make((struct pki_spec){.cn = "Root", .ca = 1}, &sub);
     struct pki leaf = pki_make((struct pki_spec){.cn = "admin"}, &namesake);
@@ -177,7 +178,7 @@ START_TEST(the_list_of_a_ca_does_not_speak_for_its_namesake) {
 }
 END_TEST
 
-/* --- nothing is remembered --- */
+/* --- nothing is kept from earlier clients --- */
 
 static size_t memory_in_use(void) {
 #ifdef __GLIBC__
@@ -187,7 +188,7 @@ static size_t memory_in_use(void) {
 #endif
 }
 
-START_TEST(a_leaf_alone_is_refused_whoever_showed_its_intermediates_before) {
+START_TEST(a_leaf_alone_is_refused_even_after_others_sent_its_intermediates) {
     struct pki sub = pki_make((struct pki_spec){.cn = "Sub", .ca = 1}, &root);
     struct pki namesake = pki_make((struct pki_spec){.cn = "Root", .ca = 1}, &sub);
     struct pki of_sub = pki_make((struct pki_spec){.cn = "one"}, &sub);
@@ -206,9 +207,9 @@ START_TEST(a_leaf_alone_is_refused_whoever_showed_its_intermediates_before) {
 }
 END_TEST
 
-/* Certificates of CAs are public: anybody can send one, with a certificate of their own in front. A
- * CA may have several, and one of them may bind it more than the others. */
-START_TEST(an_outsider_cannot_lock_the_clients_of_a_ca_out) {
+/* Certificates of CAs are public: an attacker can send one after a certificate of its own. A CA may
+ * have several, and one of them may constrain it more than the others. */
+START_TEST(an_outsider_cannot_lock_out_the_clients_of_a_ca) {
     struct pki sub = pki_make((struct pki_spec){.cn = "Sub", .ca = 1}, &root);
     struct pki good = pki_make((struct pki_spec){.cn = "device"}, &sub);
     struct pki cross = pki_make((struct pki_spec){.cn = "Sub",
@@ -257,9 +258,9 @@ START_TEST(a_tenant_cannot_lock_another_out_by_copying_its_key_identifier) {
 }
 END_TEST
 
-/* Both with clients that are let in and with those that are not. An intermediate that is kept takes
- * 2 KB. */
-START_TEST(memory_does_not_grow_by_what_clients_show) {
+/* With clients that are accepted and with clients that are refused. An intermediate that was kept
+ * would take 2 KB. */
+START_TEST(memory_does_not_grow_with_what_clients_send) {
     struct pki junk = pki_make((struct pki_spec){.cn = "junk"}, NULL);
     struct tls_context *ctx = site_load(&site, NULL);
     size_t before = 0;
@@ -270,7 +271,7 @@ START_TEST(memory_does_not_grow_by_what_clients_show) {
         is(VISIT(ctx, versions[_i], &junk, &sub), REASON_UNKNOWN_CA);
         pki_free(&leaf);
         pki_free(&sub);
-        if (i == 119) { /* what allocators keep for later is there by then */
+        if (i == 119) { /* by then the allocator holds what it keeps for reuse */
             before = memory_in_use();
         }
     }
@@ -281,11 +282,11 @@ START_TEST(memory_does_not_grow_by_what_clients_show) {
 END_TEST
 
 static bool is_over(const struct pki *p) {
-    time_t before = time(NULL) - 1; /* its last second still counts */
+    time_t before = time(NULL) - 1; /* it is still valid in its last second */
     return X509_cmp_time(X509_get0_notAfter(p->cert), &before) < 0;
 }
 
-START_TEST(what_was_shown_before_a_ca_expired_helps_nobody_afterwards) {
+START_TEST(certificates_sent_before_a_ca_expired_are_refused_afterwards) {
     struct pki sub = pki_make((struct pki_spec){.cn = "Sub", .ca = 1, .to_seconds = 3}, &root);
     struct pki namesake = pki_make((struct pki_spec){.cn = "Root", .ca = 1}, &sub);
     struct pki leaf = pki_make((struct pki_spec){.cn = "admin"}, &namesake);
@@ -304,7 +305,7 @@ START_TEST(what_was_shown_before_a_ca_expired_helps_nobody_afterwards) {
 }
 END_TEST
 
-/* --- what the log can say --- */
+/* --- what the log reports --- */
 
 START_TEST(a_refusal_names_the_certificate_that_is_to_blame) {
     struct pki late =
@@ -326,7 +327,7 @@ START_TEST(a_refusal_names_the_certificate_that_is_to_blame) {
 }
 END_TEST
 
-START_TEST(version_1_is_accepted_or_refused_as_asked) {
+START_TEST(version_1_is_accepted_or_refused_as_configured) {
     struct pki old = pki_make((struct pki_spec){.cn = "old", .version1 = 1}, &root);
     struct tls_context *ctx = site_load(&site, NULL);
     is(VISIT(ctx, versions[_i], &old), REASON_NONE);
@@ -339,8 +340,8 @@ START_TEST(version_1_is_accepted_or_refused_as_asked) {
 }
 END_TEST
 
-/* More than the library reads, and what it cannot read. */
-START_TEST(chains_of_any_length_and_junk_get_through_the_library) {
+/* More certificates than the library reads, and some that it cannot read. */
+START_TEST(the_library_passes_on_chains_of_any_length_and_junk) {
     struct pki chain[10], junk[4], end;
     const struct pki *certs[17] = {&end};
     for (int i = 0; i < 10; i++) {
@@ -380,7 +381,7 @@ START_TEST(chains_of_any_length_and_junk_get_through_the_library) {
 }
 END_TEST
 
-START_TEST(more_certificates_than_sixteen_are_too_many) {
+START_TEST(more_than_sixteen_certificates_are_refused) {
     struct pki good = pki_make((struct pki_spec){.cn = "device"}, &root);
     const struct pki *certs[18] = {&good};
     for (int i = 1; i < 17; i++) {
@@ -422,7 +423,7 @@ END_TEST
 
 /* --- proof of possession --- */
 
-/* The public half of one key with the secret of another, which no check of OpenSSL's notices. */
+/* The public half of one key with the secret of another, which OpenSSL does not notice. */
 static EVP_PKEY *mixed_key(EVP_PKEY *public_half, EVP_PKEY *secret_half) {
     uint8_t point[200];
     size_t point_len;
@@ -467,21 +468,21 @@ static Suite *suite(void) {
     tcase_set_timeout(tc, 120);
     tcase_add_unchecked_fixture(tc, once, finally);
     tcase_add_checked_fixture(tc, setup, NULL);
-    tcase_add_loop_test(tc, a_revoked_ca_cannot_call_another_like_a_trusted_one, 0, 2);
-    tcase_add_loop_test(tc, an_expired_ca_cannot_call_another_like_a_trusted_one, 0, 2);
-    tcase_add_loop_test(tc, a_ca_for_other_purposes_cannot_call_another_like_a_trusted_one, 0, 2);
-    tcase_add_loop_test(tc, a_leaf_cannot_call_another_like_a_trusted_ca, 0, 2);
-    tcase_add_loop_test(tc, a_name_alone_is_no_trust, 0, 2);
-    tcase_add_loop_test(tc, the_list_of_a_ca_does_not_speak_for_its_namesake, 0, 2);
-    tcase_add_loop_test(tc, a_leaf_alone_is_refused_whoever_showed_its_intermediates_before, 0, 2);
-    tcase_add_loop_test(tc, an_outsider_cannot_lock_the_clients_of_a_ca_out, 0, 2);
+    tcase_add_loop_test(tc, a_revoked_ca_cannot_issue_a_ca_with_a_trusted_name, 0, 2);
+    tcase_add_loop_test(tc, an_expired_ca_cannot_issue_a_ca_with_a_trusted_name, 0, 2);
+    tcase_add_loop_test(tc, a_ca_for_other_purposes_cannot_issue_a_ca_with_a_trusted_name, 0, 2);
+    tcase_add_loop_test(tc, a_leaf_cannot_issue_a_ca_with_a_trusted_name, 0, 2);
+    tcase_add_loop_test(tc, a_matching_name_alone_is_not_trusted, 0, 2);
+    tcase_add_loop_test(tc, a_crl_does_not_apply_to_another_ca_of_the_same_name, 0, 2);
+    tcase_add_loop_test(tc, a_leaf_alone_is_refused_even_after_others_sent_its_intermediates, 0, 2);
+    tcase_add_loop_test(tc, an_outsider_cannot_lock_out_the_clients_of_a_ca, 0, 2);
     tcase_add_loop_test(tc, a_tenant_cannot_lock_another_out_by_copying_its_key_identifier, 0, 2);
-    tcase_add_loop_test(tc, memory_does_not_grow_by_what_clients_show, 0, 2);
-    tcase_add_loop_test(tc, what_was_shown_before_a_ca_expired_helps_nobody_afterwards, 0, 2);
+    tcase_add_loop_test(tc, memory_does_not_grow_with_what_clients_send, 0, 2);
+    tcase_add_loop_test(tc, certificates_sent_before_a_ca_expired_are_refused_afterwards, 0, 2);
     tcase_add_loop_test(tc, a_refusal_names_the_certificate_that_is_to_blame, 0, 2);
-    tcase_add_loop_test(tc, version_1_is_accepted_or_refused_as_asked, 0, 2);
-    tcase_add_loop_test(tc, chains_of_any_length_and_junk_get_through_the_library, 0, 2);
-    tcase_add_loop_test(tc, more_certificates_than_sixteen_are_too_many, 0, 2);
+    tcase_add_loop_test(tc, version_1_is_accepted_or_refused_as_configured, 0, 2);
+    tcase_add_loop_test(tc, the_library_passes_on_chains_of_any_length_and_junk, 0, 2);
+    tcase_add_loop_test(tc, more_than_sixteen_certificates_are_refused, 0, 2);
     tcase_add_loop_test(tc, clients_and_their_cas_have_keys_of_any_supported_type, 0,
                         2 * sizeof kinds / sizeof *kinds);
     tcase_add_loop_test(tc, a_client_must_have_the_key_of_its_certificate, 0, 2);

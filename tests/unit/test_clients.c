@@ -8,8 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
-static struct pki server, ca, other_ca, inter, late_inter, stranger_ca;
-static struct pki good, rsa_good, second, expired, early, revoked, server_only, stranger, by_inter,
+static struct pki server, ca, other_ca, inter, late_inter, outsider_ca;
+static struct pki good, rsa_good, second, expired, early, revoked, server_only, outsider, by_inter,
     by_late, self;
 static const char *server_cert, *server_key, *ca_file, *both_cas, *crl, *empty_crl, *stale_crl;
 static struct site site;
@@ -27,7 +27,7 @@ static void make_clients(void) {
     early = pki_make((struct pki_spec){.cn = "early", .from_day = 2}, &ca);
     revoked = pki_make((struct pki_spec){.cn = "lost"}, &ca);
     server_only = pki_make((struct pki_spec){.cn = "srv", .usage = "serverAuth"}, &ca);
-    stranger = pki_make((struct pki_spec){.cn = "stranger"}, &stranger_ca);
+    outsider = pki_make((struct pki_spec){.cn = "outsider"}, &outsider_ca);
     by_inter = pki_make((struct pki_spec){.cn = "device-3"}, &inter);
     by_late = pki_make((struct pki_spec){.cn = "device-4"}, &late_inter);
     self = pki_make((struct pki_spec){.cn = "device-1"}, NULL);
@@ -39,7 +39,7 @@ static void once(void) {
     server = pki_make((struct pki_spec){.cn = "localhost", .alt = "DNS:localhost"}, NULL);
     ca = pki_make((struct pki_spec){.cn = "Client CA", .ca = 1}, NULL);
     other_ca = pki_make((struct pki_spec){.cn = "Other CA", .ca = 1}, NULL);
-    stranger_ca = pki_make((struct pki_spec){.cn = "Stranger CA", .ca = 1}, NULL);
+    outsider_ca = pki_make((struct pki_spec){.cn = "Outsider CA", .ca = 1}, NULL);
     inter = pki_make((struct pki_spec){.cn = "Client inter", .ca = 1}, &ca);
     late_inter = pki_make(
         (struct pki_spec){.cn = "Late inter", .ca = 1, .from_day = -20, .to_day = -2}, &ca);
@@ -54,9 +54,9 @@ static void once(void) {
 }
 
 static void finally(void) {
-    struct pki *all[] = {&server,      &ca,       &other_ca, &inter,   &late_inter, &stranger_ca,
+    struct pki *all[] = {&server,      &ca,       &other_ca, &inter,   &late_inter, &outsider_ca,
                          &good,        &rsa_good, &second,   &expired, &early,      &revoked,
-                         &server_only, &stranger, &by_inter, &by_late, &self};
+                         &server_only, &outsider, &by_inter, &by_late, &self};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         pki_free(all[i]);
     }
@@ -95,7 +95,7 @@ static SSL_CTX *client_with(int version, const struct pki *cert, const struct pk
     return client;
 }
 
-/* One visit; what the engine then says is left in `seen`. */
+/* One connection; what the engine reports of it is left in `seen`. */
 static struct {
     enum engine_status status;
     enum reason reason;
@@ -173,15 +173,15 @@ static void refused(int version, const struct pki *cert, const struct pki *more,
     }
 }
 
-START_TEST(a_client_of_the_ca_is_known_by_name) {
+START_TEST(a_client_of_the_ca_is_identified_by_name) {
     accepted(versions[_i], &good, NULL, "device-1");
     ck_assert_str_eq(seen.cn, "device-1");
     if (own_library() ||
         versions[_i] == TLS1_3_VERSION) { /* 5.5.4 asks for the server's key type */
         accepted(versions[_i], &rsa_good, NULL, "device-rsa");
     }
-    accepted(versions[_i], &good, &ca, "device-1");          /* the root is sent along */
-    accepted(versions[_i], &good, &stranger_ca, "device-1"); /* and so is nonsense */
+    accepted(versions[_i], &good, &ca, "device-1");          /* the client sends the root too */
+    accepted(versions[_i], &good, &outsider_ca, "device-1"); /* and an unrelated CA */
 }
 END_TEST
 
@@ -190,7 +190,7 @@ START_TEST(a_client_without_a_certificate_is_refused_where_one_is_required) {
     site.listener.client_auth = CLIENT_AUTH_OPTIONAL;
     accepted(versions[_i], NULL, NULL, "-");
     accepted(versions[_i], &good, NULL, "device-1");
-    refused(versions[_i], &stranger, NULL, REASON_UNKNOWN_CA, 48);
+    refused(versions[_i], &outsider, NULL, REASON_UNKNOWN_CA, 48);
     site.listener.client_auth = CLIENT_AUTH_NONE;
     one_visit(versions[_i], &good, NULL);
     ck_assert_str_eq(seen.identity, "-");
@@ -198,8 +198,8 @@ START_TEST(a_client_without_a_certificate_is_refused_where_one_is_required) {
 END_TEST
 
 START_TEST(bad_certificates_are_refused_each_with_its_reason) {
-    refused(versions[_i], &stranger, NULL, REASON_UNKNOWN_CA, 48);
-    refused(versions[_i], &stranger, &stranger_ca, REASON_UNKNOWN_CA, 48);
+    refused(versions[_i], &outsider, NULL, REASON_UNKNOWN_CA, 48);
+    refused(versions[_i], &outsider, &outsider_ca, REASON_UNKNOWN_CA, 48);
     refused(versions[_i], &self, NULL, REASON_UNKNOWN_CA, 48);
     refused(versions[_i], &second, NULL, REASON_UNKNOWN_CA, 48);
     refused(versions[_i], &expired, NULL, REASON_EXPIRED, 45);
@@ -212,11 +212,11 @@ START_TEST(several_cas_are_trusted) {
     site.listener.client_ca = (char *)both_cas;
     accepted(versions[_i], &good, NULL, "device-1");
     accepted(versions[_i], &second, NULL, "device-2");
-    refused(versions[_i], &stranger, NULL, REASON_UNKNOWN_CA, 48);
+    refused(versions[_i], &outsider, NULL, REASON_UNKNOWN_CA, 48);
 }
 END_TEST
 
-START_TEST(an_intermediate_must_come_with_every_client) {
+START_TEST(every_client_must_send_its_intermediate) {
     struct tls_context *ctx = site_load(&site, &shared);
     SSL_CTX *whole = client_with(versions[_i], &by_inter, &inter);
     SSL_CTX *part = client_with(versions[_i], &by_inter, NULL);
@@ -236,13 +236,13 @@ START_TEST(an_intermediate_must_come_with_every_client) {
 }
 END_TEST
 
-START_TEST(an_expired_intermediate_vouches_for_nobody) {
+START_TEST(clients_of_an_expired_intermediate_are_refused) {
     one_visit(versions[_i], &by_late, &late_inter);
     ck_assert_int_eq(seen.status, ENGINE_FAILED);
 }
 END_TEST
 
-START_TEST(listed_serials_are_refused) {
+START_TEST(clients_listed_in_a_crl_are_refused) {
     site.listener.client_crl = (char *)crl;
     accepted(versions[_i], &good, NULL, "device-1");
     refused(versions[_i], &revoked, NULL, REASON_REVOKED, 44);
@@ -261,7 +261,7 @@ START_TEST(an_expired_crl_still_refuses_what_it_lists) {
 }
 END_TEST
 
-START_TEST(a_ca_without_a_crl_vouches_for_nobody_once_there_are_crls) {
+START_TEST(once_there_are_crls_clients_of_a_ca_without_one_are_refused) {
     site.listener.client_ca = (char *)both_cas;
     site.listener.client_crl = (char *)crl;
     accepted(versions[_i], &good, NULL, "device-1");
@@ -282,7 +282,7 @@ static const char *joined(const char *name, const char *a, const char *b) {
     return pki_text(name, text);
 }
 
-START_TEST(a_revoked_intermediate_vouches_for_nobody) {
+START_TEST(clients_of_a_revoked_intermediate_are_refused) {
     const char *root_crl = pki_crl("root.crl", &ca, &inter, 5);
     const char *root_clean = pki_crl("root-clean.crl", &ca, NULL, 5);
     const char *inter_crl = pki_crl("inter.crl", &inter, NULL, 5);
@@ -293,7 +293,7 @@ START_TEST(a_revoked_intermediate_vouches_for_nobody) {
     site.listener.client_crl = (char *)joined("both.crl", root_crl, inter_crl);
     refused(versions[_i], &by_inter, NULL, REASON_REVOKED, 44);
     refused(versions[_i], &by_inter, &inter, REASON_REVOKED, 44);
-    /* The intermediate is not ours, but comes with the client. */
+    /* The intermediate is not configured; the client sends it. */
     site.listener.client_ca = (char *)ca_file;
     site.listener.client_crl = (char *)root_crl;
     refused(versions[_i], &by_inter, &inter, REASON_REVOKED, 44);
@@ -319,7 +319,7 @@ START_TEST(bad_ca_and_crl_files_are_refused) {
     site.listener.client_ca = (char *)ca_file;
     site.listener.client_crl = (char *)ca_file;
     not_loaded("holds no revocation list");
-    site.listener.client_crl = (char *)pki_crl("strange.crl", &stranger_ca, NULL, 5);
+    site.listener.client_crl = (char *)pki_crl("strange.crl", &outsider_ca, NULL, 5);
     not_loaded("not in client_ca");
     struct pki impostor = pki_make((struct pki_spec){.cn = "Client CA", .ca = 1}, NULL);
     site.listener.client_crl = (char *)pki_crl("forged.crl", &impostor, NULL, 5);
@@ -328,7 +328,7 @@ START_TEST(bad_ca_and_crl_files_are_refused) {
 }
 END_TEST
 
-START_TEST(identities_come_from_where_the_listener_says) {
+START_TEST(identities_come_from_the_configured_source) {
     unsigned char hash[32];
     char hex[65];
     X509_digest(good.cert, EVP_sha256(), hash, NULL);
@@ -359,7 +359,7 @@ static const struct {
     {"x", too_long, IDENTITY_SAN_URI},
 };
 
-START_TEST(a_bad_identity_is_refused_where_the_broker_believes_it) {
+START_TEST(a_bad_identity_is_refused_where_the_broker_relies_on_it) {
     memset(too_long, 'a', 270);
     memcpy(too_long, "URI:urn:", 8);
     for (size_t i = 0; i < sizeof bad_identities / sizeof *bad_identities; i++) {
@@ -384,8 +384,8 @@ struct way {
 static const struct way ways[] = {
     {TLS1_2_VERSION, true}, {TLS1_2_VERSION, false}, {TLS1_3_VERSION, true}};
 
-/* A first visit with the certificate, a change, a second one with the session. The second one has
- * no certificate to fall back on. */
+/* A first connection with the certificate, a change, a second connection with the session. The
+ * second one has no certificate to fall back on. */
 static void come_back(struct way way, const struct pki *cert, const struct pki *more,
                       void (*change)(void)) {
     SSL_CTX *with = client_with(way.version, cert, more),
@@ -466,7 +466,7 @@ static void another_listener(void) {
 static void (*const changes[])(void) = {crl_now_lists_it, another_ca, another_identity,
                                         stricter_crl, another_listener};
 
-START_TEST(resumption_never_outlives_what_was_checked) {
+START_TEST(a_change_of_what_was_checked_ends_resumption) {
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         teardown();
         setup();
@@ -492,23 +492,23 @@ START_TEST(a_session_from_before_certificates_were_required_is_refused) {
 }
 END_TEST
 
-static void wait_for_the_end(void) {
+static void wait_until_it_expires(void) {
     sleep(3);
 }
 
-START_TEST(resumption_ends_with_the_certificate) {
+START_TEST(resumption_ends_when_the_certificate_expires) {
     struct pki brief = pki_make((struct pki_spec){.cn = "brief", .to_seconds = 2}, &ca);
-    come_back(ways[_i], &brief, NULL, wait_for_the_end);
+    come_back(ways[_i], &brief, NULL, wait_until_it_expires);
     ck_assert_int_eq(seen.reason, REASON_NO_CERTIFICATE_GIVEN);
     pki_free(&brief);
 }
 END_TEST
 
-START_TEST(resumption_ends_with_the_intermediate) {
+START_TEST(resumption_ends_when_the_intermediate_expires) {
     struct pki brief =
         pki_make((struct pki_spec){.cn = "brief inter", .ca = 1, .to_seconds = 2}, &ca);
     struct pki device = pki_make((struct pki_spec){.cn = "device-5"}, &brief);
-    come_back(ways[_i], &device, &brief, wait_for_the_end);
+    come_back(ways[_i], &device, &brief, wait_until_it_expires);
     ck_assert_int_eq(seen.reason, REASON_NO_CERTIFICATE_GIVEN);
     pki_free(&device);
     pki_free(&brief);
@@ -537,9 +537,10 @@ START_TEST(two_hundred_attempts_to_resume_past_a_revocation_fail) {
 }
 END_TEST
 
-/* Whoever overheard a ticket can show it, and steer to a full handshake by offering another suite.
- * The connection, and the tickets it earns, must not bear the owner's name. */
-START_TEST(an_overheard_ticket_lends_no_identity) {
+/* An attacker that has recorded a ticket can send it and force a full handshake by offering another
+ * suite. The connection, and the tickets issued in it, must not have the identity of the ticket's
+ * owner. */
+START_TEST(a_recorded_ticket_gives_no_identity) {
     SSL_CTX *with = client_with(versions[_i], &good, NULL),
             *thief = client_with(versions[_i], NULL, NULL);
     site.listener.client_auth = CLIENT_AUTH_OPTIONAL;
@@ -552,7 +553,7 @@ START_TEST(an_overheard_ticket_lends_no_identity) {
     struct tls_context *ctx = site_load(&site, &shared);
     struct pair p;
     pair_init(&p, thief, "localhost", stolen);
-    /* The client's own checks would not send it with other suites: change the suite on the way. */
+    /* OpenSSL would not send it with other suites, so the suite is changed in transit. */
     SSL_do_handshake(p.client);
     pair_collect(&p);
     ck_assert_int_eq(client_hello_parse(p.up.data, p.up.len, &p.hello), CLIENT_HELLO_OK);
@@ -560,7 +561,7 @@ START_TEST(an_overheard_ticket_lends_no_identity) {
     uint8_t *suites = p.up.data + 5 + 4 + 2 + 32 + 1 + p.up.data[5 + 4 + 2 + 32];
     size_t len = (size_t)suites[0] << 8 | suites[1];
     for (size_t i = 0; i + 1 < len && _i == 0; i += 2) {
-        if (suites[2 + i] == 0xc0 && suites[3 + i] == 0x2b) { /* what the session had */
+        if (suites[2 + i] == 0xc0 && suites[3 + i] == 0x2b) { /* the suite of the session */
             suites[3 + i] = 0x2c;
         }
     }
@@ -604,7 +605,7 @@ START_TEST(a_retired_context_finishes_its_handshakes_and_starts_no_more) {
 }
 END_TEST
 
-START_TEST(a_crl_names_the_sessions_to_end) {
+START_TEST(a_crl_identifies_the_sessions_to_end) {
     accepted(versions[_i], &revoked, NULL, "lost");
     struct cert_id lost = seen.id;
     accepted(versions[_i], &good, NULL, "device-1");
@@ -629,29 +630,29 @@ static Suite *suite(void) {
     tcase_set_timeout(tc, 120);
     tcase_add_unchecked_fixture(tc, once, finally);
     tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_loop_test(tc, a_client_of_the_ca_is_known_by_name, 0, 2);
+    tcase_add_loop_test(tc, a_client_of_the_ca_is_identified_by_name, 0, 2);
     tcase_add_loop_test(tc, a_client_without_a_certificate_is_refused_where_one_is_required, 0, 2);
     tcase_add_loop_test(tc, bad_certificates_are_refused_each_with_its_reason, 0, 2);
     tcase_add_loop_test(tc, several_cas_are_trusted, 0, 2);
-    tcase_add_loop_test(tc, an_intermediate_must_come_with_every_client, 0, 2);
-    tcase_add_loop_test(tc, an_expired_intermediate_vouches_for_nobody, 0, 2);
-    tcase_add_loop_test(tc, listed_serials_are_refused, 0, 2);
+    tcase_add_loop_test(tc, every_client_must_send_its_intermediate, 0, 2);
+    tcase_add_loop_test(tc, clients_of_an_expired_intermediate_are_refused, 0, 2);
+    tcase_add_loop_test(tc, clients_listed_in_a_crl_are_refused, 0, 2);
     tcase_add_loop_test(tc, an_expired_crl_still_refuses_what_it_lists, 0, 2);
-    tcase_add_loop_test(tc, a_ca_without_a_crl_vouches_for_nobody_once_there_are_crls, 0, 2);
-    tcase_add_loop_test(tc, a_revoked_intermediate_vouches_for_nobody, 0, 2);
+    tcase_add_loop_test(tc, once_there_are_crls_clients_of_a_ca_without_one_are_refused, 0, 2);
+    tcase_add_loop_test(tc, clients_of_a_revoked_intermediate_are_refused, 0, 2);
     tcase_add_test(tc, bad_ca_and_crl_files_are_refused);
-    tcase_add_loop_test(tc, identities_come_from_where_the_listener_says, 0, 2);
-    tcase_add_loop_test(tc, a_bad_identity_is_refused_where_the_broker_believes_it, 0, 2);
+    tcase_add_loop_test(tc, identities_come_from_the_configured_source, 0, 2);
+    tcase_add_loop_test(tc, a_bad_identity_is_refused_where_the_broker_relies_on_it, 0, 2);
     tcase_add_loop_test(tc, a_resumed_client_keeps_its_identity, 0, 3);
     tcase_add_loop_test(tc, a_name_too_long_for_a_ticket_means_full_handshakes, 0, 3);
-    tcase_add_loop_test(tc, resumption_never_outlives_what_was_checked, 0, 3);
+    tcase_add_loop_test(tc, a_change_of_what_was_checked_ends_resumption, 0, 3);
     tcase_add_loop_test(tc, a_session_from_before_certificates_were_required_is_refused, 0, 3);
-    tcase_add_loop_test(tc, resumption_ends_with_the_certificate, 0, 3);
-    tcase_add_loop_test(tc, resumption_ends_with_the_intermediate, 0, 3);
+    tcase_add_loop_test(tc, resumption_ends_when_the_certificate_expires, 0, 3);
+    tcase_add_loop_test(tc, resumption_ends_when_the_intermediate_expires, 0, 3);
     tcase_add_loop_test(tc, two_hundred_attempts_to_resume_past_a_revocation_fail, 0, 3);
-    tcase_add_loop_test(tc, an_overheard_ticket_lends_no_identity, 0, 2);
+    tcase_add_loop_test(tc, a_recorded_ticket_gives_no_identity, 0, 2);
     tcase_add_loop_test(tc, a_retired_context_finishes_its_handshakes_and_starts_no_more, 0, 2);
-    tcase_add_loop_test(tc, a_crl_names_the_sessions_to_end, 0, 2);
+    tcase_add_loop_test(tc, a_crl_identifies_the_sessions_to_end, 0, 2);
     suite_add_tcase(s, tc);
     return s;
 }

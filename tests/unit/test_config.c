@@ -1,4 +1,4 @@
-/* The configuration: what a file may say, what it then means, and what is said of each mistake. */
+/* The configuration: what a file may contain, what it means, and the message for each mistake. */
 #include "config/config.h"
 #include "config/document.h"
 #include "config/values.h"
@@ -14,7 +14,7 @@
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
 
-/* What most files below need besides their subject. */
+/* What most files below need in addition to what they test. */
 #define CERTIFICATE "[certificate main]\ncert = c.pem\nkey = k.pem\n"
 #define LISTENER    "[listener mqtt]\n"
 
@@ -34,7 +34,7 @@ static void remove_folder(void) {
 }
 
 static void write_file(const char *text, size_t len) {
-    unlink(file); /* a file cut to nothing and written anew may be synced to disk by the system */
+    unlink(file); /* truncating and rewriting a file may make the system sync it to disk */
     FILE *out = fopen(file, "w");
     ck_assert_ptr_nonnull(out);
     ck_assert_uint_eq(fwrite(text, 1, len, out), len);
@@ -55,12 +55,12 @@ static struct config *load(const char *text) {
 static void expect_refused(const char *text, size_t len, const char *message) {
     char expected[512];
     struct config *config = load_bytes(text, len);
-    ck_assert_msg(config == NULL, "loaded, instead of: %s", message);
+    ck_assert_msg(config == NULL, "loaded; expected: %s", message);
     snprintf(expected, sizeof expected, "%s%s", file, message);
-    ck_assert_msg(strncmp(err.text, expected, strlen(expected)) == 0, "said: %s\nexpected: %s",
+    ck_assert_msg(strncmp(err.text, expected, strlen(expected)) == 0, "got: %s\nexpected: %s",
                   err.text, expected);
     ck_assert_msg(message[0] != ':' || strstr(err.text, "; ") != NULL,
-                  "does not say what would be right: %s", err.text);
+                  "does not say what to write instead: %s", err.text);
 }
 
 /* The program's standard error while `text` is loaded. */
@@ -83,7 +83,7 @@ static char *warnings_of(const char *text) {
 
 /* ---- what a file means ---- */
 
-/* The machine's, unless a test takes its IPv6 away. */
+/* The system's, unless a test pretends that there is no IPv6. */
 static bool ipv6_is_missing;
 int __real_socket(int family, int type, int protocol);
 int __wrap_socket(int family, int type, int protocol);
@@ -96,7 +96,7 @@ int __wrap_socket(int family, int type, int protocol) {
     return __real_socket(family, type, protocol);
 }
 
-START_TEST(without_ipv6_the_default_address_is_every_one_of_ipv4) {
+START_TEST(without_ipv6_the_default_is_every_ipv4_address) {
     ipv6_is_missing = true;
     struct config *config = load(LISTENER CERTIFICATE);
     ipv6_is_missing = false;
@@ -232,7 +232,7 @@ START_TEST(every_key_sets_its_field) {
 END_TEST
 
 /* Each choice of a key, written out, becomes the value that its row names. */
-START_TEST(every_word_of_every_key_is_taken) {
+START_TEST(every_keyword_of_every_key_is_accepted) {
     for (size_t i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
         for (const struct config_word *w = key->words; w != NULL && w->text != NULL; w++) {
@@ -266,7 +266,7 @@ START_TEST(drain_timeout_off_and_0_mean_at_once) {
 }
 END_TEST
 
-START_TEST(an_empty_value_means_none_where_there_may_be_none) {
+START_TEST(an_empty_value_means_none_where_a_key_is_optional) {
     struct config *config =
         load("[postern]\nticket_keys =\n" LISTENER "ciphers = ; ours\nclient_ca=\nclient_crl =  \n"
              "[certificate main]\ncert = c\nchain =\nkey = k\n");
@@ -278,7 +278,7 @@ START_TEST(an_empty_value_means_none_where_there_may_be_none) {
 }
 END_TEST
 
-START_TEST(relative_paths_start_at_the_files_folder) {
+START_TEST(relative_paths_start_at_the_folder_of_the_file) {
     char path[128];
     struct config *config = load(LISTENER "backend = unix:m.sock\n" CERTIFICATE);
     snprintf(path, sizeof path, "%s/c.pem", folder);
@@ -295,7 +295,7 @@ START_TEST(relative_paths_start_at_the_files_folder) {
 }
 END_TEST
 
-START_TEST(paths_may_hold_any_byte_but_the_ends_of_lines) {
+START_TEST(paths_may_contain_any_byte_except_line_ends) {
     struct config *config =
         load(LISTENER "[certificate main]\ncert = /a b/\xff;\xe9=#[x].pem ; here\nkey = /k\n");
     ck_assert_str_eq(config->certificates[0].cert, "/a b/\xff;\xe9=#[x].pem");
@@ -315,7 +315,7 @@ static const char *const odd_but_good[] = {
     "[listener a.B-1_]\n" CERTIFICATE,
 };
 
-START_TEST(odd_files_that_are_right_are_taken) {
+START_TEST(unusual_but_valid_files_load) {
     config_free(load(odd_but_good[_i]));
 }
 END_TEST
@@ -336,9 +336,9 @@ START_TEST(a_comment_of_any_length_is_fine) {
 }
 END_TEST
 
-/* inih's own line ends near 200 bytes; ours at 8192. Every length on the way must come out whole,
- * and so must blanks and comment characters wherever they fall. */
-START_TEST(a_long_value_comes_out_whole) {
+/* inih by itself cuts lines at about 200 bytes; the limit here is 8192. Values of every length up
+ * to it must load complete, with blanks and comment characters at any position. */
+START_TEST(a_long_value_is_not_cut) {
     static char value[9000], text[20000];
     static const char pattern[] = "ab;c #d  e\t[f]=g:,;;## ";
     for (size_t len = 1; len < 8100; len += len < 900 ? 1 : 271) {
@@ -358,7 +358,7 @@ START_TEST(a_long_value_comes_out_whole) {
 }
 END_TEST
 
-START_TEST(a_long_list_comes_out_whole) {
+START_TEST(a_long_list_is_not_cut) {
     char text[8000];
     int len = sprintf(text, LISTENER "backend = ");
     for (int i = 1; i <= 200; i++) {
@@ -404,8 +404,8 @@ START_TEST(each_file_named_is_visited) {
 }
 END_TEST
 
-/* The file that is installed loads as it is, and with each `#key = value` of it switched on. */
-START_TEST(the_installed_example_is_right) {
+/* The installed file loads as it is, and with each `#key = value` line in it enabled. */
+START_TEST(the_installed_example_loads) {
     struct config *config = config_load(EXAMPLE, &err);
     ck_assert_msg(config != NULL, "%s", err.text);
     ck_assert_uint_eq(config->listener_count, 1);
@@ -433,15 +433,15 @@ END_TEST
 
 /* ---- addresses ---- */
 
-/* What such an address may be is test_address.c's subject. */
-START_TEST(an_address_has_one_form) {
+/* test_address.c tests what such an address may be. */
+START_TEST(addresses_print_in_canonical_form) {
     struct address address;
     ck_assert_msg(config_parse_address(":8883", &address, &err) == 0, "%s", err.text);
     ck_assert_str_eq(address_print(&address, address_text), "[::]:8883");
 }
 END_TEST
 
-/* ---- what is refused, and how it is told ---- */
+/* ---- what is refused, and with what message ---- */
 
 #define A54 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
@@ -624,7 +624,7 @@ static const struct {
     {LISTENER "accept_proxy = 10.0.0.1/8\n" CERTIFICATE,
      ":2: accept_proxy = 10.0.0.1/8: 10.0.0.1/8 has bits set after its prefix; "},
 
-    /* names and what belongs together */
+    /* names, and keys that need each other */
     {"", ": there is no [listener NAME] section, so that nothing would be served; "},
     {CERTIFICATE, ": there is no [listener NAME] section"},
     {LISTENER, ":1: [listener mqtt] has no certificate to present; define one in a section "},
@@ -652,7 +652,7 @@ static const struct {
      ":2: mqtt = identity without client_auth = required; "},
 };
 
-START_TEST(each_mistake_is_told_with_its_line_and_what_would_be_right) {
+START_TEST(each_mistake_is_reported_with_its_line_and_its_remedy) {
     expect_refused(refused[_i].text, strlen(refused[_i].text), refused[_i].message);
 }
 END_TEST
@@ -670,7 +670,7 @@ START_TEST(a_line_that_is_too_long_is_refused) {
     int len = sprintf(text, LISTENER "ciphers = ");
     memset(text + len, 'A', 8192);
     expect_refused(text, strlen(text), ":2: the line is too long; at most 8192 bytes");
-    memset(text + len, ' ', 500); /* inih trims: no place to divide it */
+    memset(text + len, ' ', 500); /* inih trims blanks, so it cannot be divided */
     strcpy(text + len + 500, "A\n");
     expect_refused(text, strlen(text), ":2: the line is too long and cannot be divided; ");
     len = sprintf(text, "[listener ");
@@ -687,7 +687,7 @@ START_TEST(a_line_that_is_too_long_is_refused) {
 }
 END_TEST
 
-START_TEST(a_file_that_cannot_be_read_is_told) {
+START_TEST(a_file_that_cannot_be_read_is_reported) {
     ck_assert_ptr_null(config_load("/nonexistent/p.conf", &err));
     ck_assert_str_eq(err.text, "/nonexistent/p.conf: cannot open the configuration: "
                                "No such file or directory");
@@ -702,7 +702,7 @@ START_TEST(a_file_that_cannot_be_read_is_told) {
 }
 END_TEST
 
-/* Whatever is cut off or garbled, the answer is a config or a message, and no leak. */
+/* Whatever is cut off or damaged, the result is a configuration or a message, and no leak. */
 START_TEST(any_part_of_a_file_is_loaded_or_refused) {
     static const char whole[] =
         "[postern]\nworkers = 2\nticket_keys = t\n[listener a]\nlisten = :1, 127.0.0.1:2\n"
@@ -727,7 +727,7 @@ END_TEST
 
 /* ---- warnings ---- */
 
-START_TEST(a_certificate_nobody_uses_is_warned_about) {
+START_TEST(an_unused_certificate_is_warned_about) {
     const char *said = warnings_of(LISTENER "certificates = main\n" CERTIFICATE
                                             "[certificate old]\ncert = c\nkey = k\n");
     ck_assert_ptr_nonnull(strstr(said, ":6: no listener uses [certificate old]"));
@@ -737,7 +737,7 @@ END_TEST
 
 #define IDENTITY "client_auth = required\nclient_ca = ca\nmqtt = identity\n"
 
-START_TEST(a_way_round_identities_is_warned_about) {
+START_TEST(a_backend_that_is_reachable_without_identity_is_warned_about) {
     const char *said =
         warnings_of("[listener open]\nlisten = :1\nbackend = other:1, m:1\n"
                     "[listener strict]\nlisten = :2\nbackend = m:1\n" IDENTITY CERTIFICATE);
@@ -755,7 +755,7 @@ END_TEST
 
 /* ---- the command line ---- */
 
-START_TEST(a_command_line_makes_one_listener) {
+START_TEST(a_command_line_configures_one_listener) {
     static const struct config_option options[] = {
         {"--listen", "listener", "listen", "127.0.0.1:8883"},
         {"--backend", "listener", "backend", "unix:m.sock"},
@@ -816,36 +816,36 @@ static void add_meaning(Suite *suite) {
     TCase *meaning = tcase_create("meaning");
     tcase_add_checked_fixture(meaning, make_folder, remove_folder);
     tcase_add_test(meaning, the_smallest_file_gets_every_default);
-    tcase_add_test(meaning, without_ipv6_the_default_address_is_every_one_of_ipv4);
+    tcase_add_test(meaning, without_ipv6_the_default_is_every_ipv4_address);
     tcase_add_test(meaning, every_key_sets_its_field);
-    tcase_add_test(meaning, every_word_of_every_key_is_taken);
+    tcase_add_test(meaning, every_keyword_of_every_key_is_accepted);
     tcase_add_test(meaning, drain_timeout_off_and_0_mean_at_once);
-    tcase_add_test(meaning, an_empty_value_means_none_where_there_may_be_none);
-    tcase_add_test(meaning, relative_paths_start_at_the_files_folder);
-    tcase_add_test(meaning, paths_may_hold_any_byte_but_the_ends_of_lines);
-    tcase_add_loop_test(meaning, odd_files_that_are_right_are_taken, 0, COUNT(odd_but_good));
+    tcase_add_test(meaning, an_empty_value_means_none_where_a_key_is_optional);
+    tcase_add_test(meaning, relative_paths_start_at_the_folder_of_the_file);
+    tcase_add_test(meaning, paths_may_contain_any_byte_except_line_ends);
+    tcase_add_loop_test(meaning, unusual_but_valid_files_load, 0, COUNT(odd_but_good));
     tcase_add_test(meaning, a_comment_of_any_length_is_fine);
-    tcase_add_test(meaning, a_long_value_comes_out_whole);
-    tcase_add_test(meaning, a_long_list_comes_out_whole);
+    tcase_add_test(meaning, a_long_value_is_not_cut);
+    tcase_add_test(meaning, a_long_list_is_not_cut);
     tcase_add_test(meaning, a_second_load_is_independent_of_the_first);
     tcase_add_test(meaning, each_file_named_is_visited);
-    tcase_add_test(meaning, the_installed_example_is_right);
-    tcase_add_test(meaning, an_address_has_one_form);
+    tcase_add_test(meaning, the_installed_example_loads);
+    tcase_add_test(meaning, addresses_print_in_canonical_form);
     suite_add_tcase(suite, meaning);
 }
 
 static void add_mistakes(Suite *suite) {
     TCase *mistakes = tcase_create("mistakes");
     tcase_add_checked_fixture(mistakes, make_folder, remove_folder);
-    tcase_add_loop_test(mistakes, each_mistake_is_told_with_its_line_and_what_would_be_right, 0,
+    tcase_add_loop_test(mistakes, each_mistake_is_reported_with_its_line_and_its_remedy, 0,
                         COUNT(refused));
     tcase_add_test(mistakes, a_nul_byte_is_refused);
     tcase_add_test(mistakes, a_line_that_is_too_long_is_refused);
-    tcase_add_test(mistakes, a_file_that_cannot_be_read_is_told);
+    tcase_add_test(mistakes, a_file_that_cannot_be_read_is_reported);
     tcase_add_test(mistakes, any_part_of_a_file_is_loaded_or_refused);
-    tcase_add_test(mistakes, a_certificate_nobody_uses_is_warned_about);
-    tcase_add_test(mistakes, a_way_round_identities_is_warned_about);
-    tcase_add_test(mistakes, a_command_line_makes_one_listener);
+    tcase_add_test(mistakes, an_unused_certificate_is_warned_about);
+    tcase_add_test(mistakes, a_backend_that_is_reachable_without_identity_is_warned_about);
+    tcase_add_test(mistakes, a_command_line_configures_one_listener);
     tcase_add_loop_test(mistakes, a_mistake_on_the_command_line_names_the_option, 0,
                         COUNT(bad_options));
     suite_add_tcase(suite, mistakes);

@@ -1,4 +1,4 @@
-/* The configuration without memory: every allocation fails once, and nothing is lost. */
+/* The configuration without memory: every allocation fails once, and nothing leaks. */
 #include "config/config.h"
 #include "run.h"
 
@@ -53,7 +53,7 @@ static const char text[] =
     "client_auth = required\nclient_ca = ca\nclient_crl = l\n[certificate m]\ncert = c\n"
     "chain = h\nkey = k\n[certificate n]\ncert = c\nkey = k\n";
 
-START_TEST(a_file_is_loaded_whole_or_not_at_all) {
+START_TEST(a_file_loads_completely_or_not_at_all) {
     char file[] = P_tmpdir "/postern-memory-XXXXXX";
     struct error err;
     struct config *config = NULL;
@@ -71,13 +71,13 @@ START_TEST(a_file_is_loaded_whole_or_not_at_all) {
     }
     unlink(file);
     ck_assert_ptr_nonnull(config);
-    ck_assert_int_gt(granted, 50); /* so many allocations there are */
+    ck_assert_int_gt(granted, 50); /* the number of allocations */
     ck_assert_uint_eq(config->listeners[0].certificate_count, 2);
     config_free(config);
 }
 END_TEST
 
-START_TEST(a_command_line_is_taken_whole_or_not_at_all) {
+START_TEST(a_command_line_loads_completely_or_not_at_all) {
     static const struct config_option options[] = {
         {"--listen", "listener", "listen", ":1"},
         {"--cert", "certificate", "cert", "c"},
@@ -101,8 +101,8 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("config_memory");
     TCase *all = tcase_create("all");
-    tcase_add_test(all, a_file_is_loaded_whole_or_not_at_all);
-    tcase_add_test(all, a_command_line_is_taken_whole_or_not_at_all);
+    tcase_add_test(all, a_file_loads_completely_or_not_at_all);
+    tcase_add_test(all, a_command_line_loads_completely_or_not_at_all);
     suite_add_tcase(suite, all);
     return run_suite(suite, CK_NOFORK);
 }

@@ -44,33 +44,33 @@ static void teardown(void) {
     poller_free(poller);
 }
 
-static void say(const char *text) {
+static void write_text(const char *text) {
     ck_assert_int_eq(write(peer, text, strlen(text)), (ssize_t)strlen(text));
 }
 
-/* What the poller has to tell is told. */
-static void look(void) {
+/* Delivers the events that the poller has. */
+static void dispatch(void) {
     poller_dispatch(poller);
 }
 
-START_TEST(a_short_read_says_that_there_is_no_more) {
-    look();
+START_TEST(a_short_read_means_that_nothing_is_left) {
+    dispatch();
     ck_assert(!conn.readable);
-    say("hello");
-    look();
+    write_text("hello");
+    dispatch();
     ck_assert(conn.readable);
     ck_assert_int_eq(conn_read(&conn, got, sizeof got), 5);
     ck_assert_mem_eq(got, "hello", 5);
     ck_assert(!conn.readable);
-    say("again");
-    look();
+    write_text("again");
+    dispatch();
     ck_assert(conn.readable);
 }
 END_TEST
 
-START_TEST(a_read_that_fills_the_room_stays_readable) {
-    say("hello");
-    look();
+START_TEST(after_a_read_that_fills_the_buffer_the_conn_stays_readable) {
+    write_text("hello");
+    dispatch();
     ck_assert_int_eq(conn_read(&conn, got, 3), 3);
     ck_assert(conn.readable);
     ck_assert_int_eq(conn_read(&conn, got, 2), 2);
@@ -80,10 +80,10 @@ START_TEST(a_read_that_fills_the_room_stays_readable) {
 }
 END_TEST
 
-START_TEST(the_end_is_known_without_a_second_read) {
-    say("bye");
+START_TEST(the_end_is_noticed_without_another_system_call) {
+    write_text("bye");
     shutdown(peer, SHUT_WR);
-    look();
+    dispatch();
     ck_assert_int_eq(conn_read(&conn, got, sizeof got), 3);
     ck_assert(conn.readable);
     int fd = conn.handle.fd;
@@ -94,10 +94,10 @@ START_TEST(the_end_is_known_without_a_second_read) {
 }
 END_TEST
 
-START_TEST(an_end_behind_more_than_the_room_is_not_told_too_soon) {
-    say("goodbye");
+START_TEST(the_end_is_not_reported_before_the_data_in_front_of_it) {
+    write_text("goodbye");
     shutdown(peer, SHUT_WR);
-    look();
+    dispatch();
     ck_assert_int_eq(conn_read(&conn, got, 4), 4);
     ck_assert_int_eq(conn_read(&conn, got, 3), 3);
     ck_assert(conn.readable);
@@ -105,21 +105,22 @@ START_TEST(an_end_behind_more_than_the_room_is_not_told_too_soon) {
 }
 END_TEST
 
-/* A unix socket whose other end closes with something unread gives an error behind the data. */
-START_TEST(an_error_behind_data_is_told) {
+/* A unix socket whose other end closes with something unread reports an error after the data. */
+START_TEST(an_error_after_data_is_reported) {
     ck_assert_int_eq(conn_send(&conn, poller, (const uint8_t *)"unread", 6), 0);
-    say("bye");
+    write_text("bye");
     close(peer);
     peer = -1;
-    look();
+    dispatch();
     ck_assert_int_eq(conn_read(&conn, got, sizeof got), 3);
     ck_assert(conn.readable);
     ck_assert_int_eq(conn_read(&conn, got, sizeof got), UV_ECONNRESET);
 }
 END_TEST
 
-/* Fills the socket until something waits; returns how many bytes were sent in all. */
-static size_t clog_it(void) {
+/* Sends until the socket is full and something is queued; returns how many bytes were passed in
+ * all. */
+static size_t fill_socket(void) {
     static uint8_t block[8192];
     size_t total = 0;
     while (conn.queue == NULL) {
@@ -132,10 +133,10 @@ static size_t clog_it(void) {
     return total;
 }
 
-/* Reads `total` bytes at the other end, while the conn sends what waits. */
+/* Reads `total` bytes at the other end, while the conn sends what is queued. */
 static void check_arrival(size_t total) {
     for (size_t at = 0; at < total;) {
-        look();
+        dispatch();
         ssize_t n = recv(peer, got, sizeof got, MSG_DONTWAIT);
         ck_assert_int_gt(n, 0);
         for (ssize_t i = 0; i < n; i++) {
@@ -143,11 +144,11 @@ static void check_arrival(size_t total) {
         }
         at += (size_t)n;
     }
-    look();
+    dispatch();
 }
 
-START_TEST(what_waits_leaves_in_order) {
-    size_t total = clog_it();
+START_TEST(queued_bytes_are_sent_in_order) {
+    size_t total = fill_socket();
     for (int i = 0; i < 5; i++) {
         uint8_t byte = (uint8_t)(total * 31 >> 3);
         ck_assert_int_eq(conn_send(&conn, poller, &byte, 1), 0);
@@ -160,8 +161,8 @@ START_TEST(what_waits_leaves_in_order) {
 }
 END_TEST
 
-START_TEST(fin_leaves_behind_what_waits) {
-    size_t total = clog_it();
+START_TEST(fin_is_sent_after_queued_bytes) {
+    size_t total = fill_socket();
     conn_shut(&conn);
     ck_assert(!conn.shut);
     check_arrival(total);
@@ -170,26 +171,26 @@ START_TEST(fin_leaves_behind_what_waits) {
 }
 END_TEST
 
-START_TEST(stuck_is_what_has_not_moved_between_two_looks) {
+START_TEST(a_queue_is_stuck_if_it_has_not_moved_between_two_calls) {
     ck_assert(!conn_is_stuck(&conn));
-    clog_it();
-    static uint8_t more[1000000]; /* than the socket takes at once when it takes something again */
+    fill_socket();
+    static uint8_t more[1000000]; /* than the socket takes at once when it has room again */
     ck_assert_int_eq(conn_send(&conn, poller, more, sizeof more), 0);
     ck_assert(!conn_is_stuck(&conn));
-    ck_assert_int_eq(conn_flush(&conn), 0); /* moves nothing, and must not hide that */
+    ck_assert_int_eq(conn_flush(&conn), 0); /* sends nothing, which must not count as progress */
     ck_assert(conn_is_stuck(&conn));
     ck_assert(conn_is_stuck(&conn));
     size_t before = conn_waiting(&conn);
     while (conn_waiting(&conn) == before) {
         ck_assert_int_gt(recv(peer, got, sizeof got, MSG_DONTWAIT), 0);
-        look();
+        dispatch();
     }
     ck_assert(!conn_is_stuck(&conn));
     ck_assert(conn_is_stuck(&conn));
 }
 END_TEST
 
-START_TEST(sending_to_nobody_is_an_error_and_no_signal) {
+START_TEST(sending_to_a_closed_peer_is_an_error_and_raises_no_signal) {
     close(peer);
     peer = -1;
     ck_assert_int_eq(conn_send(&conn, poller, (const uint8_t *)"x", 1), UV_EPIPE);
@@ -200,15 +201,15 @@ int main(void) {
     Suite *suite = suite_create("conn");
     TCase *test = tcase_create("conn");
     tcase_add_checked_fixture(test, setup, teardown);
-    tcase_add_test(test, a_short_read_says_that_there_is_no_more);
-    tcase_add_test(test, a_read_that_fills_the_room_stays_readable);
-    tcase_add_test(test, the_end_is_known_without_a_second_read);
-    tcase_add_test(test, an_end_behind_more_than_the_room_is_not_told_too_soon);
-    tcase_add_test(test, an_error_behind_data_is_told);
-    tcase_add_test(test, what_waits_leaves_in_order);
-    tcase_add_test(test, fin_leaves_behind_what_waits);
-    tcase_add_test(test, stuck_is_what_has_not_moved_between_two_looks);
-    tcase_add_test(test, sending_to_nobody_is_an_error_and_no_signal);
+    tcase_add_test(test, a_short_read_means_that_nothing_is_left);
+    tcase_add_test(test, after_a_read_that_fills_the_buffer_the_conn_stays_readable);
+    tcase_add_test(test, the_end_is_noticed_without_another_system_call);
+    tcase_add_test(test, the_end_is_not_reported_before_the_data_in_front_of_it);
+    tcase_add_test(test, an_error_after_data_is_reported);
+    tcase_add_test(test, queued_bytes_are_sent_in_order);
+    tcase_add_test(test, fin_is_sent_after_queued_bytes);
+    tcase_add_test(test, a_queue_is_stuck_if_it_has_not_moved_between_two_calls);
+    tcase_add_test(test, sending_to_a_closed_peer_is_an_error_and_raises_no_signal);
     suite_add_tcase(suite, test);
     return run_suite(suite, CK_FORK_GETENV);
 }

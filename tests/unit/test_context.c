@@ -95,7 +95,7 @@ START_TEST(a_named_chain_without_a_certificate_is_refused) {
 }
 END_TEST
 
-START_TEST(a_key_that_does_not_fit_is_refused) {
+START_TEST(a_key_of_another_certificate_is_refused) {
     REFUSED(leaf_cert, NULL, other_key, "other.key", "does not belong", "mqtt.example.org",
             "leaf.pem");
     REFUSED(leaf_cert, NULL, rsa_key, "rsa.key", "does not belong", "ECDSA P-256");
@@ -161,7 +161,7 @@ START_TEST(certificates_are_described) {
 }
 END_TEST
 
-START_TEST(expired_and_early_certificates_are_served) {
+START_TEST(expired_and_not_yet_valid_certificates_are_served) {
     struct pki early = pki_make((struct pki_spec){.cn = "early", .from_day = 5}, NULL);
     struct pki late =
         pki_make((struct pki_spec){.cn = "late", .from_day = -20, .to_day = -10}, NULL);
@@ -173,7 +173,7 @@ START_TEST(expired_and_early_certificates_are_served) {
 }
 END_TEST
 
-START_TEST(keys_in_the_older_forms_load) {
+START_TEST(keys_in_older_formats_load) {
     char command[600], path[300];
     static const char *forms[] = {"ec -in %s -out %s 2>/dev/null",
                                   "pkey -in %s -traditional -out %s 2>/dev/null"};
@@ -189,7 +189,7 @@ START_TEST(keys_in_the_older_forms_load) {
 }
 END_TEST
 
-START_TEST(unknown_suites_are_refused_with_the_known_ones) {
+START_TEST(unknown_suites_are_refused_with_a_list_of_the_known_ones) {
     struct error err = {""};
     site_init(&site, full_chain, leaf_key);
     site.listener.ciphers = (char *)"ECDHE-RSA-AES128-GCM-SHA256:RC4-MD5";
@@ -235,7 +235,7 @@ START_TEST(the_certificate_is_chosen_by_name_then_by_key_type) {
         served(ctx, v, "mqtt.example.org", NULL, NULL, "mqtt.example.org");
         served(ctx, v, "MQTT.example.org", NULL, NULL, "mqtt.example.org");
         served(ctx, v, "a.dev.example.org", NULL, NULL, "exact");
-        /* Both the leaf and the wildcard's own certificate fit: the first in order. */
+        /* The wildcards of two certificates match: the first in order is used. */
         served(ctx, v, "b.dev.example.org", NULL, NULL, "mqtt.example.org");
         served(ctx, v, "b.c.dev.example.org", NULL, NULL, "mqtt.example.org");
         served(ctx, v, NULL, NULL, NULL, "mqtt.example.org");
@@ -277,13 +277,13 @@ static Suite *suite(void) {
     tcase_add_test(tc, a_missing_file_is_named);
     tcase_add_test(tc, garbage_is_refused);
     tcase_add_test(tc, a_named_chain_without_a_certificate_is_refused);
-    tcase_add_test(tc, a_key_that_does_not_fit_is_refused);
+    tcase_add_test(tc, a_key_of_another_certificate_is_refused);
     tcase_add_test(tc, a_chain_in_the_wrong_order_is_refused);
     tcase_add_test(tc, a_root_at_the_end_of_the_chain_is_tolerated_and_not_sent);
     tcase_add_test(tc, certificates_are_described);
-    tcase_add_test(tc, expired_and_early_certificates_are_served);
-    tcase_add_test(tc, keys_in_the_older_forms_load);
-    tcase_add_test(tc, unknown_suites_are_refused_with_the_known_ones);
+    tcase_add_test(tc, expired_and_not_yet_valid_certificates_are_served);
+    tcase_add_test(tc, keys_in_older_formats_load);
+    tcase_add_test(tc, unknown_suites_are_refused_with_a_list_of_the_known_ones);
     tcase_add_test(tc, the_certificate_is_chosen_by_name_then_by_key_type);
     tcase_add_test(tc, an_unknown_name_gets_the_first_certificate);
     tcase_add_test(tc, p384_certificates_are_served);

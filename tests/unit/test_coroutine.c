@@ -35,30 +35,30 @@ static void count_to_five(void *arg) {
     *(int *)arg = -mine;
 }
 
-/* Uses a good part of the stack, at every level of a recursion, and pauses at its bottom. */
-static uint64_t dig(int depth) {
+/* Uses a large part of the stack by recursion and pauses at the deepest level. */
+static uint64_t recurse(int depth) {
     volatile uint8_t room[1024];
     memset((void *)(uintptr_t)room, depth, sizeof room);
     if (depth == 0) {
         coroutine_pause(coroutine);
         return room[0];
     }
-    uint64_t below = dig(depth - 1);
+    uint64_t below = recurse(depth - 1);
     return below + room[sizeof room - 1];
 }
 
-static void dig_deep(void *arg) {
-    *(uint64_t *)arg = dig(100);
+static void recurse_deeply(void *arg) {
+    *(uint64_t *)arg = recurse(100);
 }
 
-START_TEST(a_computation_without_a_pause_is_done_at_once) {
+START_TEST(a_computation_without_a_pause_completes_at_once) {
     int count = 0;
     ck_assert(coroutine_run(coroutine, add_one, &count));
     ck_assert_int_eq(count, 1);
 }
 END_TEST
 
-START_TEST(a_paused_computation_goes_on_where_it_was) {
+START_TEST(a_paused_computation_continues_where_it_was) {
     int count = 0;
     ck_assert(!coroutine_run(coroutine, count_to_five, &count));
     for (int i = 1; i < 5; i++) {
@@ -71,7 +71,7 @@ START_TEST(a_paused_computation_goes_on_where_it_was) {
 }
 END_TEST
 
-START_TEST(one_coroutine_serves_one_computation_after_the_other) {
+START_TEST(a_coroutine_runs_one_computation_after_another) {
     int count = 0;
     for (int i = 0; i < 100; i++) {
         int steps = 0;
@@ -86,20 +86,20 @@ START_TEST(one_coroutine_serves_one_computation_after_the_other) {
 }
 END_TEST
 
-static void dig_too_deep(void *arg) {
-    *(uint64_t *)arg = dig(STACK / 1024);
+static void recurse_too_deeply(void *arg) {
+    *(uint64_t *)arg = recurse(STACK / 1024);
 }
 
-START_TEST(below_the_stack_is_a_guard) {
+START_TEST(a_stack_overflow_hits_the_guard_page) {
     uint64_t sum = 0;
-    (void)!coroutine_run(coroutine, dig_too_deep, &sum);
-    ck_abort_msg("dug to %d bytes", STACK);
+    (void)!coroutine_run(coroutine, recurse_too_deeply, &sum);
+    ck_abort_msg("recursed to %d bytes", STACK);
 }
 END_TEST
 
 START_TEST(a_deep_stack_survives_a_pause) {
     uint64_t sum = 0;
-    ck_assert(!coroutine_run(coroutine, dig_deep, &sum));
+    ck_assert(!coroutine_run(coroutine, recurse_deeply, &sum));
     uint8_t ours[4096];
     memset(ours, 0xa5, sizeof ours);
     ck_assert(coroutine_resume(coroutine));
@@ -118,7 +118,7 @@ static bool resume_from(int depth) {
     return done;
 }
 
-START_TEST(the_caller_may_stand_at_another_depth_each_time) {
+START_TEST(the_caller_may_resume_from_any_depth_of_its_stack) {
     int count = 0;
     ck_assert(!coroutine_run(coroutine, count_to_five, &count));
     for (int i = 0; i < 5; i++) {
@@ -131,14 +131,14 @@ int main(void) {
     Suite *suite = suite_create("coroutine");
     TCase *test = tcase_create("coroutine");
     tcase_add_checked_fixture(test, setup, teardown);
-    tcase_add_test(test, a_computation_without_a_pause_is_done_at_once);
-    tcase_add_test(test, a_paused_computation_goes_on_where_it_was);
-    tcase_add_test(test, one_coroutine_serves_one_computation_after_the_other);
+    tcase_add_test(test, a_computation_without_a_pause_completes_at_once);
+    tcase_add_test(test, a_paused_computation_continues_where_it_was);
+    tcase_add_test(test, a_coroutine_runs_one_computation_after_another);
     tcase_add_test(test, a_deep_stack_survives_a_pause);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* which see it first */
-    tcase_add_test_raise_signal(test, below_the_stack_is_a_guard, SIGSEGV);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* which report it first */
+    tcase_add_test_raise_signal(test, a_stack_overflow_hits_the_guard_page, SIGSEGV);
 #endif
-    tcase_add_test(test, the_caller_may_stand_at_another_depth_each_time);
+    tcase_add_test(test, the_caller_may_resume_from_any_depth_of_its_stack);
     suite_add_tcase(suite, test);
     return run_suite(suite, CK_FORK_GETENV);
 }

@@ -4,7 +4,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-START_TEST(what_entered_first_is_due_first) {
+START_TEST(the_deadline_set_first_is_due_first) {
     struct deadlines all = {0};
     struct deadline a = {0}, b = {0};
     ck_assert(deadline_set(&all, &a, 100, 50));
@@ -19,7 +19,7 @@ START_TEST(what_entered_first_is_due_first) {
 }
 END_TEST
 
-START_TEST(activity_moves_a_deadline_behind_the_others) {
+START_TEST(setting_a_deadline_again_moves_it_after_the_others) {
     struct deadlines all = {0};
     struct deadline a = {0}, b = {0};
     ck_assert(deadline_set(&all, &a, 0, 50));
@@ -48,7 +48,7 @@ START_TEST(each_duration_has_its_own_order) {
 }
 END_TEST
 
-START_TEST(off_unsets) {
+START_TEST(the_duration_off_unsets_a_deadline) {
     struct deadlines all = {0};
     struct deadline a = {0};
     ck_assert(deadline_set(&all, &a, 0, 10));
@@ -61,8 +61,9 @@ START_TEST(off_unsets) {
 }
 END_TEST
 
-/* Against the plain way: after any sequence, what is due comes out, and all of it. */
-START_TEST(any_sequence_agrees_with_a_plain_table) {
+/* Against a plain table: after any sequence of calls, exactly the deadlines that are due are taken
+ * out. */
+START_TEST(any_sequence_of_calls_agrees_with_a_plain_table) {
     enum { COUNT = 50, STEPS = 20000 };
     static const uint64_t durations[] = {5, 50, 500, 77, UINT64_MAX};
     struct deadlines all = {0};
@@ -100,11 +101,11 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("deadline");
     TCase *tests = tcase_create("deadline");
-    tcase_add_test(tests, what_entered_first_is_due_first);
-    tcase_add_test(tests, activity_moves_a_deadline_behind_the_others);
+    tcase_add_test(tests, the_deadline_set_first_is_due_first);
+    tcase_add_test(tests, setting_a_deadline_again_moves_it_after_the_others);
     tcase_add_test(tests, each_duration_has_its_own_order);
-    tcase_add_test(tests, off_unsets);
-    tcase_add_test(tests, any_sequence_agrees_with_a_plain_table);
+    tcase_add_test(tests, the_duration_off_unsets_a_deadline);
+    tcase_add_test(tests, any_sequence_of_calls_agrees_with_a_plain_table);
     suite_add_tcase(suite, tests);
     return run_suite(suite, CK_FORK_GETENV);
 }

@@ -1,4 +1,4 @@
-/* The share of the open files that sessions get. */
+/* How many of the open files are for sessions. */
 #include "run.h"
 #include "server/descriptors.h"
 
@@ -15,7 +15,7 @@ START_TEST(each_session_has_two_descriptors) {
 }
 END_TEST
 
-START_TEST(workers_and_listening_sockets_take_theirs_first) {
+START_TEST(workers_and_listening_sockets_are_subtracted_first) {
     ck_assert_uint_lt(descriptors_sessions(1024, 4, 4), descriptors_sessions(1024, 4, 1));
     ck_assert_uint_lt(descriptors_sessions(1024, 4, 1), descriptors_sessions(1024, 1, 1));
     ck_assert_uint_eq(descriptors_sessions(16, 1, 1), 0);
@@ -23,12 +23,12 @@ START_TEST(workers_and_listening_sockets_take_theirs_first) {
 }
 END_TEST
 
-START_TEST(no_limit_is_room_for_more_than_there_can_be) {
+START_TEST(without_a_limit_any_number_of_sessions_fits) {
     ck_assert_uint_gt(descriptors_sessions(SIZE_MAX, 1, 1), SIZE_MAX / 4);
 }
 END_TEST
 
-START_TEST(what_the_soft_limit_withholds_is_taken) {
+START_TEST(the_soft_limit_is_raised_to_the_hard_one) {
     struct rlimit limit;
     struct error err;
     size_t sessions;
@@ -41,7 +41,7 @@ START_TEST(what_the_soft_limit_withholds_is_taken) {
 }
 END_TEST
 
-START_TEST(too_few_are_refused_with_what_to_raise) {
+START_TEST(too_few_descriptors_are_refused_with_what_to_raise) {
     struct rlimit limit = {64, 64};
     struct error err;
     size_t sessions;
@@ -56,10 +56,10 @@ int main(void) {
     Suite *suite = suite_create("descriptors");
     TCase *test = tcase_create("descriptors");
     tcase_add_test(test, each_session_has_two_descriptors);
-    tcase_add_test(test, workers_and_listening_sockets_take_theirs_first);
-    tcase_add_test(test, no_limit_is_room_for_more_than_there_can_be);
-    tcase_add_test(test, what_the_soft_limit_withholds_is_taken);
-    tcase_add_test(test, too_few_are_refused_with_what_to_raise);
+    tcase_add_test(test, workers_and_listening_sockets_are_subtracted_first);
+    tcase_add_test(test, without_a_limit_any_number_of_sessions_fits);
+    tcase_add_test(test, the_soft_limit_is_raised_to_the_hard_one);
+    tcase_add_test(test, too_few_descriptors_are_refused_with_what_to_raise);
     suite_add_tcase(suite, test);
     return run_suite(suite, CK_FORK_GETENV);
 }

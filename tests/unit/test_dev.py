@@ -46,7 +46,7 @@ class Source(unittest.TestCase):
     def dev(self, script):
         return dev(script, cwd=self.tree)
 
-    def test_the_first_address_that_has_the_right_bytes_serves(self):
+    def test_the_first_address_with_the_right_bytes_is_used(self):
         done = self.dev("""download() {
             case $1 in
             https://snapshot.debian.org/*) echo right >"$2" ;;
@@ -59,7 +59,7 @@ class Source(unittest.TestCase):
         self.assertEqual(self.file.read_text(encoding="ascii"), "right\n")
         self.assertEqual(os.listdir(self.file.parent), [self.file.name])
 
-    def test_nothing_is_left_when_no_address_has_it(self):
+    def test_no_file_is_left_when_no_address_has_the_source(self):
         done = self.dev('download() { echo wrong >"$2"; }; fill_cache')
         self.assertEqual(done.returncode, 1)
         self.assertEqual(os.listdir(self.file.parent), [])
@@ -69,7 +69,7 @@ class Source(unittest.TestCase):
         self.file.write_text("right\n", encoding="ascii")
         self.assertEqual(self.dev("download() { exit 9; }; fill_cache").returncode, 0)
 
-    def test_mirrors_of_any_label_and_the_common_one_are_asked(self):
+    def test_mirrors_of_any_label_and_the_common_one_are_listed(self):
         done = self.dev("""apt-get() { printf '%s\\n' 'Raspbian|Raspbian|http://a/' \
             'Debian|ours|http://b/debian/' 'Debian|Debian-Security|http://c/' \
             'Debian|Debian|http://d/debian/' 'Debian|Debian|http://d/debian/'; }
@@ -77,7 +77,7 @@ class Source(unittest.TestCase):
         self.assertEqual(done.stdout.split(), ["http://d/debian/", "http://b/debian/",
                                                "http://deb.debian.org/debian/"])
 
-    def test_without_apt_there_are_addresses_too(self):
+    def test_without_apt_there_are_still_addresses(self):
         done = self.dev("apt-get() { return 127; }; source_addresses")
         self.assertGreaterEqual(len(done.stdout.split()), 3)
 

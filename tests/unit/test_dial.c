@@ -1,5 +1,5 @@
 /* The dialler over loopback: which addresses and backends it tries, what it reports, what it leaves
- * alone, and how a backend that was down comes back. */
+ * untouched, and how a backend that was down is found to be up again. */
 #include "broker/dial.h"
 #include "broker/probe.h"
 #include "core/log.h"
@@ -22,7 +22,7 @@
 
 #define COUNT(table) (sizeof(table) / sizeof(table)[0])
 
-/* Whatever is waited for comes within milliseconds; a machine may be slow. */
+/* Everything that is awaited happens within milliseconds; a machine may be slow. */
 enum { PATIENCE_MS = 30000, SOCKETS = 32 };
 
 static uv_loop_t loop;
@@ -33,7 +33,7 @@ static struct backend_table *table;
 static int sockets[SOCKETS];
 static size_t socket_count;
 
-/* --- names: this program's getaddrinfo comes before the C library's --- */
+/* --- names: this program's getaddrinfo takes the place of the C library's --- */
 
 static struct {
     pthread_mutex_t mutex;
@@ -117,7 +117,7 @@ static uint16_t listening_port(void) {
     return port;
 }
 
-/* Its queue is full, so that Linux drops what else comes. */
+/* Its queue is full, so that Linux drops further connection requests. */
 static int bind_silent_port(uint16_t *port) {
     int listening = bind_port(port);
     ck_assert_int_eq(listen(listening, 0), 0);
@@ -159,7 +159,7 @@ static struct backend *named(void) {
     return make_backend("broker.example", 1883, NULL);
 }
 
-/* --- one attempt and what became of it --- */
+/* --- one attempt and its outcome --- */
 
 struct attempt {
     struct dial dial;
@@ -203,7 +203,7 @@ static void turn(void) {
         }                                                                                          \
     } while (0)
 
-/* For what shall not happen: turns in which it would. */
+/* For what must not happen: turns of the loop in which it would. */
 static void turn_a_while(void) {
     for (int i = 0; i < 20; i++) {
         turn();
@@ -327,7 +327,7 @@ START_TEST(a_full_unix_socket_is_busy_and_not_down) {
 }
 END_TEST
 
-START_TEST(our_own_lack_of_descriptors_is_not_held_against_the_broker) {
+START_TEST(running_out_of_descriptors_does_not_mark_the_broker_down) {
     struct backend *b = at_port(listening_port());
     struct rlimit before, none;
     struct attempt a;
@@ -360,7 +360,7 @@ START_TEST(the_taken_socket_reports_to_its_new_owner) {
 END_TEST
 
 /* Linux sends its SYN again after a second. */
-START_TEST(a_broker_that_takes_its_time_is_reached) {
+START_TEST(a_slow_broker_is_reached) {
     uint16_t port;
     int listening = bind_silent_port(&port);
     struct backend *b = at_port(port);
@@ -378,7 +378,7 @@ START_TEST(a_broker_that_takes_its_time_is_reached) {
 }
 END_TEST
 
-START_TEST(a_late_refusal_is_a_refusal) {
+START_TEST(a_late_refusal_is_reported) {
     uint16_t port;
     int listening = bind_silent_port(&port);
     struct backend *b = at_port(port);
@@ -400,7 +400,7 @@ static void free_attempt(struct dial *dial, int status) {
         poll_handle_close(&taken);
     }
     free(dial);
-    names.error = status; /* a note that it was called */
+    names.error = status; /* marks that it was called */
 }
 
 START_TEST(the_callback_may_free_the_dial) {
@@ -427,7 +427,7 @@ START_TEST(the_second_address_of_a_name_is_tried) {
 }
 END_TEST
 
-START_TEST(a_silent_address_gives_way_to_the_next_when_it_is_expired) {
+START_TEST(after_a_silent_address_expires_the_next_one_is_tried) {
     struct backend *b = named();
     struct attempt a;
     name_has(silent_port());
@@ -442,7 +442,7 @@ START_TEST(a_silent_address_gives_way_to_the_next_when_it_is_expired) {
 }
 END_TEST
 
-START_TEST(more_addresses_than_are_kept_do_no_harm) {
+START_TEST(addresses_beyond_those_kept_are_ignored) {
     struct backend *b = named();
     struct attempt a;
     uint16_t refusing = refusing_port();
@@ -517,7 +517,7 @@ START_TEST(dials_for_one_name_share_its_lookup) {
 }
 END_TEST
 
-START_TEST(each_dial_of_a_shared_lookup_reports_what_it_met_itself) {
+START_TEST(each_dial_of_a_shared_lookup_reports_its_own_failure) {
     struct backend *b = named();
     struct attempt attempts[3];
     name_has(refusing_port());
@@ -532,7 +532,7 @@ START_TEST(each_dial_of_a_shared_lookup_reports_what_it_met_itself) {
 }
 END_TEST
 
-START_TEST(what_a_name_has_is_kept_until_a_failure) {
+START_TEST(the_addresses_of_a_name_are_kept_until_a_failure) {
     uint16_t port;
     int fd = bind_port(&port);
     ck_assert_int_eq(listen(fd, 4), 0);
@@ -549,7 +549,8 @@ START_TEST(what_a_name_has_is_kept_until_a_failure) {
     start(&a, &b, 1);
     expect_failure(&a, UV_ECONNREFUSED);
     ck_assert_uint_eq(names.calls, 2);
-    names.found[0].sin_port = htons(port); /* it has moved back: a new lookup finds it */
+    /* The name has its first address again, which a new lookup finds. */
+    names.found[0].sin_port = htons(port);
     start(&a, &b, 1);
     expect_connection(&a, 0);
     ck_assert_uint_eq(names.calls, 3);
@@ -577,7 +578,7 @@ START_TEST(a_name_without_addresses_is_down) {
 }
 END_TEST
 
-START_TEST(a_slow_lookup_gives_way_to_the_next_backend_when_it_is_expired) {
+START_TEST(after_a_slow_lookup_expires_the_next_backend_is_tried) {
     struct backend *backends[] = {named(), at_port(listening_port())};
     struct attempt a;
     name_has(refusing_port());
@@ -626,7 +627,7 @@ START_TEST(a_dial_is_cancelled_in_every_state) {
 }
 END_TEST
 
-START_TEST(the_others_of_a_shared_lookup_do_not_notice_that_one_is_cancelled) {
+START_TEST(cancelling_one_dial_of_a_shared_lookup_does_not_affect_the_others) {
     struct backend *b = named();
     struct attempt attempts[3];
     name_has(listening_port());
@@ -649,7 +650,7 @@ static void cancel_another(struct dial *dial, int status) {
     dial_cancel(&to_cancel->dial);
 }
 
-START_TEST(one_that_is_told_may_cancel_the_next_of_the_same_lookup) {
+START_TEST(a_callback_may_cancel_the_next_dial_of_the_same_lookup) {
     struct backend *b = named();
     struct attempt attempts[2];
     name_has(refusing_port());
@@ -667,7 +668,7 @@ END_TEST
 
 /* --- probes --- */
 
-START_TEST(a_probe_brings_a_backend_back) {
+START_TEST(a_successful_probe_marks_a_backend_as_up) {
     uint16_t port;
     int fd = bind_port(&port);
     struct backend *b = at_port(port);
@@ -711,7 +712,7 @@ START_TEST(a_closed_prober_starts_no_probe) {
     backend_mark_down(b, UV_ECONNREFUSED);
     prober_watch(&prober, &b, 1);
     prober_close(&prober);
-    ck_assert(backend_claim_probe(b)); /* its own one has ended */
+    ck_assert(backend_claim_probe(b)); /* its own probe has ended */
     backend_leave_probe(b);
     prober_watch(&prober, &b, 1);
     ck_assert(backend_claim_probe(b));
@@ -720,7 +721,7 @@ END_TEST
 
 /* --- backends --- */
 
-START_TEST(a_backend_is_one_record_for_all_who_name_it) {
+START_TEST(all_listeners_that_name_a_backend_share_its_record) {
     struct backend *b = named();
     ck_assert_ptr_eq(named(), b);
     ck_assert_ptr_ne(at_port(1), b);
@@ -736,7 +737,7 @@ START_TEST(a_backend_is_one_record_for_all_who_name_it) {
 }
 END_TEST
 
-START_TEST(addresses_of_a_name_grow_old_and_those_of_a_number_do_not) {
+START_TEST(addresses_of_a_name_expire_and_numeric_ones_do_not) {
     struct backend *name = named(), *number = at_port(1883);
     struct address found = address_from_bytes((const uint8_t[]){192, 0, 2, 7}, 4, 1883);
     struct address out[BACKEND_ADDRESSES];
@@ -771,14 +772,14 @@ static void add_dials(Suite *suite) {
     tcase_add_test(one, an_attempt_waits_until_it_is_expired);
     tcase_add_test(one, a_unix_socket_is_reached_and_a_missing_one_is_down);
     tcase_add_test(one, a_full_unix_socket_is_busy_and_not_down);
-    tcase_add_test(one, our_own_lack_of_descriptors_is_not_held_against_the_broker);
+    tcase_add_test(one, running_out_of_descriptors_does_not_mark_the_broker_down);
     tcase_add_test(one, the_taken_socket_reports_to_its_new_owner);
-    tcase_add_test(one, a_broker_that_takes_its_time_is_reached);
-    tcase_add_test(one, a_late_refusal_is_a_refusal);
+    tcase_add_test(one, a_slow_broker_is_reached);
+    tcase_add_test(one, a_late_refusal_is_reported);
     tcase_add_test(one, the_callback_may_free_the_dial);
     tcase_add_test(several, the_second_address_of_a_name_is_tried);
-    tcase_add_test(several, a_silent_address_gives_way_to_the_next_when_it_is_expired);
-    tcase_add_test(several, more_addresses_than_are_kept_do_no_harm);
+    tcase_add_test(several, after_a_silent_address_expires_the_next_one_is_tried);
+    tcase_add_test(several, addresses_beyond_those_kept_are_ignored);
     tcase_add_test(several, the_second_backend_is_tried_and_the_first_one_is_skipped_afterwards);
     tcase_add_test(several, when_all_are_down_each_is_tried_again);
     tcase_add_test(several, the_last_failure_is_the_one_reported);
@@ -788,20 +789,20 @@ static void add_names_and_probes(Suite *suite) {
     TCase *lookup = add_case(suite, "names"), *cancel = add_case(suite, "cancel");
     TCase *probe = add_case(suite, "probes"), *backend = add_case(suite, "backends");
     tcase_add_test(lookup, dials_for_one_name_share_its_lookup);
-    tcase_add_test(lookup, each_dial_of_a_shared_lookup_reports_what_it_met_itself);
-    tcase_add_test(lookup, what_a_name_has_is_kept_until_a_failure);
+    tcase_add_test(lookup, each_dial_of_a_shared_lookup_reports_its_own_failure);
+    tcase_add_test(lookup, the_addresses_of_a_name_are_kept_until_a_failure);
     tcase_add_test(lookup, an_unknown_name_is_down_and_the_next_backend_is_tried);
     tcase_add_test(lookup, a_name_without_addresses_is_down);
-    tcase_add_test(lookup, a_slow_lookup_gives_way_to_the_next_backend_when_it_is_expired);
+    tcase_add_test(lookup, after_a_slow_lookup_expires_the_next_backend_is_tried);
     tcase_add_test(cancel, a_dial_is_cancelled_in_every_state);
-    tcase_add_test(cancel, the_others_of_a_shared_lookup_do_not_notice_that_one_is_cancelled);
-    tcase_add_test(cancel, one_that_is_told_may_cancel_the_next_of_the_same_lookup);
-    tcase_add_test(probe, a_probe_brings_a_backend_back);
+    tcase_add_test(cancel, cancelling_one_dial_of_a_shared_lookup_does_not_affect_the_others);
+    tcase_add_test(cancel, a_callback_may_cancel_the_next_dial_of_the_same_lookup);
+    tcase_add_test(probe, a_successful_probe_marks_a_backend_as_up);
     tcase_add_test(probe, a_backend_found_down_by_another_thread_is_probed_too);
     tcase_add_test(probe, a_backend_without_users_is_no_longer_probed);
     tcase_add_test(probe, a_closed_prober_starts_no_probe);
-    tcase_add_test(backend, a_backend_is_one_record_for_all_who_name_it);
-    tcase_add_test(backend, addresses_of_a_name_grow_old_and_those_of_a_number_do_not);
+    tcase_add_test(backend, all_listeners_that_name_a_backend_share_its_record);
+    tcase_add_test(backend, addresses_of_a_name_expire_and_numeric_ones_do_not);
 }
 
 int main(void) {

@@ -241,7 +241,7 @@ START_TEST(max_fragment_length_is_granted_and_kept) {
 }
 END_TEST
 
-/* What wolfSSL 5.5.4 does not tell cannot be asked of it. */
+/* wolfSSL 5.5.4 does not report some failures, so they are checked with our own library only. */
 static bool own_library(void) {
     return strstr(tls_library_version(), "distribution") == NULL;
 }
@@ -259,7 +259,7 @@ static void fails(SSL_CTX *client, enum reason reason, uint8_t alert) {
     SSL_CTX_free(client);
 }
 
-START_TEST(a_client_without_a_common_suite_is_told) {
+START_TEST(a_client_without_a_common_suite_gets_an_alert) {
     SSL_CTX *client = client_new(TLS1_2_VERSION);
     SSL_CTX_set_cipher_list(client, "ECDHE-RSA-AES128-GCM-SHA256");
     fails(client, REASON_NO_SHARED_CIPHER, 40);
@@ -274,7 +274,7 @@ START_TEST(a_client_without_a_common_suite_is_told) {
     fails(client, REASON_NO_SHARED_CIPHER, 40);
     client = client_new(TLS1_2_VERSION);
     SSL_CTX_set1_groups_list(client, "P-521");
-    if (own_library()) { /* the other answers with a curve that was not offered */
+    if (own_library()) { /* 5.5.4 answers with a curve that was not offered */
         fails(client, REASON_NO_SHARED_CIPHER, 40);
     } else {
         SSL_CTX_free(client);
@@ -282,7 +282,7 @@ START_TEST(a_client_without_a_common_suite_is_told) {
 }
 END_TEST
 
-START_TEST(a_client_of_the_wrong_version_is_told) {
+START_TEST(a_client_of_an_unsupported_version_gets_an_alert) {
     SSL_CTX *client = client_new(TLS1_1_VERSION);
     SSL_CTX_set_security_level(client, 0);
     fails(client, REASON_UNSUPPORTED_VERSION, 70);
@@ -329,7 +329,7 @@ START_TEST(tls13_looks_like_resumption_to_middle_boxes) {
 }
 END_TEST
 
-START_TEST(suites_are_picked_in_our_order) {
+START_TEST(suites_are_chosen_in_the_servers_order) {
     struct pair p;
     SSL_CTX *client = client_new(TLS1_2_VERSION);
     SSL_CTX_set_cipher_list(client, "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:"
@@ -373,7 +373,7 @@ START_TEST(every_suite_works) {
 }
 END_TEST
 
-/* Flips one byte of what the client sends while shaking hands. */
+/* Flips one byte of what the client sends during the handshake. */
 START_TEST(a_damaged_handshake_fails_and_never_hangs) {
     for (size_t at = 0;; at++) {
         struct pair p;
@@ -392,7 +392,7 @@ START_TEST(a_damaged_handshake_fails_and_never_hangs) {
         p.engine = engine_open(ctx, &p.hello);
         ck_assert_ptr_nonnull(p.engine);
         enum engine_status status = pair_handshake(&p, ctx);
-        if (at != 1 && at != 2) { /* the record's version is not looked at (RFC 8446 5.1) */
+        if (at != 1 && at != 2) { /* the record's version is ignored (RFC 8446 5.1) */
             ck_assert_msg(status != ENGINE_OK, "byte %zu", at);
         }
         if (status == ENGINE_FAILED) {
@@ -441,7 +441,8 @@ END_TEST
 START_TEST(an_alert_ends_the_connection) {
     struct pair p;
     connect_pair(&p, TLS1_2_VERSION);
-    /* OpenSSL has no call for it: damage our own record, so that the client complains. */
+    /* OpenSSL has no call to send one: our own record is damaged, so that the client sends an
+     * alert. */
     ck_assert_int_eq(engine_write(p.engine, (const uint8_t *)"x", 1, &p.out), ENGINE_OK);
     p.out.data[p.out.len - 1] ^= 1;
     pair_deliver(&p);
@@ -453,7 +454,7 @@ START_TEST(an_alert_ends_the_connection) {
 }
 END_TEST
 
-START_TEST(renegotiation_is_not_done) {
+START_TEST(renegotiation_is_refused) {
     struct pair p;
     connect_pair(&p, TLS1_2_VERSION);
     ck_assert(SSL_renegotiate(p.client));
@@ -476,7 +477,7 @@ START_TEST(renegotiation_is_not_done) {
 }
 END_TEST
 
-START_TEST(a_client_that_gives_up_is_told_from_one_that_errs) {
+START_TEST(a_client_that_leaves_is_distinguished_from_a_faulty_one) {
     struct pair p;
     SSL_CTX *client = client_new(TLS1_2_VERSION);
     static const uint8_t close_notify[] = {21, 3, 3, 0, 2, 1, 0};
@@ -542,19 +543,19 @@ static Suite *suite(void) {
     tcase_add_test(tc, key_updates_are_followed_and_answered);
     tcase_add_loop_test(tc, records_are_capped_for_clients_that_negotiate_nothing, 0, 2);
     tcase_add_loop_test(tc, max_fragment_length_is_granted_and_kept, 0, 2);
-    tcase_add_test(tc, a_client_without_a_common_suite_is_told);
-    tcase_add_test(tc, a_client_of_the_wrong_version_is_told);
+    tcase_add_test(tc, a_client_without_a_common_suite_gets_an_alert);
+    tcase_add_test(tc, a_client_of_an_unsupported_version_gets_an_alert);
     tcase_add_loop_test(tc, a_client_that_rejects_our_certificate_is_reported_with_its_alert, 0, 2);
     tcase_add_test(tc, a_hello_retry_request_works);
     tcase_add_test(tc, tls13_looks_like_resumption_to_middle_boxes);
-    tcase_add_test(tc, suites_are_picked_in_our_order);
+    tcase_add_test(tc, suites_are_chosen_in_the_servers_order);
     tcase_add_test(tc, every_suite_works);
     tcase_add_loop_test(tc, a_damaged_handshake_fails_and_never_hangs, 0, 2);
     tcase_add_loop_test(tc, a_forged_record_ends_the_connection, 0, 2);
     tcase_add_loop_test(tc, garbage_ends_the_connection, 0, 2);
     tcase_add_test(tc, an_alert_ends_the_connection);
-    tcase_add_test(tc, renegotiation_is_not_done);
-    tcase_add_test(tc, a_client_that_gives_up_is_told_from_one_that_errs);
+    tcase_add_test(tc, renegotiation_is_refused);
+    tcase_add_test(tc, a_client_that_leaves_is_distinguished_from_a_faulty_one);
     tcase_add_loop_test(tc, an_established_connection_outlives_its_context, 0, 2);
     tcase_add_loop_test(tc, an_engine_can_be_freed_at_any_time, 0, 2);
     suite_add_tcase(s, tc);

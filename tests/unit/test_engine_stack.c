@@ -1,4 +1,4 @@
-/* Handshakes that pause in the middle of a signature, and what others do meanwhile. */
+/* Handshakes that pause in the middle of a signature, and what other connections do meanwhile. */
 #include "run.h"
 #include "tls_pair.h"
 
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Elsewhere the library does not ask, and every step is made in one piece. */
+/* On other processors the library never pauses: each step runs to its end. */
 #ifdef POSTERN_PAUSES
 enum { PAUSES_HERE = 1 };
 #else
@@ -63,7 +63,7 @@ static void teardown(void) {
     tls_context_unref(ctx);
 }
 
-/* A client that has said hello, and an engine that has not seen it yet. */
+/* A client that has sent its ClientHello, and an engine that has not been given it yet. */
 static void begin(struct pair *p, int version, const struct pki *cert) {
     SSL_CTX *client = client_new(version);
     if (cert != NULL) {
@@ -80,7 +80,7 @@ static void begin(struct pair *p, int version, const struct pki *cert) {
     ck_assert_ptr_nonnull(p->engine);
 }
 
-/* One call, whose input and output lie in memory that is gone afterwards. */
+/* One call, whose input and output are in memory that is freed afterwards. */
 static enum engine_status step(struct pair *p) {
     uint8_t *copy = malloc(p->up.len + 1);
     struct buf out = {0};
@@ -142,8 +142,8 @@ static void ask_for_certificates(void) {
     ctx = site_load(&site, NULL);
 }
 
-/* Every RSA signature lets its caller do something else at least so often; an ECDSA signature is no
- * longer than one of the pieces. */
+/* Every RSA signature pauses at least so often; an ECDSA signature takes no longer than one of its
+ * pieces. */
 START_TEST(long_computations_may_pause) {
     static const enum pki_key kinds[] = {PKI_RSA2048, PKI_RSA3072, PKI_RSA4096};
     static const unsigned at_least[] = {16, 50, 100};
@@ -181,7 +181,7 @@ START_TEST(a_paused_handshake_continues_where_it_was) {
 }
 END_TEST
 
-START_TEST(one_stack_serves_one_handshake_after_the_other) {
+START_TEST(a_stack_serves_one_handshake_after_another) {
     for (int i = 0; i < 10; i++) {
         struct pair p;
         begin(&p, versions[i % 2], NULL);
@@ -192,7 +192,7 @@ START_TEST(one_stack_serves_one_handshake_after_the_other) {
 }
 END_TEST
 
-START_TEST(during_a_pause_other_engines_are_used) {
+START_TEST(other_engines_work_during_a_pause) {
     struct pair paused, other;
     begin(&other, versions[_i], NULL);
     other.stack = NULL;
@@ -235,7 +235,7 @@ START_TEST(a_second_engine_waits_for_the_stack) {
 }
 END_TEST
 
-START_TEST(what_comes_during_a_pause_is_read_after_it) {
+START_TEST(input_that_arrives_during_a_pause_is_read_after_it) {
     struct pair p;
     static const uint8_t close_notify[] = {21, 3, 3, 0, 2, 1, 0};
     begin(&p, TLS1_2_VERSION, NULL);
@@ -258,7 +258,7 @@ START_TEST(a_paused_engine_may_be_freed) {
     ck_assert(!engine_stack_has_work(stack));
     pair_free(&p);
     ck_assert_int_eq(engine_stack_has_work(stack), paused);
-    /* The context may go too: the abandoned step holds its own reference. */
+    /* The context may be released too: the abandoned step holds its own reference. */
     tls_context_retire(ctx);
     tls_context_unref(ctx);
     ctx = NULL;
@@ -275,7 +275,7 @@ START_TEST(a_paused_engine_may_be_freed) {
 }
 END_TEST
 
-START_TEST(the_next_engine_ends_what_a_freed_one_left) {
+START_TEST(the_next_engine_completes_the_step_of_a_freed_one) {
     struct pair left, next;
     begin(&left, versions[_i], NULL);
     begin(&next, versions[_i], NULL);
@@ -288,7 +288,7 @@ START_TEST(the_next_engine_ends_what_a_freed_one_left) {
 }
 END_TEST
 
-START_TEST(a_stack_is_freed_with_what_a_freed_engine_left) {
+START_TEST(a_stack_can_be_freed_with_the_step_of_a_freed_engine) {
     struct pair p;
     begin(&p, versions[_i], NULL);
     (void)pause_in_step(&p);
@@ -348,13 +348,13 @@ int main(void) {
     tcase_add_loop_test(tc, long_computations_may_pause, 0, 3);
     tcase_add_loop_test(tc, without_a_stack_nothing_pauses, 0, 2);
     tcase_add_loop_test(tc, a_paused_handshake_continues_where_it_was, 0, 2);
-    tcase_add_test(tc, one_stack_serves_one_handshake_after_the_other);
-    tcase_add_loop_test(tc, during_a_pause_other_engines_are_used, 0, 2);
+    tcase_add_test(tc, a_stack_serves_one_handshake_after_another);
+    tcase_add_loop_test(tc, other_engines_work_during_a_pause, 0, 2);
     tcase_add_loop_test(tc, a_second_engine_waits_for_the_stack, 0, 2);
-    tcase_add_test(tc, what_comes_during_a_pause_is_read_after_it);
+    tcase_add_test(tc, input_that_arrives_during_a_pause_is_read_after_it);
     tcase_add_loop_test(tc, a_paused_engine_may_be_freed, 0, 2);
-    tcase_add_loop_test(tc, the_next_engine_ends_what_a_freed_one_left, 0, 2);
-    tcase_add_loop_test(tc, a_stack_is_freed_with_what_a_freed_engine_left, 0, 2);
+    tcase_add_loop_test(tc, the_next_engine_completes_the_step_of_a_freed_one, 0, 2);
+    tcase_add_loop_test(tc, a_stack_can_be_freed_with_the_step_of_a_freed_engine, 0, 2);
     tcase_add_loop_test(tc, the_check_of_a_certificate_may_pause, 0, 2);
     tcase_add_loop_test(tc, an_engine_may_be_freed_at_each_pause, 0, 2);
     suite_add_tcase(s, tc);

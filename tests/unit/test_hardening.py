@@ -2,8 +2,8 @@
 
     test_hardening.py BUILD_FOLDER fortified|plain
 
-Reads the linked program, each object that went into it, and for what leaves no trace in either (a
-function without a large frame needs no probe of the stack) the compiler's command lines.
+Reads the linked program, each object that went into it, and, for what leaves no trace in either
+(a function without a large frame needs no stack probe), the compiler's command lines.
 """
 
 import collections
@@ -132,7 +132,7 @@ def commands():
 
 
 class Program(unittest.TestCase):
-    """What the dynamic linker and the kernel make of the program."""
+    """What the dynamic linker and the kernel read in the program."""
 
     @classmethod
     def setUpClass(cls):
@@ -168,7 +168,7 @@ class Program(unittest.TestCase):
 
 
 class Objects(unittest.TestCase):
-    """What the compiler made of each file."""
+    """What the compiler generated for each file."""
 
     def test_there_are_objects_of_ours_and_of_the_linked_library(self):
         own = [path for _, path, _ in commands() if "/src/lib" in path]

@@ -1,4 +1,4 @@
-/* The log: one line per event, whole, and nothing a peer sends can forge one. */
+/* The log: one complete line per event, and nothing that a peer sends can forge one. */
 #include "core/log.h"
 #include "run.h"
 
@@ -15,7 +15,7 @@ static int saved_stderr = -1;
 static FILE *captured;
 static char said[1 << 16];
 
-/* Standard error goes to a file until `read_said`. */
+/* Standard error goes to a file until `read_output`. */
 static void capture(void) {
     captured = tmpfile();
     saved_stderr = dup(STDERR_FILENO);
@@ -28,7 +28,7 @@ static void release(void) {
     close(saved_stderr);
 }
 
-static const char *read_said(void) {
+static const char *read_output(void) {
     release();
     rewind(captured);
     said[fread(said, 1, sizeof said - 1, captured)] = '\0';
@@ -48,7 +48,7 @@ static const char *text_of(const void *value, size_t len) {
     log_begin(&line, LOG_LEVEL_INFO, "event");
     log_bytes(&line, "key", value, len);
     log_end(&line);
-    const char *text = read_said();
+    const char *text = read_output();
     ck_assert_msg(strlen(text) > 25 && text[24] == ' ', "%s", text);
     ck_assert_ptr_eq(strchr(text, '\n'), text + strlen(text) - 1);
     return text + 25;
@@ -61,7 +61,7 @@ static const char *json_of(const void *value, size_t len) {
     log_begin(&line, LOG_LEVEL_INFO, "event");
     log_bytes(&line, "key", value, len);
     log_end(&line);
-    const char *text = read_said();
+    const char *text = read_output();
     const char *event = strstr(text, "\"event\"");
     ck_assert_ptr_nonnull(event);
     return event;
@@ -77,7 +77,7 @@ START_TEST(a_text_line_is_time_event_and_pairs) {
     log_num(&line, "up", UINT64_MAX);
     log_seconds(&line, "seconds", 12399);
     log_end(&line);
-    const char *text = read_said();
+    const char *text = read_output();
     ck_assert_int_eq(sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ%n", &year, &month, &day, &hour,
                             &minute, &second, &ms, &end),
                      7);
@@ -97,7 +97,7 @@ START_TEST(a_json_line_has_the_same_keys) {
     log_num(&line, "up", 7);
     log_seconds(&line, "seconds", 99);
     log_end(&line);
-    const char *text = read_said();
+    const char *text = read_output();
     ck_assert_int_eq(strncmp(text, "{\"time\":\"2", 10), 0);
     ck_assert_str_eq(strstr(text, "Z\""),
                      "Z\",\"level\":\"warning\",\"event\":\"session end\","
@@ -165,7 +165,7 @@ START_TEST(any_value_of_any_length_leaves_one_well_formed_line) {
             log_bytes(&line, "key", value, len);
             log_num(&line, "n", 1);
             log_end(&line);
-            const char *text = read_said(), *end = text + strlen(text);
+            const char *text = read_output(), *end = text + strlen(text);
             ck_assert_ptr_eq(strchr(text, '\n'), end - 1);
             ck_assert_uint_le((size_t)(end - text), sizeof line.text);
             const char *cut = json ? ",\"cut\":true}\n" : " cut=yes\n";
@@ -192,7 +192,7 @@ START_TEST(lines_below_the_level_are_not_written) {
     log_end(&line);
     log_message(LOG_LEVEL_DEBUG, "quiet", "nothing");
     log_message(LOG_LEVEL_ERROR, "loud", "%d", 5);
-    const char *text = read_said();
+    const char *text = read_output();
     ck_assert_ptr_null(strstr(text, "quiet"));
     ck_assert_str_eq(text + 25, "loud message=5\n");
 }
@@ -213,13 +213,13 @@ START_TEST(the_journal_gets_a_priority_instead_of_a_time) {
     setenv("JOURNAL_STREAM", "1:1", 1);
     log_setup(LOG_LEVEL_DEBUG, LOG_FORMAT_TEXT);
     log_message(LOG_LEVEL_DEBUG, "e", "x");
-    const char *text = read_said(), *expected = "<3>a message=x\n<4>b message=x\n"
-                                                "<6>c message=x\n<7>d message=x\n2";
+    const char *text = read_output(), *expected = "<3>a message=x\n<4>b message=x\n"
+                                                  "<6>c message=x\n<7>d message=x\n2";
     ck_assert_msg(strncmp(text, expected, strlen(expected)) == 0, "%s", text);
 }
 END_TEST
 
-START_TEST(a_stuck_pipe_loses_lines_counted_and_stops_nobody) {
+START_TEST(a_full_pipe_loses_lines_counts_them_and_blocks_nobody) {
     static char drained[1 << 20];
     int ends[2], sent = 300;
     char padding[1000];
@@ -246,13 +246,13 @@ START_TEST(a_stuck_pipe_loses_lines_counted_and_stops_nobody) {
     for (const char *c = drained; (c = strstr(c, " first ")) != NULL; c++) {
         arrived++;
     }
-    const char *told = strstr(drained, " log lines lost count=");
-    ck_assert_ptr_nonnull(told);
-    ck_assert_int_eq(sscanf(told, " log lines lost count=%d", &lost), 1);
+    const char *line = strstr(drained, " log lines lost count=");
+    ck_assert_ptr_nonnull(line);
+    ck_assert_int_eq(sscanf(line, " log lines lost count=%d", &lost), 1);
     ck_assert_int_gt(arrived, 10);
     ck_assert_int_eq(arrived + lost, sent);
-    ck_assert_ptr_nonnull(strstr(told, "\n"));
-    ck_assert_ptr_nonnull(strstr(strstr(told, "\n"), " second message=x\n"));
+    ck_assert_ptr_nonnull(strstr(line, "\n"));
+    ck_assert_ptr_nonnull(strstr(strstr(line, "\n"), " second message=x\n"));
 }
 END_TEST
 
@@ -309,7 +309,7 @@ int main(void) {
     tcase_add_loop_test(lines, any_value_of_any_length_leaves_one_well_formed_line, 0, 2);
     tcase_add_test(lines, lines_below_the_level_are_not_written);
     tcase_add_test(lines, the_journal_gets_a_priority_instead_of_a_time);
-    tcase_add_test(lines, a_stuck_pipe_loses_lines_counted_and_stops_nobody);
+    tcase_add_test(lines, a_full_pipe_loses_lines_counts_them_and_blocks_nobody);
     tcase_add_test(lines, lines_of_several_threads_never_mix);
     suite_add_tcase(suite, lines);
     return run_suite(suite, CK_NOFORK);

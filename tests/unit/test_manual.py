@@ -1,4 +1,4 @@
-"""The manual says what the program does: keys, defaults, ranges, messages, reasons, options.
+"""The manual agrees with the program: keys, defaults, ranges, messages, reasons, options.
 
 usage: test_manual.py FACTS      (the program built from manual_facts.c)
 """

@@ -107,7 +107,7 @@ static void build(struct packet *p, const struct recipe *recipe) {
     put(p, body.data, body.len);
 }
 
-/* Exact-size copy, so that the address sanitizer sees a read past the end. */
+/* Exact-size copy, so that AddressSanitizer finds a read past the end. */
 static enum mqtt_fault fault_of(const struct packet *p) {
     struct mqtt_connect connect;
     uint8_t *copy = malloc(p->len > 0 ? p->len : 1);
@@ -191,7 +191,7 @@ static const struct recipe good[] = {
     {.level = 4, .flags = CLEAN, .client_id = "m\xc3\xb6\xe2\x82\xac\xf0\x9f\x98\x80\xef\xbb\xbf"},
 };
 
-START_TEST(what_the_specifications_allow_is_understood) {
+START_TEST(what_the_specifications_allow_is_parsed) {
     static struct packet p;
     struct mqtt_connect connect;
     const struct recipe *recipe = &good[_i];
@@ -214,7 +214,7 @@ START_TEST(what_the_specifications_allow_is_understood) {
 }
 END_TEST
 
-/* Cut anywhere, and with its length put right: refused, since every field is needed. */
+/* Cut anywhere, with its length field corrected, it is refused, since every field is needed. */
 START_TEST(a_packet_cut_short_is_refused) {
     static struct packet whole, cut;
     build(&whole, &good[_i]);
@@ -281,7 +281,7 @@ static const struct bad bad[] = {
     {MQTT_FAULT_UTF8, {.level = 4, .flags = USER, .client_id = "d", .user_name = "\xc0\x80"}},
 };
 
-START_TEST(what_they_forbid_is_refused) {
+START_TEST(what_the_specifications_forbid_is_refused) {
     const enum mqtt_fault fault = fault_of_recipe(&bad[_i].recipe);
     ck_assert_msg(fault == bad[_i].fault, "%s", mqtt_fault_text(fault));
 }
@@ -289,13 +289,13 @@ END_TEST
 
 /* A client that is a bridge of MQTT 5, in the bytes that Mosquitto 2.0 takes for it: it reads no
  * properties, so the user name is where we would not look for it. Seen with 2.0.11. */
-START_TEST(a_user_name_cannot_hide_behind_level_0x85) {
+START_TEST(level_0x85_cannot_hide_a_user_name) {
     static const char packet[] = "\x10\x17\0\4MQTT\x85\x82\0\x3c\0\1h\0\x8smuggled";
     static struct packet p;
     p.len = 0;
     put(&p, packet, sizeof packet - 1);
     ck_assert_int_eq(fault_of(&p), MQTT_FAULT_PROTOCOL);
-    p.data[8] = 0x84; /* without that level it is in order */
+    p.data[8] = 0x84; /* without that level it is valid */
     ck_assert_int_eq(fault_of(&p), MQTT_FAULT_NONE);
 }
 END_TEST
@@ -352,10 +352,10 @@ struct bad_properties {
 };
 
 static const struct bad_properties bad_properties[] = {
-    {MQTT_FAULT_PROPERTIES, {BYTES("\0\0")}},                     /* no such property */
-    {MQTT_FAULT_PROPERTIES, {BYTES("\x01\1")}},                   /* one of a will */
-    {MQTT_FAULT_PROPERTIES, {BYTES("\x23\0\1")}},                 /* one of PUBLISH */
-    {MQTT_FAULT_PROPERTIES, {BYTES("\x91\0\0\0\0\1")}},           /* an identifier written longer */
+    {MQTT_FAULT_PROPERTIES, {BYTES("\0\0")}},           /* no such property */
+    {MQTT_FAULT_PROPERTIES, {BYTES("\x01\1")}},         /* a property of a will */
+    {MQTT_FAULT_PROPERTIES, {BYTES("\x23\0\1")}},       /* a property of PUBLISH */
+    {MQTT_FAULT_PROPERTIES, {BYTES("\x91\0\0\0\0\1")}}, /* an identifier that is too long */
     {MQTT_FAULT_PROPERTIES, {BYTES("\x11\0\0\0\1\x11\0\0\0\1")}}, /* doubled */
     {MQTT_FAULT_PROPERTIES, {BYTES("\x21\0\0")}},                 /* a receive maximum of 0 */
     {MQTT_FAULT_PROPERTIES, {BYTES("\x27\0\0\0\0")}},             /* a maximum packet size of 0 */
@@ -381,7 +381,7 @@ START_TEST(properties_that_are_not_allowed_are_refused) {
 END_TEST
 
 static const struct bad_properties bad_will_properties[] = {
-    {MQTT_FAULT_PROPERTIES, {BYTES("\x11\0\0\0\1")}}, /* one of CONNECT */
+    {MQTT_FAULT_PROPERTIES, {BYTES("\x11\0\0\0\1")}}, /* a property of CONNECT */
     {MQTT_FAULT_PROPERTIES, {BYTES("\1\2")}},         /* payload format neither 0 nor 1 */
     {MQTT_FAULT_PROPERTIES, {BYTES("\1\1\1\1")}},     /* doubled */
     {MQTT_FAULT_PROPERTIES, {BYTES("\x8\0\0")}},      /* an empty response topic */
@@ -426,7 +426,7 @@ END_TEST
 
 /* ---- incrementally ---- */
 
-START_TEST(a_whole_packet_is_known_at_its_last_byte) {
+START_TEST(a_packet_is_complete_at_its_last_byte) {
     static struct packet p;
     size_t size;
 
@@ -439,20 +439,20 @@ START_TEST(a_whole_packet_is_known_at_its_last_byte) {
     const size_t whole = p.len;
     ck_assert_int_eq(mqtt_connect_find(p.data, whole, whole, &size), MQTT_CONNECT_WHOLE);
     ck_assert_int_eq(mqtt_connect_find(p.data, header, whole - 1, &size), MQTT_CONNECT_NOT_MQTT);
-    put(&p, "\xc0\0", 2); /* what follows is not looked at */
+    put(&p, "\xc0\0", 2); /* what follows is ignored */
     ck_assert_int_eq(mqtt_connect_find(p.data, p.len, 65536, &size), MQTT_CONNECT_WHOLE);
     ck_assert_uint_eq(size, whole);
 }
 END_TEST
 
-START_TEST(what_is_not_mqtt_is_known_early) {
+START_TEST(what_is_not_mqtt_is_recognised_early) {
     static const struct {
         const char *bytes;
-        size_t len; /* where it is known */
+        size_t len; /* the length at which it is recognised */
     } others[] = {
         {"GET / HTTP/1.1", 1},       {"\x16\x03\x01", 1},     {"\x11", 1},
         {"\x30\4\0\1tx", 1},         {"\x10\0", 2},           {"\x10\x0b", 2},
-        {"\x10\x8c\0", 3},           /* 12, written longer */
+        {"\x10\x8c\0", 3},           /* 12, in more bytes than it needs */
         {"\x10\xff\xff\xff\xff", 5}, /* five bytes */
         {"\x10\xff\xff\x7f", 4},     /* over the limit */
         {"\x10\x14\0\5", 4},         /* a name of another length */
@@ -521,14 +521,15 @@ START_TEST(an_identity_of_any_possible_length_fits) {
                      MQTT_FAULT_IDENTITY);
     ck_assert_int_eq(mqtt_connect_rewrite(p.data, &connect, identity, 65536, out, &out_size),
                      MQTT_FAULT_IDENTITY);
-    /* A packet that is as long as MQTT allows already: told by its offsets, nothing is copied. */
+    /* A packet that is already as long as MQTT allows is recognised by its offsets; nothing is
+     * copied. */
     connect.login_at = connect.body_at + 268435455 - 2;
     ck_assert_int_eq(mqtt_connect_rewrite(p.data, &connect, identity, 1, out, &out_size),
                      MQTT_FAULT_IDENTITY);
 }
 END_TEST
 
-/* ---- behind CONNECT ---- */
+/* ---- after CONNECT ---- */
 
 /* All at once, in single bytes, and cut in two everywhere. */
 static void check_follow(const char *bytes, size_t len, size_t good_len, enum mqtt_fault fault) {
@@ -587,7 +588,7 @@ START_TEST(the_reserved_type_and_auth_end_the_session) {
 }
 END_TEST
 
-START_TEST(every_fault_has_words) {
+START_TEST(every_fault_has_a_text) {
     for (int fault = 0; fault < MQTT_FAULT_COUNT; fault++) {
         ck_assert_ptr_nonnull(mqtt_fault_text((enum mqtt_fault)fault));
     }
@@ -601,18 +602,18 @@ int main(void) {
     Suite *suite = suite_create("mqtt_connect");
     TCase *parsed = tcase_create("parsed"), *later = tcase_create("later");
 
-    tcase_add_loop_test(parsed, what_the_specifications_allow_is_understood, 0, COUNT(good));
+    tcase_add_loop_test(parsed, what_the_specifications_allow_is_parsed, 0, COUNT(good));
     tcase_add_loop_test(parsed, a_packet_cut_short_is_refused, 0, COUNT(good));
-    tcase_add_loop_test(parsed, what_they_forbid_is_refused, 0, COUNT(bad));
-    tcase_add_test(parsed, a_user_name_cannot_hide_behind_level_0x85);
+    tcase_add_loop_test(parsed, what_the_specifications_forbid_is_refused, 0, COUNT(bad));
+    tcase_add_test(parsed, level_0x85_cannot_hide_a_user_name);
     tcase_add_test(parsed, a_string_must_be_utf8);
     tcase_add_loop_test(parsed, properties_that_are_not_allowed_are_refused, 0,
                         COUNT(bad_properties));
     tcase_add_loop_test(parsed, will_properties_that_are_not_allowed_are_refused, 0,
                         COUNT(bad_will_properties));
     tcase_add_test(parsed, a_properties_length_must_be_short_and_fit);
-    tcase_add_loop_test(parsed, a_whole_packet_is_known_at_its_last_byte, 0, COUNT(good));
-    tcase_add_test(parsed, what_is_not_mqtt_is_known_early);
+    tcase_add_loop_test(parsed, a_packet_is_complete_at_its_last_byte, 0, COUNT(good));
+    tcase_add_test(parsed, what_is_not_mqtt_is_recognised_early);
     tcase_add_loop_test(parsed, a_rewritten_packet_carries_the_identity_and_all_the_rest, 0,
                         COUNT(good));
     tcase_add_test(parsed, an_identity_of_any_possible_length_fits);
@@ -621,7 +622,7 @@ int main(void) {
     tcase_add_test(later, what_looks_like_connect_inside_a_packet_passes);
     tcase_add_test(later, a_length_over_four_bytes_ends_the_session);
     tcase_add_test(later, the_reserved_type_and_auth_end_the_session);
-    tcase_add_test(later, every_fault_has_words);
+    tcase_add_test(later, every_fault_has_a_text);
     suite_add_tcase(suite, later);
 
     return run_suite(suite, CK_NOFORK);

@@ -1,6 +1,6 @@
-/* Tenants whose CA may only issue certain names, through whole handshakes: what keeps within the
- * constraints is accepted, and every way around them is refused. Two of the ways were open in
- * wolfSSL 5.9.2 (CVE-2026-89133, CVE-2026-89134), which decided about clients until we did. */
+/* Tenants whose CA may only issue certain names, through whole handshakes: what keeps to the
+ * constraints is accepted, and every way around them is refused. Two of the ways are open in
+ * wolfSSL 5.9.2 itself (CVE-2026-89133, CVE-2026-89134). */
 #include "run.h"
 #include "tls_pair.h"
 
@@ -43,7 +43,7 @@ static void setup(void) {
     site.listener.client_ca = (char *)pki_certs("root.pem", &root, NULL);
 }
 
-/* A client with these names, whose certificate the first of `cas` issued; it sends them along. */
+/* A client with these names, whose certificate the first of `cas` issued; it sends them too. */
 static enum reason visit(const char *cn, const char *alt, int version,
                          const struct pki *const cas[SENT_MAX]) {
     struct pki leaf = pki_make((struct pki_spec){.cn = cn, .alt = alt}, cas[0]);
@@ -94,12 +94,12 @@ static void judge(int at, const struct pki *const cas[SENT_MAX]) {
     }
 }
 
-START_TEST(a_certificate_keeps_within_the_constraints_of_its_issuer) {
+START_TEST(a_certificate_must_keep_to_the_constraints_of_its_issuer) {
     judge(_i, (const struct pki *const[SENT_MAX]){&tenant});
 }
 END_TEST
 
-START_TEST(constraints_reach_below_a_ca_that_has_none) {
+START_TEST(constraints_apply_below_a_ca_that_has_none) {
     judge(_i, (const struct pki *const[SENT_MAX]){&middle, &tenant});
     judge(_i, (const struct pki *const[SENT_MAX]){&lower, &middle, &tenant});
 }
@@ -110,7 +110,7 @@ START_TEST(a_ca_with_its_issuers_name_does_not_end_the_constraints) {
 }
 END_TEST
 
-/* The tenant widens what it may: its own CA above still counts. */
+/* The tenant issues a CA with wider constraints: those of the tenant's own CA still apply. */
 START_TEST(constraints_of_every_ca_in_the_path_hold) {
     struct pki wider = pki_make((struct pki_spec){.cn = "Wider CA",
                                                   .ca = 1,
@@ -121,7 +121,7 @@ START_TEST(constraints_of_every_ca_in_the_path_hold) {
 }
 END_TEST
 
-START_TEST(a_ca_beside_a_constrained_one_is_free) {
+START_TEST(a_ca_beside_a_constrained_one_is_not_constrained) {
     struct pki other = pki_make((struct pki_spec){.cn = "Other CA", .ca = 1}, &root);
     const struct pki *const cas[SENT_MAX] = {&other, &tenant};
     ck_assert_int_eq(visit("dev.other.example", NULL, versions[_i], cas), REASON_NONE);
@@ -135,11 +135,11 @@ int main(void) {
     tcase_add_unchecked_fixture(tests, once, finally);
     tcase_add_checked_fixture(tests, setup, NULL);
     tcase_set_timeout(tests, 60);
-    tcase_add_loop_test(tests, a_certificate_keeps_within_the_constraints_of_its_issuer, 0, NAMES);
-    tcase_add_loop_test(tests, constraints_reach_below_a_ca_that_has_none, 0, NAMES);
+    tcase_add_loop_test(tests, a_certificate_must_keep_to_the_constraints_of_its_issuer, 0, NAMES);
+    tcase_add_loop_test(tests, constraints_apply_below_a_ca_that_has_none, 0, NAMES);
     tcase_add_loop_test(tests, a_ca_with_its_issuers_name_does_not_end_the_constraints, 0, NAMES);
     tcase_add_loop_test(tests, constraints_of_every_ca_in_the_path_hold, 0, NAMES);
-    tcase_add_loop_test(tests, a_ca_beside_a_constrained_one_is_free, 0, 2);
+    tcase_add_loop_test(tests, a_ca_beside_a_constrained_one_is_not_constrained, 0, 2);
     suite_add_tcase(suite, tests);
     return run_suite(suite, CK_FORK_GETENV);
 }

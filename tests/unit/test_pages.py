@@ -1,4 +1,4 @@
-"""What the pages for engineers name is there: files, functions, tests, options of ./dev."""
+"""What the pages for engineers name exists: files, functions, tests, options of ./dev."""
 
 import re
 import subprocess
@@ -38,7 +38,7 @@ def identifiers():
     return names
 
 
-def is_there(name):
+def exists(name):
     """In the project, or among the library's sources where these are unpacked."""
     if name in LIBRARY_FILES:
         return not LIBRARY or (LIBRARY[0] / name).exists()
@@ -52,7 +52,7 @@ class Pages(unittest.TestCase):
     def test_every_file_that_is_named_exists(self):
         named = {w for page in PAGES for w in words(page) if FILE.match(w)} - PLACEHOLDERS
         self.assertGreater(len(named), 40)
-        self.assertEqual([w for w in sorted(named) if not is_there(w)], [])
+        self.assertEqual([w for w in sorted(named) if not exists(w)], [])
 
     def test_every_function_and_key_that_is_named_is_in_the_sources(self):
         named = {w for page in PAGES for w in words(page) if FUNCTION.match(w)} - PLACEHOLDERS

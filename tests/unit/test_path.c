@@ -1,5 +1,5 @@
-/* The path builder by itself: which chains are trusted, whatever their order and company, and how
- * much work that may be. */
+/* The path builder by itself: which chains are trusted, in any order and among other certificates,
+ * and how much work that may take. */
 #include "paths.h"
 #include "run.h"
 #include "tls_pair.h"
@@ -32,7 +32,7 @@ static void finally(void) {
 
 /* --- ways to a CA --- */
 
-START_TEST(a_path_is_found_in_any_order_and_company) {
+START_TEST(a_path_is_found_in_any_order_and_among_other_certificates) {
     struct pki late = pki_make(
         (struct pki_spec){.cn = "Sub", .ca = 1, .from_day = -9, .to_day = -1, .key_of = &sub},
         &root);
@@ -70,7 +70,7 @@ START_TEST(any_ca_of_the_path_may_be_the_trusted_one) {
 }
 END_TEST
 
-START_TEST(a_root_that_expired_does_not_spoil_another) {
+START_TEST(an_expired_root_does_not_affect_another) {
     struct pki old = pki_make(
         (struct pki_spec){.cn = "Root", .ca = 1, .from_day = -9, .to_day = -1, .key_of = &root},
         NULL);
@@ -143,7 +143,7 @@ END_TEST
 
 /* --- names --- */
 
-/* Whether issuer and subject differ in how they are written is the issuer's affair. */
+/* An issuer may write its name in a certificate differently from its own subject. */
 static void set_name(X509_NAME *name, int type, const char *o, const char *cn) {
     while (X509_NAME_entry_count(name) > 0) {
         X509_NAME_ENTRY_free(X509_NAME_delete_entry(name, 0));
@@ -181,7 +181,7 @@ START_TEST(a_multi_valued_rdn_compares_in_any_order) {
     end = paths_device(&first);
     TRUST(&root);
     GOOD(&end, &first);
-    /* Sets are ordered by their encoding, so a longer string type of one moves it. */
+    /* The elements of a set are ordered by their encoding, so a longer string type moves one. */
     X509_NAME *issuer = X509_get_issuer_name(end.cert);
     set_name(issuer, V_ASN1_PRINTABLESTRING, "Test", "a");
     X509_NAME_add_entry_by_txt(issuer, "OU", V_ASN1_BMPSTRING,
@@ -218,7 +218,7 @@ START_TEST(the_work_is_bounded) {
     struct pki same[15];
     const struct pki *certs[17] = {NULL};
     struct pki end;
-    /* Cross-certificates in every direction, one name for all: as many ways as there can be. */
+    /* Cross-certificates in every direction, all of one name: as many paths as possible. */
     for (size_t i = 0; i < 15; i++) {
         same[i] = paths_ca("Same", i > 0 ? &same[i - 1] : NULL);
         certs[1 + i] = &same[i];
@@ -274,9 +274,9 @@ static Suite *suite(void) {
     tcase_set_timeout(tc, 120);
     tcase_add_unchecked_fixture(tc, once, finally);
     tcase_add_checked_fixture(tc, paths_setup, NULL);
-    tcase_add_test(tc, a_path_is_found_in_any_order_and_company);
+    tcase_add_test(tc, a_path_is_found_in_any_order_and_among_other_certificates);
     tcase_add_test(tc, any_ca_of_the_path_may_be_the_trusted_one);
-    tcase_add_test(tc, a_root_that_expired_does_not_spoil_another);
+    tcase_add_test(tc, an_expired_root_does_not_affect_another);
     tcase_add_test(tc, key_identifiers_and_shared_keys_decide_nothing);
     tcase_add_test(tc, chains_of_ten_are_built_and_longer_ones_too);
     tcase_add_test(tc, names_compare_as_rfc_5280_says);

@@ -1,5 +1,5 @@
 /* What each certificate of a path must be: CAs, the client's own, their names and signatures, and
- * what each refusal is called. */
+ * the reason of each refusal. */
 #include "paths.h"
 #include "run.h"
 #include "tls_pair.h"
@@ -71,7 +71,7 @@ START_TEST(an_intermediate_must_be_a_ca_for_clients) {
     struct pki end = paths_device(&middle);
     TRUST(&root);
     BAD(subs[_i].reason, &end, &middle);
-    /* What is wrong with one CA is no matter where another way leads past it. */
+    /* A fault in one CA does not matter where another path avoids it. */
     TRUST(&root, &outsider);
     struct pki other =
         pki_make((struct pki_spec){.cn = "Middle", .ca = 1, .key_of = &middle}, &outsider);
@@ -122,7 +122,7 @@ static const struct {
     {{.hash = "SHA512"}, REASON_NONE},
 };
 
-START_TEST(a_clients_certificate_must_be_one) {
+START_TEST(a_client_must_present_a_client_certificate) {
     struct pki_spec spec = leaves[_i].spec;
     spec.cn = "device";
     struct pki end = pki_make(spec, &root);
@@ -132,7 +132,7 @@ START_TEST(a_clients_certificate_must_be_one) {
 }
 END_TEST
 
-START_TEST(version_1_is_for_the_leaf_where_it_is_accepted) {
+START_TEST(version_1_is_accepted_for_leaves_alone) {
     struct pki old = pki_make((struct pki_spec){.cn = "old", .version1 = 1}, &root);
     struct pki old_ca = pki_make((struct pki_spec){.cn = "Old CA", .version1 = 1}, &root);
     struct pki of_old = pki_make((struct pki_spec){.cn = "x", .issuer_key_id = "none"}, &old_ca);
@@ -168,7 +168,7 @@ static const struct {
     {"excluded;DNS:d.a.example", "x", "DNS:*.a.example", false},
     {"permitted;DNS:a.example", "x", NULL, true},
     {"permitted;DNS:a.example", "x", "URI:urn:x", true},
-    /* Common names that are host names are bound as well, whatever stands beside them. */
+    /* Common names that are host names are constrained as well, whatever other names there are. */
     {"permitted;DNS:a.example", "b.example", NULL, false},
     {"permitted;DNS:a.example", "b.example", "IP:192.0.2.1", false},
     {"permitted;DNS:a.example", "b.example", "URI:urn:x", false},
@@ -206,7 +206,7 @@ static const struct {
     {"excluded;RID:1.2.3.5", "x", "RID:1.2.3.4", false},
 };
 
-START_TEST(names_keep_within_what_each_ca_above_may_issue) {
+START_TEST(names_must_keep_to_the_constraints_of_every_ca_above) {
     char critical[200];
     snprintf(critical, sizeof critical, "critical,%s", names[_i].constraints);
     struct pki bound =
@@ -260,9 +260,10 @@ static Suite *suite(void) {
     tcase_add_checked_fixture(tc, paths_setup, NULL);
     tcase_add_loop_test(tc, an_intermediate_must_be_a_ca_for_clients, 0,
                         sizeof subs / sizeof *subs);
-    tcase_add_loop_test(tc, a_clients_certificate_must_be_one, 0, sizeof leaves / sizeof *leaves);
-    tcase_add_test(tc, version_1_is_for_the_leaf_where_it_is_accepted);
-    tcase_add_loop_test(tc, names_keep_within_what_each_ca_above_may_issue, 0,
+    tcase_add_loop_test(tc, a_client_must_present_a_client_certificate, 0,
+                        sizeof leaves / sizeof *leaves);
+    tcase_add_test(tc, version_1_is_accepted_for_leaves_alone);
+    tcase_add_loop_test(tc, names_must_keep_to_the_constraints_of_every_ca_above, 0,
                         sizeof names / sizeof *names);
     tcase_add_loop_test(tc, signatures_by_rsa_pss_are_checked, 0, sizeof pss / sizeof *pss);
     suite_add_tcase(s, tc);

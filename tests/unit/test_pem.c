@@ -53,21 +53,21 @@ START_TEST(blocks_are_read_in_order_and_text_between_them_is_ignored) {
 }
 END_TEST
 
-START_TEST(a_file_without_blocks_is_fine) {
+START_TEST(a_file_without_blocks_is_accepted) {
     ck_assert_int_eq(parse("nothing here\n"), 0);
     ck_assert_uint_eq(pem.count, 0);
     pem_free(&pem);
 }
 END_TEST
 
-START_TEST(line_ends_of_windows_are_fine) {
+START_TEST(windows_line_ends_are_accepted) {
     ck_assert_int_eq(parse("-----BEGIN A-----\r\nYWJj\r\nZGVm\r\n-----END A-----\r\n"), 0);
     has(0, "A", "abcdef");
     pem_free(&pem);
 }
 END_TEST
 
-START_TEST(encrypted_keys_are_known) {
+START_TEST(encrypted_keys_are_recognised) {
     ck_assert_int_eq(parse(BLOCK("ENCRYPTED PRIVATE KEY", "YWJj")
                                BLOCK("RSA PRIVATE KEY", "Proc-Type: 4,ENCRYPTED\n\nYWJj")),
                      0);
@@ -77,7 +77,7 @@ START_TEST(encrypted_keys_are_known) {
 }
 END_TEST
 
-START_TEST(a_damaged_file_is_refused_and_named) {
+START_TEST(a_damaged_file_is_refused_with_its_fault) {
     static const struct {
         const char *text, *why;
     } cases[] = {
@@ -97,8 +97,8 @@ START_TEST(a_damaged_file_is_refused_and_named) {
 }
 END_TEST
 
-/* Else a damaged certificate or list would be taken for a shorter one. */
-START_TEST(nothing_follows_the_end_of_base64) {
+/* Otherwise a damaged certificate or CRL would be taken for a shorter one. */
+START_TEST(data_after_the_end_of_base64_is_refused) {
     static const char nul[] = BLOCK("A", "YWJj\0ZGVm"), padding[] = BLOCK("A", "YQ==YWJj"),
                       three[] = BLOCK("A", "Y===");
     is_refused(nul, sizeof nul - 1, "not base64");
@@ -111,11 +111,11 @@ int main(void) {
     Suite *s = suite_create("pem");
     TCase *tc = tcase_create("pem");
     tcase_add_test(tc, blocks_are_read_in_order_and_text_between_them_is_ignored);
-    tcase_add_test(tc, a_file_without_blocks_is_fine);
-    tcase_add_test(tc, line_ends_of_windows_are_fine);
-    tcase_add_test(tc, encrypted_keys_are_known);
-    tcase_add_test(tc, a_damaged_file_is_refused_and_named);
-    tcase_add_test(tc, nothing_follows_the_end_of_base64);
+    tcase_add_test(tc, a_file_without_blocks_is_accepted);
+    tcase_add_test(tc, windows_line_ends_are_accepted);
+    tcase_add_test(tc, encrypted_keys_are_recognised);
+    tcase_add_test(tc, a_damaged_file_is_refused_with_its_fault);
+    tcase_add_test(tc, data_after_the_end_of_base64_is_refused);
     suite_add_tcase(s, tc);
     return run_suite(s, CK_FORK_GETENV);
 }

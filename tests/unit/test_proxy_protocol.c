@@ -12,7 +12,7 @@
 #define COUNT(table) ((int)(sizeof(table) / sizeof(table)[0]))
 #define SIGNATURE    "\r\n\r\n\0\r\nQUIT\n"
 
-/* Exact-size copy, so that the address sanitizer sees a read past the end. */
+/* Exact-size copy, so that AddressSanitizer finds a read past the end. */
 static enum proxy_header_status parse(const void *data, size_t len, struct proxy_header *out) {
     uint8_t *copy = malloc(len > 0 ? len : 1);
     ck_assert_ptr_nonnull(copy);
@@ -29,7 +29,7 @@ static struct address address(const char *text, uint16_t port) {
     return a;
 }
 
-/* ---- coming in ---- */
+/* ---- reading ---- */
 
 struct good {
     const char *bytes;
@@ -72,7 +72,7 @@ static const struct good good[] = {
     {BYTES(SIGNATURE "\x21\x12\0\x0c............"), NULL, 0, NULL, 0}, /* datagrams */
 };
 
-START_TEST(headers_of_both_versions_are_understood) {
+START_TEST(headers_of_both_versions_are_parsed) {
     const struct good *g = &good[_i];
     struct proxy_header header;
     char longer[300];
@@ -102,7 +102,7 @@ END_TEST
 
 struct bad {
     const char *bytes;
-    size_t len; /* where it is known */
+    size_t len; /* the length at which it is recognised */
 };
 
 static const struct bad bad[] = {
@@ -153,7 +153,7 @@ static const struct bad bad[] = {
     {BYTES(SIGNATURE "\x20\0\xff\xff")},
 };
 
-START_TEST(what_is_malformed_is_refused_as_soon_as_it_shows) {
+START_TEST(malformed_headers_are_refused_at_the_first_wrong_byte) {
     struct proxy_header header;
     ck_assert_int_eq(parse(bad[_i].bytes, bad[_i].len, &header), PROXY_HEADER_BAD);
     for (size_t len = 0; len < bad[_i].len; len++) {
@@ -162,7 +162,7 @@ START_TEST(what_is_malformed_is_refused_as_soon_as_it_shows) {
 }
 END_TEST
 
-START_TEST(a_block_of_4096_bytes_is_skipped) {
+START_TEST(a_version_2_header_of_4096_bytes_is_skipped) {
     static uint8_t data[PROXY_HEADER_IN_MAX];
     struct proxy_header header;
     memcpy(data, SIGNATURE "\x21\x11\x10\0", 16);
@@ -172,14 +172,14 @@ START_TEST(a_block_of_4096_bytes_is_skipped) {
 }
 END_TEST
 
-/* ---- going out ---- */
+/* ---- writing ---- */
 
 static struct address unix_address(void) {
     const struct sockaddr_un un = {.sun_family = AF_UNIX, .sun_path = "/run/postern/in.sock"};
     return address_from_sockaddr((const struct sockaddr *)&un, sizeof un);
 }
 
-START_TEST(a_line_names_both_addresses) {
+START_TEST(a_version_1_header_names_both_addresses) {
     char out[PROXY_HEADER_V1_MAX + 1];
     const struct address v4 = address("192.0.2.7", 50122);
     const struct address v4_to = address("198.51.100.1", 8883);
@@ -215,7 +215,7 @@ static const struct proxy_tls tls12 = {.version = "TLSv1.2",
                                        .session_certificate = true,
                                        .connection_certificate = true};
 
-START_TEST(a_block_carries_addresses_and_the_identity) {
+START_TEST(a_version_2_header_has_addresses_and_the_identity) {
     static const char expected[] = SIGNATURE "\x21\x11\0\x5b"
                                              "\xc0\0\2\7\xc6\x33\x64\1\xc3\xca\x22\xb3"
                                              "\2\0\x10mqtt.example.org"
@@ -235,7 +235,7 @@ START_TEST(a_block_carries_addresses_and_the_identity) {
 END_TEST
 
 /* What HAProxy 2.6 sent for such a client, with all options on that we have. */
-START_TEST(a_block_is_what_haproxy_sends) {
+START_TEST(a_version_2_header_is_what_haproxy_sends) {
     uint8_t theirs[PROXY_HEADER_OUT_MAX], ours[PROXY_HEADER_OUT_MAX];
     struct proxy_tls tls = tls12;
     struct proxy_header header;
@@ -251,7 +251,7 @@ START_TEST(a_block_is_what_haproxy_sends) {
 }
 END_TEST
 
-START_TEST(a_block_without_a_certificate_says_so) {
+START_TEST(a_version_2_header_says_that_there_is_no_certificate) {
     static const char expected[] =
         SIGNATURE "\x21\x21\0\x4f"
                   "\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\7"
@@ -285,7 +285,7 @@ START_TEST(a_resumed_session_has_its_own_flag) {
 }
 END_TEST
 
-START_TEST(no_tls_is_no_tlv_and_no_ip_is_unspec) {
+START_TEST(without_tls_there_is_no_tlv_and_without_ip_the_family_is_unspec) {
     uint8_t out[PROXY_HEADER_OUT_MAX];
     struct proxy_header header;
     const struct address v4 = address("192.0.2.7", 1), local = unix_address();
@@ -302,7 +302,7 @@ START_TEST(no_tls_is_no_tlv_and_no_ip_is_unspec) {
 }
 END_TEST
 
-START_TEST(a_block_stays_within_500_bytes) {
+START_TEST(a_version_2_header_stays_within_500_bytes) {
     uint8_t out[PROXY_HEADER_OUT_MAX];
     char name[256], other[256], huge[600];
     struct proxy_tls tls = tls12;
@@ -337,17 +337,17 @@ int main(void) {
     Suite *suite = suite_create("proxy_protocol");
     TCase *in = tcase_create("in"), *out = tcase_create("out");
 
-    tcase_add_loop_test(in, headers_of_both_versions_are_understood, 0, COUNT(good));
-    tcase_add_loop_test(in, what_is_malformed_is_refused_as_soon_as_it_shows, 0, COUNT(bad));
-    tcase_add_test(in, a_block_of_4096_bytes_is_skipped);
+    tcase_add_loop_test(in, headers_of_both_versions_are_parsed, 0, COUNT(good));
+    tcase_add_loop_test(in, malformed_headers_are_refused_at_the_first_wrong_byte, 0, COUNT(bad));
+    tcase_add_test(in, a_version_2_header_of_4096_bytes_is_skipped);
     suite_add_tcase(suite, in);
-    tcase_add_test(out, a_line_names_both_addresses);
-    tcase_add_test(out, a_block_carries_addresses_and_the_identity);
-    tcase_add_test(out, a_block_is_what_haproxy_sends);
-    tcase_add_test(out, a_block_without_a_certificate_says_so);
+    tcase_add_test(out, a_version_1_header_names_both_addresses);
+    tcase_add_test(out, a_version_2_header_has_addresses_and_the_identity);
+    tcase_add_test(out, a_version_2_header_is_what_haproxy_sends);
+    tcase_add_test(out, a_version_2_header_says_that_there_is_no_certificate);
     tcase_add_test(out, a_resumed_session_has_its_own_flag);
-    tcase_add_test(out, no_tls_is_no_tlv_and_no_ip_is_unspec);
-    tcase_add_test(out, a_block_stays_within_500_bytes);
+    tcase_add_test(out, without_tls_there_is_no_tlv_and_without_ip_the_family_is_unspec);
+    tcase_add_test(out, a_version_2_header_stays_within_500_bytes);
     suite_add_tcase(suite, out);
 
     return run_suite(suite, CK_NOFORK);

@@ -1,5 +1,5 @@
-/* The parts of tls/quirks.h that read bytes: what they take, and what they must not. The rest shows
- * in whole connections (test_engine.c, test_clients.c, test_tickets.c). */
+/* The parts of tls/quirks.h that read bytes: what they accept and what they must not accept. Whole
+ * connections test the rest (test_engine.c, test_clients.c, test_tickets.c). */
 #include "run.h"
 #include "tls/quirks.h"
 
@@ -17,7 +17,7 @@ START_TEST(a_fatal_alert_in_plaintext_is_found) {
 }
 END_TEST
 
-START_TEST(what_is_no_fatal_alert_is_none) {
+START_TEST(anything_else_is_not_taken_for_a_fatal_alert) {
     static const uint8_t warning[] = {21, 3, 3, 0, 2, 1, 0}, sealed[] = {21, 3, 3, 0, 19, 2, 48},
                          data[] = {23, 3, 3, 0, 2, 2, 48}, twice[] = {CCS, CCS, FATAL},
                          whole[] = {CCS, FATAL};
@@ -27,7 +27,7 @@ START_TEST(what_is_no_fatal_alert_is_none) {
     ck_assert_uint_eq(quirks_plaintext_alert(twice, sizeof twice), 0);
     ck_assert_uint_eq(quirks_plaintext_alert(NULL, 0), 0);
     for (size_t len = 0; len < sizeof whole; len++) {
-        uint8_t *exact = malloc(len + 1); /* the byte after it is none of the input */
+        uint8_t *exact = malloc(len + 1); /* the byte after it does not belong to the input */
         memcpy(exact, whole, len + 1);
         ck_assert_uint_eq(quirks_plaintext_alert(exact, len), 0);
         free(exact);
@@ -35,7 +35,7 @@ START_TEST(what_is_no_fatal_alert_is_none) {
 }
 END_TEST
 
-START_TEST(an_alert_of_ours_is_one_record) {
+START_TEST(our_alert_is_one_record) {
     static const uint8_t wanted[] = {FATAL};
     struct buf out = {0};
     ck_assert(quirks_append_alert(&out, ALERT_UNKNOWN_CA));
@@ -73,7 +73,7 @@ START_TEST(after_change_cipher_spec_nothing_is_cut) {
 }
 END_TEST
 
-START_TEST(only_a_session_with_an_id_of_the_known_size_has_one) {
+START_TEST(a_session_id_of_another_size_is_ignored) {
     uint8_t session[10 + QUIRKS_SESSION_ID_SIZE + 1] = {0};
     session[9] = QUIRKS_SESSION_ID_SIZE;
     ck_assert_ptr_eq(quirks_session_id(session, sizeof session), session + 10);
@@ -89,11 +89,11 @@ int main(void) {
     Suite *suite = suite_create("quirks");
     TCase *test = tcase_create("quirks");
     tcase_add_test(test, a_fatal_alert_in_plaintext_is_found);
-    tcase_add_test(test, what_is_no_fatal_alert_is_none);
-    tcase_add_test(test, an_alert_of_ours_is_one_record);
+    tcase_add_test(test, anything_else_is_not_taken_for_a_fatal_alert);
+    tcase_add_test(test, our_alert_is_one_record);
     tcase_add_test(test, plaintext_handshake_records_are_cut);
     tcase_add_test(test, after_change_cipher_spec_nothing_is_cut);
-    tcase_add_test(test, only_a_session_with_an_id_of_the_known_size_has_one);
+    tcase_add_test(test, a_session_id_of_another_size_is_ignored);
     suite_add_tcase(suite, test);
     return run_suite(suite, CK_FORK_GETENV);
 }

@@ -1,4 +1,5 @@
-/* Reloads without threads: what takes effect, when, and that a refused one has changed nothing. */
+/* Reloads without threads: what takes effect and when, and that a refused reload changes
+ * nothing. */
 #include "core/log.h"
 #include "pki.h"
 #include "run.h"
@@ -22,7 +23,7 @@ static struct tls_shared tls;
 static struct backend_table *backends;
 static struct reload *reload;
 static unsigned handed;
-static struct runtime *given; /* to the workers; a reference */
+static struct runtime *given; /* handed out to the workers; a reference */
 
 static void hand_out(void *arg, struct runtime *runtime) {
     ck_assert_ptr_eq(arg, &given);
@@ -87,7 +88,7 @@ static void teardown(void) {
     pki_clean();
 }
 
-START_TEST(the_first_load_takes_effect_by_itself) {
+START_TEST(the_first_load_takes_effect_without_workers) {
     ck_assert_ptr_nonnull(reload_current(reload));
     ck_assert_uint_eq(handed, 0);
     ck_assert(!reload_is_watching(reload));
@@ -107,7 +108,7 @@ START_TEST(a_first_load_that_fails_leaves_nothing) {
 }
 END_TEST
 
-START_TEST(a_good_reload_is_handed_out_whole) {
+START_TEST(a_good_reload_is_handed_out_complete) {
     struct runtime *before = reload_current(reload);
     char was[128];
     snprintf(was, sizeof was, "%s", serial());
@@ -138,7 +139,7 @@ static const struct {
     {"[postern]\nlog_level = debug\n" LISTENER "client_auth = required\nclient_ca = none\n" //
      CERTIFICATE,
      false},
-    /* What a reload cannot change is found out last. */
+    /* Whether a reload changes what it must not is checked last. */
     {"[postern]\nlog_level = debug\nworkers = 7\n" GOOD, false},
     {"[postern]\nlog_level = debug\n[listener other]\nlisten = 127.0.0.1:0\n" CERTIFICATE, false},
     {"[postern]\nlog_level = debug\n[listener mqtt]\nlisten = [::1]:0\n" CERTIFICATE, false},
@@ -161,7 +162,7 @@ START_TEST(a_refused_reload_changes_nothing) {
 
     write_pair(&second);
     write_config(GOOD);
-    reload_request(reload, 0); /* and the next one is judged by itself */
+    reload_request(reload, 0); /* and the next one is not affected */
     ck_assert_uint_eq(handed, 1);
 }
 END_TEST
@@ -203,8 +204,9 @@ START_TEST(nothing_is_reloaded_once_the_process_stops) {
 }
 END_TEST
 
-/* Looks as the server's timer does, for so many seconds. Returns the time after them. */
-static uint64_t look(uint64_t now_ms, unsigned seconds) {
+/* Looks at the files as the server's timer does, for so many seconds. Returns the time after
+ * them. */
+static uint64_t look_for_seconds(uint64_t now_ms, unsigned seconds) {
     for (unsigned i = 0; i < seconds; i++) {
         reload_look(reload, now_ms);
         now_ms += 1000;
@@ -212,47 +214,48 @@ static uint64_t look(uint64_t now_ms, unsigned seconds) {
     return now_ms;
 }
 
-START_TEST(files_that_change_are_reloaded_once_they_are_still) {
+START_TEST(changed_files_are_reloaded_once_they_have_stopped_changing) {
     ck_assert(reload_is_watching(reload));
-    uint64_t now = look(1000, 5);
+    uint64_t now = look_for_seconds(1000, 5);
     ck_assert_uint_eq(handed, 0);
     write_pair(&second);
     reload_look(reload, now);
     ck_assert_uint_eq(handed, 0);
-    now = look(now + WATCH_STILL_MS, 1);
+    now = look_for_seconds(now + WATCH_STILL_MS, 1);
     ck_assert_uint_eq(handed, 1);
-    look(now, 5); /* not while the workers take it, and not for the same change again */
+    /* Neither while the workers take it over nor for the same change again. */
+    look_for_seconds(now, 5);
     reload_finish(reload, now);
-    look(now, 5);
+    look_for_seconds(now, 5);
     ck_assert_uint_eq(handed, 1);
 }
 END_TEST
 
-START_TEST(a_half_written_pair_waits_and_the_whole_one_is_taken) {
+START_TEST(a_half_written_pair_is_retried_until_it_is_complete) {
     (void)pki_certs("cert.pem", &second, NULL);
-    uint64_t now = look(1000, 5);
+    uint64_t now = look_for_seconds(1000, 5);
     ck_assert_uint_eq(handed, 0);
     (void)pki_key("key.pem", &second);
-    look(now, 3);
+    look_for_seconds(now, 3);
     ck_assert_uint_eq(handed, 1);
 }
 END_TEST
 
-START_TEST(a_pair_that_was_given_up_is_taken_when_it_is_fixed) {
+START_TEST(a_pair_that_was_given_up_loads_once_it_is_fixed) {
     (void)pki_certs("cert.pem", &second, NULL);
-    uint64_t now = look(1000, 3 + WATCH_RETRY_MS / 1000);
+    uint64_t now = look_for_seconds(1000, 3 + WATCH_RETRY_MS / 1000);
     (void)pki_key("key.pem", &second);
-    look(now, 3);
+    look_for_seconds(now, 3);
     ck_assert_uint_eq(handed, 1);
 }
 END_TEST
 
-START_TEST(a_signal_that_fails_hides_no_change) {
+START_TEST(a_failed_reload_by_signal_hides_no_change) {
     (void)pki_certs("cert.pem", &second, NULL);
     reload_request(reload, 1000);
     ck_assert_uint_eq(handed, 0);
     (void)pki_key("key.pem", &second);
-    look(1500, 3);
+    look_for_seconds(1500, 3);
     ck_assert_uint_eq(handed, 1);
 }
 END_TEST
@@ -265,11 +268,11 @@ START_TEST(the_files_of_the_new_configuration_are_watched) {
     reload_finish(reload, 1000);
     ck_assert_uint_eq(handed, 1);
     (void)pki_certs("cert.pem", &second, NULL);
-    uint64_t now = look(2000, 5);
+    uint64_t now = look_for_seconds(2000, 5);
     ck_assert_uint_eq(handed, 1); /* it is not in use any more */
     (void)pki_certs("other.pem", &second, NULL);
     (void)pki_key("key.pem", &second);
-    look(now, 3);
+    look_for_seconds(now, 3);
     ck_assert_uint_eq(handed, 2);
 }
 END_TEST
@@ -279,9 +282,9 @@ int main(void) {
     TCase *test = tcase_create("reload"), *watching = tcase_create("watching");
     tcase_add_unchecked_fixture(test, once, finally);
     tcase_add_checked_fixture(test, setup, teardown);
-    tcase_add_test(test, the_first_load_takes_effect_by_itself);
+    tcase_add_test(test, the_first_load_takes_effect_without_workers);
     tcase_add_test(test, a_first_load_that_fails_leaves_nothing);
-    tcase_add_test(test, a_good_reload_is_handed_out_whole);
+    tcase_add_test(test, a_good_reload_is_handed_out_complete);
     tcase_add_loop_test(test, a_refused_reload_changes_nothing, 0,
                         sizeof refused / sizeof *refused);
     tcase_add_test(test, the_old_runtime_lives_until_every_worker_has_the_new_one);
@@ -290,10 +293,10 @@ int main(void) {
     suite_add_tcase(suite, test);
     tcase_add_unchecked_fixture(watching, once, finally);
     tcase_add_checked_fixture(watching, setup_watching, teardown);
-    tcase_add_test(watching, files_that_change_are_reloaded_once_they_are_still);
-    tcase_add_test(watching, a_half_written_pair_waits_and_the_whole_one_is_taken);
-    tcase_add_test(watching, a_pair_that_was_given_up_is_taken_when_it_is_fixed);
-    tcase_add_test(watching, a_signal_that_fails_hides_no_change);
+    tcase_add_test(watching, changed_files_are_reloaded_once_they_have_stopped_changing);
+    tcase_add_test(watching, a_half_written_pair_is_retried_until_it_is_complete);
+    tcase_add_test(watching, a_pair_that_was_given_up_loads_once_it_is_fixed);
+    tcase_add_test(watching, a_failed_reload_by_signal_hides_no_change);
     tcase_add_test(watching, the_files_of_the_new_configuration_are_watched);
     suite_add_tcase(suite, watching);
     return run_suite(suite, CK_FORK_GETENV);

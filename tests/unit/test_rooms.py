@@ -1,6 +1,6 @@
-"""The house has walls: who may include whom (see the rooms in docs and headers).
+"""Which room may include which (docs/architecture.md has the rooms).
 
-Each rule is also tried on a tree that breaks it, so that it cannot pass by seeing nothing.
+Each rule is also tried on a tree that breaks it, so that it cannot pass because it checks nothing.
 """
 
 import re
@@ -17,7 +17,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
 
 def room_of(path):
-    """The room of a file below src/: its folder; main.c is the door, above all."""
+    """The room of a file below src/: its folder; main.c is above all of them."""
     if path.parent == Path("."):
         return "main"
     return path.parts[0]
@@ -40,7 +40,7 @@ def inih_outside_config(src):
             if name == "ini.h" and file != Path("config/config.c")]
 
 
-def libuv_at_the_bottom(src):
+def libuv_below_net(src):
     return [f"{file} includes {name}" for file, _, name in includes(src)
             if (name == "uv.h" or name.startswith("uv/"))
             and room_of(file) in ("tls", "wire", "config", "core")]
@@ -52,7 +52,7 @@ def upward_includes(src):
         if mark == "<":
             continue
         if not (src / name).is_file():
-            wrong.append(f"{file} includes {name}, which is no file below src/")
+            wrong.append(f"{file} includes {name}, which is not a file below src/")
         elif ROOMS.index(room_of(Path(name))) > ROOMS.index(room_of(file)):
             wrong.append(f"{file} includes {name} above it")
     return wrong
@@ -63,7 +63,7 @@ def unknown_rooms(src):
             if room_of(file.relative_to(src)) not in ROOMS]
 
 
-class TheHouse(unittest.TestCase):
+class Rooms(unittest.TestCase):
     def test_wolfssl_headers_appear_under_tls_alone(self):
         self.assertEqual(wolfssl_outside_tls(SRC), [])
 
@@ -71,7 +71,7 @@ class TheHouse(unittest.TestCase):
         self.assertEqual(inih_outside_config(SRC), [])
 
     def test_libuv_appears_nowhere_under_tls_wire_config_and_core(self):
-        self.assertEqual(libuv_at_the_bottom(SRC), [])
+        self.assertEqual(libuv_below_net(SRC), [])
 
     def test_a_file_includes_only_its_own_room_and_those_below(self):
         self.assertEqual(upward_includes(SRC), [])
@@ -106,11 +106,11 @@ class TheRules(unittest.TestCase):
             src = self.broken(path, "#  include <ini.h>\n")
             self.assertEqual(len(inih_outside_config(src)), 1, path)
 
-    def test_libuv_at_the_bottom_is_found(self):
+    def test_libuv_below_net_is_found(self):
         for path in ("core/x.c", "config/x.c", "wire/x.h", "tls/x.c"):
             for header in ("uv.h", "uv/unix.h"):
                 src = self.broken(path, f"#include <{header}>\n")
-                self.assertEqual(len(libuv_at_the_bottom(src)), 1, path)
+                self.assertEqual(len(libuv_below_net(src)), 1, path)
 
     def test_an_include_from_above_is_found(self):
         for path, name in (("core/x.c", "wire/w.h"), ("wire/x.c", "tls/t.h"),

@@ -1,4 +1,4 @@
-"""SECURITY.md says which macros keep a flaw of the library out of our build. They must be so.
+"""SECURITY.md says which macros keep a flaw of the library out of our build. The build must agree.
 
 usage: test_security.py COMPILER...
 """

@@ -1,5 +1,5 @@
 /* A shared context, ticket keys and session cache used by several threads at once, while contexts
- * are replaced and retired under them. Says most under ThreadSanitizer. */
+ * are replaced and retired under them. Most useful under ThreadSanitizer. */
 #include "run.h"
 #include "tls/tickets.h"
 #include "tls_pair.h"
@@ -36,7 +36,7 @@ static void replace(struct tls_context *fresh) {
 }
 
 /* Moves bytes by hand: Check's assertions are not for threads. */
-static bool shake_hands(struct pair *p, struct tls_context *ctx) {
+static bool handshake(struct pair *p, struct tls_context *ctx) {
     for (int turn = 0; turn < 20 && p->status == ENGINE_MORE; turn++) {
         uint8_t bytes[8192];
         SSL_do_handshake(p->client);
@@ -66,8 +66,8 @@ static bool one_visit(SSL_CTX *client, SSL_SESSION **session) {
     size_t got;
     struct tls_context *ctx = take();
     pair_init(&p, client, "localhost", *session);
-    bool good = shake_hands(&p, ctx);
-    /* It was retired between the look and the use: that is allowed, and told. */
+    bool good = handshake(&p, ctx);
+    /* It was retired after it had been taken: that is allowed, and reported. */
     bool late = !good && p.engine == NULL;
     if (good && SSL_write(p.client, "hello", 5) == 5) {
         uint8_t bytes[200];

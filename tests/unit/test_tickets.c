@@ -43,11 +43,11 @@ static void teardown(void) {
     tls_session_cache_free(shared.sessions);
 }
 
-/* The tickets' clock, which the tests can put forward. */
+/* The clock of the tickets, which the tests can set forward. */
 static long clock_offset;
 
 int clock_gettime(clockid_t id, struct timespec *at) {
-#ifdef SYS_clock_gettime64 /* a 32-bit machine, where time_t has 64 bits all the same */
+#ifdef SYS_clock_gettime64 /* a 32-bit machine, where time_t has 64 bits nevertheless */
     long result = syscall(SYS_clock_gettime64, id, at);
 #else
     long result = syscall(SYS_clock_gettime, id, at);
@@ -117,7 +117,7 @@ START_TEST(a_ticket_resumes_byte_by_byte) {
 }
 END_TEST
 
-START_TEST(a_tls13_ticket_chain_goes_on) {
+START_TEST(tls13_sessions_are_resumed_one_after_another) {
     SSL_CTX *client = client_new(TLS1_3_VERSION);
     bool resumed;
     SSL_SESSION *session = visit(client, "localhost", NULL, &resumed, 0);
@@ -218,7 +218,8 @@ static void one_lifetime_later(void) {
 
 static void two_lifetimes_later(void) {
     one_lifetime_later();
-    /* Somebody comes, so that the key is replaced; then the old one has had its second lifetime. */
+    /* A connection causes the key to be replaced; then the second lifetime of the old one is
+     * over. */
     SSL_CTX *client = client_new(0);
     bool resumed;
     SSL_SESSION_free(visit(client, "localhost", NULL, &resumed, 0));
@@ -265,13 +266,13 @@ START_TEST(instances_that_share_a_key_file_resume_each_others_tickets) {
 }
 END_TEST
 
-START_TEST(a_key_that_left_the_file_decrypts_no_more) {
+START_TEST(a_key_removed_from_the_file_no_longer_decrypts) {
     use_keys(line_a, "");
     ck_assert(!resumes(versions[_i], true, "localhost", rotated_out));
 }
 END_TEST
 
-START_TEST(without_the_file_the_shared_keys_are_forgotten) {
+START_TEST(without_the_file_the_shared_keys_are_dropped) {
     use_keys(line_a, "");
     SSL_CTX *client = client_new(TLS1_3_VERSION);
     bool resumed;
@@ -370,15 +371,15 @@ static Suite *suite(void) {
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, a_ticket_resumes_after_a_reload, 0, 2);
     tcase_add_loop_test(tc, a_ticket_resumes_byte_by_byte, 0, 2);
-    tcase_add_test(tc, a_tls13_ticket_chain_goes_on);
+    tcase_add_test(tc, tls13_sessions_are_resumed_one_after_another);
     tcase_add_test(tc, a_session_id_resumes_after_a_reload);
     tcase_add_loop_test(tc, another_name_or_listener_or_policy_means_a_full_handshake, 0, 3);
     tcase_add_loop_test(tc, a_ticket_under_a_lost_key_means_a_full_handshake, 0, 2);
     tcase_add_loop_test(tc, an_own_key_decrypts_for_one_lifetime_after_it_was_replaced, 0, 2);
     tcase_add_loop_test(tc, a_foreign_ticket_means_a_full_handshake, 0, 2);
     tcase_add_loop_test(tc, instances_that_share_a_key_file_resume_each_others_tickets, 0, 2);
-    tcase_add_loop_test(tc, a_key_that_left_the_file_decrypts_no_more, 0, 2);
-    tcase_add_test(tc, without_the_file_the_shared_keys_are_forgotten);
+    tcase_add_loop_test(tc, a_key_removed_from_the_file_no_longer_decrypts, 0, 2);
+    tcase_add_test(tc, without_the_file_the_shared_keys_are_dropped);
     tcase_add_test(tc, a_bad_key_file_is_refused_with_its_line);
     tcase_add_test(tc, the_session_cache_drops_the_oldest_at_its_bound);
     tcase_add_test(tc, a_client_with_tickets_takes_no_room_in_the_session_cache);

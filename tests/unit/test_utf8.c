@@ -10,7 +10,7 @@
 #define BYTES(s)     s, sizeof(s) - 1
 #define COUNT(table) ((int)(sizeof(table) / sizeof(table)[0]))
 
-/* Exact-size copy, so that the address sanitizer sees a read past the end. */
+/* Exact-size copy, so that AddressSanitizer finds a read past the end. */
 static size_t decode(const void *text, size_t len, uint32_t *code) {
     uint8_t *copy = malloc(len > 0 ? len : 1);
     ck_assert_ptr_nonnull(copy);
@@ -57,8 +57,8 @@ START_TEST(a_sequence_that_is_cut_short_is_refused) {
         ck_assert_uint_eq(decode(text, length, &got), length);
         for (size_t len = 0; len < length; len++) {
             ck_assert_uint_eq(decode(text, len, &got), 0);
-            ck_assert_uint_eq(utf8_decode(text, len, &got),
-                              0); /* the rest is there, but not ours */
+            /* The rest is there, but after the end of the text. */
+            ck_assert_uint_eq(utf8_decode(text, len, &got), 0);
         }
     }
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Times are ours: the watch is told what time it is. */
+/* Times are the test's own: the caller passes them to the watch. */
 static char folder[] = "/tmp/postern-watch-XXXXXX";
 static char cert[64], key[64], other[64];
 static struct watch *watch;
@@ -20,7 +20,7 @@ static void put(const char *file, const char *text) {
 }
 
 /* The files are in use as they are now. */
-static void read_well(void) {
+static void files_were_read(void) {
     watch_free(watch);
     watch = watch_new();
     ck_assert_ptr_nonnull(watch);
@@ -39,7 +39,7 @@ static void begin(void) {
     put(cert, "cert 1");
     put(key, "key 1");
     watch = NULL;
-    read_well();
+    files_were_read();
 }
 
 static void end(void) {
@@ -57,16 +57,16 @@ START_TEST(untouched_files_are_never_read) {
 }
 END_TEST
 
-START_TEST(a_change_is_read_once_it_has_been_still) {
+START_TEST(a_change_is_read_once_the_file_has_stopped_changing) {
     put(cert, "cert 2, longer");
     ck_assert(!watch_look(watch, 1000));
     ck_assert(watch_look(watch, 2000));
-    read_well();
+    files_were_read();
     ck_assert(!watch_look(watch, 3000));
 }
 END_TEST
 
-START_TEST(files_that_keep_changing_wait) {
+START_TEST(files_that_keep_changing_are_not_read) {
     put(cert, "cert 2, longer");
     ck_assert(!watch_look(watch, 1000));
     put(key, "key 2, longer");
@@ -75,7 +75,7 @@ START_TEST(files_that_keep_changing_wait) {
 }
 END_TEST
 
-START_TEST(a_file_replaced_by_rename_is_noticed_though_its_size_is_the_same) {
+START_TEST(a_file_replaced_by_rename_is_noticed_even_at_the_same_size) {
     put(other, "cert 2");
     ck_assert_int_eq(rename(other, cert), 0);
     ck_assert(!watch_look(watch, 1000));
@@ -83,7 +83,7 @@ START_TEST(a_file_replaced_by_rename_is_noticed_though_its_size_is_the_same) {
 }
 END_TEST
 
-START_TEST(a_change_while_it_is_refused_is_waited_for) {
+START_TEST(a_change_during_a_refused_reload_is_read_once_it_is_stable) {
     put(cert, "cert 2, longer");
     ck_assert(!watch_look(watch, 1000));
     ck_assert(watch_look(watch, 2000));
@@ -115,11 +115,11 @@ START_TEST(what_changes_while_a_reload_reads_is_read_again) {
     watch_snapshot(watch, 1000);
     put(key, "key 2, longer");
     ck_assert(watch_has_changed(watch));
-    read_well();
+    files_were_read();
     watch_recheck(watch, 1000);
     ck_assert(!watch_look(watch, 1500));
     ck_assert(watch_look(watch, 2000));
-    read_well();
+    files_were_read();
     ck_assert(!watch_look(watch, 3000));
 }
 END_TEST
@@ -145,10 +145,10 @@ int main(void) {
     TCase *tests = tcase_create("watch");
     tcase_add_checked_fixture(tests, begin, end);
     tcase_add_test(tests, untouched_files_are_never_read);
-    tcase_add_test(tests, a_change_is_read_once_it_has_been_still);
-    tcase_add_test(tests, files_that_keep_changing_wait);
-    tcase_add_test(tests, a_file_replaced_by_rename_is_noticed_though_its_size_is_the_same);
-    tcase_add_test(tests, a_change_while_it_is_refused_is_waited_for);
+    tcase_add_test(tests, a_change_is_read_once_the_file_has_stopped_changing);
+    tcase_add_test(tests, files_that_keep_changing_are_not_read);
+    tcase_add_test(tests, a_file_replaced_by_rename_is_noticed_even_at_the_same_size);
+    tcase_add_test(tests, a_change_during_a_refused_reload_is_read_once_it_is_stable);
     tcase_add_test(tests, a_pair_caught_half_written_is_tried_again_then_given_up_once);
     tcase_add_test(tests, what_changes_while_a_reload_reads_is_read_again);
     tcase_add_test(tests, a_reload_that_fails_hides_no_change);

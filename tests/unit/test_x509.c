@@ -39,7 +39,7 @@ static void finally(void) {
     pki_clean();
 }
 
-/* Reads all that can be read; returns whether it is a certificate at all. */
+/* Reads everything that can be read; returns whether it is a certificate. */
 static bool read_all(const uint8_t *data, size_t len) {
     struct x509 cert;
     char text[256];
@@ -128,8 +128,8 @@ START_TEST(a_crl_is_read_and_its_signature_checked) {
 }
 END_TEST
 
-/* Whether the certificate is read with that end; its dates are UTCTime. */
-static bool is_read_ending(const char *end) {
+/* Whether the certificate is read with that date as notAfter; its dates are UTCTime. */
+static bool is_read_with_not_after(const char *end) {
     struct x509 cert;
     static const uint8_t utc_time[] = {0x17, 13};
     uint8_t *copy = malloc(der_len);
@@ -149,16 +149,16 @@ START_TEST(a_date_that_does_not_exist_is_refused) {
                                       "270001000000Z", "270100000000Z", "270101240000Z",
                                       "270101006000Z", "270101000060Z", "2701010000000"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        ck_assert_msg(is_read_ending(good[i]), "%s", good[i]);
+        ck_assert_msg(is_read_with_not_after(good[i]), "%s", good[i]);
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        ck_assert_msg(!is_read_ending(bad[i]), "%s", bad[i]);
+        ck_assert_msg(!is_read_with_not_after(bad[i]), "%s", bad[i]);
     }
 }
 END_TEST
 
-/* Under another tag the list would be passed over, and nobody would be revoked. */
-START_TEST(a_crl_with_something_that_is_not_read_is_refused) {
+/* If a list with another tag were skipped, nothing would be revoked. */
+START_TEST(a_crl_with_unexpected_content_is_refused) {
     struct crl crl;
     ck_assert(crl_read(&crl, crl_der, crl_len));
     uint8_t *list_tag = (uint8_t *)crl.revoked.data - 2;
@@ -170,9 +170,10 @@ START_TEST(a_crl_with_something_that_is_not_read_is_refused) {
 }
 END_TEST
 
-START_TEST(a_cut_certificate_or_crl_is_none) {
+START_TEST(a_truncated_certificate_or_crl_is_refused) {
     for (size_t len = 0; len < der_len; len++) {
-        uint8_t *copy = malloc(len + 1); /* so that the sanitizer sees one byte too far */
+        /* So that AddressSanitizer finds a read one byte past the end. */
+        uint8_t *copy = malloc(len + 1);
         uint8_t *exact = realloc(copy, len ? len : 1);
         memcpy(exact, der, len);
         ck_assert(!read_all(exact, len));
@@ -187,7 +188,7 @@ START_TEST(a_cut_certificate_or_crl_is_none) {
 }
 END_TEST
 
-START_TEST(damage_is_survived) {
+START_TEST(damaged_input_is_read_within_its_bounds) {
     uint8_t *copy = malloc(der_len), *copy_crl = malloc(crl_len);
     for (size_t i = 0; i < der_len; i++) {
         for (int value = 0; value < 256; value++) {
@@ -216,9 +217,9 @@ int main(void) {
     tcase_add_test(tc, a_certificate_is_read);
     tcase_add_test(tc, a_crl_is_read_and_its_signature_checked);
     tcase_add_test(tc, a_date_that_does_not_exist_is_refused);
-    tcase_add_test(tc, a_crl_with_something_that_is_not_read_is_refused);
-    tcase_add_test(tc, a_cut_certificate_or_crl_is_none);
-    tcase_add_test(tc, damage_is_survived);
+    tcase_add_test(tc, a_crl_with_unexpected_content_is_refused);
+    tcase_add_test(tc, a_truncated_certificate_or_crl_is_refused);
+    tcase_add_test(tc, damaged_input_is_read_within_its_bounds);
     suite_add_tcase(s, tc);
     return run_suite(s, CK_FORK_GETENV);
 }

@@ -15,7 +15,7 @@ struct pair {
     struct engine_input in;
     struct buf out;
     struct buf up;   /* bytes of the client that the engine has not been given */
-    struct buf down; /* every byte the engine sent, for a look at the records */
+    struct buf down; /* every byte that the engine sent, so that tests can examine the records */
     struct client_hello hello;
     size_t step; /* how many bytes the engine is given at a time; 0: all there is */
     enum engine_status status;

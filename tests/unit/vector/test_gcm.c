@@ -1,4 +1,5 @@
-/* AES-GCM as the library calls it, for every length that ends in another place, against OpenSSL. */
+/* AES-GCM as the library calls it, for every length that ends at another place of a block group,
+ * against OpenSSL. */
 #include "run.h"
 
 #include <wolfssl/wolfcrypt/types.h>
@@ -50,7 +51,7 @@ static int decrypt_in_place(size_t len, size_t aad_len) {
                             (word32)aad_len);
 }
 
-/* Not through the library, which might take another road. */
+/* Not through the library, which might take another code path. */
 static void check_our_own(int size, size_t len, size_t aad_len) {
     struct postern_gcm gcm = {(const unsigned char *)aes.key, size == 16 ? 10 : 14, nonce, aad,
                               aad_len};
@@ -65,7 +66,7 @@ static void check_our_own(int size, size_t len, size_t aad_len) {
     ck_assert_mem_eq(ours, text, len);
 }
 
-/* Encrypts, compares, and decrypts in place; the byte behind is nobody's. */
+/* Encrypts, compares, and decrypts in place; the byte after the text must stay as it is. */
 static void check_one(int size, size_t len, size_t aad_len) {
     make_texts(len);
     openssl_encrypt(size, (int)len, (int)aad_len);

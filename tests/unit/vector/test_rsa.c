@@ -182,7 +182,7 @@ START_TEST(primes_at_the_ends_of_their_range_work) {
 END_TEST
 
 /* More keys than a thread keeps pairs for, and each more often than a pair is used. */
-START_TEST(keys_in_turns_are_blinded_each_by_its_own) {
+START_TEST(keys_used_in_turns_are_blinded_each_by_its_own_pairs) {
     enum { KEYS = 6, TURNS = 70 };
     struct rsa keys[KEYS];
     BIGNUM *input = BN_new();
@@ -202,7 +202,7 @@ START_TEST(keys_in_turns_are_blinded_each_by_its_own) {
 END_TEST
 
 /* Of 100 calls, 4 make a pair: the first and each 32nd after it. */
-START_TEST(the_exponentiation_sees_another_number_each_time) {
+START_TEST(the_exponentiation_gets_another_number_each_time) {
     enum { CALLS = 100, PAIRS = 4 };
     struct rsa rsa = make_rsa();
     struct postern_rsa_key key = our_key(&rsa);
@@ -261,8 +261,8 @@ int main(void) {
     tcase_add_test(test, random_inputs_give_what_openssl_gives);
     tcase_add_test(test, inputs_at_the_edges_give_what_openssl_gives);
     tcase_add_test(test, primes_at_the_ends_of_their_range_work);
-    tcase_add_test(test, keys_in_turns_are_blinded_each_by_its_own);
-    tcase_add_test(test, the_exponentiation_sees_another_number_each_time);
+    tcase_add_test(test, keys_used_in_turns_are_blinded_each_by_its_own_pairs);
+    tcase_add_test(test, the_exponentiation_gets_another_number_each_time);
     tcase_add_test(test, keys_that_cannot_be_right_are_left_to_the_library);
     tcase_set_timeout(test, 60);
     suite_add_tcase(suite, test);

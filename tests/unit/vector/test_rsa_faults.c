@@ -1,5 +1,5 @@
-/* A signature that went wrong would give the private key away: from one that is right modulo only
- * one of the primes anybody can compute the other. It must not leave. */
+/* A wrong signature would give the private key away: from one that is right modulo only one of the
+ * primes, anyone can compute the other. It must not be sent. */
 #include "run.h"
 #include "tls_pair.h"
 #include "watched_rsa.h"
@@ -15,7 +15,7 @@ static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
 static struct pki rsa;
 static struct site site;
 static struct tls_context *ctx;
-static int signatures; /* messages with one that the client got */
+static int signatures; /* messages with a signature that the client received */
 
 static void setup(void) {
     struct error err;
@@ -42,7 +42,7 @@ static void on_message(int sent, int version, int type, const void *data, size_t
     }
 }
 
-static enum engine_status shake_hands(int version) {
+static enum engine_status handshake(int version) {
     struct pair pair;
     SSL_CTX *client = client_new(version);
     SSL_CTX_set_msg_callback(client, on_message);
@@ -54,22 +54,22 @@ static enum engine_status shake_hands(int version) {
     return status;
 }
 
-START_TEST(a_wrong_signature_ends_the_handshake_and_never_leaves) {
+START_TEST(a_wrong_signature_ends_the_handshake_and_is_never_sent) {
     int version = versions[_i];
-    ck_assert_int_eq(shake_hands(version), ENGINE_OK);
+    ck_assert_int_eq(handshake(version), ENGINE_OK);
     ck_assert_int_eq(signatures, 1);
     ck_assert_uint_gt(watched_rsa.calls, 0);
     watched_rsa.broken = true;
     for (int i = 0; i < 40; i++) { /* also where a new pair for blinding is made */
-        ck_assert_int_eq(shake_hands(version), ENGINE_FAILED);
+        ck_assert_int_eq(handshake(version), ENGINE_FAILED);
         ck_assert_int_eq(signatures, 0);
     }
     watched_rsa.broken = false;
     for (int i = 0; i < 40; i++) {
-        enum engine_status status = shake_hands(version);
+        enum engine_status status = handshake(version);
         ck_assert_int_eq(signatures, status == ENGINE_OK);
     }
-    ck_assert_int_eq(shake_hands(version), ENGINE_OK);
+    ck_assert_int_eq(handshake(version), ENGINE_OK);
 }
 END_TEST
 
@@ -81,7 +81,7 @@ int main(void) {
     Suite *suite = suite_create("rsa_faults");
     TCase *test = tcase_create("rsa_faults");
     tcase_add_checked_fixture(test, setup, teardown);
-    tcase_add_loop_test(test, a_wrong_signature_ends_the_handshake_and_never_leaves, 0, 2);
+    tcase_add_loop_test(test, a_wrong_signature_ends_the_handshake_and_is_never_sent, 0, 2);
     tcase_set_timeout(test, 60);
     suite_add_tcase(suite, test);
     return run_suite(suite, CK_FORK_GETENV);
