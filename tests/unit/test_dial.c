@@ -327,6 +327,19 @@ START_TEST(a_full_unix_socket_is_busy_and_not_down) {
 }
 END_TEST
 
+START_TEST(a_path_that_no_socket_can_have_is_down) {
+    char path[121];
+    memset(path, 'x', sizeof path - 1);
+    path[0] = '/';
+    path[sizeof path - 1] = '\0';
+    struct backend *b = make_backend(NULL, 0, path);
+    struct attempt a;
+    start(&a, &b, 1);
+    expect_failure(&a, UV_ENAMETOOLONG);
+    ck_assert(backend_is_down(b));
+}
+END_TEST
+
 START_TEST(running_out_of_descriptors_does_not_mark_the_broker_down) {
     struct backend *b = at_port(listening_port());
     struct rlimit before, none;
@@ -594,6 +607,31 @@ START_TEST(after_a_slow_lookup_expires_the_next_backend_is_tried) {
 }
 END_TEST
 
+/* libuv looks up two names at a time: the others have not begun. */
+START_TEST(lookups_that_have_not_begun_are_cancelled_with_the_dialler) {
+    static const char *const hosts[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
+    struct attempt attempts[COUNT(hosts)];
+    struct backend *backends[COUNT(hosts)];
+    hold_names(true);
+    for (size_t i = 0; i < COUNT(hosts); i++) {
+        backends[i] = make_backend(hosts[i], 1883, NULL);
+        start(&attempts[i], &backends[i], 1);
+    }
+    wait_until(names.calls > 0);
+    for (size_t i = 0; i < COUNT(hosts); i++) {
+        dial_cancel(&attempts[i].dial);
+    }
+    dialer_close(&dialer);
+    hold_names(false);
+    uv_run(&loop, UV_RUN_DEFAULT); /* returns: every lookup is over */
+    ck_assert_uint_lt(names.calls, COUNT(hosts));
+    for (size_t i = 0; i < COUNT(hosts); i++) {
+        ck_assert_uint_eq(attempts[i].done, 0);
+        ck_assert(!backend_is_down(backends[i]));
+    }
+}
+END_TEST
+
 /* --- giving up --- */
 
 START_TEST(a_dial_is_cancelled_in_every_state) {
@@ -680,6 +718,16 @@ START_TEST(a_successful_probe_marks_a_backend_as_up) {
     wait_until(!backend_is_down(b));
     wait_until(backend_claim_probe(b)); /* and it is over */
     backend_leave_probe(b);
+}
+END_TEST
+
+START_TEST(a_probe_gives_up_a_silent_address_and_tries_the_next) {
+    struct backend *b = named();
+    name_has(silent_port());
+    name_has(listening_port());
+    backend_mark_down(b, UV_ETIMEDOUT);
+    prober_watch(&prober, &b, 1);
+    wait_until(!backend_is_down(b));
 }
 END_TEST
 
@@ -772,6 +820,7 @@ static void add_dials(Suite *suite) {
     tcase_add_test(one, an_attempt_waits_until_it_is_expired);
     tcase_add_test(one, a_unix_socket_is_reached_and_a_missing_one_is_down);
     tcase_add_test(one, a_full_unix_socket_is_busy_and_not_down);
+    tcase_add_test(one, a_path_that_no_socket_can_have_is_down);
     tcase_add_test(one, running_out_of_descriptors_does_not_mark_the_broker_down);
     tcase_add_test(one, the_taken_socket_reports_to_its_new_owner);
     tcase_add_test(one, a_slow_broker_is_reached);
@@ -794,10 +843,12 @@ static void add_names_and_probes(Suite *suite) {
     tcase_add_test(lookup, an_unknown_name_is_down_and_the_next_backend_is_tried);
     tcase_add_test(lookup, a_name_without_addresses_is_down);
     tcase_add_test(lookup, after_a_slow_lookup_expires_the_next_backend_is_tried);
+    tcase_add_test(lookup, lookups_that_have_not_begun_are_cancelled_with_the_dialler);
     tcase_add_test(cancel, a_dial_is_cancelled_in_every_state);
     tcase_add_test(cancel, cancelling_one_dial_of_a_shared_lookup_does_not_affect_the_others);
     tcase_add_test(cancel, a_callback_may_cancel_the_next_dial_of_the_same_lookup);
     tcase_add_test(probe, a_successful_probe_marks_a_backend_as_up);
+    tcase_add_test(probe, a_probe_gives_up_a_silent_address_and_tries_the_next);
     tcase_add_test(probe, a_backend_found_down_by_another_thread_is_probed_too);
     tcase_add_test(probe, a_backend_without_users_is_no_longer_probed);
     tcase_add_test(probe, a_closed_prober_starts_no_probe);
