@@ -54,19 +54,24 @@ static enum reason check_revocation(void *arg, const struct x509 *cert, const st
     return REASON_NONE;
 }
 
+/* The earliest end of what was checked: of a certificate, or of a list that must not expire. */
+static int64_t good_until(const struct tls_clients *clients, const struct path *path) {
+    int64_t end = path->not_after, next_update;
+    struct cert_id id;
+    for (size_t i = 0; i + 1 < path->count && clients->refuse_expired_crl; i++) {
+        if (revocation_id(&id, path->certs[i + 1], path->certs[i]->serial) &&
+            revocation_by(&clients->revocation, &id, &next_update) && next_update < end) {
+            end = next_update;
+        }
+    }
+    return end;
+}
+
 static enum reason fill(const struct tls_context *ctx, const struct path *path,
                         struct client_cert *peer) {
     const struct x509 *leaf = path->certs[0];
-    char common_name[TLS_IDENTITY_MAX + 1];
     peer->has_identity = identity_read(ctx->identity, leaf, leaf->der, peer->text);
-    peer->has_common_name = identity_common_name(leaf, common_name);
-    if (peer->has_common_name) {
-        bool shared = peer->has_identity && strcmp(common_name, peer->text) == 0;
-        size_t at = shared || !peer->has_identity ? 0 : strlen(peer->text) + 1;
-        peer->common_name = (uint16_t)at;
-        memcpy(peer->text + at, common_name, strlen(common_name) + 1);
-    }
-    peer->not_after = path->not_after;
+    peer->not_after = good_until(ctx->clients, path);
     if (!revocation_id(&peer->id, path->certs[1], leaf->serial)) {
         return REASON_BAD_ENCODING;
     }
@@ -117,7 +122,7 @@ static enum reason decide(const struct tls_context *ctx, const struct x509 *sent
     if (reason == REASON_NONE) {
         warn_v1(clients, &sent[0]);
     } else {
-        peer->has_identity = peer->has_common_name = false;
+        peer->has_identity = false;
         name_blamed(&path, peer);
     }
     return reason;

@@ -130,9 +130,6 @@ static void read_identities(const struct x509 *cert, struct span der) {
             CHECK(strpbrk(text, "+#\n\r\x7f") == NULL);
         }
     }
-    if (identity_common_name(cert, text)) {
-        CHECK(strnlen(text, sizeof text) < sizeof text);
-    }
 }
 
 static void read_alt_names(const struct x509 *cert) {

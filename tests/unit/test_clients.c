@@ -16,6 +16,19 @@ static struct site site;
 static struct tls_shared shared;
 static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
 
+/* Seconds by which the clock of the code under test is ahead; OpenSSL's is not. */
+static time_t ahead;
+
+time_t __real_time(time_t *out);
+time_t __wrap_time(time_t *out);
+time_t __wrap_time(time_t *out) {
+    time_t now = __real_time(NULL) + ahead;
+    if (out != NULL) {
+        *out = now;
+    }
+    return now;
+}
+
 static void make_clients(void) {
     good = pki_make((struct pki_spec){.cn = "device-1",
                                       .usage = "clientAuth",
@@ -101,13 +114,13 @@ static struct {
     enum reason reason;
     uint8_t alert;
     bool resumed, presented, has_id;
-    char identity[300], cn[300];
+    char identity[300];
     struct cert_id id;
     SSL_SESSION *session;
 } seen;
 
 static void look(struct pair *p) {
-    const char *identity = engine_identity(p->engine), *cn = engine_peer_cn(p->engine);
+    const char *identity = engine_identity(p->engine);
     const struct cert_id *id = engine_peer_id(p->engine);
     memset(&seen, 0, sizeof seen);
     seen.status = p->status;
@@ -119,7 +132,6 @@ static void look(struct pair *p) {
     }
     seen.presented = engine_peer_presented(p->engine);
     snprintf(seen.identity, sizeof seen.identity, "%s", identity ? identity : "-");
-    snprintf(seen.cn, sizeof seen.cn, "%s", cn ? cn : "-");
     seen.has_id = id != NULL;
     if (id) {
         seen.id = *id;
@@ -175,7 +187,6 @@ static void refused(int version, const struct pki *cert, const struct pki *more,
 
 START_TEST(a_client_of_the_ca_is_known_by_name) {
     accepted(versions[_i], &good, NULL, "device-1");
-    ck_assert_str_eq(seen.cn, "device-1");
     if (own_library() ||
         versions[_i] == TLS1_3_VERSION) { /* 5.5.4 asks for the server's key type */
         accepted(versions[_i], &rsa_good, NULL, "device-rsa");
@@ -339,7 +350,6 @@ START_TEST(identities_come_from_where_the_listener_says) {
     accepted(versions[_i], &good, NULL, "dev1.example");
     site.listener.identity = IDENTITY_SAN_URI;
     accepted(versions[_i], &good, NULL, "urn:dev:1");
-    ck_assert_str_eq(seen.cn, "device-1");
     site.listener.identity = IDENTITY_FINGERPRINT;
     accepted(versions[_i], &good, NULL, hex);
 }
@@ -351,11 +361,19 @@ static const struct {
     const char *cn, *alt;
     enum config_identity kind;
 } bad_identities[] = {
-    {NULL, NULL, IDENTITY_CN},          {"two|names", NULL, IDENTITY_CN},
-    {"plus+", NULL, IDENTITY_CN},       {"#", NULL, IDENTITY_CN},
-    {"tab\there", NULL, IDENTITY_CN},   {"c1 \xc2\x85", NULL, IDENTITY_CN},
-    {"x", NULL, IDENTITY_SAN_DNS},      {"x", "DNS:a,DNS:b", IDENTITY_SAN_DNS},
-    {"x", "DNS:a+b", IDENTITY_SAN_DNS}, {"x", "URI:urn:a,URI:urn:b", IDENTITY_SAN_URI},
+    {NULL, NULL, IDENTITY_CN},
+    {"two|names", NULL, IDENTITY_CN},
+    {"plus+", NULL, IDENTITY_CN},
+    {"#", NULL, IDENTITY_CN},
+    {"zero\xe2\x80\x8bwidth", NULL, IDENTITY_CN},
+    {"\xe2\x80\xaereverse", NULL, IDENTITY_CN},
+    {"soft\xc2\xadhyphen", NULL, IDENTITY_CN},
+    {"tab\there", NULL, IDENTITY_CN},
+    {"c1 \xc2\x85", NULL, IDENTITY_CN},
+    {"x", NULL, IDENTITY_SAN_DNS},
+    {"x", "DNS:a,DNS:b", IDENTITY_SAN_DNS},
+    {"x", "DNS:a+b", IDENTITY_SAN_DNS},
+    {"x", "URI:urn:a,URI:urn:b", IDENTITY_SAN_URI},
     {"x", too_long, IDENTITY_SAN_URI},
 };
 
@@ -423,13 +441,11 @@ START_TEST(a_resumed_client_keeps_its_identity) {
     ck_assert(seen.resumed);
     ck_assert(!seen.presented);
     ck_assert_str_eq(seen.identity, "device-1");
-    ck_assert_str_eq(seen.cn, "device-1");
     ck_assert(seen.has_id);
     site.listener.identity = IDENTITY_SAN_URI;
     come_back(ways[_i], &good, NULL, NULL);
     ck_assert(seen.resumed);
     ck_assert_str_eq(seen.identity, "urn:dev:1");
-    ck_assert_str_eq(seen.cn, "device-1");
 }
 END_TEST
 
@@ -492,13 +508,17 @@ START_TEST(a_session_from_before_certificates_were_required_is_refused) {
 }
 END_TEST
 
-static void wait_for_the_end(void) {
-    sleep(3);
+static void twenty_minutes_later(void) {
+    ahead += 1200;
+}
+
+static void three_seconds_later(void) {
+    ahead += 3;
 }
 
 START_TEST(resumption_ends_with_the_certificate) {
     struct pki brief = pki_make((struct pki_spec){.cn = "brief", .to_seconds = 2}, &ca);
-    come_back(ways[_i], &brief, NULL, wait_for_the_end);
+    come_back(ways[_i], &brief, NULL, three_seconds_later);
     ck_assert_int_eq(seen.reason, REASON_NO_CERTIFICATE_GIVEN);
     pki_free(&brief);
 }
@@ -508,10 +528,53 @@ START_TEST(resumption_ends_with_the_intermediate) {
     struct pki brief =
         pki_make((struct pki_spec){.cn = "brief inter", .ca = 1, .to_seconds = 2}, &ca);
     struct pki device = pki_make((struct pki_spec){.cn = "device-5"}, &brief);
-    come_back(ways[_i], &device, &brief, wait_for_the_end);
+    come_back(ways[_i], &device, &brief, three_seconds_later);
     ck_assert_int_eq(seen.reason, REASON_NO_CERTIFICATE_GIVEN);
     pki_free(&device);
     pki_free(&brief);
+}
+END_TEST
+
+/* A visit with what the last one left, and no certificate to fall back on. */
+static void again(SSL_CTX *client) {
+    SSL_SESSION *session = seen.session;
+    visit(client, session);
+    SSL_SESSION_free(session);
+}
+
+START_TEST(resumption_ends_a_day_after_the_full_handshake_however_often_renewed) {
+    SSL_CTX *with = client_with(ways[_i].version, &good, NULL),
+            *without = client_with(ways[_i].version, NULL, NULL);
+    if (!ways[_i].tickets) {
+        SSL_CTX_set_options(with, SSL_OP_NO_TICKET);
+        SSL_CTX_set_options(without, SSL_OP_NO_TICKET);
+    }
+    bool renewed = ways[_i].version == TLS1_3_VERSION; /* TLS 1.2 keeps its first session */
+    int hours = 0;
+    visit(with, NULL);
+    ck_assert_int_eq(seen.status, ENGINE_OK);
+    while (seen.status == ENGINE_OK && hours < 100) {
+        hours++;
+        ahead += 3600;
+        again(without);
+    }
+    ck_assert_int_eq(seen.reason, REASON_NO_CERTIFICATE_GIVEN);
+    ck_assert_int_eq(hours, !can_resume(ways[_i]) ? 1 : renewed ? 24 : 2);
+    SSL_CTX_free(with);
+    SSL_CTX_free(without);
+}
+END_TEST
+
+START_TEST(resumption_ends_with_a_list_that_must_not_expire) {
+    site.listener.client_crl = (char *)crl; /* for five days */
+    for (int refuse = 0; refuse < 2; refuse++) {
+        site.listener.crl_expired = refuse ? CRL_EXPIRED_REFUSE : CRL_EXPIRED_ACCEPT;
+        ahead = 5 * 86400 - 600;
+        come_back(ways[_i], &good, NULL, NULL);
+        ck_assert_int_eq(seen.status == ENGINE_OK, can_resume(ways[_i]));
+        come_back(ways[_i], &good, NULL, twenty_minutes_later);
+        ck_assert_int_eq(seen.status == ENGINE_OK, can_resume(ways[_i]) && !refuse);
+    }
 }
 END_TEST
 
@@ -648,6 +711,9 @@ static Suite *suite(void) {
     tcase_add_loop_test(tc, a_session_from_before_certificates_were_required_is_refused, 0, 3);
     tcase_add_loop_test(tc, resumption_ends_with_the_certificate, 0, 3);
     tcase_add_loop_test(tc, resumption_ends_with_the_intermediate, 0, 3);
+    tcase_add_loop_test(tc, resumption_ends_a_day_after_the_full_handshake_however_often_renewed, 0,
+                        3);
+    tcase_add_loop_test(tc, resumption_ends_with_a_list_that_must_not_expire, 0, 3);
     tcase_add_loop_test(tc, two_hundred_attempts_to_resume_past_a_revocation_fail, 0, 3);
     tcase_add_loop_test(tc, an_overheard_ticket_lends_no_identity, 0, 2);
     tcase_add_loop_test(tc, a_retired_context_finishes_its_handshakes_and_starts_no_more, 0, 2);
