@@ -311,6 +311,81 @@ START_TEST(a_revoked_intermediate_vouches_for_nobody) {
 }
 END_TEST
 
+/* Lists of CAs that clients bring; those of CAs that nobody brings do no harm. */
+START_TEST(a_list_may_be_by_an_intermediate) {
+    const char *root_crl = pki_crl("for-root.crl", &ca, NULL, 5);
+    const char *strange =
+        joined("strange.crl", root_crl, pki_crl("strange-only.crl", &stranger_ca, NULL, 5));
+    struct pki lost = pki_make((struct pki_spec){.cn = "lost-too"}, &inter);
+    struct pki silent = pki_make(
+        (struct pki_spec){
+            .cn = "Client inter", .ca = 1, .key_usage = "critical,keyCertSign", .key_of = &inter},
+        &ca);
+    site.listener.client_crl = (char *)strange;
+    accepted(versions[_i], &good, NULL, "device-1");
+    refused(versions[_i], &by_inter, &inter, REASON_NO_CRL, 46);
+    site.listener.client_crl =
+        (char *)joined("all.crl", strange, pki_crl("for-inter.crl", &inter, &lost, 5));
+    for (int i = 0; i < 2; i++) {
+        accepted(versions[_i], &by_inter, &inter, "device-3");
+        refused(versions[_i], &lost, &inter, REASON_REVOKED, 44);
+        accepted(versions[_i], &good, NULL, "device-1");
+    }
+    refused(versions[_i], &lost, &silent, REASON_NO_CRL, 46); /* may not sign lists */
+    site.listener.client_crl =
+        (char *)joined("stale-inter.crl", strange, pki_crl("old-inter.crl", &inter, &lost, -1));
+    accepted(versions[_i], &by_inter, &inter, "device-3");
+    refused(versions[_i], &lost, &inter, REASON_REVOKED, 44);
+    site.listener.crl_expired = CRL_EXPIRED_REFUSE;
+    refused(versions[_i], &by_inter, &inter, REASON_NO_CRL, 46);
+    pki_free(&silent);
+    pki_free(&lost);
+}
+END_TEST
+
+static const struct {
+    const char *point;
+    bool is_used, for_devices;
+} points[] = {
+    {"fullname:URI:https://ca.example/crl", true, true}, /* as step-ca has it */
+    {"onlyuser:TRUE", true, true},
+    {"onlyCA:TRUE", true, false},
+    {"indirectCRL:TRUE", false, false},
+    {"onlyAA:TRUE", false, false},
+    {"onlysomereasons:keyCompromise", false, false},
+};
+
+START_TEST(a_list_counts_for_what_it_covers) {
+    for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
+        struct error err = {""};
+        site.listener.client_crl = (char *)pki_crl_for("point.crl", &ca, &revoked, points[i].point);
+        if (!points[i].is_used) {
+            ck_assert_ptr_null(tls_context_load(&site.listener, &shared, &err));
+            ck_assert_ptr_nonnull(strstr(err.text, "partial or indirect"));
+        } else if (points[i].for_devices) {
+            accepted(versions[_i], &good, NULL, "device-1");
+            refused(versions[_i], &revoked, NULL, REASON_REVOKED, 44);
+        } else {
+            refused(versions[_i], &good, NULL, REASON_NO_CRL, 46);
+        }
+    }
+}
+END_TEST
+
+START_TEST(a_list_may_be_signed_by_rsa_pss) {
+    struct pki signer = pki_make((struct pki_spec){.cn = "PSS", .ca = 1, .key = PKI_RSA2048}, NULL);
+    struct pki lost = pki_make((struct pki_spec){.cn = "lost"}, &signer);
+    struct pki kept = pki_make((struct pki_spec){.cn = "kept"}, &signer);
+    site.listener.client_ca = (char *)pki_certs("pss.pem", &signer, NULL);
+    site.listener.client_crl = (char *)pki_crl_pss("pss.crl", &signer, &lost);
+    accepted(versions[_i], &kept, NULL, "kept");
+    refused(versions[_i], &lost, NULL, REASON_REVOKED, 44);
+    pki_free(&kept);
+    pki_free(&lost);
+    pki_free(&signer);
+}
+END_TEST
+
 static void not_loaded(const char *word) {
     struct error err = {""};
     ck_assert_ptr_null(tls_context_load(&site.listener, &shared, &err));
@@ -330,8 +405,6 @@ START_TEST(bad_ca_and_crl_files_are_refused) {
     site.listener.client_ca = (char *)ca_file;
     site.listener.client_crl = (char *)ca_file;
     not_loaded("holds no revocation list");
-    site.listener.client_crl = (char *)pki_crl("strange.crl", &stranger_ca, NULL, 5);
-    not_loaded("not in client_ca");
     struct pki impostor = pki_make((struct pki_spec){.cn = "Client CA", .ca = 1}, NULL);
     site.listener.client_crl = (char *)pki_crl("forged.crl", &impostor, NULL, 5);
     not_loaded("not signed by the CA");
@@ -702,6 +775,9 @@ static Suite *suite(void) {
     tcase_add_loop_test(tc, an_expired_crl_still_refuses_what_it_lists, 0, 2);
     tcase_add_loop_test(tc, a_ca_without_a_crl_vouches_for_nobody_once_there_are_crls, 0, 2);
     tcase_add_loop_test(tc, a_revoked_intermediate_vouches_for_nobody, 0, 2);
+    tcase_add_loop_test(tc, a_list_may_be_by_an_intermediate, 0, 2);
+    tcase_add_loop_test(tc, a_list_counts_for_what_it_covers, 0, 2);
+    tcase_add_loop_test(tc, a_list_may_be_signed_by_rsa_pss, 0, 2);
     tcase_add_test(tc, bad_ca_and_crl_files_are_refused);
     tcase_add_loop_test(tc, identities_come_from_where_the_listener_says, 0, 2);
     tcase_add_loop_test(tc, a_bad_identity_is_refused_where_the_broker_believes_it, 0, 2);
