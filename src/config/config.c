@@ -99,6 +99,7 @@ const struct config_key config_keys[] = {
     {"max_connections_per_address", KIND_COUNT, L(max_connections_per_address), "0",   0, 10000000, NULL},
     {"new_connections_per_address", KIND_RATE,  L(new_connections_per_address), "off", 0, 0,        rate_off},
 
+    {"resumption_lifetime",    KIND_DURATION, L(resumption_lifetime_ms),    "24h", 60000, 30 * DAY, NULL},
     {"first_byte_timeout",     KIND_DURATION, L(first_byte_timeout_ms),     "5s",  100, DAY, NULL},
     {"handshake_timeout",      KIND_DURATION, L(handshake_timeout_ms),      "10s", 100, DAY, NULL},
     {"connect_packet_timeout", KIND_DURATION, L(connect_packet_timeout_ms), "10s", 100, DAY, NULL},

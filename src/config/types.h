@@ -69,6 +69,7 @@ struct config_listener {
     char *client_crl; /* NULL: none */
     enum config_crl_expired crl_expired;
     enum config_x509_v1 client_x509_v1;
+    uint64_t resumption_lifetime_ms; /* from the full handshake */
     enum config_revoked_sessions revoked_sessions;
     enum config_identity identity;
     enum config_proxy_protocol proxy_protocol;

@@ -17,7 +17,7 @@ static size_t write_v2(const struct session *s, const struct address *destinatio
     struct proxy_tls tls = {
         .version = strcmp(version, "1.3") == 0 ? "TLSv1.3" : "TLSv1.2",
         .cipher = engine_cipher(s->engine),
-        .common_name = engine_peer_cn(s->engine),
+        .common_name = engine_identity(s->engine),
         .server_name = s->server_name,
         .session_certificate = has_certificate,
         .connection_certificate = engine_peer_presented(s->engine),

@@ -34,8 +34,47 @@ static enum reason check_anchor(const struct tls_clients *clients, const struct 
     return REASON_NONE;
 }
 
+/* Whether a list that was held is by this CA, which a client sent along. A list has one signer; who
+ * it is, is remembered. */
+static bool is_list_of(struct tls_clients *clients, struct held_crl *held,
+                       const struct x509 *issuer, const struct cert_id *id) {
+    if (atomic_load(&held->is_signed)) {
+        return memcmp(held->signer, id->issuer_hash, TLS_ISSUER_HASH_SIZE) == 0;
+    }
+    if (!x509_name_equal(held->crl.issuer, issuer->subject) || !clients_may_sign_lists(issuer) ||
+        signature_check(&held->crl.signature, issuer) != REASON_NONE) {
+        return false;
+    }
+    pthread_mutex_lock(&clients->held_lock);
+    if (!atomic_load(&held->is_signed)) {
+        memcpy(held->signer, id->issuer_hash, TLS_ISSUER_HASH_SIZE);
+        atomic_store(&held->is_signed, true);
+    }
+    pthread_mutex_unlock(&clients->held_lock);
+    return true;
+}
+
+/* By the lists of CAs that clients bring. */
+static enum reason check_held(struct tls_clients *clients, const struct x509 *cert,
+                              const struct x509 *issuer, const struct cert_id *id) {
+    enum reason reason = REASON_NO_CRL;
+    for (size_t i = 0; i < clients->held_count; i++) {
+        struct held_crl *held = &clients->held[i];
+        bool expired = held->crl.next_update != 0 && held->crl.next_update < (int64_t)time(NULL);
+        if (!(cert->is_ca ? held->crl.covers_cas : held->crl.covers_users) ||
+            !is_list_of(clients, held, issuer, id)) {
+            continue;
+        }
+        if (revocation_held_lists(&clients->revocation, (uint32_t)i, id)) {
+            return REASON_REVOKED;
+        }
+        reason = expired && clients->refuse_expired_crl ? reason : REASON_NONE;
+    }
+    return reason;
+}
+
 static enum reason check_revocation(void *arg, const struct x509 *cert, const struct x509 *issuer) {
-    const struct tls_clients *clients = arg;
+    struct tls_clients *clients = arg;
     struct cert_id id;
     int64_t next_update;
     if (!clients->has_crl) {
@@ -47,26 +86,49 @@ static enum reason check_revocation(void *arg, const struct x509 *cert, const st
     if (!revocation_id(&id, issuer, cert->serial) || revocation_lists(&clients->revocation, &id)) {
         return REASON_REVOKED;
     }
-    if (!revocation_by(&clients->revocation, &id, &next_update) ||
-        (clients->refuse_expired_crl && next_update < (int64_t)time(NULL))) {
-        return REASON_NO_CRL;
+    if (!revocation_by(&clients->revocation, &id, cert->is_ca, &next_update)) {
+        return check_held(clients, cert, issuer, &id);
     }
-    return REASON_NONE;
+    bool expired = next_update < (int64_t)time(NULL);
+    return expired && clients->refuse_expired_crl ? REASON_NO_CRL : REASON_NONE;
+}
+
+static int64_t held_end(const struct tls_clients *clients, const struct cert_id *id) {
+    int64_t end = 0;
+    for (size_t i = 0; i < clients->held_count; i++) {
+        struct held_crl *held = &clients->held[i];
+        int64_t next = held->crl.next_update != 0 ? held->crl.next_update : INT64_MAX;
+        if (atomic_load(&held->is_signed) && next > end &&
+            memcmp(held->signer, id->issuer_hash, TLS_ISSUER_HASH_SIZE) == 0) {
+            end = next;
+        }
+    }
+    return end;
+}
+
+/* The earliest end of what was checked: of a certificate, or of a list that must not expire. */
+static int64_t good_until(const struct tls_clients *clients, const struct path *path) {
+    int64_t end = path->not_after, next_update;
+    struct cert_id id;
+    for (size_t i = 0; i + 1 < path->count && clients->has_crl && clients->refuse_expired_crl;
+         i++) {
+        const struct x509 *cert = path->certs[i];
+        if (!revocation_id(&id, path->certs[i + 1], cert->serial)) {
+            continue;
+        }
+        if (!revocation_by(&clients->revocation, &id, cert->is_ca, &next_update)) {
+            next_update = held_end(clients, &id);
+        }
+        end = next_update < end ? next_update : end;
+    }
+    return end;
 }
 
 static enum reason fill(const struct tls_context *ctx, const struct path *path,
                         struct client_cert *peer) {
     const struct x509 *leaf = path->certs[0];
-    char common_name[TLS_IDENTITY_MAX + 1];
     peer->has_identity = identity_read(ctx->identity, leaf, leaf->der, peer->text);
-    peer->has_common_name = identity_common_name(leaf, common_name);
-    if (peer->has_common_name) {
-        bool shared = peer->has_identity && strcmp(common_name, peer->text) == 0;
-        size_t at = shared || !peer->has_identity ? 0 : strlen(peer->text) + 1;
-        peer->common_name = (uint16_t)at;
-        memcpy(peer->text + at, common_name, strlen(common_name) + 1);
-    }
-    peer->not_after = path->not_after;
+    peer->not_after = good_until(ctx->clients, path);
     if (!revocation_id(&peer->id, path->certs[1], leaf->serial)) {
         return REASON_BAD_ENCODING;
     }
@@ -117,7 +179,7 @@ static enum reason decide(const struct tls_context *ctx, const struct x509 *sent
     if (reason == REASON_NONE) {
         warn_v1(clients, &sent[0]);
     } else {
-        peer->has_identity = peer->has_common_name = false;
+        peer->has_identity = false;
         name_blamed(&path, peer);
     }
     return reason;

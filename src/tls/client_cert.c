@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-enum { NO_CERTIFICATE = 0, HAS_IDENTITY = 1, HAS_COMMON_NAME = 2, CN_IS_IDENTITY = 4, PRESENT = 8 };
-enum { ALL_FLAGS = HAS_IDENTITY | HAS_COMMON_NAME | CN_IS_IDENTITY | PRESENT };
+enum { NO_CERTIFICATE = 0, HAS_IDENTITY = 1, PRESENT = 8 };
 
 static void put_text(uint8_t **at, const char *text) {
     size_t len = strlen(text) + 1;
@@ -33,15 +32,6 @@ size_t client_cert_pack(const struct client_cert *peer, uint8_t out[CLIENT_CERT_
         out[0] |= HAS_IDENTITY;
         put_text(&at, peer->text);
     }
-    if (peer->has_common_name) {
-        const char *cn = peer->text + peer->common_name;
-        out[0] |= HAS_COMMON_NAME;
-        if (peer->has_identity && strcmp(cn, peer->text) == 0) {
-            out[0] |= CN_IS_IDENTITY;
-        } else {
-            put_text(&at, cn);
-        }
-    }
     return (size_t)(at - out);
 }
 
@@ -62,13 +52,6 @@ static bool get_text(const uint8_t **at, const uint8_t *end, char *out) {
     return get(at, end, out, (size_t)(nul - *at) + 1);
 }
 
-/* Only what client_cert_pack writes: a common name that is the identity needs an identity. */
-static bool are_flags(uint8_t flags) {
-    bool both = (flags & HAS_IDENTITY) != 0 && (flags & HAS_COMMON_NAME) != 0;
-    return (flags & ~ALL_FLAGS) == 0 && (flags & PRESENT) != 0 &&
-           (both || (flags & CN_IS_IDENTITY) == 0);
-}
-
 /* The end of validity and the certificate's issuer and serial number. */
 static bool get_certificate(const uint8_t **at, const uint8_t *end, struct client_cert *peer) {
     uint8_t not_after[4];
@@ -87,27 +70,6 @@ static bool get_certificate(const uint8_t **at, const uint8_t *end, struct clien
     return true;
 }
 
-static bool get_names(const uint8_t **at, const uint8_t *end, uint8_t flags,
-                      struct client_cert *peer) {
-    size_t used = 0;
-    if ((flags & HAS_IDENTITY) != 0) {
-        if (!get_text(at, end, peer->text)) {
-            return false;
-        }
-        peer->has_identity = true;
-        used = strlen(peer->text) + 1;
-    }
-    if ((flags & HAS_COMMON_NAME) != 0) {
-        bool same = (flags & CN_IS_IDENTITY) != 0;
-        if (!same && !get_text(at, end, peer->text + used)) {
-            return false;
-        }
-        peer->common_name = same ? 0 : (uint16_t)used;
-        peer->has_common_name = true;
-    }
-    return true;
-}
-
 bool client_cert_unpack(struct client_cert *peer, const uint8_t *data, size_t len) {
     const uint8_t *at = data, *end = data + len;
     uint8_t flags;
@@ -115,13 +77,15 @@ bool client_cert_unpack(struct client_cert *peer, const uint8_t *data, size_t le
         return false;
     }
     memset(&peer->id, 0, sizeof peer->id);
-    peer->has_identity = peer->has_common_name = peer->presented = false;
-    peer->common_name = 0;
+    peer->has_identity = peer->presented = false;
     peer->not_after = 0;
     peer->text[0] = '\0';
     if (flags == NO_CERTIFICATE) {
         return at == end;
     }
-    return are_flags(flags) && get_certificate(&at, end, peer) &&
-           get_names(&at, end, flags, peer) && at == end;
+    if ((flags & ~HAS_IDENTITY) != PRESENT || !get_certificate(&at, end, peer)) {
+        return false;
+    }
+    peer->has_identity = (flags & HAS_IDENTITY) != 0 && get_text(&at, end, peer->text);
+    return peer->has_identity == ((flags & HAS_IDENTITY) != 0) && at == end;
 }

@@ -124,32 +124,24 @@ static int load_cas(struct tls_clients *clients, const char *file, struct error 
 
 /* --- CRLs --- */
 
-static bool may_sign_crls(const struct x509 *cert) {
+bool clients_may_sign_lists(const struct x509 *cert) {
     return !cert->has_key_usage || (cert->key_usage & X509_CRL_SIGN) != 0;
 }
 
 /* Which of our CAs signed the list. There may be several of one name, with the keys of different
  * years. */
 static const struct x509 *find_signer(const struct tls_clients *clients, const struct crl *crl,
-                                      const char *issuer, struct error *err) {
-    bool known = false;
+                                      bool *known) {
+    *known = false;
     for (size_t i = 0; i < clients->ca_count; i++) {
         const struct x509 *cert = &clients->cas[i].cert;
         if (!x509_name_equal(cert->subject, crl->issuer)) {
             continue;
         }
-        known = true;
-        if (may_sign_crls(cert) && signature_check(&crl->signature, cert) == REASON_NONE) {
+        *known = true;
+        if (clients_may_sign_lists(cert) && signature_check(&crl->signature, cert) == REASON_NONE) {
             return cert;
         }
-    }
-    if (!known) {
-        error_set(err, "the list is by \"%s\", which is not in client_ca", issuer);
-    } else {
-        error_set(err,
-                  "the list of \"%s\" is not signed by the CA of that name in client_ca, or that "
-                  "may not sign lists (keyUsage without cRLSign)",
-                  issuer);
     }
     return NULL;
 }
@@ -167,11 +159,48 @@ static void warn_stale(const struct tls_clients *clients, const struct crl *crl,
     }
 }
 
-static int add_crl(struct tls_clients *clients, const struct buf *der, const char *file,
+/* Takes the block's bytes over. The list is checked when a client brings its CA. */
+static int hold_crl(struct tls_clients *clients, struct pem_block *block, const char *file,
+                    const char *issuer, struct error *err) {
+    struct held_crl *more = realloc(clients->held, (clients->held_count + 1) * sizeof *more);
+    if (more == NULL) {
+        return error_set(err, "out of memory");
+    }
+    clients->held = more;
+    struct held_crl *held = &more[clients->held_count];
+    memset(held, 0, sizeof *held);
+    held->der = block->der;
+    block->der = (struct buf){0};
+    atomic_init(&held->is_signed, false);
+    (void)crl_read(&held->crl, held->der.data, held->der.len); /* it was read before */
+    log_message(LOG_LEVEL_WARNING, "crl of another ca",
+                "%s: has a list by \"%s\", which is not in client_ca; it counts for clients that "
+                "send a CA of that name along",
+                file, issuer);
+    return revocation_hold(&clients->revocation, &held->crl, (uint32_t)clients->held_count++, err);
+}
+
+static int add_signed_crl(struct tls_clients *clients, const struct crl *crl,
+                          const struct x509 *signer, struct error *err) {
+    if (revocation_add(&clients->revocation, crl, signer, err) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < clients->ca_count; i++) {
+        const struct x509 *same = &clients->cas[i].cert;
+        if (x509_name_equal(same->subject, crl->issuer) &&
+            revocation_share(&clients->revocation, crl, signer, same, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int add_crl(struct tls_clients *clients, struct pem_block *block, const char *file,
                    struct error *err) {
     struct crl crl;
+    bool known;
     char issuer[SUBJECT_TEXT];
-    if (!crl_read(&crl, der->data, der->len)) {
+    if (!crl_read(&crl, block->der.data, block->der.len)) {
         return error_set(err, "a list in it is damaged");
     }
     x509_name_text(crl.issuer, issuer, sizeof issuer);
@@ -181,19 +210,18 @@ static int add_crl(struct tls_clients *clients, const struct buf *der, const cha
                          "extension); only complete ones can be used",
                          issuer);
     }
-    const struct x509 *signer = find_signer(clients, &crl, issuer, err);
-    if (signer == NULL || revocation_add(&clients->revocation, &crl, signer, err) != 0) {
-        return -1;
-    }
-    for (size_t i = 0; i < clients->ca_count; i++) {
-        const struct x509 *same = &clients->cas[i].cert;
-        if (x509_name_equal(same->subject, crl.issuer) &&
-            revocation_share(&clients->revocation, signer, same, crl.next_update, err) != 0) {
-            return -1;
-        }
-    }
     warn_stale(clients, &crl, file, issuer);
-    return 0;
+    const struct x509 *signer = find_signer(clients, &crl, &known);
+    if (signer != NULL) {
+        return add_signed_crl(clients, &crl, signer, err);
+    }
+    if (known) {
+        return error_set(err,
+                         "the list of \"%s\" is not signed by the CA of that name in client_ca, or "
+                         "that may not sign lists (keyUsage without cRLSign)",
+                         issuer);
+    }
+    return hold_crl(clients, block, file, issuer, err);
 }
 
 /* A CA without a list: what it signed is refused, as its state cannot be known. */
@@ -205,7 +233,7 @@ static void warn_missing(const struct tls_clients *clients, const char *file) {
         char subject[SUBJECT_TEXT];
         const struct x509 *cert = &clients->cas[i].cert;
         if (revocation_id(&id, cert, (struct span){one, 1}) &&
-            !revocation_by(&clients->revocation, &id, &next_update)) {
+            !revocation_by(&clients->revocation, &id, false, &next_update)) {
             x509_name_text(cert->subject, subject, sizeof subject);
             log_message(LOG_LEVEL_WARNING, "crl missing",
                         "%s: has no list by the CA \"%s\"; "
@@ -255,7 +283,7 @@ static int load_crls(struct tls_clients *clients, const char *file, struct error
             continue;
         }
         found++;
-        result = add_crl(clients, &pem.blocks[i].der, file, err);
+        result = add_crl(clients, &pem.blocks[i], file, err);
         if (result != 0) {
             error_prefix(err, "%s", file);
         }
@@ -289,6 +317,9 @@ static int make_hash(struct tls_clients *clients, struct error *err) {
     for (size_t i = 0; i < r->issuer_count; i++) {
         wc_Sha256Update(&sha, (const byte *)&r->issuers[i], sizeof r->issuers[i]);
     }
+    for (size_t i = 0; i < clients->held_count; i++) {
+        wc_Sha256Update(&sha, clients->held[i].der.data, (word32)clients->held[i].der.len);
+    }
     for (size_t i = 0; i < r->id_count; i++) {
         wc_Sha256Update(&sha, (const byte *)&r->ids[i], sizeof r->ids[i]);
     }
@@ -303,6 +334,7 @@ struct tls_clients *clients_load(const struct config_listener *listener, struct 
         error_set(err, "out of memory");
         return NULL;
     }
+    pthread_mutex_init(&clients->held_lock, NULL);
     clients->required = listener->client_auth == CLIENT_AUTH_REQUIRED;
     clients->accept_v1 = listener->client_x509_v1 == X509_V1_ACCEPT;
     atomic_init(&clients->v1_seen, false);
@@ -324,6 +356,11 @@ void clients_free(struct tls_clients *clients) {
         buf_free(&clients->cas[i].der);
     }
     free(clients->cas);
+    for (size_t i = 0; i < clients->held_count; i++) {
+        buf_free(&clients->held[i].der);
+    }
+    free(clients->held);
+    pthread_mutex_destroy(&clients->held_lock);
     free(clients->anchors);
     revocation_free(&clients->revocation);
     free(clients);

@@ -5,10 +5,22 @@
 
 #include "tls/revocation.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 struct ca {
     struct buf der;
     struct x509 cert; /* points into der */
     bool revoked;     /* by the list of another CA here */
+};
+
+/* A list by a CA that is not in client_ca: clients may send that one along. */
+struct held_crl {
+    struct buf der;
+    struct crl crl; /* points into der */
+    /* Whom it was found to be signed by, once it was; written once, under the lock. */
+    atomic_bool is_signed;
+    uint8_t signer[TLS_ISSUER_HASH_SIZE];
 };
 
 struct tls_clients {
@@ -16,10 +28,16 @@ struct tls_clients {
     size_t ca_count;
     const struct x509 **anchors; /* the certificates of all of them */
     struct revocation revocation;
+    struct held_crl *held; /* in `revocation` under their numbers here */
+    size_t held_count;
+    pthread_mutex_t held_lock;
     bool has_crl, refuse_expired_crl, accept_v1;
     atomic_bool v1_seen; /* a client of version 1 was let in, and logged */
     bool required;
     uint8_t hash[TLS_HASH_SIZE];
 };
+
+/* keyUsage cRLSign, or no keyUsage. */
+bool clients_may_sign_lists(const struct x509 *cert);
 
 #endif

@@ -110,6 +110,8 @@ static int configure(struct tls_certificate *certificate, const struct tls_conte
         wolfSSL_CTX_set_TicketEncCb(ssl_ctx, tickets_callback);
         wolfSSL_CTX_set_TicketEncCtx(ssl_ctx, ctx->shared.tickets);
         wolfSSL_CTX_set_TicketHint(ssl_ctx, TLS_RESUME_SECONDS);
+        /* Resumption has forward secrecy too: psk_ke alone (RFC 8446 4.2.9) is refused. */
+        (void)wolfSSL_CTX_only_dhe_psk(ssl_ctx);
     } else {
         wolfSSL_CTX_NoTicketTLSv12(ssl_ctx);
         wolfSSL_CTX_no_ticket_TLSv13(ssl_ctx);
@@ -142,6 +144,7 @@ static int hash_policy(struct tls_context *ctx, const struct config_listener *li
     wc_Sha256Update(&sha, (const byte *)listener->name, (word32)strlen(listener->name) + 1);
     wc_Sha256Update(&sha, (const byte *)ciphers, (word32)strlen(ciphers) + 1);
     wc_Sha256Update(&sha, fixed, sizeof fixed);
+    wc_Sha256Update(&sha, (const byte *)&ctx->resumption_seconds, sizeof ctx->resumption_seconds);
     if (ctx->clients != NULL) {
         wc_Sha256Update(&sha, clients_hash(ctx->clients), TLS_HASH_SIZE);
     }
@@ -200,6 +203,7 @@ struct tls_context *tls_context_load(const struct config_listener *listener,
     ctx->client_auth = listener->client_auth;
     ctx->identity = listener->identity;
     ctx->identity_required = listener->mqtt == MQTT_IDENTITY;
+    ctx->resumption_seconds = (int64_t)(listener->resumption_lifetime_ms / 1000);
     ctx->max_record_size = (uint16_t)listener->max_record_size;
     ctx->tls_min = listener->tls_min;
     ctx->tls_max = listener->tls_max;

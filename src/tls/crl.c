@@ -2,6 +2,28 @@
 
 #include <string.h>
 
+/* A list may be for one distribution point, as step-ca writes them, and for CAs or for others only;
+ * but not for some reasons only, for attribute certificates, or for what other CAs issued. */
+static bool read_distribution_point(struct crl *crl, struct span value) {
+    enum { POINT = DER_CONTEXT_CONSTRUCTED | 0, USERS = DER_CONTEXT | 1, CAS = DER_CONTEXT | 2 };
+    struct span inner, content;
+    uint8_t tag;
+    if (!der_take_tag(&value, DER_SEQUENCE, &inner) || value.len != 0) {
+        return false;
+    }
+    while (inner.len > 0) {
+        if (!der_take(&inner, &tag, &content, NULL)) {
+            return false;
+        }
+        bool is_set = content.len == 1 && content.data[0] != 0;
+        crl->covers_cas &= tag != USERS || !is_set;
+        crl->covers_users &= tag != CAS || !is_set;
+        bool is_off = (tag == (DER_CONTEXT | 4) || tag == (DER_CONTEXT | 5)) && !is_set;
+        crl->special |= tag != POINT && tag != USERS && tag != CAS && !is_off;
+    }
+    return true;
+}
+
 static bool read_extensions(struct crl *crl, struct span wrapped) {
     struct span list, oid, value;
     bool critical;
@@ -12,7 +34,13 @@ static bool read_extensions(struct crl *crl, struct span wrapped) {
         if (!x509_take_extension(&list, &oid, &critical, &value)) {
             return false;
         }
-        crl->special |= critical;
+        if (DER_IS_OID(oid, "\x55\x1d\x1c")) {
+            if (!read_distribution_point(crl, value)) {
+                return false;
+            }
+        } else {
+            crl->special |= critical;
+        }
     }
     return true;
 }
@@ -47,6 +75,7 @@ static bool read_list(struct crl *crl, struct span tbs) {
 bool crl_read(struct crl *crl, const uint8_t *der, size_t len) {
     struct span in = {der, len}, outer, tbs, body, bits;
     memset(crl, 0, sizeof *crl);
+    crl->covers_users = crl->covers_cas = true;
     if (!der_take_tag(&in, DER_SEQUENCE, &outer) || in.len != 0 ||
         !der_take_whole(&outer, DER_SEQUENCE, &crl->signature.body) ||
         !der_take_whole(&outer, DER_SEQUENCE, &crl->signature.algorithm) ||

@@ -9,7 +9,9 @@ struct crl {
     int64_t this_update, next_update; /* next_update 0: none given */
     struct span revoked;              /* inside of revokedCertificates */
     struct x509_signed signature;
-    bool special; /* has a critical extension (partial, indirect or delta CRL): cannot be used */
+    /* What it is complete for (issuingDistributionPoint, RFC 5280 5.2.5). */
+    bool covers_users, covers_cas;
+    bool special; /* has another critical extension, or is indirect, partial or a delta: no use */
 };
 bool crl_read(struct crl *crl, const uint8_t *der, size_t len);
 

@@ -202,9 +202,6 @@ static void keep_peer(struct engine *e) {
     if (peer->has_identity) {
         text = strlen(peer->text) + 1;
     }
-    if (peer->has_common_name && text < (size_t)peer->common_name + 1) {
-        text = peer->common_name + strlen(peer->text + peer->common_name) + 1;
-    }
     struct client_cert *less = realloc(peer, offsetof(struct client_cert, text) + text);
     e->peer = less != NULL ? less : peer;
 }
@@ -408,11 +405,6 @@ bool engine_is_resumed(const struct engine *e) {
 
 const char *engine_identity(const struct engine *e) {
     return e->peer != NULL && e->peer->has_identity ? e->peer->text : NULL;
-}
-
-const char *engine_peer_cn(const struct engine *e) {
-    return e->peer != NULL && e->peer->has_common_name ? e->peer->text + e->peer->common_name
-                                                       : NULL;
 }
 
 bool engine_peer_presented(const struct engine *e) {

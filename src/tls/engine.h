@@ -90,8 +90,6 @@ const char *engine_version(const struct engine *e); /* "1.2", "1.3" */
 const char *engine_cipher(const struct engine *e);  /* OpenSSL's name */
 bool engine_is_resumed(const struct engine *e);
 const char *engine_identity(const struct engine *e); /* of the client certificate; NULL: none */
-/* First common name of the client certificate; NULL: no certificate, or none that can be shown. */
-const char *engine_peer_cn(const struct engine *e);
 /* Whether the client presented its certificate in this connection; if it has one (engine_peer_id)
  * and did not, it was in the session that this connection resumes. */
 bool engine_peer_presented(const struct engine *e);

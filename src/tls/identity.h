@@ -7,11 +7,9 @@
 
 /* Writes the identity as a C string. False, and nothing that may be used, if the certificate has
  * none or several of that kind, or one that is empty, longer than 255 bytes, not UTF-8, or holds a
- * control character, NUL, '+' or '#' (which widen patterns in access lists). Never cut. */
+ * control character, NUL, a character that cannot be seen (zero width, bidirectional), '+' or '#'
+ * (which widen patterns in access lists). Never cut. */
 bool identity_read(enum config_identity kind, const struct x509 *cert, struct span der,
                    char out[256]);
-
-/* The first common name, for PROXY v2; false if there is none that is plain text. */
-bool identity_common_name(const struct x509 *cert, char out[256]);
 
 #endif

@@ -40,7 +40,8 @@ struct tls_context {
     bool heavy_clients;          /* checking their certificates takes long */
     enum config_client_auth client_auth;
     enum config_identity identity;
-    bool identity_required; /* something behind us believes it: a bad one ends the handshake */
+    bool identity_required;     /* something behind us believes it: a bad one ends the handshake */
+    int64_t resumption_seconds; /* from a full handshake */
     uint16_t max_record_size;
     enum config_tls_version tls_min, tls_max;
     /* SHA-256 over what a full handshake would have checked; see engine.c for the server name. */
@@ -61,23 +62,21 @@ struct client_cert {
     struct cert_id id; /* serial_len 0: no certificate */
     bool presented;    /* in this connection, not only in the session it resumes */
     bool has_identity;
-    bool has_common_name;
-    bool has_detail;      /* a refusal: `text` names the certificate that is to blame */
-    uint16_t common_name; /* offset into text */
+    bool has_detail; /* a refusal: `text` names the certificate that is to blame */
     int64_t not_after;
     /* From here on only during the handshake. */
     enum reason refusal;            /* why our own checks refused the certificate */
     uint8_t binding[TLS_HASH_SIZE]; /* what tickets and sessions are tied to */
+    int64_t resume_until;           /* of the session that is resumed */
     uint8_t ticket_mac[16];         /* of the one ticket that was accepted */
     uint8_t ticket_generation;      /* resumptions in a row before the accepted ticket's */
     bool ticket_accepted;
-    bool ticket_issued; /* in this connection */
-    /* Identity, NUL, common name, NUL. */
-    char text[2 * (TLS_IDENTITY_MAX + 1)];
+    bool ticket_issued;              /* in this connection */
+    char text[TLS_IDENTITY_MAX + 1]; /* the identity */
 };
 
 /* The certificate's part of engine_peer as bytes, for tickets and the session cache. */
-#define CLIENT_CERT_PACKED_MAX (1 + 4 + TLS_ISSUER_HASH_SIZE + 1 + 20 + 2 * (TLS_IDENTITY_MAX + 1))
+#define CLIENT_CERT_PACKED_MAX (1 + 4 + TLS_ISSUER_HASH_SIZE + 1 + 20 + TLS_IDENTITY_MAX + 1)
 size_t client_cert_pack(const struct client_cert *peer, uint8_t out[CLIENT_CERT_PACKED_MAX]);
 bool client_cert_unpack(struct client_cert *peer, const uint8_t *data, size_t len);
 

@@ -42,7 +42,8 @@ static int add_issuer(struct revocation *r, const struct revocation_issuer *one)
     for (size_t i = 0; i < r->issuer_count; i++) {
         struct revocation_issuer *have = &r->issuers[i];
         if (memcmp(have->hash, one->hash, sizeof one->hash) == 0 &&
-            memcmp(have->signer, one->signer, sizeof one->signer) == 0) {
+            memcmp(have->signer, one->signer, sizeof one->signer) == 0 &&
+            have->users == one->users && have->cas == one->cas) {
             if (have->next_update < one->next_update) {
                 have->next_update = one->next_update;
             }
@@ -58,9 +59,12 @@ static int add_issuer(struct revocation *r, const struct revocation_issuer *one)
     return 0;
 }
 
-int revocation_share(struct revocation *r, const struct x509 *signer, const struct x509 *issuer,
-                     int64_t next_update, struct error *err) {
-    struct revocation_issuer one = {.next_update = next_update != 0 ? next_update : INT64_MAX};
+int revocation_share(struct revocation *r, const struct crl *crl, const struct x509 *signer,
+                     const struct x509 *issuer, struct error *err) {
+    struct revocation_issuer one = {.next_update =
+                                        crl->next_update != 0 ? crl->next_update : INT64_MAX,
+                                    .users = crl->covers_users,
+                                    .cas = crl->covers_cas};
     if (!hash_issuer(signer, one.signer) || !hash_issuer(issuer, one.hash) ||
         add_issuer(r, &one) != 0) {
         return error_set(err, "out of memory");
@@ -81,29 +85,57 @@ static struct cert_id *add_room(struct revocation *r) {
     return &r->ids[r->id_count++];
 }
 
-int revocation_add(struct revocation *r, const struct crl *crl, const struct x509 *signer,
-                   struct error *err) {
+static int add_serials(struct revocation *r, const struct crl *crl, const struct cert_id *template,
+                       struct error *err) {
     struct span rest = crl->revoked, serial;
-    struct cert_id template = {.serial_len = 0};
     bool bad = false;
-    if (revocation_share(r, signer, signer, crl->next_update, err) != 0) {
-        return -1;
-    }
-    if (!hash_issuer(signer, template.issuer_hash)) {
-        return error_set(err, "out of memory");
-    }
     while (crl_next_revoked(&rest, &serial, &bad)) {
         struct cert_id *id = add_room(r);
         if (id == NULL) {
             return error_set(err, "out of memory");
         }
-        *id = template;
+        *id = *template;
         if (!set_serial(id, serial)) {
             return error_set(err, "the list has a serial number of %zu bytes; 20 are allowed",
                              serial.len);
         }
     }
     return bad ? error_set(err, "the list is damaged") : 0;
+}
+
+int revocation_add(struct revocation *r, const struct crl *crl, const struct x509 *signer,
+                   struct error *err) {
+    struct cert_id template = {.serial_len = 0};
+    if (revocation_share(r, crl, signer, signer, err) != 0) {
+        return -1;
+    }
+    if (!hash_issuer(signer, template.issuer_hash)) {
+        return error_set(err, "out of memory");
+    }
+    return add_serials(r, crl, &template, err);
+}
+
+/* No hash ends in so many zeros. */
+static void hold_as(struct cert_id *id, uint32_t number) {
+    memset(id->issuer_hash, 0, sizeof id->issuer_hash);
+    memcpy(id->issuer_hash, &number, sizeof number);
+}
+
+int revocation_hold(struct revocation *r, const struct crl *crl, uint32_t number,
+                    struct error *err) {
+    struct cert_id template = {.serial_len = 0};
+    hold_as(&template, number);
+    return add_serials(r, crl, &template, err);
+}
+
+static bool is_listed(const struct revocation *r, const struct cert_id *id) {
+    return r->id_count > 0 && bsearch(id, r->ids, r->id_count, sizeof *r->ids, compare) != NULL;
+}
+
+bool revocation_held_lists(const struct revocation *r, uint32_t number, const struct cert_id *id) {
+    struct cert_id held = *id;
+    hold_as(&held, number);
+    return is_listed(r, &held);
 }
 
 void revocation_sort(struct revocation *r) {
@@ -123,24 +155,25 @@ static bool counts_for(const struct revocation_issuer *issuer, const struct cert
 }
 
 bool revocation_lists(const struct revocation *r, const struct cert_id *id) {
-    for (size_t i = 0; i < r->issuer_count && r->id_count > 0; i++) {
+    for (size_t i = 0; i < r->issuer_count; i++) {
         struct cert_id listed = *id;
         if (!counts_for(&r->issuers[i], id)) {
             continue;
         }
         memcpy(listed.issuer_hash, r->issuers[i].signer, TLS_ISSUER_HASH_SIZE);
-        if (bsearch(&listed, r->ids, r->id_count, sizeof *r->ids, compare) != NULL) {
+        if (is_listed(r, &listed)) {
             return true;
         }
     }
     return false;
 }
 
-bool revocation_by(const struct revocation *r, const struct cert_id *id, int64_t *next_update) {
+bool revocation_by(const struct revocation *r, const struct cert_id *id, bool is_ca,
+                   int64_t *next_update) {
     bool found = false;
     *next_update = 0;
     for (size_t i = 0; i < r->issuer_count; i++) {
-        if (counts_for(&r->issuers[i], id)) {
+        if (counts_for(&r->issuers[i], id) && (is_ca ? r->issuers[i].cas : r->issuers[i].users)) {
             found = true;
             *next_update =
                 r->issuers[i].next_update > *next_update ? r->issuers[i].next_update : *next_update;

@@ -12,6 +12,7 @@ struct revocation_issuer {
     uint8_t hash[TLS_ISSUER_HASH_SIZE];   /* of whom the list speaks */
     uint8_t signer[TLS_ISSUER_HASH_SIZE]; /* who signed it: the hash in its ids */
     int64_t next_update;                  /* INT64_MAX: never */
+    bool users, cas;                      /* of which of its certificates */
 };
 
 /* Zeroed is empty. */
@@ -26,15 +27,22 @@ struct revocation {
 int revocation_add(struct revocation *r, const struct crl *crl, const struct x509 *signer,
                    struct error *err) __attribute__((warn_unused_result));
 /* From here on the lists of `signer` count for certificates of `issuer`, too. */
-int revocation_share(struct revocation *r, const struct x509 *signer, const struct x509 *issuer,
-                     int64_t next_update, struct error *err) __attribute__((warn_unused_result));
+int revocation_share(struct revocation *r, const struct crl *crl, const struct x509 *signer,
+                     const struct x509 *issuer, struct error *err)
+    __attribute__((warn_unused_result));
+/* Adds the serials of a CRL whose signer is not known yet, under a number of the caller's. */
+int revocation_hold(struct revocation *r, const struct crl *crl, uint32_t number, struct error *err)
+    __attribute__((warn_unused_result));
+bool revocation_held_lists(const struct revocation *r, uint32_t number, const struct cert_id *id);
 void revocation_sort(struct revocation *r);
 void revocation_free(struct revocation *r);
 
 /* The id of a certificate. False if its serial is longer than RFC 5280 4.1.2.2 allows. */
 bool revocation_id(struct cert_id *id, const struct x509 *issuer, struct span serial);
 bool revocation_lists(const struct revocation *r, const struct cert_id *id);
-/* When the newest list that counts for the certificate's issuer ends. False without a list. */
-bool revocation_by(const struct revocation *r, const struct cert_id *id, int64_t *next_update);
+/* When the newest list ends that counts for certificates of that issuer and kind. False without
+ * one. */
+bool revocation_by(const struct revocation *r, const struct cert_id *id, bool is_ca,
+                   int64_t *next_update);
 
 #endif

@@ -15,6 +15,7 @@ struct entry {
     uint8_t id[ID_SIZE];
     uint8_t binding[TLS_HASH_SIZE];
     int64_t expires;
+    int64_t until; /* when tickets that continue it expire, too */
     size_t session_len, peer_len;
     uint8_t data[]; /* the library's form of the session, then client_cert_pack's */
 };
@@ -112,7 +113,8 @@ static struct tls_session_cache *cache_of(const struct engine *e) {
     return e->ctx != NULL ? e->ctx->shared.sessions : NULL;
 }
 
-static struct entry *make_entry(WOLFSSL_SESSION *session, const struct client_cert *peer) {
+static struct entry *make_entry(WOLFSSL_SESSION *session, const struct client_cert *peer,
+                                int64_t lifetime) {
     uint8_t packed[CLIENT_CERT_PACKED_MAX];
     size_t peer_len = client_cert_pack(peer, packed);
     int session_len = wolfSSL_i2d_SSL_SESSION(session, NULL);
@@ -132,7 +134,9 @@ static struct entry *make_entry(WOLFSSL_SESSION *session, const struct client_ce
     memcpy(e->data + session_len, packed, peer_len);
     memcpy(e->id, id, ID_SIZE);
     memcpy(e->binding, peer->binding, sizeof e->binding);
-    e->expires = (int64_t)time(NULL) + TLS_RESUME_SECONDS;
+    e->until = (int64_t)time(NULL) + lifetime;
+    e->expires =
+        (int64_t)time(NULL) + (lifetime < TLS_RESUME_SECONDS ? lifetime : TLS_RESUME_SECONDS);
     if (peer->id.serial_len > 0 && peer->not_after < e->expires) {
         e->expires = peer->not_after;
     }
@@ -151,7 +155,8 @@ static int on_new(WOLFSSL *ssl, WOLFSSL_SESSION *session) {
     /* In a full handshake a certificate counts only if it was presented in it. */
     struct client_cert none = {.presented = false};
     memcpy(none.binding, peer->binding, sizeof none.binding);
-    struct entry *e = make_entry(session, peer->presented ? peer : &none);
+    struct entry *e =
+        make_entry(session, peer->presented ? peer : &none, engine->ctx->resumption_seconds);
     if (e == NULL) {
         return 0;
     }
@@ -186,6 +191,7 @@ static WOLFSSL_SESSION *on_get(WOLFSSL *ssl, const unsigned char *id, int id_len
     if (e != NULL && memcmp(e->binding, peer->binding, sizeof e->binding) == 0 &&
         client_cert_unpack(peer, e->data + e->session_len, e->peer_len)) {
         const unsigned char *at = e->data;
+        peer->resume_until = e->until;
         session = wolfSSL_d2i_SSL_SESSION(NULL, &at, (long)e->session_len);
     }
     pthread_mutex_unlock(&cache->lock);

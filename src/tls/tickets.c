@@ -25,7 +25,8 @@ enum {
     TAG_SIZE = 16,
     /* Behind the library's part of a ticket: our data, then two bytes with its length. */
     TRAILER_LENGTH = 2,
-    EXPIRY_SIZE = 4
+    EXPIRY_SIZE = 4,
+    TRAILER_HEAD = 2 * EXPIRY_SIZE + 1
 };
 
 struct ticket_key {
@@ -256,7 +257,7 @@ void tls_tickets_use(struct tls_tickets *tickets, struct tls_ticket_keys *keys) 
  * for years in a file never meet the same key and nonce twice. */
 static bool ticket_cipher(Aes *aes, const struct ticket_key *key, const uint8_t *iv) {
     uint8_t secret[32];
-    bool done = hmac(key->secret, "postern ticket", iv, WOLFSSL_TICKET_IV_SZ, secret) &&
+    bool done = hmac(key->secret, "postern ticket 2", iv, WOLFSSL_TICKET_IV_SZ, secret) &&
                 wc_AesInit(aes, NULL, INVALID_DEVID) == 0 &&
                 wc_AesGcmSetKey(aes, secret, sizeof secret) == 0;
     explicit_bzero(secret, sizeof secret);
@@ -296,27 +297,42 @@ static bool unseal(const struct ticket_key *key, const struct associated *with, 
  * a full handshake in time instead. */
 enum { GENERATIONS_MAX = 200 };
 
-/* Our part of a ticket: expiry, generation, then the client certificate's. A certificate that does
+static void put_time(uint8_t *out, int64_t seconds) {
+    for (size_t i = 0; i < EXPIRY_SIZE; i++) {
+        out[i] = (uint8_t)((uint64_t)seconds >> (8 * i));
+    }
+}
+
+static int64_t get_time(const uint8_t *in) {
+    uint32_t seconds = 0;
+    for (size_t i = 0; i < EXPIRY_SIZE; i++) {
+        seconds |= (uint32_t)in[i] << (8 * i);
+    }
+    return seconds;
+}
+
+/* Our part of a ticket: its expiry, when all renewals of it expire, generation, then the client
+ * certificate's. A certificate that does
  * not fit makes a ticket that says it is expired: its owner always comes back with a full
  * handshake. */
-static size_t write_trailer(const struct client_cert *peer, bool certified, uint8_t generation,
-                            uint8_t *out, size_t cap) {
+static size_t write_trailer(const struct client_cert *peer, bool certified, int64_t until,
+                            uint8_t generation, uint8_t *out, size_t cap) {
     uint8_t packed[CLIENT_CERT_PACKED_MAX] = {0}; /* no certificate */
     size_t len = certified ? client_cert_pack(peer, packed) : 1;
     int64_t expires = (int64_t)time(NULL) + TLS_RESUME_SECONDS;
+    expires = until < expires ? until : expires;
     if (certified && peer->id.serial_len > 0 && peer->not_after < expires) {
         expires = peer->not_after;
     }
-    if (EXPIRY_SIZE + 1 + len + TRAILER_LENGTH > cap) {
+    if (TRAILER_HEAD + len + TRAILER_LENGTH > cap) {
         expires = 0;
         len = 0;
     }
-    for (size_t i = 0; i < EXPIRY_SIZE; i++) {
-        out[i] = (uint8_t)((uint64_t)expires >> (8 * i));
-    }
-    out[EXPIRY_SIZE] = generation;
-    memcpy(out + EXPIRY_SIZE + 1, packed, len);
-    len += EXPIRY_SIZE + 1;
+    put_time(out, expires);
+    put_time(out + EXPIRY_SIZE, until);
+    out[TRAILER_HEAD - 1] = generation;
+    memcpy(out + TRAILER_HEAD, packed, len);
+    len += TRAILER_HEAD;
     out[len] = (uint8_t)(len >> 8);
     out[len + 1] = (uint8_t)len;
     return len + TRAILER_LENGTH;
@@ -324,23 +340,20 @@ static size_t write_trailer(const struct client_cert *peer, bool certified, uint
 
 /* The trailer's size, or 0 if the ticket is no longer good. */
 static size_t read_trailer(struct client_cert *peer, const uint8_t *ticket, size_t len) {
-    if (len < EXPIRY_SIZE + 1 + TRAILER_LENGTH) {
+    if (len < TRAILER_HEAD + TRAILER_LENGTH) {
         return 0;
     }
     size_t own = (size_t)ticket[len - 2] << 8 | ticket[len - 1];
-    if (own < EXPIRY_SIZE + 1 || own > len - TRAILER_LENGTH) {
+    if (own < TRAILER_HEAD || own > len - TRAILER_LENGTH) {
         return 0;
     }
     const uint8_t *data = ticket + len - TRAILER_LENGTH - own;
-    uint32_t expires = 0;
-    for (size_t i = 0; i < EXPIRY_SIZE; i++) {
-        expires |= (uint32_t)data[i] << (8 * i);
-    }
-    peer->ticket_generation = data[EXPIRY_SIZE];
-    if ((int64_t)time(NULL) >= (int64_t)expires || peer->ticket_generation >= GENERATIONS_MAX) {
+    peer->resume_until = get_time(data + EXPIRY_SIZE);
+    peer->ticket_generation = data[TRAILER_HEAD - 1];
+    if ((int64_t)time(NULL) >= get_time(data) || peer->ticket_generation >= GENERATIONS_MAX) {
         return 0;
     }
-    if (!client_cert_unpack(peer, data + EXPIRY_SIZE + 1, own - EXPIRY_SIZE - 1)) {
+    if (!client_cert_unpack(peer, data + TRAILER_HEAD, own - TRAILER_HEAD)) {
         return 0;
     }
     return own + TRAILER_LENGTH;
@@ -349,8 +362,9 @@ static size_t read_trailer(struct client_cert *peer, const uint8_t *ticket, size
 /* `certified`: the peer's certificate is this connection's. If an accepted ticket was not used in
  * the end (another suite), what it said of its owner is nobody's. */
 static int encrypt_ticket(struct tls_tickets *tickets, const struct client_cert *peer,
-                          bool certified, uint8_t generation, struct associated *with, uint8_t *mac,
-                          uint8_t *ticket, int in_len, int *out_len) {
+                          bool certified, int64_t until, uint8_t generation,
+                          struct associated *with, uint8_t *mac, uint8_t *ticket, int in_len,
+                          int *out_len) {
     struct ticket_key key;
     bool old;
     size_t len = (size_t)in_len;
@@ -358,8 +372,8 @@ static int encrypt_ticket(struct tls_tickets *tickets, const struct client_cert 
         return WOLFSSL_TICKET_RET_FATAL;
     }
     memcpy(with->name, key.name, NAME_SIZE);
-    len +=
-        write_trailer(peer, certified, generation, ticket + len, WOLFSSL_TICKET_EXTRA_PADDING_SZ);
+    len += write_trailer(peer, certified, until, generation, ticket + len,
+                         WOLFSSL_TICKET_EXTRA_PADDING_SZ);
     memset(mac, 0, WOLFSSL_TICKET_MAC_SZ);
     bool done = seal(&key, with, ticket, len, mac);
     explicit_bzero(&key, sizeof key);
@@ -402,7 +416,7 @@ int tickets_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
                      int in_len, int *out_len, void *arg) {
     struct client_cert *peer = engine_of(ssl)->peer;
     struct associated with;
-    if (peer == NULL || in_len <= 0) { /* not within a handshake */
+    if (peer == NULL || engine_of(ssl)->ctx == NULL || in_len <= 0) { /* not within a handshake */
         return WOLFSSL_TICKET_RET_REJECT;
     }
     memcpy(with.binding, peer->binding, sizeof with.binding);
@@ -414,8 +428,10 @@ int tickets_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
     }
     bool resumed = wolfSSL_session_reused(ssl) != 0;
     uint8_t generation = resumed ? (uint8_t)(peer->ticket_generation + 1) : 0;
-    int result = encrypt_ticket(arg, peer, peer->presented || resumed, generation, &with, mac,
-                                ticket, in_len, out_len);
+    int64_t until = resumed ? peer->resume_until
+                            : (int64_t)time(NULL) + engine_of(ssl)->ctx->resumption_seconds;
+    int result = encrypt_ticket(arg, peer, peer->presented || resumed, until, generation, &with,
+                                mac, ticket, in_len, out_len);
     peer->ticket_issued = true;
     memcpy(name, with.name, NAME_SIZE);
     memcpy(iv, with.iv, sizeof with.iv);

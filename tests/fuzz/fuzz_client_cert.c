@@ -12,25 +12,19 @@ static bool unpack(struct client_cert *cert, const uint8_t *data, size_t size) {
     return good;
 }
 
-static const char *common_name(const struct client_cert *cert) {
-    return cert->text + cert->common_name;
-}
-
-static void check_text(const struct client_cert *cert, size_t at) {
-    CHECK(at < sizeof cert->text);
-    CHECK(strnlen(cert->text + at, sizeof cert->text - at) <= TLS_IDENTITY_MAX);
+static void check_text(const struct client_cert *cert) {
+    CHECK(strnlen(cert->text, sizeof cert->text) <= TLS_IDENTITY_MAX);
 }
 
 static void check_same(const struct client_cert *a, const struct client_cert *b) {
     CHECK(a->id.serial_len == b->id.serial_len);
     CHECK(memcmp(a->id.serial, b->id.serial, a->id.serial_len) == 0);
-    CHECK(a->has_identity == b->has_identity && a->has_common_name == b->has_common_name);
+    CHECK(a->has_identity == b->has_identity);
     if (a->id.serial_len > 0) {
         CHECK(memcmp(a->id.issuer_hash, b->id.issuer_hash, TLS_ISSUER_HASH_SIZE) == 0);
         CHECK(a->not_after == b->not_after);
     }
     CHECK(!a->has_identity || strcmp(a->text, b->text) == 0);
-    CHECK(!a->has_common_name || strcmp(common_name(a), common_name(b)) == 0);
 }
 
 static void try_hostile(const uint8_t *data, size_t size) {
@@ -42,10 +36,7 @@ static void try_hostile(const uint8_t *data, size_t size) {
     CHECK(size <= CLIENT_CERT_PACKED_MAX);
     CHECK(cert.id.serial_len <= sizeof cert.id.serial && !cert.presented);
     if (cert.has_identity) {
-        check_text(&cert, 0);
-    }
-    if (cert.has_common_name) {
-        check_text(&cert, cert.common_name);
+        check_text(&cert);
     }
     const size_t packed_size = client_cert_pack(&cert, packed);
     CHECK(packed_size <= size);
@@ -68,7 +59,6 @@ static size_t take_text(const uint8_t **data, size_t *size, size_t len, char *ou
 /* A certificate as a handshake would leave it, made of the input. */
 static struct client_cert make(const uint8_t *data, size_t size, struct fuzz_dice *dice) {
     struct client_cert cert = {.has_identity = fuzz_roll(dice, 4) > 0};
-    cert.has_common_name = fuzz_roll(dice, 4) > 0;
     cert.not_after = (int64_t)fuzz_roll(dice, UINT32_MAX);
     cert.id.serial_len = (uint8_t)(1 + fuzz_roll(dice, sizeof cert.id.serial));
     for (size_t i = 0; i < sizeof cert.id.serial; i++) {
@@ -77,16 +67,8 @@ static struct client_cert make(const uint8_t *data, size_t size, struct fuzz_dic
     for (size_t i = 0; i < TLS_ISSUER_HASH_SIZE; i++) {
         cert.id.issuer_hash[i] = (uint8_t)fuzz_roll(dice, 256);
     }
-    size_t used = 0;
     if (cert.has_identity) {
-        used = 1 + take_text(&data, &size, fuzz_roll(dice, TLS_IDENTITY_MAX + 1), cert.text);
-    }
-    if (cert.has_common_name && cert.has_identity && fuzz_roll(dice, 2) == 0) {
-        strcpy(cert.text + used, cert.text);
-        cert.common_name = (uint16_t)used;
-    } else if (cert.has_common_name) {
-        cert.common_name = (uint16_t)used;
-        (void)take_text(&data, &size, fuzz_roll(dice, TLS_IDENTITY_MAX + 1), cert.text + used);
+        (void)take_text(&data, &size, fuzz_roll(dice, TLS_IDENTITY_MAX + 1), cert.text);
     }
     return cert;
 }

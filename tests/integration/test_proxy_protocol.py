@@ -142,6 +142,30 @@ class ToTheBroker(Case):
                 peer.close()
                 self.assertEqual(postern.end_of(client)["resumed"], resumed)
 
+    def name_sent(self, cert, **listener):
+        """The client's name in the header, None without one."""
+        broker = self.fake_broker()
+        self.write("client-ca.pem", DEVICES.pem)
+        postern = self.postern(broker, listener={
+            "proxy_protocol": "v2", "client_auth": "required", "client_ca": "client-ca.pem",
+            **listener})
+        client = self.client(postern, cert=cert)
+        client.send(b"data")
+        tlvs = decode_v2(broker.accept().recv_until(b"data"))[3]
+        return decode_ssl(tlvs[0x20])[2].get(0x22)
+
+    def test_v2_passes_the_configured_identity_and_only_good_names(self):
+        def device(subject, **options):
+            return DEVICES.issue(subject, usage="client", own_key=pki.key("ecdsa", "client"),
+                                 **options)
+        named = device("by-cn", names=["dev.example.org", "uri:urn:dev:1"])
+        self.assertEqual(self.name_sent(named, identity="san-dns"), b"dev.example.org")
+        self.assertEqual(self.name_sent(named, identity="san-uri"), b"urn:dev:1")
+        for names in ((b"one", b"two"), (b"plus+",), (b"#",), (b"tab\t",),
+                      ("zero\u200bwidth".encode(),), ("\u202ereverse".encode(),)):
+            with self.subTest(names=names):
+                self.assertIsNone(self.name_sent(device(pki.common_names(*names))))
+
     def test_the_header_comes_in_one_write_before_anything_else_and_is_small(self):
         broker = self.fake_broker()
         self.write("client-ca.pem", DEVICES.pem)

@@ -228,8 +228,7 @@ const char *pki_text(const char *name, const char *text) {
     return close_last(f);
 }
 
-const char *pki_crl(const char *name, const struct pki *issuer, const struct pki *listed,
-                    long days) {
+static X509_CRL *make_crl(const struct pki *issuer, const struct pki *listed, long days) {
     X509_CRL *crl = X509_CRL_new();
     ASN1_TIME *at = X509_gmtime_adj(NULL, -10 * DAY);
     NEED(crl != NULL && X509_CRL_set_version(crl, 1));
@@ -246,11 +245,43 @@ const char *pki_crl(const char *name, const struct pki *issuer, const struct pki
     }
     ASN1_TIME_free(at);
     X509_CRL_sort(crl);
-    NEED(X509_CRL_sign(crl, issuer->key, EVP_sha256()));
+    return crl;
+}
+
+static const char *save_crl(const char *name, X509_CRL *crl) {
     FILE *f = create(name, 0644);
     NEED(PEM_write_X509_CRL(f, crl));
     X509_CRL_free(crl);
     return close_last(f);
+}
+
+const char *pki_crl(const char *name, const struct pki *issuer, const struct pki *listed,
+                    long days) {
+    X509_CRL *crl = make_crl(issuer, listed, days);
+    NEED(X509_CRL_sign(crl, issuer->key, EVP_sha256()));
+    return save_crl(name, crl);
+}
+
+const char *pki_crl_for(const char *name, const struct pki *issuer, const struct pki *listed,
+                        const char *point) {
+    char value[200];
+    X509_CRL *crl = make_crl(issuer, listed, 5);
+    snprintf(value, sizeof value, "critical,%s", point);
+    X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, NULL, NID_issuing_distribution_point, value);
+    NEED(ext != NULL && X509_CRL_add_ext(crl, ext, -1) && X509_CRL_sign(crl, issuer->key, EVP_sha256()));
+    X509_EXTENSION_free(ext);
+    return save_crl(name, crl);
+}
+
+const char *pki_crl_pss(const char *name, const struct pki *issuer, const struct pki *listed) {
+    X509_CRL *crl = make_crl(issuer, listed, 5);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *key_ctx;
+    NEED(ctx != NULL && EVP_DigestSignInit(ctx, &key_ctx, EVP_sha256(), NULL, issuer->key) == 1 &&
+         EVP_PKEY_CTX_set_rsa_padding(key_ctx, RSA_PKCS1_PSS_PADDING) == 1 &&
+         X509_CRL_sign_ctx(crl, ctx));
+    EVP_MD_CTX_free(ctx);
+    return save_crl(name, crl);
 }
 
 /* Removes whatever is in the folder: tests in child processes made files that this process does not

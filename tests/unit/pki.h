@@ -58,6 +58,10 @@ const char *pki_text(const char *name, const char *text);
 /* Revokes `listed` (may be NULL); next update in `days` (negative: expired). */
 const char *pki_crl(const char *name, const struct pki *issuer, const struct pki *listed,
                     long days);
+/* The same for five days, with a critical issuingDistributionPoint; signed by RSA-PSS. */
+const char *pki_crl_for(const char *name, const struct pki *issuer, const struct pki *listed,
+                        const char *point);
+const char *pki_crl_pss(const char *name, const struct pki *issuer, const struct pki *listed);
 void pki_clean(void);
 
 #endif

@@ -148,6 +148,7 @@ START_TEST(the_smallest_file_gets_every_default) {
     ck_assert_uint_eq(l->max_connections, 0);
     ck_assert_uint_eq(l->max_handshakes, 512);
     ck_assert_uint_eq(l->first_byte_timeout_ms, 5000);
+    ck_assert_uint_eq(l->resumption_lifetime_ms, 86400000);
     ck_assert_uint_eq(l->handshake_timeout_ms, 10000);
     ck_assert_uint_eq(l->connect_packet_timeout_ms, 10000);
     ck_assert_uint_eq(l->connect_timeout_ms, 5000);

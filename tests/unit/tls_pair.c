@@ -21,6 +21,7 @@ void site_init(struct site *site, const char *cert, const char *key) {
         .tls_min = CONFIG_TLS_1_2,
         .tls_max = CONFIG_TLS_1_3,
         .max_record_size = 16384,
+        .resumption_lifetime_ms = 86400 * 1000,
     };
     if (cert != NULL) {
         site_add(site, cert, NULL, key);
