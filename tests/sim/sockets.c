@@ -1,5 +1,6 @@
 #include "sockets.h"
 
+#include "allocations.h"
 #include "random.h"
 #include "trace.h"
 
@@ -83,6 +84,7 @@ static void pipe_empty(struct sim_pipe *p) {
 /* --- sockets --- */
 
 struct sim_socket *sim_socket_new(void) {
+    unsigned failing = allocations_fail_one_in(0);
     struct sim_socket *sock = calloc(1, sizeof *sock);
     NEED(sock != NULL, "no memory");
     sock->fd = -1;
@@ -90,6 +92,7 @@ struct sim_socket *sim_socket_new(void) {
     list_init(&sock->ready);
     pipe_init(&sock->in);
     pipe_init(&sock->out);
+    allocations_fail_one_in(failing);
     return sock;
 }
 
