@@ -89,6 +89,12 @@ size_t conn_waiting(const struct conn *conn) {
     return conn->queue != NULL ? conn->queue->bytes.len - conn->queue->sent : 0;
 }
 
+static int lose(struct conn *conn, int code) {
+    forget_waiting(conn);
+    conn->cut = true;
+    return code;
+}
+
 /* False without memory. */
 static bool keep(struct conn *conn, const uint8_t *data, size_t len) {
     if (conn->queue == NULL) {
@@ -109,18 +115,19 @@ static int wait_for_room(struct conn *conn, struct poller *poller) {
 }
 
 int conn_send(struct conn *conn, struct poller *poller, const uint8_t *data, size_t len) {
+    if (conn->cut) {
+        return UV_EPIPE;
+    }
     ssize_t sent = conn->queue == NULL ? send_some(conn, data, len) : 0;
     if (sent < 0) {
-        return (int)sent;
+        return lose(conn, (int)sent);
     }
     size_t rest = len - (size_t)sent;
     if (rest == 0) {
         return 0;
     }
-    if (!keep(conn, data + sent, rest)) {
-        return UV_ENOMEM;
-    }
-    return wait_for_room(conn, poller);
+    bool kept = keep(conn, data + sent, rest) && wait_for_room(conn, poller) == 0;
+    return kept ? 0 : lose(conn, UV_ENOMEM);
 }
 
 int conn_flush(struct conn *conn) {
@@ -130,8 +137,7 @@ int conn_flush(struct conn *conn) {
     }
     ssize_t sent = send_some(conn, q->bytes.data + q->sent, q->bytes.len - q->sent);
     if (sent < 0) {
-        forget_waiting(conn);
-        return (int)sent;
+        return lose(conn, (int)sent);
     }
     if (sent > 0) {
         q->sent += (size_t)sent;

@@ -26,6 +26,7 @@ struct conn {
     bool ended : 1;         /* the peer will send nothing more that counts */
     bool shut_wanted : 1;   /* nothing more will be sent to it: FIN after what waits */
     bool shut : 1;          /* FIN is out */
+    bool cut : 1;           /* bytes for it are lost: none may follow them */
 };
 
 /* Makes a connection without a socket. With one in `handle.fd`, conn_open watches it: `on_ready` is
@@ -46,15 +47,15 @@ ssize_t conn_read(struct conn *conn, uint8_t *into, size_t room)
     __attribute__((warn_unused_result));
 
 /* Sends what the peer takes and keeps the rest, in order and without a limit: the caller bounds
- * what waits. 0 or a libuv code; UV_ENOMEM means that the rest is lost. */
+ * what waits. 0 or a libuv code (UV_ENOMEM for every shortage of ours). After a code nothing waits
+ * any more and nothing can be sent: the peer must not take what follows a gap for the stream. */
 int conn_send(struct conn *conn, struct poller *poller, const uint8_t *data, size_t len)
     __attribute__((warn_unused_result));
 
 /* Bytes that wait for the peer. */
 size_t conn_waiting(const struct conn *conn);
 
-/* The peer may take some of what waits now. 0, or a libuv code, and what waited is dropped: it can
- * never leave. */
+/* The peer may take some of what waits now. 0 or a libuv code, as for conn_send. */
 int conn_flush(struct conn *conn) __attribute__((warn_unused_result));
 
 /* Whether something waits, and has not moved since the previous call. */

@@ -130,6 +130,9 @@ static enum verdict on_broker_eof(struct session *s) {
     }
     s->broker_first = true;
     engine_close(s->engine, &s->pool->sealed);
+    if (s->pool->sealed.len == 0) {
+        return session_end(s, REASON_OUT_OF_MEMORY, NULL); /* FIN alone would look like a cut */
+    }
     if (transfer_flush_engine(s) == SESSION_ENDED || note_answer(s) == SESSION_ENDED) {
         return SESSION_ENDED;
     }

@@ -148,17 +148,18 @@ static void shake(struct client *c) {
 
 static void configure_tls(struct client *c) {
     bool twelve = c->version == TLS1_2_VERSION;
+    bool rsa = !site_wants_certificate(c->listener) && random_one_in(6);
     if (c->kind == CLIENT_NO_CIPHER) {
         SSL_set_cipher_list(c->ssl, "AES128-SHA");
     } else if (c->kind == CLIENT_DISTRUSTS) {
         SSL_set_verify(c->ssl, SSL_VERIFY_PEER, NULL);
-    } else if (!site_wants_certificate(c->listener) && random_one_in(6)) {
+    } else if (rsa) {
         SSL_set1_sigalgs_list(c->ssl, "RSA-PSS+SHA256:RSA+SHA256");
         if (twelve) {
             SSL_set_cipher_list(c->ssl, "ECDHE-RSA-AES128-GCM-SHA256");
         }
     }
-    if (c->kind == CLIENT_GOOD && *saved_for(c) != NULL && !random_one_in(3)) {
+    if (c->kind == CLIENT_GOOD && !rsa && *saved_for(c) != NULL && !random_one_in(3)) {
         SSL_set_session(c->ssl, *saved_for(c));
     }
 }
@@ -322,6 +323,7 @@ void client_send(struct client *c, size_t len) {
 
 void client_update_keys(struct client *c, unsigned times) {
     if (c->shaken && c->version == TLS1_3_VERSION && !c->close_sent && !c->broken) {
+        c->updates = true;
         for (unsigned i = 0; i < times; i++) {
             SSL_key_update(c->ssl, SSL_KEY_UPDATE_REQUESTED);
             SSL_do_handshake(c->ssl);
@@ -330,7 +332,7 @@ void client_update_keys(struct client *c, unsigned times) {
 }
 
 void client_corrupt(struct client *c) {
-    c->corrupt_next = c->spoiled = true;
+    c->corrupt_next = c->damaged = c->spoiled = true;
 }
 
 /* --- ends --- */
@@ -455,5 +457,8 @@ void client_check_end(struct client *c) {
              c->id, (unsigned long long)b->up_got, (unsigned long long)client_owes_broker(c));
         NEED(c->down_got == b->down_sent, "client %u has %llu of %llu bytes", c->id,
              (unsigned long long)c->down_got, (unsigned long long)b->down_sent);
+        NEED(c->up_logged == c->up_sent && c->down_logged == b->down_sent,
+             "client %u: the line has %llu bytes up and %llu down", c->id,
+             (unsigned long long)c->up_logged, (unsigned long long)c->down_logged);
     }
 }

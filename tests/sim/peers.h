@@ -50,6 +50,8 @@ struct client {
     bool fin_due;    /* after what waits to leave */
     bool close_heard, fin_heard, broken;
     bool spoiled;      /* has done something after which nothing is certain */
+    bool damaged;      /* has sent bytes that are not TLS any more */
+    bool updates;      /* has asked for more answers than it reads */
     bool corrupt_next; /* of what leaves, one byte is changed */
     uint64_t stalled_until_ms;
     struct broker_end *broker; /* that took the connection; NULL: none has */
@@ -58,7 +60,7 @@ struct client {
     unsigned lines;
     enum reason reason;
     bool established;
-    uint64_t line_ms;
+    uint64_t up_logged, down_logged;
 };
 
 /* A broker's end of one connection, or of one that is not made yet. */

@@ -248,8 +248,13 @@ static void do_drain(void) {
 
 static void do_process(void) {
     static const uint64_t ticks[] = {200, 2000, 2000, 20000};
-    if (random_one_in(2)) {
+    static const unsigned failing[] = {0, 0, 3000, 300};
+    uint64_t what = random_below(3);
+    if (what == 0) {
         sim_clock_set_tick(ticks[random_below(4)]);
+    } else if (what == 1) {
+        world.failing = failing[random_below(4)];
+        trace_action(step, "one allocation in %u fails", world.failing);
     } else {
         world.mail.room = true;
         trace_action(step, "room");

@@ -1,5 +1,6 @@
 #include "sockets.h"
 
+#include "allocations.h"
 #include "random.h"
 #include "trace.h"
 
@@ -15,7 +16,7 @@
 enum { FIRST_FD = 1000000, FDS_MAX = 4096 };
 
 static struct sim_socket *descriptors[FDS_MAX];
-static size_t open_descriptors;
+static size_t open_descriptors, troubles;
 static struct sim_hooks hooks;
 
 void sim_sockets_begin(const struct sim_hooks *with) {
@@ -24,7 +25,17 @@ void sim_sockets_begin(const struct sim_hooks *with) {
 }
 
 bool sim_has_trouble(unsigned one_in) {
-    return hooks.troubled && random_one_in(one_in);
+    bool has = hooks.troubled && random_one_in(one_in);
+    troubles += has;
+    return has;
+}
+
+size_t sim_troubles(void) {
+    return troubles;
+}
+
+static bool is_interrupted(void) {
+    return random_one_in(200);
 }
 
 /* --- pipes --- */
@@ -73,6 +84,7 @@ static void pipe_empty(struct sim_pipe *p) {
 /* --- sockets --- */
 
 struct sim_socket *sim_socket_new(void) {
+    unsigned failing = allocations_fail_one_in(0);
     struct sim_socket *sock = calloc(1, sizeof *sock);
     NEED(sock != NULL, "no memory");
     sock->fd = -1;
@@ -80,6 +92,7 @@ struct sim_socket *sim_socket_new(void) {
     list_init(&sock->ready);
     pipe_init(&sock->in);
     pipe_init(&sock->out);
+    allocations_fail_one_in(failing);
     return sock;
 }
 
@@ -279,7 +292,7 @@ int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len) 
 
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len) {
     (void)of_call(fd, "setsockopt");
-    return sim_has_trouble(50) ? fail(ENOPROTOOPT) : 0;
+    return random_one_in(50) ? fail(ENOPROTOOPT) : 0;
 }
 
 int __wrap_getsockname(int fd, struct sockaddr *sa, socklen_t *len) {
@@ -303,7 +316,7 @@ static ssize_t end_of_reading(struct sim_socket *sock) {
 ssize_t __wrap_recv(int fd, void *into, size_t room, int flags) {
     struct sim_socket *sock = of_call(fd, "recv");
     NEED(sock->connected && flags == 0, "recv(2) of descriptor %d", fd);
-    if (sim_has_trouble(200)) {
+    if (is_interrupted()) {
         return fail(EINTR);
     }
     return sock->in.len > 0 ? (ssize_t)pipe_take(&sock->in, into, room) : end_of_reading(sock);
@@ -313,7 +326,7 @@ ssize_t __wrap_send(int fd, const void *data, size_t len, int flags) {
     struct sim_socket *sock = of_call(fd, "send");
     NEED(sock->connected && (flags & MSG_NOSIGNAL) != 0, "send(2) to descriptor %d", fd);
     NEED(!sock->out_fin && len > 0, "send(2) of %zu bytes after FIN: %d", len, sock->out_fin);
-    if (sim_has_trouble(200)) {
+    if (is_interrupted()) {
         return fail(EINTR);
     }
     if (sock->error != 0) {

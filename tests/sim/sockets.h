@@ -47,7 +47,7 @@ enum { SIM_PIPE_MAX = 65536 };
 struct sim_hooks {
     int (*on_connect)(struct sim_socket *sock, const char *path);
     void (*on_closed)(struct sim_socket *sock); /* by the product; the peer may still read */
-    bool troubled; /* now and then a call is interrupted or out of resources */
+    bool troubled; /* now and then a call finds no descriptors or no memory */
 };
 void sim_sockets_begin(const struct sim_hooks *hooks);
 
@@ -73,7 +73,10 @@ bool sim_peer_at_end(const struct sim_socket *sock); /* FIN, and all before it i
 
 /* What the poller may report of it now (enum poller_event). */
 unsigned sim_socket_events(const struct sim_socket *sock);
+
+/* Whether a call fails now for want of something, one in so many; and how often one has. */
 bool sim_has_trouble(unsigned one_in);
+size_t sim_troubles(void);
 
 /* --- for the poller --- */
 

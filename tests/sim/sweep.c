@@ -228,7 +228,8 @@ static void check_conn_at_rest(const struct session *s, const struct conn *conn)
 static void check_relay_at_rest(const struct session *s) {
     HOLDS(s, s->client.reading || s->broker.queue != NULL || s->client.ended);
     HOLDS(s, !s->client.reading || (s->broker.queue == NULL && !s->client_eof));
-    HOLDS(s, s->broker.reading == (s->client.queue == NULL && !s->broker.ended));
+    HOLDS(s, s->broker.reading || s->client.queue != NULL || s->broker.ended);
+    HOLDS(s, !s->broker.reading || !s->broker.ended);
     HOLDS(s, !s->client.ended || s->broker.shut_wanted);
     HOLDS(s, !s->broker.ended || s->client.shut_wanted);
 }

@@ -1,5 +1,6 @@
 #include "world.h"
 
+#include "allocations.h"
 #include "backends.h"
 #include "broker/backend.h"
 #include "random.h"
@@ -31,19 +32,23 @@ void __wrap_closing_line_write(struct session *s, enum reason reason, const char
 void __real_closing_line_write(struct session *s, enum reason reason, const char *detail);
 
 void __wrap_closing_line_write(struct session *s, enum reason reason, const char *detail) {
+    unsigned failing = allocations_fail_one_in(0);
     struct client *c = sim_socket_of(s->client.handle.fd)->peer;
     NEED(c->lines == 0, "client %u: a second closing line: %s after %s", c->id, reason_name(reason),
          reason_name(c->reason));
     c->lines++;
     c->reason = reason;
     c->established = s->established;
-    c->line_ms = loop_now_ms(world.loop);
-    NEED(s->up <= c->up_sent + STREAM_HEAD_MAX, "client %u: up is too much", c->id);
+    c->up_logged = s->up;
+    c->down_logged = s->down;
+    causes_check(c, reason, loop_now_ms(world.loop) - s->accepted_ms);
+    NEED(s->up <= c->up_sent || c->spoiled, "client %u: up is too much", c->id);
     NEED(c->broker == NULL || s->down <= c->broker->down_sent, "client %u: down is too much",
          c->id);
     world.reasons[reason]++;
     world.ended++;
     world.established += s->established;
+    allocations_fail_one_in(failing);
     __real_closing_line_write(s, reason, detail);
 }
 
@@ -69,12 +74,26 @@ static struct session *dialling_with(int fd) {
     trace_fail("no session dials with descriptor %d", fd);
 }
 
+/* Nobody reaches a broker who has not been let in. */
+static void check_may_dial(const struct session *s, const struct client *c) {
+    bool known = c->cert == SITE_GOOD || c->cert == SITE_REVOCABLE ||
+                 (c->cert == SITE_NAMELESS && c->listener != SITE_IDENTITY);
+    NEED(s->established, "client %u: a dial before the handshake is over", c->id);
+    NEED(known || !site_wants_certificate(c->listener), "client %u: a dial with certificate %d",
+         c->id, c->cert);
+    NEED(!site_is_mqtt(c->listener) || (c->kind != CLIENT_NOT_MQTT && c->up_sent >= c->up.head_len),
+         "client %u: a dial without CONNECT", c->id);
+}
+
 /* A queue that is full is a unix socket's way of being slow. */
 static int on_connect(struct sim_socket *sock, const char *path) {
     struct session *s = dialling_with(sock->fd);
     struct client *c = sim_socket_of(s->client.handle.fd)->peer;
     size_t which = path != NULL ? 0 : sock->remote.port - 1000u;
+    unsigned failing = allocations_fail_one_in(0);
     struct broker_end *b = broker_new(sock, c);
+    allocations_fail_one_in(failing);
+    check_may_dial(s, c);
     list_append(&world.brokers, &b->link);
     switch (world.moods[which]) {
     case MOOD_REFUSES:
@@ -111,7 +130,13 @@ static bool accept_one(void *arg) {
     memmove(world.queue, world.queue + 1, world.queued * sizeof *world.queue);
     world.accepted++;
     int fd = sim_accept(c->sock);
-    NEED(session_begin(&world.pool, c->listener, fd, &c->addr), "no memory");
+    if (!session_begin(&world.pool, c->listener, fd, &c->addr)) {
+        NEED(c->sock->closed && c->lines == 0, "client %u: no session, and no end", c->id);
+        c->lines++;
+        world.ended++;
+        starve();
+        return false;
+    }
     return true;
 }
 
@@ -223,14 +248,17 @@ void world_end(void) {
 /* --- turns --- */
 
 void world_turn(void) {
+    world.troubles_before = sim_troubles();
+    allocations_fail_one_in(world.failing);
     sim_turn(world.loop);
+    allocations_fail_one_in(0);
 }
 
 /* Whatever there is to do, it has an end. */
 void world_settle(void) {
     for (unsigned turns = 0; !sim_is_idle(world.loop) && !world.pool_is_over; turns++) {
         NEED(turns < 100000, "the loop does not come to rest");
-        sim_turn(world.loop);
+        world_turn();
     }
 }
 

@@ -43,6 +43,9 @@ struct world {
         int lookup_status;
     } mail;
 
+    size_t troubles_before; /* this turn */
+    unsigned failing;       /* one allocation in so many; 0: none */
+
     uint64_t accepted, ended, established;
     uint64_t reasons[REASON_COUNT];
 };
@@ -59,6 +62,9 @@ void world_clean(void);  /* frees the peers whose connections are over, and chec
 
 struct client *world_connect(enum client_kind kind, size_t listener);
 void world_adopt(enum site_variant variant);
+
+/* Whether that reason has a cause. */
+void causes_check(const struct client *c, enum reason reason, uint64_t age_ms);
 
 /* After a drain: another pool on the same limits. */
 void world_renew_pool(void);
