@@ -28,13 +28,15 @@ static void read_alone(const struct pem_block *block) {
     pem_free(&alone);
 }
 
+/* With header lines (encrypted in the old way) we decode nothing: there is nothing to compare. */
 static void compare(const struct pem_block *block) {
     char *name = NULL, *header = NULL;
     unsigned char *data = NULL;
     long size = 0;
     BIO *bio = BIO_new_mem_buf(block->text.data, (int)block->text.len);
     CHECK(bio != NULL);
-    if (PEM_read_bio(bio, &name, &header, &data, &size) == 1 && header[0] == '\0') {
+    if (block->der.len > 0 && PEM_read_bio(bio, &name, &header, &data, &size) == 1 &&
+        header[0] == '\0') {
         CHECK(strcmp(name, block->label) == 0);
         CHECK(same(&block->der, data, (size_t)size));
     }
