@@ -315,7 +315,7 @@ END_TEST
 START_TEST(a_list_may_be_by_an_intermediate) {
     const char *root_crl = pki_crl("for-root.crl", &ca, NULL, 5);
     const char *strange =
-        joined("strange.crl", root_crl, pki_crl("strange-only.crl", &stranger_ca, NULL, 5));
+        joined("strange.crl", root_crl, pki_crl("strange-only.crl", &outsider_ca, NULL, 5));
     struct pki lost = pki_make((struct pki_spec){.cn = "lost-too"}, &inter);
     struct pki silent = pki_make(
         (struct pki_spec){
