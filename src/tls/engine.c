@@ -183,9 +183,12 @@ static enum engine_status fail_handshake(struct engine *e, int code, uint8_t rec
                wolfSSL_version(e->ssl) == TLS1_2_VERSION &&
                quirks_append_alert(e->call->out, ALERT_HANDSHAKE_FAILURE)) {
         e->alert = ALERT_HANDSHAKE_FAILURE; /* before ChangeCipherSpec all is plaintext */
-    } else if (e->alert == 0 && failure_alert(reason) != 0 &&
+    } else if (e->alert == 0 && reason != REASON_OUT_OF_MEMORY && failure_alert(reason) != 0 &&
                quirks_send_alert(e->ssl, failure_alert(reason))) {
-        e->alert = failure_alert(reason); /* too many certificates, in TLS 1.3 */
+        /* Too many certificates, in TLS 1.3. Without memory the library may have said ServerHello
+         * and not have its keys yet: an alert would be in plaintext where the client expects none.
+         */
+        e->alert = failure_alert(reason);
     }
     return status;
 }
