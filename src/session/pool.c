@@ -1,4 +1,5 @@
 #include "session/pool.h"
+#include "tls/engine_stack.h"
 
 #include <assert.h>
 #include <stdlib.h>

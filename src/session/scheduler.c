@@ -3,6 +3,7 @@
 #include "session/drain.h"
 #include "session/pool.h"
 #include "session/session.h"
+#include "tls/engine_stack.h"
 
 /* After this much time established sessions are looked at again: a message that comes meanwhile
  * waits half of it on average, on its way in and on the answer's way back. With much to do for

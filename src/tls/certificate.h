@@ -2,6 +2,7 @@
 #ifndef POSTERN_TLS_CERTIFICATE_H
 #define POSTERN_TLS_CERTIFICATE_H
 
+#include "core/error.h"
 #include "tls/internal.h"
 
 /* Reads certificate, chain and key; checks that they fit; makes the certificate's WOLFSSL_CTX with

@@ -9,22 +9,11 @@
 
 #include "tls/internal.h"
 
-/* Reads client_ca and client_crl. NULL with the reason in `err`. A CA that cannot be used is logged
- * and left out; without one that can, there is nothing to load. Immutable. */
-struct tls_clients *clients_load(const struct config_listener *listener, struct error *err)
-    __attribute__((warn_unused_result));
-void clients_free(struct tls_clients *clients); /* NULL is fine */
-
 /* Makes connections of this WOLFSSL_CTX ask for certificates and check them. */
 void clients_apply(const struct tls_clients *clients, WOLFSSL_CTX *ssl_ctx);
 
 /* Whether the CAs' keys make it long to check a client: P-521, RSA above 4096 bits. */
 bool clients_are_heavy(const struct tls_clients *clients);
-
-/* SHA-256 over all CAs and CRLs. */
-const uint8_t *clients_hash(const struct tls_clients *clients);
-
-bool clients_revoke(const struct tls_clients *clients, const struct cert_id *id);
 
 /* Decides about a client that sent `chain`, its own certificate first. REASON_NONE, and `peer`
  * filled, or why not. */

@@ -1,6 +1,5 @@
 #include "tls/client_store.h"
 #include "core/log.h"
-#include "tls/client.h"
 #include "tls/path.h"
 #include "tls/pem.h"
 #include "tls/signature.h"

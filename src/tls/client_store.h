@@ -3,6 +3,7 @@
 #ifndef POSTERN_TLS_CLIENT_STORE_H
 #define POSTERN_TLS_CLIENT_STORE_H
 
+#include "core/error.h"
 #include "tls/revocation.h"
 
 #include <pthread.h>
@@ -39,5 +40,16 @@ struct tls_clients {
 
 /* keyUsage cRLSign, or no keyUsage. */
 bool clients_may_sign_lists(const struct x509 *cert);
+
+/* Reads client_ca and client_crl. NULL with the reason in `err`. A CA that cannot be used is logged
+ * and left out; without one that can, there is nothing to load. Immutable. */
+struct tls_clients *clients_load(const struct config_listener *listener, struct error *err)
+    __attribute__((warn_unused_result));
+void clients_free(struct tls_clients *clients); /* NULL is fine */
+
+/* SHA-256 over all CAs and CRLs. */
+const uint8_t *clients_hash(const struct tls_clients *clients);
+
+bool clients_revoke(const struct tls_clients *clients, const struct cert_id *id);
 
 #endif

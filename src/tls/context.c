@@ -2,8 +2,10 @@
 #include "tls/certificate.h"
 #include "tls/ciphers.h"
 #include "tls/client.h"
+#include "tls/client_store.h"
 #include "tls/internal.h"
 #include "tls/quirks.h"
+#include "tls/tickets.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,16 +5,14 @@
 #ifndef POSTERN_TLS_CONTEXT_H
 #define POSTERN_TLS_CONTEXT_H
 
-#include "config/config.h"
 #include "core/error.h"
+#include "tls/types.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct tls_context;
-struct tls_tickets;
-struct tls_session_cache;
 
 /* Once at start and once at the end of the program, from its main thread. 0 or -1. */
 int tls_library_start(struct error *err) __attribute__((warn_unused_result));
@@ -22,13 +20,6 @@ void tls_library_stop(void);
 /* "wolfSSL 5.9.2, accelerated (AES-NI AVX2 ...)" for --version: what this processor has of that
  * which the library uses. Static. */
 const char *tls_library_version(void);
-
-/* What outlives every reload and is shared by all contexts; both may be NULL (then there is no
- * resumption of that kind). The caller keeps them alive longer than any context. */
-struct tls_shared {
-    struct tls_tickets *tickets;
-    struct tls_session_cache *sessions;
-};
 
 /* Reads and checks every file of the listener. NULL with the reason in `err`: the listener, the
  * file, the certificate's subject, what is wrong with it and what would be right. Refused: what
@@ -53,27 +44,13 @@ void tls_context_retire(struct tls_context *ctx);
 struct client_hello;
 bool tls_context_is_heavy(const struct tls_context *ctx, const struct client_hello *hello);
 
-/* What --check and the log say of the certificates that are served, in configuration order. */
-struct tls_certificate_info {
-    const char *section; /* [certificate NAME] */
-    const char *file;
-    const char *subject;           /* "CN=mqtt.example.org" */
-    const char *names;             /* "mqtt.example.org, *.example.org, 192.0.2.1" */
-    const char *key_type;          /* "ECDSA P-256", "RSA 2048" */
-    const char *serial;            /* upper-case hex */
-    int64_t not_before, not_after; /* seconds since 1970 */
-};
+/* The certificates that are served, in configuration order. */
 size_t tls_context_certificates(const struct tls_context *ctx);
 const struct tls_certificate_info *tls_context_certificate(const struct tls_context *ctx,
                                                            size_t index);
 
-/* Whether the context's CRL lists this certificate (the handle is engine_revocation_id's); for
+/* Whether the context's CRL lists this certificate; for
  * revoked_sessions = end. False when there is no CRL or the context is retired. */
-struct cert_id {
-    uint8_t issuer_hash[32]; /* first half of SHA-256 of the issuer's DER name, then zeros */
-    uint8_t serial[20];
-    uint8_t serial_len; /* 0: there was no client certificate */
-};
 bool tls_context_revokes(const struct tls_context *ctx, const struct cert_id *id);
 
 #endif

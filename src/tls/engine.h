@@ -24,11 +24,6 @@
 struct engine;
 struct engine_stack;
 
-struct engine_input {
-    const uint8_t *data;
-    size_t len;
-};
-
 enum engine_status {
     ENGINE_OK,
     ENGINE_MORE,   /* needs more ciphertext */
@@ -94,26 +89,5 @@ const char *engine_identity(const struct engine *e); /* of the client certificat
  * and did not, it was in the session that this connection resumes. */
 bool engine_peer_presented(const struct engine *e);
 const struct cert_id *engine_peer_id(const struct engine *e); /* NULL: no client certificate */
-
-/* --- handshakes that may pause --- */
-
-/* A second stack, on which one heavy handshake step at a time can be left in the middle: what takes
- * long is a signature with an RSA key (tls_context_is_heavy). Each thread has its own.
- *
- * `should_pause` is asked every few microseconds while a step computes. It is called within
- * engine_handshake and engine_stack_work only, but perhaps on a thread of the stack's own, while
- * the caller waits in that call: it may read whatever the caller may, and nothing thread-local.
- * Only our own library on x86-64 and aarch64 asks; others make every step in one piece. NULL
- * without memory. */
-struct engine_stack *engine_stack_new(bool (*should_pause)(void *arg), void *arg)
-    __attribute__((warn_unused_result));
-
-/* All its engines are freed; the step that one of them left is brought to its end. NULL is fine. */
-void engine_stack_free(struct engine_stack *stack);
-
-/* Whether the step of a freed engine is under way (false for NULL); and continues it until it is
- * over or should pause. engine_handshake with this stack does so too, before its own work. */
-bool engine_stack_has_work(const struct engine_stack *stack);
-void engine_stack_work(struct engine_stack *stack);
 
 #endif

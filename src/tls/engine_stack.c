@@ -2,7 +2,10 @@
  *
  * What runs there is one call of the library. It keeps no pointer into the caller's buffers while
  * it is paused: its callbacks find those of the call under way in the engine. */
+#include "tls/engine_stack.h"
+
 #include "tls/coroutine.h"
+#include "tls/engine.h"
 #include "tls/internal.h"
 #include "tls/quirks.h"
 

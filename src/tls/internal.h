@@ -2,11 +2,12 @@
 #ifndef POSTERN_TLS_INTERNAL_H
 #define POSTERN_TLS_INTERNAL_H
 
-#include "tls/context.h"
-#include "tls/engine.h"
-#include "tls/tickets.h"
+#include "core/buf.h"
+#include "core/reason.h"
+#include "tls/types.h"
 #include "tls/wolfssl.h"
 #include "tls/x509.h"
+#include "wire/client_hello.h"
 
 #include <stdatomic.h>
 

@@ -4,6 +4,7 @@
 #ifndef POSTERN_TLS_REVOCATION_H
 #define POSTERN_TLS_REVOCATION_H
 
+#include "core/error.h"
 #include "tls/crl.h"
 #include "tls/internal.h"
 

@@ -1,6 +1,7 @@
 /* TLS 1.2 sessions by ID, for clients that know no tickets. */
 #include "tls/internal.h"
 #include "tls/quirks.h"
+#include "tls/tickets.h"
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /* Handshakes that pause in the middle of a signature, and what other connections do meanwhile. */
 #include "run.h"
+#include "tls/engine_stack.h"
 #include "tls_pair.h"
 
 #include <check.h>

@@ -58,6 +58,47 @@ def upward_includes(src):
     return wrong
 
 
+def arrows(src):
+    """Between units, a unit being NAME.c and NAME.h: who includes whom."""
+    found = {}
+    for file, mark, name in includes(src):
+        unit, target = file.with_suffix(""), Path(name).with_suffix("")
+        found.setdefault(unit, set())
+        if mark == '"' and (src / name).is_file() and target != unit:
+            found[unit].add(target)
+    return found
+
+
+def circles(src):
+    """The sets of units that reach each other; none, where all arrows can be drawn downward."""
+    graph = arrows(src)
+
+    def reach(start):
+        seen, todo = set(), [start]
+        while todo:
+            for unit in graph.get(todo.pop(), ()):
+                if unit not in seen:
+                    seen.add(unit)
+                    todo.append(unit)
+        return seen
+
+    reached = {unit: reach(unit) for unit in graph}
+    found = {frozenset(other for other in reached[unit] if unit in reached.get(other, ()))
+             for unit in graph if unit in reached[unit]}
+    return sorted(sorted(map(str, circle)) for circle in found)
+
+
+def long_files(src, most=500):
+    return [f"{file.relative_to(src)} has {lines} lines"
+            for file in sorted([*src.rglob("*.c"), *src.rglob("*.h")])
+            if (lines := len(file.read_text(encoding="utf-8").splitlines())) > most]
+
+
+def epoll_outside_its_file(src):
+    return [f"{file} includes {name}" for file, _, name in includes(src)
+            if name == "sys/epoll.h" and file != Path("net/poller.c")]
+
+
 def unknown_rooms(src):
     return [str(file.relative_to(src)) for file in [*src.rglob("*.c"), *src.rglob("*.h")]
             if room_of(file.relative_to(src)) not in ROOMS]
@@ -78,6 +119,19 @@ class Rooms(unittest.TestCase):
 
     def test_every_file_is_in_a_room(self):
         self.assertEqual(unknown_rooms(SRC), [])
+
+    def test_no_circle_of_files(self):
+        graph = arrows(SRC)
+        found = circles(SRC)
+        print(f"{len(graph)} units, {sum(map(len, graph.values()))} arrows, "
+              f"{len(upward_includes(SRC))} upward between rooms, {len(found)} circles")
+        self.assertEqual(found, [])
+
+    def test_no_file_is_over_500_lines(self):
+        self.assertEqual(long_files(SRC), [])
+
+    def test_epoll_appears_in_one_file(self):
+        self.assertEqual(epoll_outside_its_file(SRC), [])
 
 
 class TheRules(unittest.TestCase):
@@ -125,6 +179,24 @@ class TheRules(unittest.TestCase):
 
     def test_an_include_that_is_not_relative_to_src_is_found(self):
         self.assertEqual(len(upward_includes(self.broken("core/x.c", '#include "buf.h"\n'))), 1)
+
+    def test_a_circle_is_found(self):
+        src = self.broken("core/x.c", '#include "core/x.h"\n')
+        (src / "core/x.h").write_text('#include "core/y.h"\n', encoding="utf-8")
+        (src / "core/y.h").touch()
+        self.assertEqual(circles(src), [])
+        (src / "core/y.c").write_text('#include "core/z.h"\n', encoding="utf-8")
+        (src / "core/z.h").write_text('#include "core/x.h"\n', encoding="utf-8")
+        self.assertEqual(circles(src), [["core/x", "core/y", "core/z"]])
+
+    def test_a_long_file_is_found(self):
+        src = self.broken("core/x.c", "\n" * 501)
+        self.assertEqual(long_files(src), ["core/x.c has 501 lines"])
+
+    def test_epoll_elsewhere_is_found(self):
+        for path in ("net/conn.c", "broker/dial.c", "net/poller.h"):
+            src = self.broken(path, "#include <sys/epoll.h>\n")
+            self.assertEqual(len(epoll_outside_its_file(src)), 1, path)
 
     def test_a_file_without_a_room_is_found(self):
         self.assertEqual(unknown_rooms(self.broken("util/x.c", "")), ["util/x.c"])

@@ -1,0 +1,45 @@
+/* The values that the parts of src/tls/ and their callers hand to each other. Anybody may read
+ * their fields. */
+#ifndef POSTERN_TLS_TYPES_H
+#define POSTERN_TLS_TYPES_H
+
+#include "config/types.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct tls_tickets;
+struct tls_session_cache;
+
+/* What outlives every reload and is shared by all contexts; both may be NULL (then there is no
+ * resumption of that kind). The caller keeps them alive longer than any context. */
+struct tls_shared {
+    struct tls_tickets *tickets;
+    struct tls_session_cache *sessions;
+};
+
+/* What --check and the log say of a certificate that is served. */
+struct tls_certificate_info {
+    const char *section; /* [certificate NAME] */
+    const char *file;
+    const char *subject;           /* "CN=mqtt.example.org" */
+    const char *names;             /* "mqtt.example.org, *.example.org, 192.0.2.1" */
+    const char *key_type;          /* "ECDSA P-256", "RSA 2048" */
+    const char *serial;            /* upper-case hex */
+    int64_t not_before, not_after; /* seconds since 1970 */
+};
+
+/* What names a client's certificate in revocation lists. */
+struct cert_id {
+    uint8_t issuer_hash[32]; /* first half of SHA-256 of the issuer's DER name, then zeros */
+    uint8_t serial[20];
+    uint8_t serial_len; /* 0: there was no client certificate */
+};
+
+/* Ciphertext of the peer; a call of an engine consumes it from its front. */
+struct engine_input {
+    const uint8_t *data;
+    size_t len;
+};
+
+#endif
