@@ -43,8 +43,9 @@ FILES = {
 }
 
 
-# wolfSSL 5.9.2's own X25519 for x86-64 computes the wrong secret for half of the scalars when the
-# point is u = 2, which only a peer that wants to fail sends. Ours, where it is in use, is right.
+# wolfSSL 5.9.2's own X25519 for x86-64 computes the wrong secret for half of the scalars and a few
+# points, u = 2 among them, that only a peer sends on purpose (docs/vector-code.md). Ours, where it
+# is in use, is right.
 KNOWN = {("x25519", "library"): {"7", "119"}}
 WRONG = re.compile(r"^(\w+) (\w+), which is .*: wrong by the library$", re.MULTILINE)
 
