@@ -1,7 +1,7 @@
 /* Everything about TLS that one listener needs: certificates, keys, client CAs, CRLs, policy.
  *
  * Loaded whole or not at all, then immutable, counted, and shared by all workers. Files are opened
- * only by tls_context_load. wolfSSL appears behind this header and engine.h only. */
+ * only by tls_context_load. No header that other rooms use has a type of wolfSSL. */
 #ifndef POSTERN_TLS_CONTEXT_H
 #define POSTERN_TLS_CONTEXT_H
 
@@ -19,8 +19,8 @@ struct tls_session_cache;
 /* Once at start and once at the end of the program, from its main thread. 0 or -1. */
 int tls_library_start(struct error *err) __attribute__((warn_unused_result));
 void tls_library_stop(void);
-/* "wolfSSL 5.9.2, accelerated (AES-NI AVX2 ...)" for --version: what this processor has of that
- * which the library uses. Static. */
+/* "wolfSSL 5.9.2, accelerated (AES-NI AVX2 ...)" for --version: those features of this processor
+ * that the library uses. Static. */
 const char *tls_library_version(void);
 
 /* What outlives every reload and is shared by all contexts; both may be NULL (then there is no
@@ -43,8 +43,9 @@ struct tls_context *tls_context_load(const struct config_listener *listener,
 struct tls_context *tls_context_ref(struct tls_context *ctx); /* returns ctx */
 void tls_context_unref(struct tls_context *ctx);              /* NULL is fine */
 
-/* A newer context serves the listener. CAs and CRLs are given back as soon as no engine_open'ed
- * handshake needs them (at once if none does); established connections go on. Any thread, once. */
+/* A newer context serves the listener. CAs and CRLs are freed as soon as no engine_open'ed
+ * handshake needs them (at once if none does); established connections continue. Any thread, once.
+ */
 void tls_context_retire(struct tls_context *ctx);
 
 /* Whether a full handshake with this client takes long to compute: a signature with an RSA key (0.2
@@ -53,7 +54,7 @@ void tls_context_retire(struct tls_context *ctx);
 struct client_hello;
 bool tls_context_is_heavy(const struct tls_context *ctx, const struct client_hello *hello);
 
-/* What --check and the log say of the certificates that are served, in configuration order. */
+/* What --check and the log print about the certificates that are served, in configuration order. */
 struct tls_certificate_info {
     const char *section; /* [certificate NAME] */
     const char *file;
