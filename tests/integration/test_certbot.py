@@ -173,7 +173,7 @@ class Hook(unittest.TestCase):
         pki.write(self.path("archive", NAME, "privkey.pem"), other.key_pem)
         self.assertIn("does not belong to its cert.pem", self.refused())
         pki.write(self.path("archive", NAME, "cert.pem"), "garbage")
-        self.assertIn("no certificate", self.refused())
+        self.assertIn("not a certificate", self.refused())
         os.unlink(self.path("archive", NAME, "cert.pem"))
         self.assertIn("cannot read", self.refused())
         self.assertEqual(self.installed("cert.pem"), self.pair.pem)
