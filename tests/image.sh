@@ -50,7 +50,7 @@ make_base() {
     build commit --quiet --rm "$container" localhost/base >/dev/null
 }
 
-# It says what it is, and has the licence of everything that it consists of.
+# Its labels describe it, and it has the licence of everything that it consists of.
 check_image() {
     local container folder name
     build inspect --type image --format '{{ .OCIv1.Config.Labels }}' localhost/postern |

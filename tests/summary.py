@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Sums up meson's test logs in one line: `N passed, N failed`.
 
-Counts single tests where the program tells how many it ran (Check, Python's unittest), and a
-program that says nothing as one. What was skipped or did not finish is named.
+Counts single tests where the program prints how many it ran (Check, Python's unittest), and a
+program that does not as one. What was skipped or did not finish is named.
 """
 import json
 import re
@@ -15,7 +15,7 @@ UNITTEST_SKIPPED = re.compile(r"\bskipped=(\d+)")
 
 
 def counts(output):
-    """(passed, failed, skipped) as the program itself tells."""
+    """(passed, failed, skipped) as the program itself reports."""
     passed = failed = skipped = 0
     for match in CHECK.finditer(output):
         checks, failures, errors = map(int, match.groups())

@@ -63,8 +63,8 @@ static int chain_collect(struct chain *chain, const struct pem *pem, const char 
     return 0;
 }
 
-/* Each certificate must be issued by the next one. A root at the end is true but useless to send:
- * whoever trusts it has it. */
+/* Each certificate must be issued by the next one. A root at the end is correct but useless to
+ * send: a client that trusts it has it already. */
 static int chain_check_order(struct chain *chain, struct error *err) {
     for (size_t i = 1; i < chain->count; i++) {
         if (span_equal(chain->certs[i - 1].issuer, chain->certs[i].subject)) {
@@ -181,7 +181,7 @@ static bool key_fits(const struct x509 *cert, const struct pem_block *key) {
     return cert->key == X509_KEY_RSA ? rsa_fits(cert, der, at, len) : ecc_fits(cert, der, at, len);
 }
 
-/* A single block is handed over: the library would stumble over EC PARAMETERS before the key. */
+/* A single block is passed on: the library cannot read a key that follows EC PARAMETERS. */
 static int use_key(struct tls_certificate *certificate, const struct x509 *leaf,
                    const struct pem_block *key, const struct config_certificate *section,
                    const char *subject, struct error *err) {

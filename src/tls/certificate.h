@@ -6,8 +6,7 @@
 #include "tls/internal.h"
 
 /* Reads certificate, chain and key; checks that they fit; makes the certificate's WOLFSSL_CTX with
- * them in it. 0, or -1 with the reason in `err` (what was taken is given back by certificate_free).
- */
+ * them in it. 0, or -1 with the reason in `err` (certificate_free frees what was allocated). */
 int certificate_load(struct tls_certificate *certificate, const struct config_certificate *section,
                      enum config_tls_version min, enum config_tls_version max, struct error *err)
     __attribute__((warn_unused_result));

@@ -86,7 +86,8 @@ static int on_send(WOLFSSL *ssl, char *buf, int size, void *arg) {
 static int configure(struct tls_certificate *certificate, const struct tls_context *ctx,
                      const char *ciphers, struct error *err) {
     WOLFSSL_CTX *ssl_ctx = certificate->ssl_ctx;
-    /* wolfSSL 5.5.4 takes groups for TLS 1.3 only; for 1.2 it then has all it was built with. */
+    /* wolfSSL 5.5.4 applies groups to TLS 1.3 only; for 1.2 it then uses all that it was built
+     * with. */
     static int groups[] = {WOLFSSL_ECC_X25519, WOLFSSL_ECC_SECP256R1, WOLFSSL_ECC_SECP384R1};
     bool need_groups = ctx->tls_max == CONFIG_TLS_1_3;
     if ((ctx->tls_min == CONFIG_TLS_1_2 &&
@@ -102,7 +103,7 @@ static int configure(struct tls_certificate *certificate, const struct tls_conte
     wolfSSL_CTX_SetIOSend(ssl_ctx, on_send);
     wolfSSL_CTX_set_group_messages(ssl_ctx);
     wolfSSL_CTX_set_timeout(ssl_ctx, TLS_RESUME_SECONDS);
-    /* The library's own cache is process-wide and bound to nothing: never that one. */
+    /* The library's own cache, which is process-wide and not bound to a context, is never used. */
     wolfSSL_CTX_set_session_cache_mode(ssl_ctx, ctx->shared.sessions != NULL
                                                     ? WOLFSSL_SESS_CACHE_SERVER |
                                                           WOLFSSL_SESS_CACHE_NO_INTERNAL
@@ -134,7 +135,7 @@ static int warm_up(const struct tls_certificate *certificate, struct error *err)
     return 0;
 }
 
-/* What a resumed session must have in common with the full handshake it stands for. */
+/* What a resumed session must have in common with the full handshake that it replaces. */
 static int hash_policy(struct tls_context *ctx, const struct config_listener *listener,
                        const char *ciphers, struct error *err) {
     wc_Sha256 sha;
@@ -317,8 +318,8 @@ static bool share_a_name(const struct tls_certificate *a, const struct tls_certi
     return false;
 }
 
-/* Whether the certificate is a candidate: a match of quality `quality`, or with quality 0 (nobody
- * knows the name) the first certificate and those that stand beside it under one of its names. */
+/* Whether the certificate is a candidate: a match of quality `quality`, or with quality 0 (no
+ * certificate has the name) the first certificate and those that share one of its names. */
 static bool candidate(const struct tls_context *ctx, const struct tls_certificate *certificate,
                       const char *name, int quality) {
     if (quality > 0) {

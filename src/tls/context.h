@@ -1,7 +1,7 @@
 /* Everything about TLS that one listener needs: certificates, keys, client CAs, CRLs, policy.
  *
  * Loaded whole or not at all, then immutable, counted, and shared by all workers. Files are opened
- * only by tls_context_load. wolfSSL appears behind this header and engine.h only. */
+ * only by tls_context_load. No header that other rooms use has a type of wolfSSL. */
 #ifndef POSTERN_TLS_CONTEXT_H
 #define POSTERN_TLS_CONTEXT_H
 
@@ -17,8 +17,8 @@ struct tls_context;
 /* Once at start and once at the end of the program, from its main thread. 0 or -1. */
 int tls_library_start(struct error *err) __attribute__((warn_unused_result));
 void tls_library_stop(void);
-/* "wolfSSL 5.9.2, accelerated (AES-NI AVX2 ...)" for --version: what this processor has of that
- * which the library uses. Static. */
+/* "wolfSSL 5.9.2, accelerated (AES-NI AVX2 ...)" for --version: those features of this processor
+ * that the library uses. Static. */
 const char *tls_library_version(void);
 
 /* Reads and checks every file of the listener. NULL with the reason in `err`: the listener, the
@@ -34,8 +34,9 @@ struct tls_context *tls_context_load(const struct config_listener *listener,
 struct tls_context *tls_context_ref(struct tls_context *ctx); /* returns ctx */
 void tls_context_unref(struct tls_context *ctx);              /* NULL is fine */
 
-/* A newer context serves the listener. CAs and CRLs are given back as soon as no engine_open'ed
- * handshake needs them (at once if none does); established connections go on. Any thread, once. */
+/* A newer context serves the listener. CAs and CRLs are freed as soon as no engine_open'ed
+ * handshake needs them (at once if none does); established connections continue. Any thread, once.
+ */
 void tls_context_retire(struct tls_context *ctx);
 
 /* Whether a full handshake with this client takes long to compute: a signature with an RSA key (0.2

@@ -8,7 +8,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-/* The sanitizers must be told whenever the stack changes. */
+/* The sanitizers must be notified whenever the stack changes. */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define __SANITIZE_ADDRESS__ 1
@@ -24,7 +24,7 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
-/* A stack, and where on it control rests while it is on the other. */
+/* A stack, and where it continues when control comes back to it. */
 struct place {
     ucontext_t context;
 #ifdef __SANITIZE_ADDRESS__
@@ -77,8 +77,8 @@ void coroutine_pause(struct coroutine *c) {
     switch_stacks(c, &c->inside, &c->outside);
 }
 
-/* makecontext passes ints: a pointer travels in two. The computation's frame never returns, so that
- * one stack serves one computation after the other. */
+/* makecontext passes ints: a pointer is passed in two. The outermost frame never returns, so that
+ * one stack serves one computation after another. */
 static void inside(unsigned high, unsigned low) {
     struct coroutine *c = (struct coroutine *)((uintptr_t)high << 16 << 16 | low);
     arrive(c, &c->inside, &c->outside);

@@ -1,10 +1,10 @@
 /* A second stack for a computation that would keep its caller too long: it pauses, the caller does
  * something else, and the computation continues where it was.
  *
- * coroutine.c switches stacks on the caller's thread (makecontext). coroutine_thread.c is its twin
- * for C libraries without that: the computation has a thread of its own, which runs only while the
- * caller waits for it. Which one is built is the option `coroutine`; whoever uses them must not
- * rely on either: a computation uses nothing thread-local of its caller.
+ * coroutine.c switches stacks on the caller's thread (makecontext). coroutine_thread.c does the
+ * same for C libraries without that: the computation has a thread of its own, which runs only while
+ * the caller waits for it. Which one is built is the option `coroutine`; callers must not rely on
+ * either: a computation uses nothing thread-local of its caller.
  *
  * All but coroutine_free on the thread that made the coroutine; at most one computation at a time.
  */
@@ -16,8 +16,8 @@
 
 struct coroutine;
 
-/* Its stack has a guard page below; what is never used of it costs no memory. NULL without memory
- * (or threads). */
+/* Its stack has a guard page below; the part that is never used costs no memory. NULL without
+ * memory (or threads). */
 struct coroutine *coroutine_new(size_t stack_size) __attribute__((warn_unused_result));
 void coroutine_free(struct coroutine *c); /* not while a computation is paused; NULL is fine */
 

@@ -13,7 +13,7 @@
 enum {
     /* Per record: header, explicit nonce (TLS 1.2 with AES) or content type (TLS 1.3), tag. */
     RECORD_OVERHEAD = 5 + 8 + 16,
-    /* An alert, key update or ticket that leaves along with data. */
+    /* An alert, key update or ticket that is sent along with data. */
     EXTRA_OUTPUT = 1024
 };
 
@@ -21,9 +21,9 @@ struct engine *engine_of(WOLFSSL *ssl) {
     return wolfSSL_GetIOReadCtx(ssl);
 }
 
-/* A peer that sends nothing but key updates, empty records and alerts, which cost it next to
- * nothing, does nothing for its broker and keeps other clients waiting: each key update derives new
- * keys. The library follows and answers without end. Both are bounded per record of data. */
+/* A peer that sends only key updates, empty records and alerts spends next to nothing and keeps
+ * other clients waiting: each key update derives new keys. The library answers them without a
+ * limit. Records and answers are therefore bounded for each record of data. */
 enum { ANSWERS_MAX = 32, IDLE_RECORDS_MAX = 64, RECORD_HEADER = 5 };
 
 /* The library asks for a record's header by itself. */
@@ -128,7 +128,8 @@ struct engine *engine_open(struct tls_context *ctx, const struct client_hello *h
     return e;
 }
 
-/* What only the handshake needed: our context, and the room for a certificate that did not come. */
+/* Frees what only the handshake needs: the context, and the room for a certificate that did not
+ * come. */
 static void end_handshake(struct engine *e) {
     if (!e->handshaking) {
         return;
@@ -163,7 +164,7 @@ static enum engine_status fail(struct engine *e, enum reason reason) {
     return ENGINE_FAILED;
 }
 
-/* No version in common is our own finding: the library would only miss a common suite. */
+/* This file finds that there is no version in common: the library would report no common suite. */
 static enum engine_status refuse_version(struct engine *e, struct buf *out) {
     e->failure = quirks_append_alert(out, ALERT_PROTOCOL_VERSION) ? REASON_UNSUPPORTED_VERSION
                                                                   : REASON_OUT_OF_MEMORY;
@@ -195,7 +196,7 @@ static enum engine_status fail_handshake(struct engine *e, int code, uint8_t rec
 
 static void keep_peer(struct engine *e) {
     struct client_cert *peer = e->peer;
-    /* An accepted ticket need not have been used: then its owner is nobody. */
+    /* An accepted ticket may not have been used: then the identity in it does not apply. */
     if (peer->id.serial_len == 0 || (!peer->presented && !e->resumed)) {
         free(peer);
         e->peer = NULL;
@@ -209,7 +210,7 @@ static void keep_peer(struct engine *e) {
     e->peer = less != NULL ? less : peer;
 }
 
-/* The library's part in this is to call us; should it ever not, nobody is let in. */
+/* The library must call our verification; if it ever does not, the client is refused. */
 static bool has_required_certificate(const struct engine *e) {
     return e->ctx->client_auth != CLIENT_AUTH_REQUIRED || e->peer->presented ||
            (e->resumed && e->peer->id.serial_len > 0);
@@ -233,7 +234,7 @@ int engine_accept(struct engine *e) {
 static enum engine_status shake_hands(struct engine *e, struct engine_call *call) {
     uint8_t received = quirks_plaintext_alert(call->in->data, call->in->len);
     int code;
-    /* What a paused step consumed before is not known here: it counts as some. */
+    /* Whether a paused step consumed input before is not known here: it counts as if it had. */
     for (call->consumed = e->call != NULL;; call->consumed = false) {
         e->call = call;
         if (call->stack == NULL) {

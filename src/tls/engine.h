@@ -8,7 +8,7 @@
  *
  * engine_handshake and engine_read return ENGINE_MORE only when the input is used up.
  *
- * An engine is used by one thread at a time, and belongs to whoever opened it. */
+ * An engine is used by one thread at a time, and belongs to the caller of engine_open. */
 #ifndef POSTERN_TLS_ENGINE_H
 #define POSTERN_TLS_ENGINE_H
 
@@ -38,9 +38,9 @@ enum engine_status {
 struct engine *engine_open(struct tls_context *ctx, const struct client_hello *hello)
     __attribute__((warn_unused_result));
 
-/* Gives everything back; in any state, NULL is fine. What is under way on a stack cannot be given
- * back: a paused engine goes to its stack, which ends the step (engine_stack_work) and then frees
- * it. It is not the caller's any more in either case. */
+/* Frees the engine, in any state; NULL is fine. A step that is under way on a stack cannot be
+ * freed: a paused engine is left to its stack, which completes the step (engine_stack_work) and
+ * then frees it. In either case the caller must not use it any more. */
 void engine_free(struct engine *e);
 
 /* Continues the handshake: ENGINE_OK when it is complete, else ENGINE_MORE, ENGINE_PAUSED or

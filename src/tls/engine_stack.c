@@ -22,7 +22,7 @@ struct engine_stack {
     struct engine *engine;    /* whose step is under way; NULL: none */
     struct engine_call pause; /* its call while it is paused */
     int code;                 /* what the library's call returned */
-    bool abandoned;           /* the engine was freed and is ours */
+    bool abandoned;           /* the engine was freed and now belongs to the stack */
 };
 
 /* During the pause others' steps are made on the thread's own stack: they must not pause a
@@ -105,7 +105,7 @@ bool engine_stack_has_work(const struct engine_stack *stack) {
     return stack != NULL && stack->abandoned;
 }
 
-/* There is no more input, and nobody is left to hear the output. */
+/* There is no more input, and the output is dropped. */
 void engine_stack_work(struct engine_stack *stack) {
     struct engine *e = stack->engine;
     struct engine_input nothing = {NULL, 0};

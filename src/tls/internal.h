@@ -1,4 +1,4 @@
-/* What the files of src/tls/ share among themselves. Nobody else includes this. */
+/* What the files of src/tls/ share. No file elsewhere includes this. */
 #ifndef POSTERN_TLS_INTERNAL_H
 #define POSTERN_TLS_INTERNAL_H
 
@@ -31,8 +31,8 @@ struct tls_clients;
 
 struct tls_context {
     atomic_uint refs;
-    /* Handshakes that may still ask for CAs and CRLs, and one for not being retired; whoever takes
-     * it to 0 gives those back. */
+    /* Handshakes that may still ask for CAs and CRLs, and one for not being retired; the one that
+     * decrements it to 0 frees those. */
     atomic_uint users;
     struct tls_certificate *certificates;
     size_t certificate_count;
@@ -41,7 +41,7 @@ struct tls_context {
     bool heavy_clients;          /* checking their certificates takes long */
     enum config_client_auth client_auth;
     enum config_identity identity;
-    bool identity_required;     /* something behind us believes it: a bad one ends the handshake */
+    bool identity_required;     /* a broker relies on it: a bad one ends the handshake */
     int64_t resumption_seconds; /* from a full handshake */
     uint16_t max_record_size;
     enum config_tls_version tls_min, tls_max;
@@ -94,7 +94,7 @@ void session_cache_attach(struct tls_session_cache *cache, WOLFSSL_CTX *ssl_ctx)
 /* What one call of an engine was given, for the library's callbacks. */
 struct engine_call {
     struct engine_input *in; /* NULL while the handshake is paused: no callback runs */
-    struct buf *out;         /* NULL: what is said is dropped */
+    struct buf *out;         /* NULL: output is dropped */
     struct engine_stack *stack;
     bool consumed; /* some of the input */
     bool reading;  /* within engine_read */
@@ -140,13 +140,14 @@ struct engine_call *engine_stack_pause(struct engine_stack *stack);
 /* Takes over an engine whose step is paused. */
 void engine_stack_adopt(struct engine_stack *stack, struct engine *e);
 
-/* Tests the vector code of our own and puts it to use; warns of what fails. Before there are
+/* Tests our own vector code and enables it; logs a warning for what fails. Before there are
  * threads. */
 void tls_kernels_start(void);
 
-/* The reason for the library's error code while shaking hands. */
+/* The reason for the library's error code in a handshake. */
 enum reason failure_reason(int code);
-/* The alert that tells a client why its certificate is refused (RFC 8446 6.2); 0: the library's. */
+/* The alert that reports to a client why its certificate is refused (RFC 8446 6.2); 0: the
+ * library's. */
 uint8_t failure_alert(enum reason reason);
 
 #endif

@@ -1,5 +1,5 @@
-/* The vector code of our own in the TLS library (docs/vector-code.md): used where it proves right
- * on this machine. */
+/* The vector code of our own in the TLS library (docs/vector-code.md): used where it passes its
+ * self-test on this machine. */
 #include "tls/internal.h"
 
 #include "core/log.h"

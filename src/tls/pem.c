@@ -59,7 +59,7 @@ static const char *find(const char *at, const char *end, const char *what) {
 }
 
 /* Base64 in lines: the alphabet, then at most two '=', and white space anywhere. The library would
- * take a NUL or the first '=' for the end, and a damaged file for a shorter one. */
+ * treat a NUL or the first '=' as the end, and read a damaged file as a shorter one. */
 static bool is_base64(const char *from, const char *to) {
     static const char alphabet[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -79,7 +79,8 @@ static bool is_base64(const char *from, const char *to) {
 static int decode(struct pem_block *block, const char *from, const char *to) {
     size_t len = (size_t)(to - from);
     if (memchr(from, ':', len) != NULL) {
-        return 0; /* encrypted in the old way: pem_is_encrypted says so, nobody needs the bytes */
+        return 0; /* encrypted in the old way: pem_is_encrypted reports it, and the bytes are not
+                     needed */
     }
     if (!is_base64(from, to) || len > UINT32_MAX / 2 ||
         !buf_reserve(&block->der, len / 4 * 3 + 4, len + 4)) {

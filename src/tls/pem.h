@@ -27,13 +27,13 @@ struct pem {
 };
 
 /* Reads the file and all its blocks; text outside blocks is ignored, as everywhere. 0 or -1: `err`
- * then starts with the file's name. A file without any block is no error here. Wiped by pem_free.
- */
+ * then starts with the file's name. A file without any block is not an error here. Wiped by
+ * pem_free. */
 int pem_read(struct pem *pem, const char *file, struct error *err)
     __attribute__((warn_unused_result));
 
-/* The same over bytes that were read already. They belong to `pem` from then on, whatever comes of
- * it, and `bytes` is empty; `name` stands for the file's name in `err`. */
+/* The same over bytes that were read already. They belong to `pem` from then on, even after a
+ * failure, and `bytes` is empty; `name` stands for the file's name in `err`. */
 int pem_parse(struct pem *pem, struct buf *bytes, const char *name, struct error *err)
     __attribute__((warn_unused_result));
 void pem_free(struct pem *pem); /* zeroed is fine */

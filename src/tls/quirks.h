@@ -1,6 +1,6 @@
 /* What depends on the insides of wolfSSL rather than on its documented interface, and on the
  * patches of our own build of it. Read this file when the library is upgraded: each function says
- * what the library does and why that will not do. Versions: 5.5.4 and 5.7.2 are Debian's 12 and
+ * what the library does and why that is not enough. Versions: 5.5.4 and 5.7.2 are Debian's 12 and
  * 13, 5.9.2 is our own. */
 #ifndef POSTERN_TLS_QUIRKS_H
 #define POSTERN_TLS_QUIRKS_H
@@ -30,8 +30,8 @@ enum {
 
 /* --- start --- */
 
-/* The library finds out what the processor can do when an algorithm is first used, and writes that
- * down without a lock. This uses each one once, before there are threads. 0 or -1. */
+/* The library detects the features of the processor when an algorithm is first used, and stores
+ * them without a lock. This uses each one once, before there are threads. 0 or -1. */
 int quirks_use_every_algorithm(void) __attribute__((warn_unused_result));
 
 /* The library fills in some of a context when its first connection is made, without a lock. This
@@ -52,7 +52,7 @@ void quirks_may_pause(void);
 
 /* Sends a fatal alert now. The library answers every refusal of our verify callback with
  * bad_certificate, whatever the reason; a client takes the first fatal alert. Uses the library's
- * own SendAlert: false where that is not to be had (a shared library), or it fails. */
+ * own SendAlert: false where that is not available (a shared library), or if it fails. */
 bool quirks_send_alert(WOLFSSL *ssl, uint8_t description);
 
 /* The description of a fatal alert in plaintext at the front of `in`, perhaps after the
@@ -60,14 +60,14 @@ bool quirks_send_alert(WOLFSSL *ssl, uint8_t description);
  * refuses our certificate may send it so; 5.5.4 and 5.7.2 report a parse error instead. */
 uint8_t quirks_plaintext_alert(const uint8_t *in, size_t len);
 
-/* Appends a fatal alert in plaintext; false without memory. For what the library fails at without
- * a word to the client (no version in common, which it reports as no suite in common; in 5.5.4 and
+/* Appends a fatal alert in plaintext; false without memory. For failures that the library does not
+ * report to the client (no version in common, which it reports as no suite in common; in 5.5.4 and
  * 5.7.2 also a missing certificate), before ChangeCipherSpec. */
 bool quirks_append_alert(struct buf *out, uint8_t description) __attribute__((warn_unused_result));
 
 /* --- records --- */
 
-/* Appends what the library sends while it shakes hands, its plaintext handshake records cut to
+/* Appends what the library sends during the handshake, its plaintext handshake records cut to
  * `record_size`: it does so itself only with max_fragment_length (SendHandshakeMsg in internal.c).
  * The transcript covers messages, not records (RFC 5246 6.2.1), so nothing but the receiver's
  * buffer notices. `buf` holds whole records, as the send callback gets them. `*plaintext` becomes
@@ -80,7 +80,7 @@ bool quirks_append_flight(struct buf *out, const uint8_t *buf, size_t len, size_
 
 enum { QUIRKS_SESSION_ID_SIZE = 32 };
 
-/* The ID in a session that wolfSSL_i2d_SSL_SESSION wrote: side (1 byte), time of birth (4), timeout
+/* The ID in a session that wolfSSL_i2d_SSL_SESSION wrote: side (1 byte), creation time (4), timeout
  * (4), length of the ID (1), ID. No function of the lean build returns it. NULL if that is no such
  * session, or its ID has another size. */
 const uint8_t *quirks_session_id(const uint8_t *session, size_t len);

@@ -1,4 +1,4 @@
-/* TLS 1.2 sessions by ID, for clients that know no tickets. */
+/* TLS 1.2 sessions by ID, for clients that do not support tickets. */
 #include "tls/internal.h"
 #include "tls/quirks.h"
 #include "tls/tickets.h"
@@ -51,7 +51,7 @@ struct tls_session_cache *tls_session_cache_new(size_t entries, struct error *er
     return cache;
 }
 
-/* IDs are our own random bytes: any part of them is a good hash. */
+/* IDs are random bytes that we made: any part of them is a good hash. */
 static struct entry **bucket_of(struct tls_session_cache *cache, const uint8_t id[ID_SIZE]) {
     size_t hash;
     memcpy(&hash, id, sizeof hash);
@@ -144,7 +144,7 @@ static struct entry *make_entry(WOLFSSL_SESSION *session, const struct client_ce
     return e;
 }
 
-/* The library has a new session. It is kept only if the client was not given a ticket. */
+/* The library has made a new session. It is kept only if the client was not given a ticket. */
 static int on_new(WOLFSSL *ssl, WOLFSSL_SESSION *session) {
     struct engine *engine = engine_of(ssl);
     struct client_cert *peer = engine->peer;
@@ -179,7 +179,7 @@ static WOLFSSL_SESSION *on_get(WOLFSSL *ssl, const unsigned char *id, int id_len
     struct client_cert *peer = engine->peer;
     struct tls_session_cache *cache = cache_of(engine);
     WOLFSSL_SESSION *session = NULL;
-    *copy = 0; /* ours to give away */
+    *copy = 0; /* the library takes over our reference */
     if (cache == NULL || peer == NULL || id_len != ID_SIZE) {
         return NULL;
     }

@@ -13,7 +13,7 @@
 #include <wolfssl/wolfcrypt/aes.h>
 #include <wolfssl/wolfcrypt/hmac.h>
 
-/* The library's own default, which its distribution builds do not tell. */
+/* The library's own default, which is not visible in the headers of distribution builds. */
 #ifndef WOLFSSL_TICKET_EXTRA_PADDING_SZ
 #define WOLFSSL_TICKET_EXTRA_PADDING_SZ 32
 #endif
@@ -23,7 +23,7 @@ enum {
     NAME_SIZE = WOLFSSL_TICKET_NAME_SZ,
     KEYS_MAX = 16, /* of a ticket_keys file */
     TAG_SIZE = 16,
-    /* Behind the library's part of a ticket: our data, then two bytes with its length. */
+    /* After the library's part of a ticket: our data, then two bytes with its length. */
     TRAILER_LENGTH = 2,
     EXPIRY_SIZE = 4,
     TRAILER_HEAD = 2 * EXPIRY_SIZE + 1
@@ -70,7 +70,7 @@ static bool hmac(const uint8_t key[KEY_SIZE], const char *label, const uint8_t *
     return done;
 }
 
-/* The name tells nothing about the key and is never zero (the library refuses that). */
+/* The name reveals nothing about the key and is never zero (the library refuses that). */
 static bool name_key(struct ticket_key *key) {
     uint8_t digest[32];
     if (!hmac(key->secret, "postern ticket key name", NULL, 0, digest)) {
@@ -106,8 +106,8 @@ void tls_tickets_free(struct tls_tickets *tickets) {
     free(tickets);
 }
 
-/* With the lock held: a fresh key in front when the first has had its time; keys that have not
- * encrypted for a lifetime go. */
+/* With the lock held: puts a fresh key in front when the first is older than a lifetime, and drops
+ * keys that have not encrypted for a lifetime. */
 static void rotate(struct tls_tickets *tickets) {
     int64_t now = monotonic_seconds();
     struct ticket_key fresh;
@@ -253,8 +253,8 @@ void tls_tickets_use(struct tls_tickets *tickets, struct tls_ticket_keys *keys) 
     explicit_bzero(&own, sizeof own);
 }
 
-/* Each ticket has an AES key of its own, made from its random 128-bit IV, so that keys which live
- * for years in a file never meet the same key and nonce twice. */
+/* Each ticket has an AES key of its own, made from its random 128-bit IV, so that keys which stay
+ * in a file for years never use the same AES key and nonce twice. */
 static bool ticket_cipher(Aes *aes, const struct ticket_key *key, const uint8_t *iv) {
     uint8_t secret[32];
     bool done = hmac(key->secret, "postern ticket 2", iv, WOLFSSL_TICKET_IV_SZ, secret) &&
@@ -265,7 +265,7 @@ static bool ticket_cipher(Aes *aes, const struct ticket_key *key, const uint8_t 
 }
 
 /* What a ticket must be presented under: its key's name and IV, and all that the full handshake
- * depended on. Nothing of it takes room in the ticket. */
+ * depended on. It takes no room in the ticket. */
 struct associated {
     uint8_t name[NAME_SIZE], iv[WOLFSSL_TICKET_IV_SZ], binding[TLS_HASH_SIZE];
 };
@@ -293,8 +293,8 @@ static bool unseal(const struct ticket_key *key, const struct associated *with, 
 }
 
 /* How many times in a row a client may resume. The library numbers the tickets of one full
- * handshake in a byte and fails the handshake that would take the 256th; whoever comes that far has
- * a full handshake in time instead. */
+ * handshake in a byte and fails the handshake that would take the 256th; a client that gets near
+ * that number has a full handshake instead. */
 enum { GENERATIONS_MAX = 200 };
 
 static void put_time(uint8_t *out, int64_t seconds) {
@@ -360,7 +360,7 @@ static size_t read_trailer(struct client_cert *peer, const uint8_t *ticket, size
 }
 
 /* `certified`: the peer's certificate is this connection's. If an accepted ticket was not used in
- * the end (another suite), what it said of its owner is nobody's. */
+ * the end (another suite), its data about its owner does not apply. */
 static int encrypt_ticket(struct tls_tickets *tickets, const struct client_cert *peer,
                           bool certified, int64_t until, uint8_t generation,
                           struct associated *with, uint8_t *mac, uint8_t *ticket, int in_len,
@@ -381,9 +381,9 @@ static int encrypt_ticket(struct tls_tickets *tickets, const struct client_cert 
     return done ? WOLFSSL_TICKET_RET_OK : WOLFSSL_TICKET_RET_FATAL;
 }
 
-/* Only one ticket is taken per connection, however many a TLS 1.3 client offers, so that what it
- * says of the client cannot be mixed up with another's. (It comes again after a HelloRetryRequest.)
- */
+/* Only one ticket is taken per connection, however many a TLS 1.3 client offers, so that its data
+ * about the client cannot be mixed up with that of another. (It comes again after a
+ * HelloRetryRequest.) */
 static int decrypt_ticket(struct tls_tickets *tickets, struct client_cert *peer, bool tls13,
                           const struct associated *with, const uint8_t *mac, uint8_t *ticket,
                           int in_len, int *out_len) {
@@ -406,7 +406,7 @@ static int decrypt_ticket(struct tls_tickets *tickets, struct client_cert *peer,
     memcpy(peer->ticket_mac, mac, TAG_SIZE);
     peer->ticket_accepted = true;
     *out_len = in_len - (int)own;
-    /* In TLS 1.3 every connection gets a new one, and the library takes CREATE for a refusal. */
+    /* In TLS 1.3 every connection gets a new ticket, and the library treats CREATE as a refusal. */
     return old && !tls13 ? WOLFSSL_TICKET_RET_CREATE : WOLFSSL_TICKET_RET_OK;
 }
 

@@ -1,10 +1,10 @@
 /* What resumption needs and every reload keeps: session ticket keys, and a cache of TLS 1.2
- * sessions by ID for stacks that know no tickets (BearSSL).
+ * sessions by ID for TLS stacks without tickets (BearSSL).
  *
  * Shared by all workers and all contexts; every function may be called from any thread. A ticket or
  * cache entry is bound to what the full handshake checked (see tls/context.c): it is refused under
  * another listener, server name, client authentication policy, CA or CRL content, and after the
- * client certificate's end. */
+ * client certificate has expired. */
 #ifndef POSTERN_TLS_TICKETS_H
 #define POSTERN_TLS_TICKETS_H
 
@@ -34,7 +34,7 @@ void tls_ticket_keys_free(struct tls_ticket_keys *keys); /* wipes; NULL is fine 
  * first and commit last. Tickets under keys no longer listed become full handshakes. */
 void tls_tickets_use(struct tls_tickets *tickets, struct tls_ticket_keys *keys);
 
-/* Holds at most `entries` sessions; the oldest goes first. */
+/* Holds at most `entries` sessions; the oldest is dropped first. */
 struct tls_session_cache *tls_session_cache_new(size_t entries, struct error *err)
     __attribute__((warn_unused_result));
 void tls_session_cache_free(struct tls_session_cache *cache);

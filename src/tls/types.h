@@ -18,7 +18,7 @@ struct tls_shared {
     struct tls_session_cache *sessions;
 };
 
-/* What --check and the log say of a certificate that is served. */
+/* What --check and the log print about a certificate that is served. */
 struct tls_certificate_info {
     const char *section; /* [certificate NAME] */
     const char *file;

@@ -1,13 +1,13 @@
 /* Keeps a processor awake: spins at idle priority, so that it runs only where nothing else wants
  * to, and gives way at once.
  *
- * Waking a sleeping processor costs tens of microseconds on a virtual machine, and they are
- * charged to whoever is woken. A proxy that is done sooner sleeps more often, and would look dear
- * for being fast; latencies would be those of the hypervisor.
+ * Waking a sleeping processor costs tens of microseconds on a virtual machine, and they
+ * are charged to the process that is woken. A proxy that is done sooner sleeps more often, and
+ * would look expensive because it is fast; latencies would be those of the hypervisor.
  *
- * It yields every few microseconds all the same: the scheduler of Linux 6.6 and later may find that
- * whoever is woken has had its share, does not look again before the next tick, and lets a spinner
- * of the lowest priority go on for milliseconds. */
+ * It yields every few microseconds nevertheless: the scheduler of Linux 6.6 and later may find that
+ * the process that is woken has had its share, does not look again before the next tick, and lets a
+ * spinner of the lowest priority run for milliseconds. */
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>

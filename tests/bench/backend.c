@@ -1,4 +1,4 @@
-/* The plaintext server behind the proxy: ping, echo, a sink and a source of known content
+/* The plaintext server that the proxy connects to: ping, echo, a sink and a source of known content
  * (service.h). One thread, level-triggered epoll. It stands for a broker that costs nothing.
  *
  *   bench-backend ADDRESS:PORT      port 0: the system chooses

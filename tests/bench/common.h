@@ -1,6 +1,6 @@
-/* What the bench's two programs share: failing loudly, time, addresses.
+/* What the programs of the bench share: exits with a message, time, addresses.
  *
- * A bench that goes on after a wrong byte measures nothing, so every surprise ends the program:
+ * A bench that continues after a wrong byte measures nothing, so every failure ends the program:
  * fail() prints one line on standard error and exits. Nothing here is for use outside the bench. */
 #ifndef BENCH_COMMON_H
 #define BENCH_COMMON_H

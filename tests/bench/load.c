@@ -1,5 +1,5 @@
 /* The load generator: does what the lines on standard input say, and answers each with one line
- * on standard output, so that whoever runs it can look at the proxy between two commands.
+ * on standard output, so that the caller can measure the proxy between two commands.
  *
  *   prime                          one full handshake per client, to have sessions to resume
  *   handshakes COUNT
@@ -185,7 +185,7 @@ static struct load_options options_parse(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    signal(SIGPIPE, SIG_IGN); /* a proxy that has left is told of like everything that is wrong */
+    signal(SIGPIPE, SIG_IGN); /* a proxy that has exited is reported as any other failure */
     raise_descriptor_limit();
     struct load_options options = options_parse(argc, argv);
     static struct session *s; /* kept for as long as the program runs */

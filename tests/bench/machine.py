@@ -1,4 +1,4 @@
-"""What is asked of the machine: processors, clocks, memory, ports, facts for the report."""
+"""What the bench reads from the machine and sets on it: processors, clocks, memory, ports, facts for the report."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ import time
 
 
 class Processors:
-    """Who runs where.
+    """Which program runs on which processor.
 
     Together: proxy, backend and load on one processor, none of them interrupting another
     (SCHED_BATCH). Each then finds all that the others have left for it, as a busy proxy does, and

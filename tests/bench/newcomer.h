@@ -2,9 +2,10 @@
  * X25519, no extension that a server can do without (RFC 5246, 5288, 7748, 8422).
  *
  * A general TLS library spends as much on its side of a handshake as the proxy does, most of it on
- * certificates. In a storm that would make the generator the one that is overrun. So newcomers use
- * a key share made once, and neither read the certificate nor check the signature: the proxy's work
- * is the same. That the handshake is real is shown by the byte that must come back through it. */
+ * certificates. In a storm the generator would then be overloaded before the proxy. So newcomers
+ * use a key share made once, and neither read the certificate nor check the signature: the proxy's
+ * work is the same. That the handshake is real is shown by the byte that must come back through it.
+ */
 #ifndef BENCH_NEWCOMER_H
 #define BENCH_NEWCOMER_H
 

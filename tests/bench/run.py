@@ -27,7 +27,7 @@ def parse():
     here = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     here.add_argument("--postern", metavar="PATH", help="the program; without it, peers only")
     here.add_argument("--tools", metavar="FOLDER", type=Path,
-                      help="where bench-load is; tests/bench beside the program unless told")
+                      help="where bench-load is; default: tests/bench beside the program")
     here.add_argument("--peers", default="haproxy,nginx,hitch,stunnel", metavar="NAMES",
                       help="which of them, or none; those not installed are left out")
     here.add_argument("--only", metavar="NAMES", help="measurements whose names start so")

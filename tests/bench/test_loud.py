@@ -1,5 +1,5 @@
 """The bench's own tools must not measure what is wrong: each fault that a proxy could have makes
-them end with a message. The proxy here is a small one in Python that can be told its fault.
+them end with a message. The proxy here is a small one in Python whose fault can be chosen.
 
     test_loud.py FOLDER        where bench-load, bench-backend and bench-newcomers are
 """

@@ -1,4 +1,4 @@
-"""What the table says of figures that are known."""
+"""What the table shows for known figures."""
 
 import subprocess
 import sys

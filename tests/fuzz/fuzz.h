@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
         }                                                                                          \
     } while (0)
 
-/* A copy of exactly that size, so that the address sanitizer sees a read past the end. */
+/* A copy of exactly that size, so that AddressSanitizer finds a read past the end. */
 static inline uint8_t *fuzz_copy(const uint8_t *data, size_t size) {
     uint8_t *copy = calloc(1, size > 0 ? size : 1);
     CHECK(copy != NULL);

@@ -1,12 +1,12 @@
-/* What is known of a client certificate, packed: it comes back as it was, no part of it is taken
- * for the whole, and whatever is accepted is consistent. */
+/* What is known of a client certificate, packed: it unpacks as it was, no part of it is taken for
+ * the whole, and whatever is accepted is consistent. */
 #include "tls/internal.h"
 
 #include "fuzz.h"
 
 static bool unpack(struct client_cert *cert, const uint8_t *data, size_t size) {
     uint8_t *copy = fuzz_copy(data, size);
-    memset(cert, 0xaa, sizeof *cert); /* what an earlier use left behind */
+    memset(cert, 0xaa, sizeof *cert); /* the content of an earlier use */
     const bool good = client_cert_unpack(cert, copy, size);
     free(copy);
     return good;

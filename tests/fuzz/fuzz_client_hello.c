@@ -1,5 +1,5 @@
-/* The ClientHello parser: a prefix never says more than the whole, the cutting into records never
- * matters, and what is reported is consistent in itself. */
+/* The ClientHello parser: the result for a prefix never contradicts that for the whole, the
+ * division into records makes no difference, and what is reported is consistent in itself. */
 #include "wire/client_hello.h"
 
 #include "fuzz.h"

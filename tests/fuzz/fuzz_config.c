@@ -1,5 +1,5 @@
-/* The configuration's parser: what is refused is said with the file's name, what is taken is
- * complete, and the same text is judged the same twice. */
+/* The configuration's parser: a refusal names the file, what is accepted is complete, and the same
+ * text gives the same result twice. */
 #include "config/config.h"
 
 #include "fuzz.h"

@@ -1,6 +1,6 @@
-/* CONNECT: a prefix never says more than the whole; what was rewritten reads as the same packet
- * with the identity as user name and no password; the follower does not care how its stream is cut.
- */
+/* CONNECT: the result for a prefix never contradicts that for the whole; a rewritten packet reads
+ * as the same one with the identity as user name and no password; how the stream is cut makes no
+ * difference to the follower. */
 #include "wire/mqtt_connect.h"
 
 #include "fuzz.h"
@@ -35,11 +35,11 @@ static void check_rewritten(const uint8_t *packet, const struct mqtt_connect *co
 
     /* But for the flags, all between the fixed header and the user name is as it was. */
     const size_t before = connect->flags_at - connect->body_at;
-    const size_t behind = connect->login_at - connect->flags_at - 1;
+    const size_t rest = connect->login_at - connect->flags_at - 1;
     CHECK(again.flags_at - again.body_at == before);
-    CHECK(again.login_at - again.flags_at - 1 == behind);
+    CHECK(again.login_at - again.flags_at - 1 == rest);
     CHECK(memcmp(out + again.body_at, packet + connect->body_at, before) == 0);
-    CHECK(memcmp(out + again.flags_at + 1, packet + connect->flags_at + 1, behind) == 0);
+    CHECK(memcmp(out + again.flags_at + 1, packet + connect->flags_at + 1, rest) == 0);
     CHECK(out_size == again.login_at + 2 + identity.len);
 }
 

@@ -1,5 +1,5 @@
-/* The path builder over any certificates: what it trusts hangs together, and the order in which a
- * client sends its certificates decides nothing.
+/* The path builder over any certificates: what it trusts is a valid path, and the order in which a
+ * client sends its certificates makes no difference.
  *
  * The input: how many of the certificates at its end are trusted, a byte that says which signatures
  * are good (0: all) and which certificates are revoked, the year, and certificates one after the

@@ -1,5 +1,5 @@
-/* PROXY headers: a prefix never says more than the whole; what was read and is written again reads
- * the same; what is written is well formed down to its last TLV. */
+/* PROXY headers: the result for a prefix never contradicts that for the whole; what was read and is
+ * written again reads the same; what is written is well formed down to its last TLV. */
 #include "wire/proxy_protocol.h"
 
 #include "fuzz.h"

@@ -1,4 +1,4 @@
-"""What stands behind Postern: a real Mosquitto, and brokers that misbehave on purpose."""
+"""The brokers that Postern connects to: a real Mosquitto, and brokers that misbehave on purpose."""
 
 import contextlib
 import os
@@ -81,7 +81,7 @@ class FakeBroker:
 
     Without a handler the test takes each connection with accept(); with one, each connection runs
     it in a thread and is closed when it returns. down() and up() refuse and serve at the same
-    address, which stays ours.
+    address, which no other program can take meanwhile.
     """
 
     def __init__(self, handler=None, up=True, host="127.0.0.1", path=None):
@@ -118,7 +118,7 @@ class FakeBroker:
         self.listener.listen(1024)
 
     def down(self):
-        """Connections are refused from now on; those that stand stay."""
+        """Connections are refused from now on; established ones stay."""
         self.listener.shutdown(socket.SHUT_RDWR)
 
     def _run(self, function, *arguments):
@@ -160,11 +160,11 @@ class FakeBroker:
         return self._remember(sock)
 
     def has_connection(self, wait=0):
-        """Whether somebody has connected whom nobody has accepted yet."""
+        """Whether a connection waits that the test has not accepted yet."""
         return bool(select.select([self.listener], [], [], wait)[0])
 
     def connections(self):
-        """How many were ever accepted."""
+        """How many connections were accepted in all."""
         with self._lock:
             return len(self._open)
 

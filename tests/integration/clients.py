@@ -37,7 +37,7 @@ def wait_until(condition, what, timeout=PATIENCE):
 
 
 def tls_context(ca_pem=None, version=None, cert=None, ciphers=None, groups=None):
-    """A client's context. cert: a pki.Certificate to show. Without ca_pem nothing is verified."""
+    """A client's context. cert: a pki.Certificate to send. Without ca_pem nothing is verified."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if ca_pem:
         context.load_verify_locations(cadata=ca_pem)
@@ -118,7 +118,7 @@ class TcpClient:
         self.sock.close()
 
     def cut(self):
-        """Closes the TCP connection without a word."""
+        """Closes the TCP connection without close_notify."""
         self.sock.close()
 
 
@@ -179,7 +179,7 @@ class TlsClient(TcpClient):
         try:
             self._flush()
         except OSError:
-            pass  # what failed before is the story; it is being raised
+            pass  # the earlier failure matters; it is being raised
 
     # Data.
 
@@ -188,7 +188,7 @@ class TlsClient(TcpClient):
         return self.tls.version()[len("TLSv"):]
 
     def peer_serial(self):
-        """The serial of the certificate that the server showed: upper-case hex."""
+        """The serial of the certificate that the server presented: upper-case hex."""
         return pki.serial_of(self.tls.getpeercert(binary_form=True))
 
     def send(self, data, piece=65536):
@@ -232,9 +232,9 @@ class TlsClient(TcpClient):
             got += data
         return bytes(got)
 
-    def settle(self):
-        """After a TLS 1.3 handshake: meets the server's verdict on our certificate, if it is one
-        of refusal (it comes after our own side is done). Returns the first data otherwise."""
+    def await_verdict(self):
+        """After a TLS 1.3 handshake: raises the alert if the server refuses our certificate (which
+        it does after our side of the handshake is complete). Returns the first data otherwise."""
         return self.recv()
 
     def end_sending(self):
@@ -252,7 +252,7 @@ class TlsClient(TcpClient):
             self.sock.sendall(out)
 
     def close(self):
-        """The polite end. What has come and was not read is read first: else the kernel would
+        """Closes in order. What has come and was not read is read first: else the kernel would
         make it a reset."""
         try:
             self.end_sending()

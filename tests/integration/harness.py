@@ -1,7 +1,7 @@
 """Starts the real program for a test, waits until it is ready, and shows its log on failure.
 
 A test is a method of a Case. It asks for what it needs (a broker, a Postern, a client), and
-everything it got is taken down afterwards: Postern by SIGTERM, which must end in exit code 0 and
+everything it got is stopped afterwards: Postern by SIGTERM, which must end in exit code 0 and
 without a sanitizer's report. Nothing sleeps in order to wait; no port is fixed; tests share
 nothing. The program's path is in the environment variable POSTERN.
 
@@ -73,7 +73,7 @@ def as_logged(text):
 
 
 def parse_line(line):
-    """An Event, or None for what is no line of our log (a sanitizer's report, say)."""
+    """An Event, or None for a line that is not of our log (such as a sanitizer's report)."""
     if line.startswith("{"):
         pairs = json.loads(line)
         return Event(pairs.pop("event"), pairs, line)
@@ -207,7 +207,7 @@ class Postern:
         self.process.send_signal(number)
 
     def reload(self):
-        """SIGHUP; returns the event that tells how it went."""
+        """SIGHUP; returns the event that reports its result."""
         mark = self.mark()
         self.signal(signal.SIGHUP)
         return self.wait("reload done", "reload refused", since=mark)
@@ -268,7 +268,7 @@ def run_program(*arguments, timeout=PATIENCE, **options):
 
 @functools.lru_cache(maxsize=None)
 def own_library():
-    """Whether TLS is our own build of wolfSSL: the distribution's costs more and can less."""
+    """Whether TLS is our own build of wolfSSL: the distribution's is slower and has less."""
     return "of the distribution" not in run_program("--version").stdout
 
 
@@ -301,7 +301,7 @@ class Case(unittest.TestCase):
     def write(self, name, text):
         return pki.write(self.path(name), text)
 
-    # What stands behind.
+    # Brokers.
 
     def fake_broker(self, handler=None, **options):
         broker = FakeBroker(handler, **options)

@@ -1,7 +1,7 @@
 """Certificates for tests: built here byte by byte, keys made and signatures given by openssl.
 
 Writing the DER ourselves allows what no command line makes: a name with a NUL in it, a certificate
-that ended an hour ago, a revocation list of any age. Keys are made once per process.
+that expired an hour ago, a revocation list of any age. Keys are made once per process.
 """
 
 import atexit

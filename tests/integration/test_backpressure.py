@@ -1,4 +1,4 @@
-"""Bounded memory: whoever stops reading stops the other side, not us."""
+"""Bounded memory: when one side stops reading, the other side has to wait."""
 
 import hashlib
 import random
@@ -17,7 +17,7 @@ BOTH = ("1.2", "1.3")
 
 
 class Flow(threading.Thread):
-    """Sends `total` bytes that are never the same twice, and remembers their hash."""
+    """Sends `total` bytes that are never the same twice, and keeps their hash."""
 
     def __init__(self, stream, total, seed):
         super().__init__(daemon=True)
@@ -85,7 +85,7 @@ class Backpressure(Case):
         if not SANITIZED:
             self.assertLess((self.server.memory() - self.before) / sessions, GROWTH)
 
-    def test_a_client_that_stops_reading_stops_the_broker(self):
+    def test_a_client_that_stops_reading_makes_the_broker_wait(self):
         for version in BOTH:
             client, peer = self.pair(version)
             flow = Flow(peer, TOTAL, version)
@@ -97,7 +97,7 @@ class Backpressure(Case):
             client.close()
             peer.close()
 
-    def test_a_broker_that_stops_reading_stops_the_client(self):
+    def test_a_broker_that_stops_reading_makes_the_client_wait(self):
         for version in BOTH:
             client, peer = self.pair(version)
             flow = Flow(client, TOTAL, version)
@@ -126,7 +126,7 @@ class Backpressure(Case):
             end = self.server.end_of(client)
             self.assertEqual((end["up"], end["down"]), (str(TOTAL), str(TOTAL)))
 
-    def test_a_side_that_does_not_read_can_still_be_heard(self):
+    def test_a_side_that_does_not_read_can_still_send(self):
         for version in BOTH:
             client, peer = self.pair(version)
             flow = Flow(peer, ENOUGH, version)
@@ -145,7 +145,7 @@ class Backpressure(Case):
             self.stalled(flow)
         self.small(len(pairs))
 
-    def test_a_stalled_session_does_not_hold_up_another(self):
+    def test_a_stalled_session_does_not_delay_another(self):
         stuck, peer = self.pair("1.3")
         flow = Flow(peer, ENDLESS, "stuck")
         self.stalled(flow)

@@ -1,4 +1,4 @@
-"""A broker in trouble: clients are told at once, nothing leaks, and it recovers by itself."""
+"""A broker in trouble: clients are disconnected at once, nothing leaks, and Postern recovers."""
 
 import time
 
@@ -11,7 +11,7 @@ GONE = (Truncated, OSError, AssertionError)
 
 class Trouble(Case):
     def served(self, postern):
-        """Whether a new client reaches the broker; it leaves again."""
+        """Whether a new client reaches the broker; it disconnects afterwards."""
         client = self.client(postern, handshake=False)
         try:
             client.handshake()
@@ -39,7 +39,7 @@ class Trouble(Case):
         broker.up()
         self.wait_until(lambda: self.served(postern), "service to come back")
 
-    def test_while_the_broker_is_down_clients_are_closed_before_their_handshake(self):
+    def test_while_the_broker_is_down_clients_are_disconnected_before_their_handshake(self):
         broker = self.fake_broker(echo, up=False)
         postern = self.postern(broker)
         self.lost(self.client(postern))
@@ -48,13 +48,13 @@ class Trouble(Case):
             self.client(postern)
         postern.wait("handshake failed", reason="no_backend")
 
-    def test_a_probe_finds_a_broker_that_came_back(self):
+    def test_a_probe_finds_a_broker_that_is_up_again(self):
         broker = self.fake_broker(up=False)
         postern = self.postern(broker)
         self.lost(self.client(postern))
         postern.wait("session end", reason="broker_unreachable")
         broker.up()
-        # No client does anything: the probe comes by itself, and goes without a word.
+        # No client does anything: the probe connects by itself, and closes without sending a byte.
         self.assertEqual(broker.accept(5).recv(), b"")
         self.wait_until(lambda: self.client(postern), "a handshake", timeout=0)
 
@@ -66,7 +66,7 @@ class Trouble(Case):
         broker.accept(5)
         self.assertFalse(broker.has_connection(wait=2.5))
 
-    def test_an_unresolvable_broker_is_no_error_at_start(self):
+    def test_an_unresolvable_broker_is_not_an_error_at_start(self):
         postern = self.postern("no-such-broker.invalid:1883")
         client = self.client(postern)
         self.lost(client)
@@ -157,7 +157,7 @@ class Trouble(Case):
             self.assertEqual(postern.end_of(client)["reason"], "broker_timeout")
         self.settled(postern, before + 1)  # a probe may be under way
 
-    def test_clients_that_leave_while_the_broker_is_dialled_leave_nothing_behind(self):
+    def test_clients_that_leave_while_the_broker_is_dialled_leak_nothing(self):
         postern = self.postern(self.silent_port(), listener={"connect_timeout": "30s"})
         before = postern.descriptors()
         for leave in ("close", "cut", "reset") * 5:

@@ -78,7 +78,7 @@ class Hook(unittest.TestCase):
     def installed(self, file="cert.pem", name=NAME):
         return read(self.path("certs", name, file)).decode()
 
-    def test_copies_appear_behind_a_link_and_are_loaded(self):
+    def test_copies_are_installed_through_a_link_and_loaded(self):
         self.install()
         self.assertTrue(os.path.islink(self.path("certs", NAME)))
         self.assertEqual(self.installed("cert.pem"), self.pair.pem)
@@ -87,7 +87,7 @@ class Hook(unittest.TestCase):
                          ["cert.pem", "chain.pem", "fullchain.pem", "privkey.pem"])
         self.assertEqual(self.reloads(), 1)
 
-    def test_the_group_may_read_and_nobody_else_may_anything(self):
+    def test_the_group_may_read_and_others_have_no_access(self):
         self.install()
         for folder, _, files in os.walk(self.path("certs")):
             self.assertEqual(stat.S_IMODE(os.stat(folder).st_mode), 0o750, folder)
@@ -97,10 +97,10 @@ class Hook(unittest.TestCase):
                 self.assertEqual(status.st_gid, os.getgid())
                 self.assertFalse(os.path.islink(os.path.join(folder, file)))
 
-    def test_a_lineage_that_is_not_configured_is_left_alone(self):
+    def test_a_lineage_that_is_not_configured_is_ignored(self):
         for name in ("www.example.org", "mqtt.example", NAME + ".org", "org"):
             self.lineage(name, self.pair)
-            self.assertIn("left alone", self.install(name))
+            self.assertIn("ignored", self.install(name))
         self.assertFalse(os.path.exists(self.path("certs")))
         self.assertEqual(self.reloads(), 0)
 
@@ -109,19 +109,19 @@ class Hook(unittest.TestCase):
         self.install()
         self.assertEqual(self.installed(), self.pair.pem)
 
-    def test_a_commented_line_is_no_use(self):
+    def test_a_commented_line_does_not_count_as_use(self):
         self.configure(f"; cert = certs/{NAME}/cert.pem", "cert = other.pem")
-        self.assertIn("left alone", self.install())
+        self.assertIn("ignored", self.install())
 
     def test_an_empty_configuration_name_takes_every_lineage(self):
         self.configure()
         self.install(POSTERN_CONF="")
         self.assertEqual(self.installed(), self.pair.pem)
 
-    def test_a_configuration_that_is_not_there_is_told(self):
+    def test_a_missing_configuration_is_reported(self):
         self.assertIn("set POSTERN_CONF", self.refused(POSTERN_CONF=self.path("nowhere.conf")))
 
-    def test_lineages_with_a_common_beginning_keep_apart(self):
+    def test_lineages_with_a_common_prefix_are_kept_apart(self):
         longer = NAME + ".two"
         self.configure(*(f"cert = certs/{name}/cert.pem" for name in (NAME, longer)))
         other = pki.authority().issue(longer, names=[longer])
@@ -131,14 +131,14 @@ class Hook(unittest.TestCase):
             self.install()
         self.assertEqual(self.installed(name=longer), other.pem)
 
-    def test_the_generation_before_is_kept_and_no_older_one(self):
+    def test_the_previous_generation_is_kept_and_no_older_one(self):
         for _ in range(4):
             before = os.path.realpath(self.path("certs", NAME))
             self.install()
         self.assertEqual(len(os.listdir(self.path("certs", "." + NAME))), 2)
         self.assertTrue(os.path.exists(os.path.join(before, "cert.pem")))
 
-    def test_no_moment_has_a_new_certificate_beside_an_old_key(self):
+    def test_a_new_certificate_is_never_combined_with_an_old_key(self):
         pairs = [self.pair, pki.authority().issue(NAME, names=[NAME], kind="rsa")]
         keys = {pair.pem: pair.key_pem for pair in pairs}
         self.install()
@@ -167,13 +167,13 @@ class Hook(unittest.TestCase):
         self.assertEqual(wrong, [])
         self.assertGreater(len(looks), 10)
 
-    def test_a_pair_that_does_not_fit_changes_nothing(self):
+    def test_a_pair_that_does_not_match_changes_nothing(self):
         self.install()
         other = pki.authority().issue(NAME, names=[NAME], kind="rsa")
         pki.write(self.path("archive", NAME, "privkey.pem"), other.key_pem)
         self.assertIn("does not belong to its cert.pem", self.refused())
         pki.write(self.path("archive", NAME, "cert.pem"), "garbage")
-        self.assertIn("no certificate", self.refused())
+        self.assertIn("not a certificate", self.refused())
         os.unlink(self.path("archive", NAME, "cert.pem"))
         self.assertIn("cannot read", self.refused())
         self.assertEqual(self.installed("cert.pem"), self.pair.pem)
@@ -181,13 +181,13 @@ class Hook(unittest.TestCase):
         self.assertEqual(len(os.listdir(self.path("certs", "." + NAME))), 1)
         self.assertEqual(self.reloads(), 1)
 
-    def test_a_refused_reload_is_told_and_the_copies_stay(self):
-        told = self.refused(POSTERN_RELOAD="false")
-        self.assertIn("the reload failed", told)
-        self.assertIn("systemctl reload postern", told)
+    def test_a_refused_reload_is_reported_and_the_copies_stay(self):
+        output = self.refused(POSTERN_RELOAD="false")
+        self.assertIn("the reload failed", output)
+        self.assertIn("systemctl reload postern", output)
         self.assertEqual(self.installed(), self.pair.pem)
 
-    def test_a_folder_in_the_links_place_is_not_touched(self):
+    def test_a_folder_in_place_of_the_link_is_not_touched(self):
         os.makedirs(self.path("certs", NAME))
         pki.write(self.path("certs", NAME, "mine"), "x")
         self.assertIn("move it away", self.refused())
@@ -199,7 +199,7 @@ class Hook(unittest.TestCase):
 
     @unittest.skipIf(any(g.gr_name == "postern" for g in grp.getgrall()), "the group is here")
     def test_without_the_services_user_it_installs_and_warns(self):
-        self.assertIn("warning: no group postern", self.install(POSTERN_GROUP=""))
+        self.assertIn("warning: there is no group postern", self.install(POSTERN_GROUP=""))
         self.assertEqual(self.installed(), self.pair.pem)
 
     def test_odd_names_are_refused(self):
@@ -216,7 +216,7 @@ def free_port():
 class Pebble:
     """An ACME server on loopback, with a DNS server for which every name is 127.0.0.1.
 
-    It must be told its ports, and somebody else may take one in between: then it ends, and is
+    Its ports must be given to it, and another program may take one meanwhile: then it exits and is
     started with others."""
 
     def __init__(self, folder, attempts=5):
@@ -296,7 +296,7 @@ class Pebble:
 
 
 class Publishers:
-    """Clients that publish, each in its own thread, until told to stop."""
+    """Clients that publish, each in its own thread, until finish() is called."""
 
     def __init__(self, clients):
         self.stop_now = threading.Event()
@@ -311,7 +311,7 @@ class Publishers:
             while not self.stop_now.wait(0.05):
                 client.publish(f"devices/{number}", "still here")
                 self.published[number] += 1
-        except Exception as error:  # any of them is a lost client: the test shows it
+        except Exception as error:  # each is a lost client, which the test reports
             self.errors.append((number, repr(error)))
 
     def progress(self, timeout=PATIENCE):
@@ -348,7 +348,7 @@ class Renewal(Case):
         result = subprocess.run(command, env=environment, text=True, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
         self.assertEqual(result.returncode, 0, result.stdout)
-        self.assertNotIn("error output", result.stdout)  # how certbot tells of a failed hook
+        self.assertNotIn("error output", result.stdout)  # how certbot reports a failed hook
         return result.stdout
 
     def configure(self, broker, reload):

@@ -47,7 +47,7 @@ class ByName(Case):
             with self.subTest(name=name):
                 self.assertEqual(self.served(name), "first")
 
-    def test_an_unknown_or_absent_name_gets_the_first_and_the_log_tells_the_name(self):
+    def test_an_unknown_or_absent_name_gets_the_first_and_the_log_has_the_name(self):
         self.assertEqual(self.served("elsewhere.example"), "first")
         self.assertEqual(self.server.end_of(self.last)["sni"], "elsewhere.example")
         self.assertEqual(self.served(None), "first")
@@ -75,7 +75,7 @@ class ByKeyType(Case):
             "certificates": ", ".join(self.certs)})
 
     def served(self, *arguments, name="mqtt.example.org"):
-        """What openssl is shown when it connects like this."""
+        """The certificate that openssl gets when it connects like this."""
         done = subprocess.run(
             ["openssl", "s_client", "-connect", f"127.0.0.1:{self.server.port}", "-servername",
              name, *arguments], input=b"", timeout=PATIENCE, stdout=subprocess.PIPE,
@@ -102,7 +102,7 @@ class ByKeyType(Case):
     def test_the_name_comes_before_the_key_type(self):
         self.assertEqual(self.served(name="other.example.org"), "other")
 
-    def test_an_unknown_name_still_gets_a_key_it_can_verify(self):
+    def test_a_client_with_an_unknown_name_gets_a_key_it_can_verify(self):
         self.assertEqual(self.served(name="elsewhere.example"), "ecdsa")
         self.assertEqual(self.served("-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256",
                                      name="elsewhere.example"), "rsa")

@@ -56,7 +56,7 @@ class Certs(unittest.TestCase):
     def serial(self):
         return self.text("server/cert.pem", "-serial")
 
-    def test_names_and_addresses_are_each_of_their_own_kind(self):
+    def test_names_and_addresses_become_entries_of_their_type(self):
         self.make("mqtt.example.org", "*.example.net", "192.0.2.7", "2001:db8::7")
         names = self.text("server/cert.pem", "-ext", "subjectAltName")
         self.assertIn("DNS:mqtt.example.org, DNS:*.example.net, IP Address:192.0.2.7, "
@@ -70,7 +70,7 @@ class Certs(unittest.TestCase):
         with self.assertRaises(subprocess.CalledProcessError):
             self.verify("server/cert.pem", "-verify_hostname", "other.example.org")
 
-    def test_files_are_their_owners_alone(self):
+    def test_only_the_owner_can_read_the_files(self):
         self.make("a.lan")
         self.make("--client", "gateway-1")
         for folder, _, files in os.walk(self.dir):
@@ -100,7 +100,7 @@ class Certs(unittest.TestCase):
         self.assertEqual(read(self.path("server/privkey.pem")), old_key)
         self.verify("server/cert.pem")
 
-    def test_other_names_replace_the_names_before(self):
+    def test_other_names_replace_the_previous_names(self):
         self.make("a.lan")
         self.make("b.lan")
         self.assertNotIn("a.lan", self.text("server/cert.pem", "-text"))
@@ -117,7 +117,7 @@ class Certs(unittest.TestCase):
         public = openssl("pkey", "-in", self.path("server/privkey.pem"), "-pubout").decode()
         self.assertEqual(self.text("server/cert.pem", "-pubkey"), public)
 
-    def test_only_the_generation_before_is_kept(self):
+    def test_only_the_previous_generation_is_kept(self):
         for _ in range(4):
             self.make("a.lan")
         folders = [name for name in os.listdir(self.path("server")) if "Z." in name]
@@ -140,7 +140,7 @@ class Certs(unittest.TestCase):
         self.make()
         self.assertIn("Public-Key: (2048 bit)", self.text("server/cert.pem", "-text"))
 
-    def test_a_new_key_type_says_that_fingerprints_change(self):
+    def test_a_new_key_type_warns_that_fingerprints_change(self):
         self.make("--ecdsa", "a.lan")
         self.assertIn("fingerprints", self.make("--rsa"))
 
@@ -162,8 +162,8 @@ class Certs(unittest.TestCase):
         self.assertIn("is not the key of", self.refused(1))
 
     def test_client_certificates_are_for_clients_alone(self):
-        told = self.make("--client", "gateway-1")
-        self.assertIn("client_auth = required", told)
+        output = self.make("--client", "gateway-1")
+        self.assertIn("client_auth = required", output)
         self.verify("clients/gateway-1/cert.pem", "-purpose", "sslclient")
         with self.assertRaises(subprocess.CalledProcessError):
             self.verify("clients/gateway-1/cert.pem", "-purpose", "sslserver")
@@ -203,32 +203,32 @@ class Certs(unittest.TestCase):
             self.assertEqual(status.st_gid, 0 if name == "ca-key.pem" else 1, name)
 
     def test_what_clients_need_is_printed(self):
-        told = self.make("mqtt.example.org")
+        output = self.make("mqtt.example.org")
         for piece in ("mosquitto_pub -h mqtt.example.org -p 8883 --cafile", "Node-RED", "MQTT.fx",
                       "MqttFingerprint1"):
-            self.assertIn(piece, told)
+            self.assertIn(piece, output)
 
-    def tasmota(self, told):
-        match = re.search(r"MqttFingerprint1 ((?:[0-9A-F]{2} ){19}[0-9A-F]{2})$", told, re.M)
-        self.assertIsNotNone(match, told)
+    def tasmota(self, output):
+        match = re.search(r"MqttFingerprint1 ((?:[0-9A-F]{2} ){19}[0-9A-F]{2})$", output, re.M)
+        self.assertIsNotNone(match, output)
         return bytes.fromhex(match.group(1))
 
     def test_the_fingerprint_is_tasmotas_for_rsa(self):
-        told = self.make("--rsa", "a.lan")
+        output = self.make("--rsa", "a.lan")
         modulus = bytes.fromhex(self.text("server/cert.pem", "-modulus").split("=")[1])
         parts = (b"ssh-rsa", b"\x01\x00\x01", modulus)
         want = hashlib.sha1(b"".join(len(p).to_bytes(4, "big") + p for p in parts)).digest()
-        self.assertEqual(self.tasmota(told), want)
+        self.assertEqual(self.tasmota(output), want)
 
     def test_the_fingerprint_is_tasmotas_for_ecdsa(self):
-        told = self.make("--ecdsa", "a.lan")
+        output = self.make("--ecdsa", "a.lan")
         text = self.text("server/cert.pem", "-text")
         point = bytes.fromhex(re.sub(r"[^0-9a-f]", "", re.search(
             r"pub:\n(.*?)ASN1", text, re.S).group(1)))
         self.assertEqual(len(point), 65)
         parts = (b"ecdsa-sha2-nistp256", point)
         want = hashlib.sha1(b"".join(len(p).to_bytes(4, "big") + p for p in parts)).digest()
-        self.assertEqual(self.tasmota(told), want)
+        self.assertEqual(self.tasmota(output), want)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Client certificates: who is let in, who is refused, and that both sides are told why."""
+"""Client certificates: which clients are accepted, which are refused, and that client and log get
+the reason."""
 
 import contextlib
 import datetime
@@ -34,7 +35,7 @@ class ClientAuth(Case):
         return self.postern(broker, listener=keys, certificate=certificate, main=main)
 
     def verdict(self, postern, version, cert, **options):
-        """Connects; None if we may talk, else the number of the alert that came."""
+        """Connects; None if the client is accepted, else the number of the alert that came."""
         client = self.client(postern, version, cert=cert, handshake=False, **options)
         self.last = client
         try:
@@ -56,14 +57,14 @@ class ClientAuth(Case):
             if cert and not own_library():
                 alerts = (42, 48)  # the distribution's library lets us send no other
             self.assertIn(got, alerts)
-            self.assertEqual(event["alert"], str(got), "the log tells the alert on the wire")
-            self.assertEqual(broker.connections(), before, "the broker saw nothing")
+            self.assertEqual(event["alert"], str(got), "the log has the alert that was sent")
+            self.assertEqual(broker.connections(), before, "the broker got no connection")
 
     def test_every_refusal_has_its_alert_and_its_reason(self):
         broker = self.fake_broker(echo)
         good, revoked = device(), device("stolen")
         postern = self.guarded(broker, crl=DEVICES.crl([revoked]))
-        stranger = pki.authority("Somebody else").issue("device-1", usage="client",
+        outsider = pki.authority("Somebody else").issue("device-1", usage="client",
                                                         own_key=pki.key("ecdsa", "client"))
         past = device(start=pki.NOW - 60 * pki.DAY, end=pki.NOW - pki.DAY)
         future = device(start=pki.NOW + pki.DAY)
@@ -71,7 +72,7 @@ class ClientAuth(Case):
         for version in BOTH:
             self.is_refused(postern, broker, version, None, "no_certificate_given",
                             {"1.2": (40,), "1.3": (116,)}[version])
-            self.is_refused(postern, broker, version, stranger, "unknown_ca", (48,))
+            self.is_refused(postern, broker, version, outsider, "unknown_ca", (48,))
             self.is_refused(postern, broker, version, past, "expired", (45,))
             self.is_refused(postern, broker, version, future, "not_yet_valid", (45,))
             self.is_refused(postern, broker, version, revoked, "revoked", (44,))
@@ -79,25 +80,25 @@ class ClientAuth(Case):
             self.assertIsNone(self.verdict(postern, version, good))
             self.assertEqual(postern.end_of(self.last)["identity"], "device-1")
 
-    def test_optional_lets_in_who_shows_nothing_and_refuses_what_is_wrong(self):
+    def test_optional_accepts_clients_without_a_certificate_and_refuses_bad_ones(self):
         broker = self.fake_broker(echo)
         postern = self.guarded(broker, auth="optional")
-        stranger = pki.authority("Somebody else").issue("device-1", usage="client",
+        outsider = pki.authority("Somebody else").issue("device-1", usage="client",
                                                         own_key=pki.key("ecdsa", "client"))
         for version in BOTH:
             self.assertIsNone(self.verdict(postern, version, None))
             self.assertEqual(postern.end_of(self.last)["identity"], "-")
             self.assertIsNone(self.verdict(postern, version, device()))
             self.assertEqual(postern.end_of(self.last)["identity"], "device-1")
-            self.is_refused(postern, broker, version, stranger, "unknown_ca", (48,))
+            self.is_refused(postern, broker, version, outsider, "unknown_ca", (48,))
 
-    def test_none_does_not_ask(self):
+    def test_none_does_not_ask_for_a_certificate(self):
         postern = self.postern(self.fake_broker(echo))
         for version in BOTH:
             self.assertIsNone(self.verdict(postern, version, device()))
             self.assertEqual(postern.end_of(self.last)["identity"], "-")
 
-    def test_any_key_type_of_client_and_server_goes_together(self):
+    def test_any_key_types_of_client_and_server_work_together(self):
         for kind in ("ecdsa", "rsa"):
             postern = self.guarded(self.fake_broker(echo), certificate=pki.server(kind))
             for version in BOTH:
@@ -120,7 +121,7 @@ class ClientAuth(Case):
                     cert = authority.issue("dev", usage="client", own_key=own)
                     self.assertIsNone(self.verdict(postern, version, cert))
 
-    def test_several_authorities_in_one_file(self):
+    def test_one_file_may_have_several_authorities(self):
         other = pki.authority("Second Device CA")
         postern = self.guarded(self.fake_broker(echo), ca=DEVICES.pem + other.pem)
         for issuer in (DEVICES, other):
@@ -128,7 +129,7 @@ class ClientAuth(Case):
             for version in BOTH:
                 self.assertIsNone(self.verdict(postern, version, cert))
 
-    def test_a_client_brings_its_intermediates(self):
+    def test_a_client_may_send_its_intermediates(self):
         middle = pki.Authority("Device Intermediate", parent=DEVICES)
         lower = pki.Authority("Lower Intermediate", parent=middle)
         broker = self.fake_broker(echo)
@@ -183,7 +184,7 @@ class Revocation(Case):
         self.write("client.crl", DEVICES.crl(certs, **options))
         self.assertEqual(postern.reload().name, "reload done")
 
-    def test_a_reload_brings_a_revocation_into_force(self):
+    def test_a_revocation_takes_effect_with_a_reload(self):
         postern = self.guarded(self.fake_broker(echo), crl=DEVICES.crl())
         good, stolen = device(), device("stolen")
         for version in BOTH:
@@ -196,8 +197,8 @@ class Revocation(Case):
         self.revoke(postern)
         self.assertIsNone(self.verdict(postern, "1.3", stolen))
 
-    def test_a_handshake_that_a_revocation_overtakes_is_refused(self):
-        """Even where live sessions are kept: this one was none when the reload was done."""
+    def test_a_handshake_during_which_its_certificate_is_revoked_is_refused(self):
+        """Even where live sessions are kept: this one was not established by then."""
         broker = self.fake_broker(echo)
         postern = self.guarded(broker, crl=DEVICES.crl())
         stolen = device("stolen")
@@ -216,7 +217,7 @@ class Revocation(Case):
             self.assertEqual(postern.end_of(client)["reason"], "revoked")
             self.assertEqual(broker.connections(), before)
 
-    def test_live_sessions_of_a_revoked_certificate_are_kept_or_ended_as_asked(self):
+    def test_live_sessions_of_a_revoked_certificate_are_kept_or_ended_as_configured(self):
         for asked in ("keep", "end"):
             postern = self.guarded(self.fake_broker(echo), crl=DEVICES.crl(),
                                    revoked_sessions=asked)
@@ -235,7 +236,7 @@ class Revocation(Case):
                     client.send(b"y")
                     self.assertEqual(client.recv_exactly(1), b"y")
 
-    def test_an_expired_list_is_accepted_or_refused_as_asked(self):
+    def test_an_expired_crl_is_accepted_or_refused_as_configured(self):
         stolen = device("stolen")
         old = DEVICES.crl([stolen], start=pki.NOW - 60 * pki.DAY, end=pki.NOW - pki.DAY)
         for version in BOTH:
@@ -245,14 +246,14 @@ class Revocation(Case):
             self.assertIsNotNone(self.verdict(postern, version, stolen))
             self.assertEqual(postern.end_of(self.last)["reason"], "revoked")
 
-    def test_an_expired_list_that_must_not_be_used_lets_nobody_in(self):
+    def test_with_an_expired_crl_that_must_not_be_used_all_clients_are_refused(self):
         old = DEVICES.crl(start=pki.NOW - 60 * pki.DAY, end=pki.NOW - pki.DAY)
         postern = self.guarded(self.fake_broker(echo), crl=old, crl_expired="refuse")
         for version in BOTH:
             self.assertIsNotNone(self.verdict(postern, version, device()))
             self.assertEqual(postern.end_of(self.last).name, "handshake failed")
 
-    def test_a_list_that_is_garbage_refuses_the_reload(self):
+    def test_a_reload_with_a_bad_crl_is_refused(self):
         postern = self.guarded(self.fake_broker(echo), crl=DEVICES.crl())
         for text in ("", "garbage", pki.authority("Somebody else").pem):
             self.write("client.crl", text)
@@ -261,7 +262,7 @@ class Revocation(Case):
             self.assertIn("client.crl", event.raw)
         self.assertIsNone(self.verdict(postern, "1.3", device()))
 
-    def test_several_lists_in_one_file(self):
+    def test_one_file_may_have_several_crls(self):
         other = pki.authority("Second Device CA")
         stolen = device("stolen")
         theirs = other.issue("theirs", usage="client", own_key=pki.key("ecdsa", "client"))
@@ -273,7 +274,7 @@ class Revocation(Case):
                 self.assertEqual(postern.end_of(self.last)["reason"], "revoked")
             self.assertIsNone(self.verdict(postern, version, device()))
 
-    def test_a_removed_authority_is_out_after_the_reload(self):
+    def test_clients_of_a_removed_authority_are_refused_after_the_reload(self):
         other = pki.authority("Second Device CA")
         postern = self.guarded(self.fake_broker(echo), ca=DEVICES.pem + other.pem)
         self.assertIsNone(self.verdict(postern, "1.3", device()))
@@ -283,8 +284,8 @@ class Revocation(Case):
             self.assertEqual(self.verdict(postern, version, device()), 48)
 
 
-class NoWayAround(Case):
-    """Resumption never skips what a full handshake would refuse."""
+class NoResumptionPast(Case):
+    """Resumption never accepts what a full handshake would refuse."""
     guarded = ClientAuth.guarded
 
     def contexts(self, cert):
@@ -304,7 +305,7 @@ class NoWayAround(Case):
         postern.end_of(client)
         return session
 
-    def gets_in(self, postern, context, session, **options):
+    def is_accepted(self, postern, context, session, **options):
         client = TlsClient(options.pop("address", postern.address()), context, session=session,
                            handshake=False, **options)
         try:
@@ -321,11 +322,11 @@ class NoWayAround(Case):
         postern = self.guarded(broker, crl=DEVICES.crl())
         stolen = device("stolen")
         held = [(c, self.session(postern, c)) for c in self.contexts(stolen)]
-        self.assertTrue(all(self.gets_in(postern, *pair) for pair in held))
+        self.assertTrue(all(self.is_accepted(postern, *pair) for pair in held))
         self.write("client.crl", DEVICES.crl([stolen]))
         self.assertEqual(postern.reload().name, "reload done")
         before = broker.connections()
-        attempts = [self.gets_in(postern, *held[n % len(held)]) for n in range(200)]
+        attempts = [self.is_accepted(postern, *held[n % len(held)]) for n in range(200)]
         self.assertEqual(sum(attempts), 0)
         self.assertEqual(broker.connections(), before)
 
@@ -336,7 +337,7 @@ class NoWayAround(Case):
         self.write("client-ca.pem", other.pem)
         self.assertEqual(postern.reload().name, "reload done")
         for pair in held:
-            self.assertFalse(self.gets_in(postern, *pair))
+            self.assertFalse(self.is_accepted(postern, *pair))
 
     def test_not_past_a_policy_that_became_stricter(self):
         broker = self.fake_broker(echo)
@@ -347,7 +348,7 @@ class NoWayAround(Case):
         self.write("postern.conf", text)
         self.assertEqual(postern.reload().name, "reload done")
         for pair in held:
-            self.assertFalse(self.gets_in(postern, *pair))
+            self.assertFalse(self.is_accepted(postern, *pair))
 
     def test_not_from_an_open_listener_into_a_guarded_one(self):
         broker = self.fake_broker(echo)
@@ -357,12 +358,12 @@ class NoWayAround(Case):
         postern = self.postern(broker, more=more)
         for context in self.contexts(None):
             session = self.session(postern, context, address=postern.address("mqtt"))
-            self.assertTrue(self.gets_in(postern, context, session,
+            self.assertTrue(self.is_accepted(postern, context, session,
                                          address=postern.address("mqtt")))
-            self.assertFalse(self.gets_in(postern, context, session,
+            self.assertFalse(self.is_accepted(postern, context, session,
                                           address=postern.address("guarded")))
 
-    def test_not_past_the_certificates_end(self):
+    def test_not_past_the_expiry_of_the_certificate(self):
         seconds = 6 if SANITIZED else 3
         postern = self.guarded(self.fake_broker(echo))
         end = (datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
@@ -370,9 +371,9 @@ class NoWayAround(Case):
         short = device("short", end=end)
         held = [(c, self.session(postern, c)) for c in self.contexts(short)]
         self.wait_until(lambda: datetime.datetime.now(datetime.timezone.utc)
-                        > end + datetime.timedelta(seconds=2), "the certificate's end")
+                        > end + datetime.timedelta(seconds=2), "the certificate to expire")
         for pair in held:
-            self.assertFalse(self.gets_in(postern, *pair))
+            self.assertFalse(self.is_accepted(postern, *pair))
 
     @unittest.skipUnless(own_library(), "clients with certificates cannot resume with this library")
     def test_a_resumed_session_still_has_its_identity(self):
@@ -395,7 +396,7 @@ class Mistakes(Case):
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertRegex(done.stderr, word)
 
-    def test_what_does_not_go_together_is_refused(self):
+    def test_keys_that_contradict_each_other_are_refused(self):
         self.refused("client_ca", client_auth="required")
         self.refused("client_ca", client_auth="optional")
         self.refused("client_auth", client_auth="sometimes")

@@ -1,4 +1,4 @@
-"""Attacks on the decision who may come in, against the running program: by full handshakes in both
+"""Attacks on the verification of clients, against the running program: by full handshakes in both
 versions, in any order of clients, and by resumption."""
 
 import contextlib
@@ -27,7 +27,7 @@ class Trust(Case):
         return self.postern(self.broker, listener=keys)
 
     def reason(self, postern, version, leaf, *chain):
-        """None if the client is let in, else the reason in the log."""
+        """None if the client is accepted, else the reason in the log."""
         leaf.chain = "".join(c.pem for c in chain)
         client = self.client(postern, version, cert=leaf, handshake=False)
         with contextlib.suppress(ssl.SSLError):
@@ -42,8 +42,8 @@ class Trust(Case):
     def leaf(issuer, name="admin"):
         return issuer.issue(name, usage="client", own_key=pki.key("ecdsa", "client"))
 
-    def minted(self, postern, sub, deserved):
-        """A CA that lost its trust mints one that is called like the root."""
+    def impostor(self, postern, sub, deserved):
+        """A CA that is no longer trusted issues one with the name of the root."""
         before = self.broker.connections()
         for identifier in (ROOT.key.identifier, "own", None):
             fake = pki.Authority("Root", parent=sub, which="fake", identifier=identifier)
@@ -54,18 +54,18 @@ class Trust(Case):
                     self.assertEqual(self.reason(postern, version, leaf, sub, fake), deserved)
                     self.assertEqual(self.reason(postern, version, leaf, fake), "unknown_ca")
                     self.assertEqual(self.reason(postern, version, leaf), "unknown_ca")
-        self.assertEqual(self.broker.connections(), before, "the broker saw nothing")
+        self.assertEqual(self.broker.connections(), before, "the broker got no connection")
 
-    def test_a_revoked_authority_mints_none_of_a_trusted_name(self):
+    def test_a_revoked_authority_cannot_issue_one_with_a_trusted_name(self):
         sub = pki.Authority("Sub", parent=ROOT)
-        self.minted(self.guarded(ROOT.crl([sub.certificate])), sub, "revoked")
+        self.impostor(self.guarded(ROOT.crl([sub.certificate])), sub, "revoked")
 
-    def test_an_expired_authority_mints_none_of_a_trusted_name(self):
+    def test_an_expired_authority_cannot_issue_one_with_a_trusted_name(self):
         sub = pki.Authority("Sub", parent=ROOT, start=pki.NOW - 60 * pki.DAY,
                             end=pki.NOW - pki.DAY)
-        self.minted(self.guarded(), sub, "expired")
+        self.impostor(self.guarded(), sub, "expired")
 
-    def test_a_leaf_alone_is_refused_whoever_came_before(self):
+    def test_a_leaf_alone_is_refused_even_after_others_sent_its_intermediates(self):
         sub = pki.Authority("Sub", parent=ROOT)
         namesake = pki.Authority("Root", parent=sub, which="namesake")
         of_sub, of_namesake = self.leaf(sub), self.leaf(namesake)
@@ -77,7 +77,7 @@ class Trust(Case):
             self.assertEqual(self.reason(postern, version, of_namesake, namesake), "unknown_ca")
             self.assertEqual(self.reason(postern, version, of_sub), "unknown_ca")
 
-    def test_a_tenant_that_copies_a_key_identifier_locks_nobody_out(self):
+    def test_a_tenant_that_copies_a_key_identifier_cannot_lock_out_others(self):
         sub = pki.Authority("Tenant", parent=ROOT)
         copy = pki.Authority("Copycat", parent=ROOT, identifier=sub.identifier)
         good, theirs = self.leaf(sub), self.leaf(copy)
@@ -87,7 +87,7 @@ class Trust(Case):
             self.assertIsNone(self.reason(postern, version, good, sub))
             self.assertIsNone(self.reason(postern, version, good, copy, sub))
 
-    def test_an_outsider_with_the_certificate_of_an_authority_locks_nobody_out(self):
+    def test_an_outsider_with_the_certificate_of_an_authority_cannot_lock_out_its_clients(self):
         sub = pki.Authority("Sub", parent=ROOT)
         good, junk = self.leaf(sub), self.leaf(pki.authority("Outsider"))
         postern = self.guarded()

@@ -1,4 +1,4 @@
-"""Configuration: every mistake is told with its place, and nothing wrong is served."""
+"""Configuration: every mistake is reported with its place, and no faulty file is used."""
 
 import os
 import re
@@ -26,12 +26,12 @@ class Mistakes(Case):
         file = self.write("postern.conf", "\n".join(lines) + "\n")
         for arguments in (("-c", file), ("--check", "-c", file)):
             done = run_program(*arguments)
-            told = [line for line in done.stderr.splitlines() if line.strip()]
+            lines_of_output = [line for line in done.stderr.splitlines() if line.strip()]
             self.assertEqual(done.returncode, 1, f"{arguments} {lines} {done.stderr}")
             self.assertIn(as_logged(f"{file}:{at}:"), done.stderr)
             for word in words:
                 self.assertRegex(done.stderr, re.compile(word, re.I))
-            self.assertEqual(len(told), 1, done.stderr)
+            self.assertEqual(len(lines_of_output), 1, done.stderr)
 
     def wrong(self, section, line, *words, instead_of=None):
         """Adds a line to a section (in place of the key given), which must be refused there."""
@@ -45,7 +45,7 @@ class Mistakes(Case):
         with self.subTest(line=line):
             self.refused(lines, lines.index(line) + 1, *words)
 
-    def test_the_sound_text_passes(self):
+    def test_the_text_without_mistakes_passes(self):
         text = "".join(f"[{n}]\n" + "\n".join(b) + "\n" for n, b in self.sections().items())
         done = run_program("--check", "-c", self.write("postern.conf", text))
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -94,7 +94,7 @@ class Mistakes(Case):
                       "127.0.0.1:1883 127.0.0.1:1884", "a,,b", ""):
             self.wrong("listener mqtt", f"backend = {value}", "backend", instead_of="backend")
 
-    def test_names_that_nobody_defined(self):
+    def test_names_that_are_not_defined(self):
         self.wrong("listener mqtt", "certificates = mian", "mian", instead_of="certificates")
 
     def test_ciphers_that_do_not_exist(self):
@@ -112,7 +112,7 @@ class Mistakes(Case):
         self.refused([*sound, "[certificate main]"], len(sound) + 1, "main")
         self.refused([*sound, "[postern x]"], len(sound) + 1, "postern")
 
-    def test_missing_keys_are_told_at_their_section(self):
+    def test_missing_keys_are_reported_at_their_section(self):
         for section, key in (("certificate main", "cert"), ("certificate main", "key")):
             sections = self.sections()
             sections[section] = [l for l in sections[section] if l.split()[0] != key]
@@ -133,7 +133,7 @@ class Mistakes(Case):
         self.assertEqual(done.returncode, 1)
         self.assertIn("listener", done.stderr)
 
-    def test_what_is_no_ini(self):
+    def test_text_that_is_not_ini(self):
         sound = [line for name, body in self.sections().items() for line in (f"[{name}]", *body)]
         self.refused([*sound, "just words"], len(sound) + 1)
         self.refused([*sound, "[unclosed"], len(sound) + 1)
@@ -141,7 +141,7 @@ class Mistakes(Case):
         self.refused([*sound, "  key = indented"], len(sound) + 1)
         self.refused([*sound, "chain = " + "x" * 20_000], len(sound) + 1, "long")
 
-    def test_a_file_that_is_not_there(self):
+    def test_a_missing_file(self):
         for name in (self.path("nowhere.conf"), self.folder):
             done = run_program("-c", name)
             self.assertEqual(done.returncode, 1)
@@ -191,7 +191,7 @@ class BadFiles(Case):
                     self.refused(f"main/{name}")
                     self.write(f"main/{name}", good)
 
-    def test_a_key_that_does_not_fit(self):
+    def test_a_key_of_another_certificate(self):
         self.write("main/privkey.pem", pki.key("ecdsa", "another").pem)
         self.refused("main/privkey.pem")
         self.write("main/privkey.pem", pki.key("rsa").pem)
@@ -205,7 +205,7 @@ class BadFiles(Case):
         self.write("main/chain.pem", upper.certificate.pem + lower.certificate.pem)
         self.refused("chain.pem", "order|issue|sign")
 
-    def test_a_chain_of_somebody_else(self):
+    def test_a_chain_of_another_authority(self):
         self.write("main/chain.pem", pki.authority("Somebody else").pem)
         self.refused("chain.pem", "order|issue|sign")
 
@@ -249,7 +249,7 @@ class CommandLine(Case):
         self.assertEqual(done.returncode, 0)
         self.assertRegex(done.stdout, r"(?is)postern \d+\.\d+.*wolfssl \d+\.\d+.*libuv \d+\.\d+")
 
-    def test_help_tells_every_option(self):
+    def test_help_describes_every_option(self):
         done = run_program("--help")
         self.assertEqual(done.returncode, 0)
         for option in ("-c", "--check", "--version", "--help", "--listen", "--backend", "--cert",

@@ -53,7 +53,7 @@ class Keys(test_certbot.Renewal, Field):
         return self.run_client(DEVICE, "--port", postern.port, "--name", NAME, "--down", DOWN,
                                "--up", UP, *arguments).stdout
 
-    def test_by_default_it_makes_keys_that_older_firmware_does_not_take(self):
+    def test_by_default_it_makes_keys_that_older_firmware_refuses(self):
         self.configure_lineages(NAME)
         self.obtain_lineage()
         self.assertIn("NIST CURVE: P-256", self.key_text(NAME))

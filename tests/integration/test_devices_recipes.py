@@ -1,4 +1,4 @@
-"""Runs what docs/clients.md tells to run: its fenced blocks, against its own configuration."""
+"""Runs the commands of docs/clients.md: its fenced blocks, against its own configuration."""
 
 import os
 import re

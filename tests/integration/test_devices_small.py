@@ -62,7 +62,7 @@ class TenKilobytes(Small):
                 self.assertEqual(end["tls"], "1.2")
                 self.assertEqual(end["cipher"], f"ECDHE-{kind.upper()}-AES128-GCM-SHA256")
 
-    def test_reach_a_device_with_2_kb_that_asks_for_nothing(self):
+    def test_reach_a_device_with_2_kb_that_does_not_negotiate(self):
         for kind in ("rsa", "ecdsa"):
             with self.subTest(kind=kind):
                 wire = self.wire(self.serve(kind, max_record_size="1024"))
@@ -71,7 +71,7 @@ class TenKilobytes(Small):
                 self.assertEqual(connection.largest(HANDSHAKE), 1024)
                 self.assertEqual(connection.largest(APPLICATION_DATA), 1024 + OVERHEAD)
 
-    def test_need_max_record_size_where_the_device_asks_for_nothing(self):
+    def test_need_max_record_size_where_the_device_does_not_negotiate(self):
         postern = self.serve()
         wire = self.wire(postern)
         done = self.device(wire, "--buffer", 2048, "--no-fragment-length")
@@ -96,7 +96,7 @@ class TenKilobytes(Small):
 
 class Trust(Small):
     def make_certs(self, *arguments):
-        """The command of certs/; returns the fingerprint that it tells to give to Tasmota."""
+        """The command of certs/; returns the fingerprint that it prints for Tasmota."""
         done = subprocess.run([os.path.join(ROOT, "certs/make-certs"), "--dir", self.path("made"),
                                *arguments], check=True, stdout=subprocess.PIPE, text=True)
         return re.search(r"MqttFingerprint1 ([0-9A-F ]+)", done.stdout)[1].replace(" ", "")

@@ -16,14 +16,14 @@ rows = {}
 
 
 def closing_line(postern, wire, number=0):
-    """The log's last word on that connection. A port may serve for several listeners: name both."""
+    """The closing line of that connection. A port may serve for several listeners: name both."""
     return postern.wait("handshake failed", "session end", listener=wire.listener,
                         peer=wire.connections[number].peer)
 
 
 def refusal(case, end, alert=None):
     """A cell for a client that does not trust the server. Some say so by an alert; some leave
-    without a word, or let the handshake end, look at the certificate then, and leave before they
+    without an alert, or let the handshake end, look at the certificate then, and leave before they
     have sent a byte."""
     if alert:
         case.assertEqual((end["reason"], end.get("alert")), ("alert_received", alert))
@@ -94,7 +94,7 @@ class Cells(Field):
             self.cell(kind, version, "verification off", self.program.unverified)
         self.each(check)
 
-    def test_it_refuses_what_a_foreign_authority_signed(self):
+    def test_it_refuses_a_certificate_of_another_authority(self):
         foreign = {"rsa": "ecdsa", "ecdsa": "rsa"}
 
         def check(kind, version):
@@ -102,7 +102,7 @@ class Cells(Field):
             self.cell(kind, version, "a foreign CA", refusal(self, end, self.program.alert))
         self.each(check)
 
-    def test_it_resumes_as_it_can(self):
+    def test_it_resumes_in_the_ways_it_supports(self):
         def check(kind, version):
             ways = self.program.ways[version]
             for way in ways or (None,):
@@ -169,7 +169,7 @@ class NodeRedCells(Field):
             wanted.discard(topic)
 
     def reconnect(self):
-        """Cut off, it comes back by itself, with a full handshake."""
+        """When it is cut off, it reconnects by itself, with a full handshake."""
         for kind, version in self.cells:
             self.wires["verifies", kind, version].cut()
         self.expect_echoes("verifies")

@@ -1,4 +1,4 @@
-"""Clients and brokers that mean harm: nothing hangs, starves others or outlives its time limit."""
+"""Malicious clients and brokers: nothing hangs, starves others or outlives its time limit."""
 
 import ctypes
 import signal
@@ -61,10 +61,10 @@ class KeyUpdater(TcpClient):
             self.tls = None
 
 
-class Leavers(Case):
-    def test_clients_that_leave_while_we_sign_for_them_harm_nobody(self):
+class LeavingClients(Case):
+    def test_clients_that_leave_during_a_signature_do_not_affect_others(self):
         """A signature with a large key takes a hundred turns of the loop, and these clients leave
-        in the midst of it."""
+        during it."""
         postern = self.postern(self.fake_broker(echo), certificate=pki.server("rsa4096"),
                                main={"workers": "1"})
         context = tls_context(pki.authority().pem)
@@ -81,8 +81,8 @@ class Leavers(Case):
 
 
 class TimeLimits(Case):
-    def test_a_client_that_only_asks_for_answers_is_ended(self):
-        """Each key update costs it next to nothing, us a record, and other clients their turn."""
+    def test_a_client_that_sends_only_key_updates_is_disconnected(self):
+        """Each key update costs the client next to nothing, but the server a record and time."""
         for mode in ("off", "check"):
             with self.subTest(mqtt=mode):
                 postern = self.postern(self.fake_broker(echo), listener={"mqtt": mode})
@@ -92,7 +92,7 @@ class TimeLimits(Case):
                 client.raw_send(client.updates(30))
                 self.assertEqual(postern.end_of(client)["reason"], "tls_error")
 
-    def test_a_broker_that_answers_once_and_then_reads_nothing_is_given_up(self):
+    def test_a_broker_that_answers_once_and_then_reads_nothing_times_out(self):
         broker = self.fake_broker(path=self.path("broker.sock"))
         postern = self.postern(broker, listener={"mqtt": "check", "write_timeout": "500ms",
                                                  "connect_timeout": "60s"})
@@ -100,13 +100,13 @@ class TimeLimits(Case):
         client.send(mqtt_connect("id"))
         peer = broker.accept()
         threading.Thread(target=self.send_much, args=(client,), daemon=True).start()
-        wait_until(lambda: self.is_clogged(peer), "the broker's end to be full")
+        wait_until(lambda: self.is_full(peer), "the broker's end to be full")
         peer.send(b"\x20\x02\x00\x00")
         self.assertEqual(postern.end_of(client)["reason"], "write_timeout")
 
     @staticmethod
-    def is_clogged(peer):
-        """Whether more waits for the broker than stays the same for a moment."""
+    def is_full(peer):
+        """Whether data waits for the broker, and its amount has stopped growing."""
         def waiting():
             return len(peer.sock.recv(1 << 20, socket.MSG_PEEK))
         before = waiting()
@@ -133,7 +133,7 @@ class Ends(Case):
 
 
 class BusyBroker(Case):
-    def test_a_broker_whose_queue_is_full_is_not_taken_for_a_dead_one(self):
+    def test_a_broker_whose_queue_is_full_is_not_marked_as_down(self):
         path = self.path("broker.sock")
         broker = self.fake_broker(path=path, up=False)
         broker.listener.listen(0)
@@ -160,7 +160,7 @@ class BigPackets(Case):
         packet = mqtt_connect("id", level=5, properties=property_ * 15)
         client.send(packet)
         peer = broker.accept()
-        time.sleep(0.3)  # far more than the socket holds waits in Postern now
+        time.sleep(0.3)  # by now Postern queues far more than the socket holds
         self.assertEqual(peer.recv_exactly(len(packet)), packet)
         client.close()
 

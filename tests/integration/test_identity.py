@@ -60,7 +60,7 @@ def read_connect(packet):
         said["will"] = text(), text()
     said["username"] = text() if flags & 0x80 else None
     said["password"] = text() if flags & 0x40 else None
-    assert at == len(packet), "nothing is left over"
+    assert at == len(packet), "no bytes are left over"
     return said
 
 
@@ -86,7 +86,7 @@ class Rewriting(Guarded):
         peer = broker.accept()
         return read_connect(peer.recv_until(b"\xc0\x00")[:-2])
 
-    def test_the_identity_becomes_the_user_name_and_all_else_stays(self):
+    def test_the_identity_becomes_the_user_name_and_nothing_else_changes(self):
         for level in (3, 4, 5, 0x83, 0x84):
             options = {"level": level, "keepalive": 77, "clean": False,
                        "will": ("my/will", b"\x00\xff gone"),
@@ -137,12 +137,12 @@ class RealBroker(Guarded):
             reader.subscribe("two/#")
             writer = self.mqtt("device-1", level, username="device-2")
             writer.publish("one/x", "allowed")
-            # What it must not: acknowledged all the same, or ended (MQTT 3.1 knows no other way).
+            # What it must not: acknowledged nevertheless, or ended (MQTT 3.1 has no other way).
             writer.publish("two/x", "smuggled")
             self.mqtt("device-2", level).publish("two/x", "own")
             self.assertEqual(reader.receive(), ("two/x", b"own"))
 
-    def test_a_claimed_name_in_single_bytes_gains_nothing(self):
+    def test_a_claimed_name_in_single_bytes_has_no_effect(self):
         reader = self.mqtt("device-2")
         reader.subscribe("two/#")
         client = self.client(self.server, cert=device("device-1"))
@@ -159,7 +159,7 @@ class RealBroker(Guarded):
             "later": lambda c: (c.send(mqtt_connect("first")), Mqtt(c).connack(), c.send(second)),
             "in the same record": lambda c: c.send(mqtt_connect("first") + second),
             "in single bytes": lambda c: c.send(mqtt_connect("first") + second, piece=1),
-            "behind a message": lambda c: c.send(mqtt_connect("first") + mqtt_packet(
+            "after a message": lambda c: c.send(mqtt_connect("first") + mqtt_packet(
                 0x30, mqtt_text("one/x") + b"\x10\x00" * 300) + second, piece=7),
         }
         for name, way in ways.items():
@@ -213,7 +213,7 @@ class Recipe(Case):
         return "".join(line[4:] + "\n" for line in wanted)
 
     def setting(self):
-        """The broker's block behind its first line, with the access list of the page."""
+        """The broker's block after its first line, with the access list of the page."""
         acl = self.write("acl", self.block("# Each device writes"))
         settings = self.block("enable_proxy_protocol")
         self.assertIn("/etc/mosquitto/acl", settings)
@@ -234,7 +234,7 @@ class Recipe(Case):
         dashboard.subscribe("devices/#")
         sensor = self.connect("sensor-1", claimed="dashboard")
         sensor.subscribe("commands/sensor-1/#")
-        # Only the dashboard may write here: were the claim believed, this would come first.
+        # Only the dashboard may write here: if the claim were accepted, this would come first.
         sensor.publish("commands/sensor-1/on", "smuggled")
         dashboard.publish("commands/sensor-1/on", "real")
         self.assertEqual(sensor.receive(), ("commands/sensor-1/on", b"real"))
@@ -257,7 +257,7 @@ class BadIdentities(Guarded):
             self.assertEqual((event.name, event["reason"]), ("handshake failed", "bad_identity"))
         self.assertEqual(broker.connections(), 0)
 
-    def test_common_names_that_no_broker_should_meet(self):
+    def test_common_names_that_a_broker_must_not_get(self):
         for name in (b"", b"a\x00b", b"a\x1fb", b"a\x7fb", b"a\nb", b"a+b", b"#",
                      b"x" * 256, b"\xc2\x85"):
             with self.subTest(name=name[:10]):
@@ -305,7 +305,7 @@ class Malformed(Guarded):
         yield "NUL in the client's id", mqtt_connect("a\0b")
         yield "not UTF-8", mqtt_connect(b"\xff\xfe")
 
-    def test_what_is_no_connect_never_reaches_the_broker(self):
+    def test_a_first_packet_that_is_not_a_connect_never_reaches_the_broker(self):
         broker = self.fake_broker()
         for mode in ("identity", "check"):
             for name, packet in self.packets():

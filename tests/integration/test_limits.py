@@ -1,4 +1,4 @@
-"""Limits: what a peer can make grow has a bound, and whoever is inside does not feel it."""
+"""Limits: whatever a peer can make grow has a bound, and established sessions are not affected."""
 
 import resource
 import signal
@@ -72,7 +72,7 @@ class Limits(Case):
             self.assertIsNotNone(self.admitted(postern))
         self.talks(inside)
 
-    def test_the_handshake_that_waited_longest_makes_room(self):
+    def test_the_handshake_that_has_waited_longest_is_ended_first(self):
         postern = self.postern(self.fake_broker(echo), listener={"max_handshakes": "1"},
                                main={"workers": "1"})
         half = [half_done(self, postern) for _ in range(17)]
@@ -83,8 +83,8 @@ class Limits(Case):
             client.handshake()
             self.talks(client)
 
-    def test_max_handshakes_bounds_what_waits_for_a_step_of_ours(self):
-        """While the program is stopped a burst gathers: of eight hellos read at once, all but
+    def test_max_handshakes_limits_handshakes_that_wait_for_processor_time(self):
+        """A burst arrives while the program is stopped: of eight ClientHellos read at once, all but
         max_handshakes are refused."""
         postern = self.postern(self.fake_broker(echo), listener={"max_handshakes": "1"},
                                main={"workers": "1"})
@@ -101,7 +101,7 @@ class Limits(Case):
         self.assertGreater(sum(self.answered(client) for client in burst), 0)
         self.wait_until(lambda: self.admitted(postern), "room once the burst is over")
 
-    def test_silent_and_slow_clients_hold_no_handshake(self):
+    def test_silent_and_slow_clients_do_not_count_as_handshakes(self):
         postern = self.postern(self.fake_broker(echo), listener={"max_handshakes": "2"})
         for number in range(20):
             client = self.tcp_client(postern)
@@ -119,9 +119,9 @@ class Limits(Case):
 
 
 class Addresses(Case):
-    """Clients come from several loopback addresses; 127.0.0.1 is everybody else."""
+    """Clients come from several loopback addresses; 127.0.0.1 stands for all others."""
 
-    def comes_in(self, postern, source):
+    def is_accepted(self, postern, source):
         try:
             client = self.client(postern, source=source)
             client.send(b"x")
@@ -136,46 +136,46 @@ class Addresses(Case):
             client = self.tcp_client(postern, source=source)
             self.assertEqual(client.raw_end()[0], b"")
             self.assertEqual(postern.end_of(client)["reason"], "denied")
-        self.assertIsNotNone(self.comes_in(postern, "127.0.0.1"))
+        self.assertIsNotNone(self.is_accepted(postern, "127.0.0.1"))
 
-    def test_only_allowed_networks_come_in_and_deny_goes_first(self):
+    def test_only_allowed_networks_are_accepted_and_deny_is_checked_first(self):
         postern = self.postern(self.fake_broker(echo),
                                listener={"allow": "127.0.0.0/29", "deny": "127.0.0.2"})
-        self.assertIsNotNone(self.comes_in(postern, "127.0.0.1"))
-        self.assertIsNone(self.comes_in(postern, "127.0.0.2"))
-        self.assertIsNone(self.comes_in(postern, "127.0.0.8"))
+        self.assertIsNotNone(self.is_accepted(postern, "127.0.0.1"))
+        self.assertIsNone(self.is_accepted(postern, "127.0.0.2"))
+        self.assertIsNone(self.is_accepted(postern, "127.0.0.8"))
 
     def test_a_reload_changes_the_networks(self):
         postern = self.postern(self.fake_broker(echo), listener={"deny": "127.0.0.2"})
-        self.assertIsNone(self.comes_in(postern, "127.0.0.2"))
+        self.assertIsNone(self.is_accepted(postern, "127.0.0.2"))
         with open(postern.config_file, encoding="utf-8") as file:
             text = file.read()
         with open(postern.config_file, "w", encoding="utf-8") as file:
             file.write(text.replace("deny = 127.0.0.2", "deny = 127.0.0.3"))
         self.assertEqual(postern.reload().name, "reload done")
-        self.assertIsNotNone(self.comes_in(postern, "127.0.0.2"))
-        self.assertIsNone(self.comes_in(postern, "127.0.0.3"))
+        self.assertIsNotNone(self.is_accepted(postern, "127.0.0.2"))
+        self.assertIsNone(self.is_accepted(postern, "127.0.0.3"))
 
-    def test_an_address_has_its_connections_and_others_have_theirs(self):
+    def test_connections_are_limited_for_each_address_by_itself(self):
         postern = self.postern(self.fake_broker(echo), main={"workers": "3"},
                                listener={"max_connections_per_address": "3"})
-        inside = [self.comes_in(postern, "127.0.0.2") for _ in range(3)]
+        inside = [self.is_accepted(postern, "127.0.0.2") for _ in range(3)]
         self.assertNotIn(None, inside)
         client = self.tcp_client(postern, source="127.0.0.2")
         self.assertEqual(postern.end_of(client)["reason"], "limit_address")
-        self.assertIsNotNone(self.comes_in(postern, "127.0.0.1"))
+        self.assertIsNotNone(self.is_accepted(postern, "127.0.0.1"))
         inside[0].close()
         postern.end_of(inside[0])
-        self.wait_until(lambda: self.comes_in(postern, "127.0.0.2"), "room for one more")
+        self.wait_until(lambda: self.is_accepted(postern, "127.0.0.2"), "room for one more")
 
-    def test_an_address_that_comes_too_fast_is_refused_and_others_are_not(self):
+    def test_an_address_that_connects_too_fast_is_refused_and_others_are_not(self):
         postern = self.postern(self.fake_broker(echo),
                                listener={"new_connections_per_address": "5/h"})
         for _ in range(5):
-            self.assertIsNotNone(self.comes_in(postern, "127.0.0.2"))
+            self.assertIsNotNone(self.is_accepted(postern, "127.0.0.2"))
         client = self.tcp_client(postern, source="127.0.0.2")
         self.assertEqual(postern.end_of(client)["reason"], "limit_rate")
-        self.assertIsNotNone(self.comes_in(postern, "127.0.0.1"))
+        self.assertIsNotNone(self.is_accepted(postern, "127.0.0.1"))
 
     def test_one_address_cannot_displace_a_handshake_of_another(self):
         postern = self.postern(self.fake_broker(echo), listener={"max_handshakes": "1"},
@@ -190,7 +190,7 @@ class Addresses(Case):
 
 
 class Descriptors(Case):
-    def test_silent_clients_go_when_descriptors_run_out(self):
+    def test_silent_clients_are_disconnected_when_descriptors_run_out(self):
         postern = self.postern(self.fake_broker(echo), descriptors=200,
                                listener={"first_byte_timeout": "1h"})
         silent = [self.tcp_client(postern) for _ in range(150)]
@@ -204,7 +204,7 @@ class Descriptors(Case):
         self.assertLess(time.monotonic() - start, 6 * SLOW)
         self.assertEqual(len(silent), 150)
 
-    def test_when_sessions_hold_all_descriptors_newcomers_wait_and_nothing_spins(self):
+    def test_when_sessions_hold_all_descriptors_new_clients_wait_and_the_loop_sleeps(self):
         postern = self.postern(self.fake_broker(echo), descriptors=130,
                                listener={"first_byte_timeout": "1h", "handshake_timeout": "1h"})
         inside = []
@@ -242,10 +242,10 @@ class Descriptors(Case):
             except GONE:
                 return False
 
-        self.wait_until(admitted, "newcomers to be let in")
+        self.wait_until(admitted, "new clients to be accepted")
 
-    def test_a_crowd_at_one_listener_does_not_keep_the_other_waiting(self):
-        """There is room for 60 or so: who gets it, and when, must not be decided by the crowd."""
+    def test_a_burst_at_one_listener_does_not_delay_another(self):
+        """There is room for 60 or so: which client gets it must not depend on the burst."""
         broker = self.fake_broker(echo)
         more = (f"[listener second]\nlisten = 127.0.0.1:0\nbackend = {broker.address}\n"
                 "certificates = main\n")
@@ -259,7 +259,7 @@ class Descriptors(Case):
         client.send(b"x")
         self.assertEqual(client.recv_exactly(1), b"x")
 
-    def test_a_burst_beyond_the_descriptors_loses_nobody_who_talks(self):
+    def test_a_burst_beyond_the_descriptors_loses_no_client_that_sends(self):
         postern = self.postern(self.fake_broker(echo), descriptors=200,
                                listener={"first_byte_timeout": "1h"})
         failures = []

@@ -39,7 +39,7 @@ class Memory(Case):
                     client.cut()
                     peer.close()
 
-    def test_traffic_leaves_no_buffers_behind(self):
+    def test_buffers_are_freed_after_traffic(self):
         broker = self.fake_broker()
         postern = self.postern(broker)
         pairs = self.sessions(postern, broker, "1.2", 300)
@@ -51,7 +51,7 @@ class Memory(Case):
             client.recv_exactly(16384)
         self.assertLess((postern.memory() - before) / len(pairs), 1024)
 
-    def test_memory_comes_back_for_the_next(self):
+    def test_freed_memory_is_used_for_new_sessions(self):
         broker = self.fake_broker()
         postern = self.postern(broker)
         peaks = []
@@ -74,7 +74,7 @@ class Processor(Case):
         self.assertRaises(AssertionError, postern.wait, "nothing", timeout=3)
         self.assertLessEqual(postern.cpu_seconds() - before, 0.03)
 
-    def test_a_client_that_says_nothing_takes_no_processor_time(self):
+    def test_a_silent_client_takes_no_processor_time(self):
         postern = self.postern(self.fake_broker(), listener={"first_byte_timeout": "1h",
                                                             "handshake_timeout": "1h"})
         self.tcp_client(postern)

@@ -1,4 +1,5 @@
-"""The proxy itself: bytes pass unchanged, ends are carried over, every end has its line."""
+"""The proxy itself: bytes pass unchanged, the end of one side reaches the other, and each end is
+logged with one line."""
 
 import contextlib
 import random
@@ -58,12 +59,12 @@ class RealClients(Case):
                     input=b"", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE)
                 self.assertIn(b"Verify return code: 0 (ok)", done.stdout)
 
-    def test_a_full_chain_in_one_file_serves_too(self):
+    def test_a_full_chain_in_one_file_is_served(self):
         certificate = pki.Authority("Test Intermediate", parent=pki.authority()).issue()
         certificate.pem, certificate.chain = certificate.pem + certificate.chain, ""
         self.client(self.postern(self.fake_broker(echo), certificate=certificate))
 
-    def test_an_rsa_certificate_serves_both_versions(self):
+    def test_an_rsa_certificate_works_with_both_versions(self):
         postern = self.postern(self.fake_broker(echo), certificate=pki.server("rsa"))
         for version in BOTH:
             client = self.client(postern, version)
@@ -147,7 +148,7 @@ class Bytes(Case):
             client.raw_send(client.pending_output())
             self.assertEqual(broker.accept().recv_exactly(5), b"early")
 
-    def test_a_session_that_says_nothing_stays(self):
+    def test_a_silent_session_stays_connected(self):
         # Longer than every time limit but those that are off.
         postern = self.postern(self.fake_broker(echo), listener={
             "first_byte_timeout": "200ms", "handshake_timeout": "300ms", "write_timeout": "200ms",
@@ -186,7 +187,7 @@ class Refusals(Case):
                 self.assertEqual(event["reason"], "unsupported_version")
                 self.assertEqual(self.client(postern).version, right)
 
-    def test_plaintext_mqtt_is_told_apart(self):
+    def test_plaintext_mqtt_is_recognised(self):
         postern = self.postern(self.broker)
         client = self.tcp_client(postern)
         client.raw_send(mqtt_connect("plain"))
@@ -194,7 +195,7 @@ class Refusals(Case):
         self.assertEqual(postern.end_of(client)["reason"], "not_tls")
         self.assertFalse(self.broker.has_connection())
 
-    def test_http_and_noise_are_told_apart(self):
+    def test_http_and_noise_are_recognised(self):
         postern = self.postern(self.broker)
         for data in (b"GET / HTTP/1.1\r\n\r\n", b"\x80\x2e\x01\x00\x02", b"\xff"):
             client = self.tcp_client(postern)
@@ -234,7 +235,7 @@ class Refusals(Case):
         client = self.client(postern, context=context)
         self.assertEqual(client.tls.cipher()[0], "ECDHE-ECDSA-CHACHA20-POLY1305")
 
-    def test_a_client_that_leaves_during_the_handshake_is_noticed(self):
+    def test_a_client_that_leaves_during_the_handshake_is_logged(self):
         postern = self.postern(self.broker)
         for leave in ("cut", "reset"):
             context = tls_context(pki.authority().pem)
@@ -322,7 +323,7 @@ class Ends(Case):
     def ended(self, client, reason):
         self.assertEqual(self.server.end_of(client)["reason"], reason)
 
-    def test_the_clients_end_reaches_the_broker_and_the_other_way_stays_open(self):
+    def test_the_clients_end_reaches_the_broker_and_the_other_direction_stays_open(self):
         for version in BOTH:
             client, peer = self.pair(version)
             client.send(b"last words")
@@ -334,7 +335,7 @@ class Ends(Case):
             self.assertEqual(client.recv(), b"")
             self.ended(client, "client_closed")
 
-    def test_the_brokers_end_reaches_the_client_and_the_other_way_stays_open(self):
+    def test_the_brokers_end_reaches_the_client_and_the_other_direction_stays_open(self):
         for version in BOTH:
             client, peer = self.pair(version)
             peer.send(b"last words")
@@ -363,7 +364,7 @@ class Ends(Case):
         finally:
             self.server.signal(signal.SIGCONT)
 
-    def test_a_reset_behind_data_is_noticed(self):
+    def test_a_reset_after_data_is_noticed(self):
         for version in BOTH:
             client, peer = self.talking_pair(version)
             with self.paused():
@@ -389,7 +390,7 @@ class Ends(Case):
             peer.close()
         self.ended(client, "broker_reset")
 
-    def test_an_endless_sender_does_not_hold_up_the_others(self):
+    def test_an_endless_sender_does_not_delay_the_others(self):
         broker = self.fake_broker(echo)
         sink = self.fake_broker(lambda peer: peer.recv_all())
         more = (f"[listener sink]\nlisten = 127.0.0.1:0\nbackend = {sink.address}\n"
@@ -438,7 +439,7 @@ class Ends(Case):
             self.assertEqual(client.recv(), b"")
             self.ended(client, "client_closed")
 
-    def test_a_client_that_vanishes_without_close_notify_is_truncated(self):
+    def test_a_client_that_closes_without_close_notify_is_logged_as_truncated(self):
         for version in BOTH:
             client, peer = self.pair(version)
             peer.send(b"x")
@@ -449,7 +450,7 @@ class Ends(Case):
             peer.recv()
             self.ended(client, "client_truncated")
 
-    def test_a_client_that_resets_is_logged_so(self):
+    def test_a_client_that_resets_is_logged_with_that_reason(self):
         client, peer = self.pair("1.3")
         client.send(b"x")
         peer.recv_exactly(1)
@@ -460,7 +461,7 @@ class Ends(Case):
         except ConnectionResetError:
             pass
 
-    def test_a_broker_that_resets_is_logged_so(self):
+    def test_a_broker_that_resets_is_logged_with_that_reason(self):
         client, peer = self.pair("1.3")
         client.send(b"x")
         peer.recv_exactly(1)
@@ -533,7 +534,7 @@ class ClosingLines(Case):
                          ["listener", "peer", "tls", "cipher", "sni", "resumed", "identity",
                           "backend", "up", "down", "seconds", "reason"])
 
-    def test_a_silent_client_that_leaves_is_told_at_debug_only(self):
+    def test_a_silent_client_that_leaves_is_logged_at_debug_only(self):
         for level in ("info", "debug"):
             postern = self.postern(self.fake_broker(echo), main={"log_level": level})
             silent = self.tcp_client(postern)
@@ -558,7 +559,7 @@ class ClosingLines(Case):
         self.assertNotIn("x", event)
         self.assertEqual(len(postern.lines), len(postern.events), postern.lines)
 
-    def test_a_storm_of_newcomers_writes_few_lines(self):
+    def test_a_storm_of_new_clients_writes_few_lines(self):
         postern = self.postern(self.fake_broker(echo))
         for _ in range(400):
             client = self.tcp_client(postern)

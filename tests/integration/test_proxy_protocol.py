@@ -20,7 +20,7 @@ def decode_tlvs(data):
     found = []
     while data:
         kind, size = data[0], struct.unpack("!H", data[1:3])[0]
-        assert len(data) >= 3 + size, "a TLV is whole"
+        assert len(data) >= 3 + size, "a TLV is complete"
         found.append((kind, data[3:3 + size]))
         data = data[3 + size:]
     return found
@@ -33,7 +33,7 @@ def decode_v2(data):
     command, family = {0: "LOCAL", 1: "PROXY"}[data[12] & 0x0F], data[13]
     size = struct.unpack("!H", data[14:16])[0]
     body, rest = data[16:16 + size], data[16 + size:]
-    assert len(body) == size, "the header came whole"
+    assert len(body) == size, "the header is complete"
     width = {0x11: 4, 0x21: 16, 0x00: 0}[family]
     source = destination = None
     if width:
@@ -89,7 +89,7 @@ def remote(client):
 
 
 class ToTheBroker(Case):
-    def test_v1_tells_the_clients_address(self):
+    def test_v1_has_the_clients_address(self):
         broker = self.fake_broker()
         postern = self.postern(broker, listen="[::]:0", listener={"proxy_protocol": "v1"})
         for host in ("127.0.0.1", "::1"):
@@ -98,7 +98,7 @@ class ToTheBroker(Case):
             got = broker.accept().recv_until(b"data")
             self.assertEqual(decode_v1(got), (local(client), remote(client), b"data"))
 
-    def test_v2_tells_address_and_tls(self):
+    def test_v2_has_the_address_and_tls_details(self):
         broker = self.fake_broker()
         postern = self.postern(broker, listen="[::]:0", listener={"proxy_protocol": "v2"})
         for host in ("127.0.0.1", "::1"):
@@ -116,7 +116,7 @@ class ToTheBroker(Case):
                 self.assertEqual(details[0x23].decode(), client.tls.cipher()[0])
                 self.assertNotIn(0x22, details)
 
-    def test_v2_tells_the_common_name(self):
+    def test_v2_has_the_common_name(self):
         broker = self.fake_broker()
         self.write("client-ca.pem", DEVICES.pem)
         postern = self.postern(broker, listener={
@@ -178,7 +178,7 @@ class ToTheBroker(Case):
         self.assertLessEqual(len(got), 500)
         decode_v2(got)
 
-    def test_it_goes_before_the_connect_packet_too(self):
+    def test_it_is_sent_before_the_connect_packet_too(self):
         broker = self.fake_broker()
         postern = self.postern(broker, listener={"proxy_protocol": "v2", "mqtt": "check"})
         client = self.client(postern)
@@ -253,8 +253,8 @@ class FromABalancer(Case):
             if version == "v1":
                 self.assertEqual(decode_v1(got)[0], source)
             else:
-                _, told, _, tlvs, _ = decode_v2(got)
-                self.assertEqual(told, source)
+                _, got_source, _, tlvs, _ = decode_v2(got)
+                self.assertEqual(got_source, source)
                 self.assertNotIn(0xE0, tlvs)
                 self.assertEqual(decode_ssl(tlvs[0x20])[0], 0x01)
 
@@ -267,7 +267,7 @@ class FromABalancer(Case):
                 client = self.through(postern, header)
                 self.assertEqual(self.logged_peer(postern, client), client.peer)
 
-    def test_a_balancer_must_send_it(self):
+    def test_a_balancer_must_send_a_header(self):
         broker = self.fake_broker(echo)
         postern = self.balanced(broker)
         with self.assertRaises(GONE):
@@ -303,7 +303,7 @@ class FromABalancer(Case):
             self.assertEqual(client.raw_end()[0], b"")
         postern.wait("handshake failed", reason="first_byte_timeout")
 
-    def test_from_others_it_is_never_read(self):
+    def test_a_header_from_other_addresses_is_never_read(self):
         broker = self.fake_broker(echo)
         postern = self.balanced(broker, networks="192.0.2.0/24, 2001:db8::/32")
         for header in (header_v1(self.REAL, self.US), header_v2(self.REAL, self.US)):

@@ -1,4 +1,4 @@
-"""Reload on SIGHUP: all or nothing, and live sessions never notice."""
+"""Reload on SIGHUP: all or nothing, and live sessions are not affected."""
 
 import os
 import re
@@ -81,7 +81,7 @@ class Storm(Case):
 
         return (missing, wrong_key, garbage, other_type, empty_chain)[number % 5]()
 
-    def test_fifty_reloads_and_two_hundred_devices_that_never_notice(self):
+    def test_fifty_reloads_do_not_affect_two_hundred_devices(self):
         served = renewed()
         postern = self.postern(self.mosquitto(), certificate=served)
         stop = threading.Event()
@@ -168,7 +168,7 @@ class Storm(Case):
 
         self.wait_until(serves_the_last, "the last certificate to be served")
         self.assertLess(len(postern.all("reload done", since=mark)), 300)
-        # Files written between two signals may have been caught half-new: nothing else may fail.
+        # Files written between two signals may have been read half-written: nothing else may fail.
         for event in postern.all("reload refused", since=mark):
             self.assertIn("key", event.raw)
         self.wait_until(lambda: postern.descriptors() <= before + 4, "descriptors to come back")
@@ -181,7 +181,7 @@ class Contents(Case):
         self.server = self.postern(self.first)
 
     def rewrite(self, *changes, backend=None, **options):
-        """Rewrites the configuration; returns what the reload said."""
+        """Rewrites the configuration; returns the event of the reload."""
         text = self.config(backend or self.first, **options)
         for old, new in changes:
             self.assertIn(old, text)
@@ -197,7 +197,7 @@ class Contents(Case):
         client.close()
         return self.server.end_of(client)
 
-    def test_a_live_session_keeps_its_broker_and_a_new_one_gets_the_new(self):
+    def test_a_live_session_keeps_its_broker_and_new_sessions_use_the_new_one(self):
         old = self.client(self.server)
         old.send(b"a")
         old.recv_exactly(1)
@@ -208,7 +208,7 @@ class Contents(Case):
         old.close()
         self.assertEqual(self.server.end_of(old)["backend"], self.first.address)
 
-    def test_policy_follows_the_reload(self):
+    def test_policy_changes_with_a_reload(self):
         self.assertEqual(self.client(self.server, "1.2").version, "1.2")
         self.assertEqual(self.rewrite(listener={"tls_min": "1.3"}).name, "reload done")
         self.refused(lambda: self.client(self.server, "1.2"))
@@ -235,7 +235,7 @@ class Contents(Case):
         self.assertRegex(event.raw, "workers.*restart")
         self.still_serves()
 
-    def test_listeners_cannot_come_and_go(self):
+    def test_listeners_cannot_be_added_or_removed(self):
         more = (f"[listener second]\nlisten = 127.0.0.1:0\nbackend = {self.second.address}\n"
                 "certificates = main\n")
         event = self.rewrite(more=more)
@@ -245,7 +245,7 @@ class Contents(Case):
                          "reload refused")
         self.still_serves()
 
-    def test_a_mistake_in_the_file_is_told_with_its_line(self):
+    def test_a_mistake_in_the_file_is_reported_with_its_line(self):
         event = self.rewrite(("workers = 2", "workers = 2\nwrokers = 2"))
         self.assertEqual(event.name, "reload refused")
         self.assertRegex(event.raw, r"postern\.conf:3:.*wrokers")

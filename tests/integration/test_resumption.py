@@ -31,7 +31,7 @@ class Visits(Case):
 
 
 class Resumption(Visits):
-    def test_every_way_works_over_all_workers(self):
+    def test_every_kind_of_resumption_works_over_all_workers(self):
         postern = self.postern(self.fake_broker(echo), main={"workers": "4"})
         for way in WAYS:
             with self.subTest(way=way):
@@ -42,7 +42,7 @@ class Resumption(Visits):
                     reused, session = self.visit(postern, context, session)
                     self.assertTrue(reused)
 
-    def test_reloads_keep_it(self):
+    def test_resumption_works_after_reloads(self):
         postern = self.postern(self.fake_broker(echo))
         for way in WAYS:
             with self.subTest(way=way):
@@ -76,7 +76,7 @@ class Resumption(Visits):
             self.assertTrue(self.visit(postern, context, session, server_name="a.example")[0])
             self.assertFalse(self.visit(postern, context, session, server_name="b.example")[0])
 
-    def test_another_instance_knows_nothing_of_it(self):
+    def test_another_instance_does_not_resume_it(self):
         first, second = (self.postern(self.fake_broker(echo)) for _ in range(2))
         for way in WAYS:
             context = self.context(way)
@@ -103,7 +103,7 @@ class SharedKeys(Visits):
                 reused, session = self.visit(postern, context, session)
                 self.assertTrue(reused)
 
-    def test_a_key_that_moved_down_still_opens_and_a_dropped_one_does_not(self):
+    def test_a_key_further_down_the_file_still_decrypts_and_a_removed_one_does_not(self):
         old, new = os.urandom(32).hex(), os.urandom(32).hex()
         self.keys(old)
         postern = self.instance()
@@ -117,7 +117,7 @@ class SharedKeys(Visits):
         for context, session in held:
             self.assertFalse(self.visit(postern, context, session)[0])
 
-    def test_bad_key_files_refuse_the_reload(self):
+    def test_a_reload_with_a_bad_key_file_is_refused(self):
         good = os.urandom(32).hex()
         self.keys(good)
         postern = self.instance()

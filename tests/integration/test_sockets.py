@@ -11,7 +11,7 @@ from brokers import echo
 from clients import PATIENCE, SLOW
 from harness import PROGRAM, Case, main
 
-# As systemd starts a service: sockets from descriptor 3 on, and its own process id told.
+# As systemd starts a service: sockets from descriptor 3 on, and its own process id in LISTEN_PID.
 INHERIT = """
 import os, sys
 for number, source in enumerate(sys.argv[1].split(',')):
@@ -46,7 +46,7 @@ class Inherited(Case):
                 return sock
 
     def inheriting(self, *sockets, **options):
-        """A Postern that is handed these listening sockets."""
+        """A Postern that inherits these listening sockets."""
         listen = ", ".join("%s:%d" % (f"[{s.getsockname()[0]}]" if s.family == socket.AF_INET6
                                       else s.getsockname()[0], s.getsockname()[1])
                            for s in sockets)
@@ -69,19 +69,19 @@ class Inherited(Case):
         for _ in range(20):
             self.talk(postern, postern.address())
 
-    def test_several_inherited_sockets_are_told_apart_by_their_addresses(self):
+    def test_several_inherited_sockets_are_matched_by_their_addresses(self):
         first, second = self.listener(), self.listener("::1")
         postern = self.inheriting(second, first)
         for sock in (first, second):
             self.talk(postern, sock.getsockname()[:2])
 
-    def test_an_inherited_socket_that_does_not_listen_is_not_taken_for_one_that_does(self):
+    def test_an_inherited_socket_that_does_not_listen_is_not_used(self):
         sock = self.datagram_socket()
         postern = self.inheriting(sock)
         self.talk(postern, sock.getsockname())
         postern.wait("socket activation")
 
-    def test_a_client_that_came_while_nobody_ran_is_served(self):
+    def test_a_client_that_connected_before_the_start_is_served(self):
         sock = self.listener()
         first = self.inheriting(sock)
         self.talk(first, first.address())
@@ -93,7 +93,7 @@ class Inherited(Case):
         early.send(b"x")
         self.assertEqual(early.recv_exactly(1), b"x")
 
-    def test_sockets_meant_for_another_process_are_left_alone(self):
+    def test_sockets_meant_for_another_process_are_not_used(self):
         file = self.write("postern.conf", self.config(self.fake_broker(echo)))
         postern = self.start(file, env={**os.environ, "LISTEN_FDS": "1", "LISTEN_PID": "1"})
         self.talk(postern, postern.address())
@@ -109,7 +109,7 @@ class Notify(Case):
         sock.settimeout(PATIENCE)
         return sock, {**os.environ, "NOTIFY_SOCKET": path.replace("\0", "@")}
 
-    def told(self, sock, *wanted):
+    def expect(self, sock, *wanted):
         """Reads messages until all wanted assignments came, in that order."""
         seen, wanted = [], list(wanted)
         while wanted:
@@ -122,64 +122,64 @@ class Notify(Case):
                 wanted.pop(0)
         return "\n".join(seen)
 
-    def test_ready_reload_and_stopping_are_told(self):
+    def test_ready_reload_and_stopping_are_notified(self):
         for abstract in (False, True):
             sock, env = self.manager(abstract)
             file = self.write("postern.conf", self.config(self.fake_broker(echo)))
             postern = self.start(file, env=env)
-            self.told(sock, "READY=1")
+            self.expect(sock, "READY=1")
             self.assertEqual(postern.reload().name, "reload done")
-            self.assertIn("MONOTONIC_USEC=", self.told(sock, "RELOADING=1", "READY=1"))
+            self.assertIn("MONOTONIC_USEC=", self.expect(sock, "RELOADING=1", "READY=1"))
             postern.signal(signal.SIGTERM)
-            self.told(sock, "STOPPING=1")
+            self.expect(sock, "STOPPING=1")
             self.assertEqual(postern.wait_exit(), 0)
             if not abstract:
                 os.unlink(self.path("notify"))
 
-    def test_ready_means_that_connecting_works(self):
+    def test_clients_can_connect_once_ready_is_notified(self):
         sock, env = self.manager()
         with socket.create_server(("127.0.0.1", 0)) as chooser:
             address = chooser.getsockname()[:2]
         file = self.write("postern.conf", self.config(self.fake_broker(echo),
                                                       listen="%s:%d" % address))
         postern = self.start(file, env=env, ready=False)
-        self.told(sock, "READY=1")
+        self.expect(sock, "READY=1")
         self.client(postern, address=address)
         postern.wait_ready()
 
-    def test_a_refused_reload_ends_reloading_too(self):
+    def test_a_refused_reload_is_notified_as_ready_again(self):
         sock, env = self.manager()
         file = self.write("postern.conf", self.config(self.fake_broker(echo)))
         postern = self.start(file, env=env)
-        self.told(sock, "READY=1")
+        self.expect(sock, "READY=1")
         os.unlink(self.path("main/cert.pem"))
         self.assertEqual(postern.reload().name, "reload refused")
-        self.told(sock, "RELOADING=1", "READY=1")
+        self.expect(sock, "RELOADING=1", "READY=1")
 
-    def test_the_watchdog_is_fed_in_time(self):
+    def test_the_watchdog_is_notified_in_time(self):
         sock, env = self.manager()
         file = self.write("postern.conf", self.config(self.fake_broker(echo)))
         postern = self.start(file, env={**env, "WATCHDOG_USEC": "1000000"})
         moments = []
         for _ in range(8):
-            self.told(sock, "WATCHDOG=1")
+            self.expect(sock, "WATCHDOG=1")
             moments.append(time.monotonic())
         # The machine may have its own pauses: half of the gaps must be short.
         gaps = sorted(b - a for a, b in zip(moments, moments[1:]))
         self.assertLess(gaps[len(gaps) // 2], 0.5 * SLOW)
         self.assertIsNone(postern.process.poll())
 
-    def test_a_watchdog_meant_for_another_process_is_not_fed(self):
+    def test_a_watchdog_meant_for_another_process_is_not_notified(self):
         sock, env = self.manager()
         file = self.write("postern.conf", self.config(self.fake_broker(echo)))
         self.start(file, env={**env, "WATCHDOG_USEC": "400000", "WATCHDOG_PID": "1"})
-        self.told(sock, "READY=1")
+        self.expect(sock, "READY=1")
         sock.settimeout(1)
         with self.assertRaises(TimeoutError):
             while "WATCHDOG=1" not in sock.recv(4096).decode():
                 pass
 
-    def test_without_a_manager_nothing_is_needed(self):
+    def test_it_runs_without_a_service_manager(self):
         environment = {k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"}
         file = self.write("postern.conf", self.config(self.fake_broker(echo)))
         self.start(file, env=environment)

@@ -59,7 +59,7 @@ class Stop(Case):
         self.wait_until(refused, "the listener to close")
         postern.signal(signal.SIGTERM)
 
-    def test_sessions_work_until_their_turn(self):
+    def test_sessions_work_until_they_are_ended(self):
         postern, (client,) = self.serving(1, drain="3s")
         postern.signal(signal.SIGTERM)
         rounds = 0
@@ -95,17 +95,17 @@ class Stop(Case):
         self.assertEqual({e["reason"] for e in postern.all("session end")}, {"drained"})
         self.assertEqual(len(postern.all("session end")), 10)
 
-    def test_no_signal_cuts_a_stop_short(self):
+    def test_no_further_signal_interrupts_a_stop(self):
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             postern, clients = self.serving(4, drain="200ms")
             while postern.process.poll() is None:
                 postern.signal(number)
                 postern.signal(signal.SIGTERM)
-                time.sleep(0.001)  # the log loses lines when it is flooded, and says so
+                time.sleep(0.001)  # or so many lines would come that the log drops some
             self.assertEqual(postern.wait_exit(), 0)
             self.assertEqual(len(postern.all("session end", reason="drained")), 4)
 
-    def test_it_ends_as_soon_as_the_last_session_has_left_by_itself(self):
+    def test_it_ends_as_soon_as_the_last_client_has_left(self):
         postern, clients = self.serving(3, drain="1h")
         postern.signal(signal.SIGTERM)
         for client in clients:
@@ -120,7 +120,7 @@ class Stop(Case):
         self.assertLess(time.monotonic() - start, 3 * SLOW)
         self.assertEqual(len(postern.all("session end", reason="drained")), 10)
 
-    def test_clients_that_take_nothing_do_not_hold_it_up(self):
+    def test_clients_that_read_nothing_do_not_delay_it(self):
         broker = self.fake_broker()
         postern = self.postern(broker, main={"drain_timeout": "300ms"})
         self.client(postern, receive_buffer=8192)
@@ -145,7 +145,7 @@ class Stop(Case):
         self.assertEqual(postern.wait_exit(), 0)
         self.assertEqual(postern.end_of(client)["reason"], "drained")
 
-    def test_slow_handshakes_under_way_are_drained(self):
+    def test_heavy_handshakes_under_way_are_drained(self):
         """With RSA keys one of them is paused at any time, and many wait."""
         postern = self.postern(self.fake_broker(), certificate=pki.server("rsa4096"))
         clients = []
@@ -160,11 +160,11 @@ class Stop(Case):
         postern.signal(signal.SIGTERM)
         postern.signal(signal.SIGTERM)
         self.assertEqual(postern.wait_exit(), 0)
-        told = postern.all("handshake failed")
-        self.assertLessEqual({e["reason"] for e in told},
+        logged = postern.all("handshake failed")
+        self.assertLessEqual({e["reason"] for e in logged},
                              {"drained", "client_closed", "client_reset"})
-        held_back = [e for e in told + postern.all("lines suppressed") if "suppressed" in e]
-        self.assertEqual(len(told) + sum(int(e["suppressed"]) for e in held_back), 150)
+        held_back = [e for e in logged + postern.all("lines suppressed") if "suppressed" in e]
+        self.assertEqual(len(logged) + sum(int(e["suppressed"]) for e in held_back), 150)
 
     def test_a_reload_while_draining_does_no_harm(self):
         postern, clients = self.serving(5, drain="1s")

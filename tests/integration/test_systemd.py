@@ -76,33 +76,33 @@ class ServiceManager(Case):
     def environment(self, **more):
         return {**os.environ, "NOTIFY_SOCKET": self.path("notify"), **more}
 
-    def told(self, wanted):
+    def expect(self, wanted):
         """Reads notifications until one holds the line."""
         while True:
             message = self.notify.recv(4096).decode().splitlines()
             if wanted in message:
                 return message
 
-    def test_ready_is_told_when_it_serves(self):
+    def test_ready_is_notified_when_it_serves(self):
         broker = self.fake_broker()
         postern = self.postern(broker, env=self.environment())
-        self.told("READY=1")
+        self.expect("READY=1")
         self.client(postern).close()
 
-    def test_a_reload_is_told_from_beginning_to_end(self):
+    def test_a_reload_is_notified_when_it_begins_and_ends(self):
         postern = self.postern(self.fake_broker(), env=self.environment())
-        self.told("READY=1")
+        self.expect("READY=1")
         self.assertEqual(postern.reload().name, "reload done")
-        self.told("RELOADING=1")
-        self.told("READY=1")
+        self.expect("RELOADING=1")
+        self.expect("READY=1")
 
-    def test_a_refused_reload_ends_in_ready_too(self):
+    def test_a_refused_reload_is_notified_as_ready_again(self):
         postern = self.postern(self.fake_broker(), env=self.environment())
-        self.told("READY=1")
+        self.expect("READY=1")
         self.write("postern.conf", "garbage\n")
         self.assertEqual(postern.reload().name, "reload refused")
-        self.told("RELOADING=1")
-        self.told("READY=1")
+        self.expect("RELOADING=1")
+        self.expect("READY=1")
 
     def test_the_check_before_a_reload_refuses_what_the_reload_would(self):
         text = self.config(self.fake_broker())
@@ -120,7 +120,7 @@ class ServiceManager(Case):
     def test_the_unit_s_reload_reloads(self):
         """As systemd does it: split into words, with MAINPID in the environment."""
         postern = self.postern(self.fake_broker(), env=self.environment())
-        self.told("READY=1")
+        self.expect("READY=1")
         check, reload = map(shlex.split, self.unit_lines("ExecReload"))
         self.assertEqual(check[0], "/usr/sbin/postern")
         self.assertEqual(reload[0], "/bin/sh", "what every machine has, and no other program")
@@ -136,16 +136,16 @@ class ServiceManager(Case):
             keys = re.findall(r"^\.It Ic (\w+)", file.read(), re.M)
         self.assertLessEqual(set(named), set(keys))
 
-    def test_the_watchdog_is_fed(self):
+    def test_the_watchdog_is_notified(self):
         self.postern(self.fake_broker(), env=self.environment(WATCHDOG_USEC="500000"))
         for _ in range(3):
-            self.told("WATCHDOG=1")
+            self.expect("WATCHDOG=1")
 
-    def test_stopping_is_told(self):
+    def test_stopping_is_notified(self):
         postern = self.postern(self.fake_broker(), env=self.environment())
-        self.told("READY=1")
+        self.expect("READY=1")
         postern.process.terminate()
-        self.told("STOPPING=1")
+        self.expect("STOPPING=1")
 
     def test_a_socket_from_the_service_manager_is_used(self):
         listening = socket.create_server(("127.0.0.1", 0))

@@ -33,7 +33,7 @@ class Timeouts(Case):
             except OSError:
                 return
 
-    def test_a_client_that_never_says_a_word(self):
+    def test_a_client_that_never_sends_a_byte(self):
         broker = self.fake_broker()
         postern = self.postern(broker, listener={"first_byte_timeout": "300ms"},
                                main={"log_level": "debug"})
@@ -43,7 +43,7 @@ class Timeouts(Case):
         self.ends_within(postern, client, "first_byte_timeout", 0.3, start)
         self.assertFalse(broker.has_connection())
 
-    def test_the_first_byte_moves_a_client_to_the_handshakes_limit(self):
+    def test_after_the_first_byte_the_handshake_timeout_applies(self):
         postern = self.postern(self.fake_broker(), listener={
             "first_byte_timeout": "200ms", "handshake_timeout": "600ms"})
         start = time.monotonic()
@@ -52,7 +52,7 @@ class Timeouts(Case):
         client.raw_end()
         self.ends_within(postern, client, "handshake_timeout", 0.6, start)
 
-    def test_a_hello_that_drips_does_not_stretch_the_handshakes_limit(self):
+    def test_a_hello_in_single_bytes_does_not_extend_the_handshake_timeout(self):
         broker = self.fake_broker()
         postern = self.postern(broker, listener={"handshake_timeout": "600ms"})
         start = time.monotonic()
@@ -61,7 +61,7 @@ class Timeouts(Case):
         self.ends_within(postern, client, "handshake_timeout", 0.6, start)
         self.assertFalse(broker.has_connection())
 
-    def test_a_second_flight_that_drips_does_not_stretch_it_either(self):
+    def test_a_second_flight_in_single_bytes_does_not_extend_it_either(self):
         postern = self.postern(self.fake_broker(), listener={"handshake_timeout": "600ms"})
         for version in ("1.2", "1.3"):
             start = time.monotonic()
@@ -75,7 +75,7 @@ class Timeouts(Case):
             client.raw_end()
             self.ends_within(postern, client, "handshake_timeout", 0.6, start)
 
-    def test_a_finished_handshake_is_out_of_its_limit(self):
+    def test_the_handshake_timeout_ends_with_the_handshake(self):
         postern = self.postern(self.fake_broker(echo), listener={
             "handshake_timeout": "300ms", "first_byte_timeout": "200ms"})
         client = self.client(postern)
@@ -95,7 +95,7 @@ class Timeouts(Case):
         self.ends_within(postern, client, "idle_timeout", 0.4, start)
         self.assertEqual(peer.recv(), b"")
 
-    def test_either_direction_alone_is_no_silence(self):
+    def test_traffic_in_either_direction_is_not_silence(self):
         broker = self.fake_broker()
         postern = self.postern(broker, listener={"idle_timeout": "500ms"})
         for speaker in ("client", "broker"):
@@ -112,7 +112,7 @@ class Timeouts(Case):
             self.assertEqual(postern.all("session end", peer=client.peer), [])
             client.close()
 
-    def test_a_client_that_takes_nothing(self):
+    def test_a_client_that_reads_nothing(self):
         broker = self.fake_broker()
         postern = self.postern(broker, listener={"write_timeout": "500ms"})
         client = self.client(postern, receive_buffer=8192)
@@ -121,7 +121,7 @@ class Timeouts(Case):
         event = postern.end_of(client)
         self.assertEqual(event["reason"], "write_timeout")
 
-    def test_a_client_that_takes_nothing_and_goes_on_talking(self):
+    def test_a_client_that_reads_nothing_and_keeps_sending(self):
         broker = self.fake_broker()
         postern = self.postern(broker, listener={"write_timeout": "500ms"})
         client = self.client(postern, receive_buffer=8192)
@@ -142,7 +142,7 @@ class Timeouts(Case):
             stop.set()
             talker.join()
 
-    def test_a_broker_that_takes_nothing(self):
+    def test_a_broker_that_reads_nothing(self):
         broker = self.fake_broker()
         postern = self.postern(broker, listener={"write_timeout": "500ms"})
         client = self.client(postern)
@@ -151,13 +151,13 @@ class Timeouts(Case):
         self.assertEqual(postern.end_of(client)["reason"], "write_timeout")
 
     def fill(self, stream):
-        """Sends until the other side closes: what it takes ends long before."""
+        """Sends until the other side closes, which stops reading long before."""
         block = b"x" * 65536
         with self.assertRaises(OSError):
             while True:
                 stream.send(block)
 
-    def test_a_slow_reader_that_takes_something_is_no_timeout(self):
+    def test_a_slow_reader_that_makes_progress_does_not_time_out(self):
         broker = self.fake_broker()
         postern = self.postern(broker, listener={"write_timeout": "600ms"})
         client = self.client(postern, receive_buffer=8192)
@@ -191,7 +191,7 @@ class Timeouts(Case):
                     self.assertEqual(client.recv(), b"")
                 self.ends_within(postern, client, "close_timeout", 0.4, start)
 
-    def test_data_after_one_side_has_ended_is_no_silence(self):
+    def test_data_after_one_side_has_ended_is_not_silence(self):
         broker = self.fake_broker()
         postern = self.postern(broker, listener={"close_timeout": "500ms"})
         client = self.client(postern)
@@ -214,7 +214,7 @@ class Timeouts(Case):
         self.ends_within(postern, client, "broker_timeout", 0.4, start)
 
     def quiet(self):
-        """The program has nothing to do for a while, and must not take that time for ours."""
+        """The program has nothing to do for a while, and must not count that time afterwards."""
         select.select([], [], [], 0.8)
 
     def test_silence_counts_from_the_last_byte(self):
@@ -229,7 +229,7 @@ class Timeouts(Case):
         self.assertEqual(client.recv(), b"")
         self.ends_within(postern, client, "idle_timeout", 1.5, start)
 
-    def test_after_a_quiet_time_half_an_end_is_as_long_as_ever(self):
+    def test_after_a_quiet_time_close_timeout_still_lasts_its_full_length(self):
         for ender in ("client", "broker"):
             with self.subTest(ender=ender):
                 broker = self.fake_broker()
@@ -245,7 +245,7 @@ class Timeouts(Case):
                 last.send(b"late, but in time")
                 self.assertEqual(first.recv_exactly(17), b"late, but in time")
 
-    def test_a_broker_that_ends_without_an_answer_is_no_silent_one(self):
+    def test_a_broker_that_closes_without_an_answer_is_not_logged_as_silent(self):
         broker = self.fake_broker()
         postern = self.postern(broker, listener={"mqtt": "check", "connect_timeout": "300ms",
                                                  "close_timeout": "900ms"})

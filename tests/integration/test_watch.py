@@ -73,7 +73,7 @@ class Watching(Case):
                 file.write(text)
         self.served_in_time(postern, second)
 
-    def test_a_pair_caught_half_written_is_waited_for(self):
+    def test_a_half_written_pair_is_read_once_it_is_complete(self):
         postern = self.watching()
         second = self.new()
         pki.write(self.path("main/cert.pem"), second.pem)
@@ -83,7 +83,7 @@ class Watching(Case):
         self.served_in_time(postern, second)
         self.assertEqual(postern.all("reload refused"), [])
 
-    def test_a_pair_that_never_fits_is_refused_once_and_the_next_good_one_served(self):
+    def test_a_pair_that_never_matches_is_refused_once_and_the_next_good_one_served(self):
         postern = self.watching()
         first = self.client(postern).peer_serial()
         start = time.monotonic()
@@ -106,7 +106,7 @@ class Watching(Case):
         second.write(self.path("main"))
         self.served_in_time(postern, second)
 
-    def test_live_sessions_do_not_notice(self):
+    def test_live_sessions_are_not_affected(self):
         postern = self.watching()
         client = self.client(postern)
         second = self.new()
@@ -115,7 +115,7 @@ class Watching(Case):
         client.send(b"x")
         self.assertEqual(client.recv_exactly(1), b"x")
 
-    def test_a_signal_works_beside_watching(self):
+    def test_a_signal_works_while_watching(self):
         postern = self.watching()
         second = self.new()
         second.write(self.path("main"))

@@ -25,7 +25,7 @@ struct sim_socket {
     bool closed;                /* by the product */
     bool connecting, connected; /* of socket(2): until and after connect(2) has succeeded */
     struct sim_pipe in, out;    /* to the product, and from it */
-    bool in_fin, out_fin;       /* FIN behind what is in the pipe */
+    bool in_fin, out_fin;       /* FIN after what is in the pipe */
     bool reset;                 /* the connection is dead, either way */
     bool gone;                  /* the peer reads nothing more: the next send resets */
     bool cut;                   /* the product closed it with something queued */

@@ -93,7 +93,7 @@ class Field(Case):
         return self.write(name, authority.pem)
 
     def run_client(self, *command, timeout=PATIENCE * 2, **options):
-        """Runs a client program to its end; what it says goes to stdout, all of it."""
+        """Runs a client program to its end; all its output goes to stdout."""
         return subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               errors="backslashreplace", timeout=timeout * SLOW, **options)

@@ -27,7 +27,7 @@ class NodeRed:
         self.process = None
 
     def broker(self, port, up, ca="", verify=True):
-        """A broker node and the way of one message through it."""
+        """A broker node and the flow of one message through it."""
         name = f"n{port}"
         self.flow += [
             {"id": f"{name}tls", "type": "tls-config", "cert": "", "key": "", "ca": ca,

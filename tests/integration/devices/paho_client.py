@@ -14,7 +14,7 @@ PATIENCE = 20
 
 
 def main(port, ca, down, up, runs):
-    # Paho 2 wants to be told which kind of callbacks; 1.6 does not know the argument.
+    # Paho 2 needs the version of the callbacks; 1.6 does not have the argument.
     version = [paho.CallbackAPIVersion.VERSION1] if hasattr(paho, "CallbackAPIVersion") else []
     client = paho.Client(*version)
     if ca == "-":

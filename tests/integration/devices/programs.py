@@ -1,7 +1,7 @@
 """The client programs: how each is run for one cell of the table, and what it is able to do.
 
-A program's run() does the task of field.py `runs` times and returns what it said and whether it
-says it succeeded. What happened is judged by the wire and by Postern's log, not by that.
+A program's run() does the task of field.py `runs` times and returns its output and whether it
+reports success. The relay and Postern's log decide what happened, not that.
 """
 
 import fcntl
@@ -69,7 +69,7 @@ class Program:
         return None
 
     def run(self, case, port, ca, up, runs=1, way=None, kind="rsa"):
-        """ca: a file, or None to verify nothing. Returns (whether it succeeded, its words)."""
+        """ca: a file, or None to verify nothing. Returns (whether it succeeded, its output)."""
         done = case.run_client(*self.command(port, ca or "-", up, runs, way, kind),
                                **self.options())
         return done.returncode == 0, done.stdout

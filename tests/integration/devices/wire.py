@@ -1,5 +1,6 @@
-"""A relay between a client and Postern that reads along: what the ClientHello asks for, and how
-large the server's records are. It changes nothing; what a client claims of itself is not believed.
+"""A relay between a client and Postern that also parses what it relays: what the ClientHello asks
+for, and how large the server's records are. It changes nothing; what a client reports about itself
+is not relied on.
 """
 
 import select
@@ -135,7 +136,7 @@ class Wire:
                 return
             target.shutdown(socket.SHUT_WR)
         except OSError:
-            # A reset goes on as one, both ways: neither side is to wait for the other.
+            # A reset is relayed as one in both directions: neither side must wait for the other.
             for end in (connection.client, connection.server):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 other.pop(end, None)
@@ -152,7 +153,7 @@ class Wire:
         return self.connections[number].hello().asks(issued)
 
     def cut(self):
-        """Ends what is connected, without a word of TLS; the relay goes on listening."""
+        """Ends what is connected, without close_notify; the relay goes on listening."""
         for connection in self.connections:
             for end in (connection.client, connection.server):
                 try:

@@ -75,7 +75,7 @@ static bool read_table(const char *path) {
     return whole;
 }
 
-/* The first operand of the instruction there or behind; the table is in order. */
+/* The first operand of the instruction there or after it; the table is in order. */
 static size_t find_operand(uint64_t at) {
     size_t low = 0, high = operand_count;
     while (low < high) {
