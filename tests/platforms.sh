@@ -82,6 +82,8 @@ ar = '$2-ar'
 strip = '$2-strip'
 pkgconfig = 'pkg-config'
 exe_wrapper = ['qemu-$4-static', '-L', '$root']
+[built-in options]
+c_link_args = ['-L$root/usr/lib/$lib', '-L$root/lib/$lib']
 [properties]
 sys_root = '$root'
 pkg_config_libdir = '$root/usr/lib/$lib/pkgconfig:$root/usr/share/pkgconfig'
