@@ -268,7 +268,8 @@ const char *pki_crl_for(const char *name, const struct pki *issuer, const struct
     X509_CRL *crl = make_crl(issuer, listed, 5);
     snprintf(value, sizeof value, "critical,%s", point);
     X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, NULL, NID_issuing_distribution_point, value);
-    NEED(ext != NULL && X509_CRL_add_ext(crl, ext, -1) && X509_CRL_sign(crl, issuer->key, EVP_sha256()));
+    NEED(ext != NULL && X509_CRL_add_ext(crl, ext, -1) &&
+         X509_CRL_sign(crl, issuer->key, EVP_sha256()));
     X509_EXTENSION_free(ext);
     return save_crl(name, crl);
 }

@@ -37,7 +37,7 @@ START_TEST(the_soft_limit_is_raised_to_the_hard_one) {
     limit.rlim_cur = 256;
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
     ck_assert_int_eq(descriptors_budget(1, 1, &sessions, &err), 0);
-    ck_assert_uint_eq(sessions, descriptors_sessions(limit.rlim_max, 1, 1));
+    ck_assert_uint_eq(sessions, descriptors_sessions((size_t)limit.rlim_max, 1, 1));
 }
 END_TEST
 

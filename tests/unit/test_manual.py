@@ -3,7 +3,9 @@
 usage: test_manual.py FACTS      (the program built from manual_facts.c)
 """
 
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,14 +16,14 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 COMMAND = (TOP / "docs/postern.8").read_text(encoding="utf-8")
 CONF = (TOP / "docs/postern.conf.5").read_text(encoding="utf-8")
-FACTS = None  # set below
+FACTS = None  # set below: the command that runs the program
 
 STRINGS = re.compile(r'"((?:[^"\\\n]|\\.)*)"(?:\s*"((?:[^"\\\n]|\\.)*)")*')
 LITERAL = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
 
 
 def facts(kind):
-    lines = subprocess.run([FACTS], check=True, capture_output=True, text=True).stdout.splitlines()
+    lines = subprocess.run(FACTS, check=True, capture_output=True, text=True).stdout.splitlines()
     return [line.split("\t")[1:] for line in lines if line.startswith(kind + "\t")]
 
 
@@ -87,7 +89,7 @@ class Manual(unittest.TestCase):
                     text += "[certificate main]\ncert = c\nkey = k\n"
                 paths.append(Path(folder) / f"{number}.conf")
                 paths[-1].write_text(text, encoding="utf-8")
-            done = subprocess.run([FACTS, *paths], capture_output=True, text=True)
+            done = subprocess.run([*FACTS, *paths], capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
 
     @unittest.skipUnless(shutil.which("mandoc"), "mandoc is not installed")
@@ -99,5 +101,5 @@ class Manual(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    FACTS = sys.argv.pop(1)
+    FACTS = [*shlex.split(os.environ.get("MESON_EXE_WRAPPER", "")), sys.argv.pop(1)]
     unittest.main()
