@@ -72,7 +72,7 @@ static size_t pipe_take(struct sim_pipe *p, void *into, size_t room) {
     p->len -= n;
     if (p->len == 0) {
         p->head = 0;
-        p->capacity = some_capacity();
+        p->capacity = p->fixed ? p->capacity : some_capacity();
     }
     return n;
 }

@@ -18,6 +18,7 @@
 struct sim_pipe {
     uint8_t *data;
     size_t head, len, capacity;
+    bool fixed; /* the capacity */
 };
 
 struct sim_socket {
