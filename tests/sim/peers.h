@@ -60,6 +60,7 @@ struct client {
     unsigned lines;
     enum reason reason;
     bool established;
+    bool kept; /* established before the reload that lists its certificate */
     uint64_t up_logged, down_logged;
 };
 

@@ -283,7 +283,7 @@ static const struct {
     {60, do_connect},        {220, do_client_send}, {220, do_client_read}, {20, do_client_close},
     {12, do_client_trouble}, {130, do_broker_send}, {160, do_broker_read}, {12, do_broker_end},
     {50, do_answer_connect}, {12, do_backends},     {25, do_lookup},       {70, do_wait},
-    {3, do_wait_long},       {1, do_reload},        {1, do_drain},         {4, do_process},
+    {3, do_wait_long},       {2, do_reload},        {1, do_drain},         {4, do_process},
 };
 enum { ACTIONS = sizeof actions / sizeof *actions };
 

@@ -30,6 +30,10 @@ bool sim_has_trouble(unsigned one_in) {
     return has;
 }
 
+void sim_note_trouble(void) {
+    troubles++;
+}
+
 size_t sim_troubles(void) {
     return troubles;
 }

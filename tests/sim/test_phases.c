@@ -1,7 +1,9 @@
 /* Each phase of a session by itself: what it makes of every event. */
+#include "allocations.h"
 #include "fixture.h"
 #include "session/closing.h"
 #include "session/handshake.h"
+#include "session/transfer.h"
 
 static struct client *client;
 static struct session *s;
@@ -373,6 +375,32 @@ START_TEST(a_client_that_breaks_as_it_is_told_of_the_end_is_no_reset) {
 }
 END_TEST
 
+START_TEST(nothing_follows_bytes_that_were_lost) {
+    static const uint8_t bytes[1000];
+    reach(PHASE_RELAYING, SITE_PLAIN);
+    client->sock->out.capacity = client->sock->out.len + 100;
+    (void)allocations_fail_one_in(1); /* no memory for the queue */
+    enum verdict verdict = transfer_send(s, &s->client, bytes, sizeof bytes);
+    (void)allocations_fail_one_in(0);
+    ended(verdict, REASON_OUT_OF_MEMORY);
+    client->sock->out.capacity = SIM_PIPE_MAX;
+    size_t sent = client->sock->out.len;
+    world_settle();
+    ck_assert_uint_eq(client->sock->out.len, sent);
+    ck_assert_int_eq(s->client.queue == NULL && s->client.cut, true);
+}
+END_TEST
+
+START_TEST(without_memory_for_close_notify_there_is_no_end_in_order) {
+    reach(PHASE_RELAYING, SITE_PLAIN);
+    buf_free(&world.pool.sealed);
+    (void)allocations_fail_one_in(1);
+    enum verdict verdict = phase_relaying.on_broker_eof(s);
+    (void)allocations_fail_one_in(0);
+    ended(verdict, REASON_OUT_OF_MEMORY);
+}
+END_TEST
+
 START_TEST(silence_has_two_names) {
     reach(PHASE_RELAYING, SITE_PLAIN);
     ended(phase_relaying.on_silence_due(s), REASON_IDLE_TIMEOUT);
@@ -445,6 +473,8 @@ int main(void) {
     tcase_add_test(test, an_end_out_of_order_ends_both_sides);
     tcase_add_test(test, a_reset_after_an_end_in_order_is_just_a_close);
     tcase_add_test(test, a_client_that_breaks_as_it_is_told_of_the_end_is_no_reset);
+    tcase_add_test(test, nothing_follows_bytes_that_were_lost);
+    tcase_add_test(test, without_memory_for_close_notify_there_is_no_end_in_order);
     tcase_add_test(test, silence_has_two_names);
     tcase_add_test(test, a_closing_session_waits_for_both_ends);
     tcase_add_test(test, a_closing_session_waits_two_seconds);

@@ -180,8 +180,22 @@ static void on_wake(void *arg) {
     memset(&world.mail, 0, sizeof world.mail);
 }
 
+bool world_lists(const struct client *c) {
+    return site_wants_certificate(c->listener) && c->cert == SITE_REVOCABLE &&
+           (world.variant == SITE_REVOKING || world.variant == SITE_KEEPING);
+}
+
+static void note_established(void) {
+    for (struct list *l = world.clients.next; l != &world.clients; l = l->next) {
+        struct client *c = container_of(l, struct client, link);
+        const struct session *s = world_session(c);
+        c->kept = s != NULL && s->established;
+    }
+}
+
 void world_adopt(enum site_variant variant) {
     struct runtime *old = world.runtime;
+    note_established();
     world.runtime = site_load(variant);
     world.variant = variant;
     world.mail.adopt = runtime_ref(world.runtime);

@@ -65,6 +65,9 @@ void world_clean(void);  /* frees the peers whose connections are over, and chec
 /* The session of a client that has been accepted, as long as its connection is open. */
 struct session *world_session(const struct client *c);
 
+/* Whether the current configuration's CRL lists that certificate. */
+bool world_lists(const struct client *c);
+
 struct client *world_connect(enum client_kind kind, size_t listener, enum site_cert cert);
 void world_adopt(enum site_variant variant);
 
