@@ -1,5 +1,6 @@
 #include "allocations.h"
 
+#include "random.h"
 #include "sockets.h"
 
 #include <errno.h>
@@ -14,9 +15,12 @@ unsigned allocations_fail_one_in(unsigned n) {
 }
 
 static bool fails(void) {
-    bool fail = one_in != 0 && sim_has_trouble(one_in);
-    errno = fail ? ENOMEM : errno;
-    return fail;
+    if (one_in == 0 || !random_one_in(one_in)) {
+        return false;
+    }
+    sim_note_trouble();
+    errno = ENOMEM;
+    return true;
 }
 
 void *__wrap_malloc(size_t size);

@@ -189,13 +189,6 @@ static void cut_hello(struct client *c) {
 
 /* --- its life --- */
 
-static enum site_cert choose_cert(const struct client *c) {
-    bool matters = site_wants_certificate(c->listener);
-    return !matters            ? SITE_NONE
-           : !random_one_in(5) ? (random_one_in(3) ? SITE_REVOCABLE : SITE_GOOD)
-                               : (enum site_cert)random_below(SITE_CERT_COUNT);
-}
-
 static void choose_address(struct client *c) {
     uint8_t ip[] = {10, 1, (uint8_t)(c->id >> 8), (uint8_t)c->id};
     c->addr = address_from_bytes(ip, 4, (uint16_t)(1024 + c->id % 60000));
@@ -205,16 +198,15 @@ static void choose_address(struct client *c) {
     c->behind = c->addr;
 }
 
-struct client *client_new(enum client_kind kind, size_t listener) {
+struct client *client_new(enum client_kind kind, size_t listener, enum site_cert cert) {
     static unsigned next_id;
     struct client *c = calloc(1, sizeof *c);
     NEED(c != NULL, "no memory");
-    *c = (struct client){.id = next_id++, .kind = kind, .listener = listener};
+    *c = (struct client){.id = next_id++, .kind = kind, .listener = listener, .cert = cert};
     list_init(&c->link);
     c->sock = sim_socket_new();
     c->sock->peer = c;
     c->sock->own = address_from_bytes((uint8_t[]){127, 0, 0, 1}, 4, (uint16_t)(listener + 1));
-    c->cert = choose_cert(c);
     choose_address(c);
     make_streams(c);
     if (kind != CLIENT_SILENT && c->addr.bytes[0] == 192) {

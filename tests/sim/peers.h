@@ -60,6 +60,7 @@ struct client {
     unsigned lines;
     enum reason reason;
     bool established;
+    bool kept; /* established before the reload that lists its certificate */
     uint64_t up_logged, down_logged;
 };
 
@@ -77,7 +78,7 @@ struct broker_end {
 
 /* --- clients --- */
 
-struct client *client_new(enum client_kind kind, size_t listener);
+struct client *client_new(enum client_kind kind, size_t listener, enum site_cert cert);
 void client_free(struct client *c); /* its socket is closed by the product */
 
 void client_send(struct client *c, size_t len); /* of what waits, or of something new */

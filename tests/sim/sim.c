@@ -22,6 +22,7 @@
 enum { CLIENTS_MAX = 48 };
 
 static uint64_t step;
+static unsigned settle_one_in = 3; /* else one turn: much is left to do */
 
 /* --- picking --- */
 
@@ -64,6 +65,16 @@ static size_t amount(void) {
 
 /* --- what clients do --- */
 
+static enum site_cert choose_cert(size_t listener) {
+    if (!site_wants_certificate(listener)) {
+        return SITE_NONE;
+    }
+    if (random_one_in(5)) {
+        return (enum site_cert)random_below(SITE_CERT_COUNT);
+    }
+    return random_one_in(3) ? SITE_REVOCABLE : SITE_GOOD;
+}
+
 static void do_connect(void) {
     if (world.client_count >= CLIENTS_MAX) {
         return;
@@ -74,7 +85,7 @@ static void do_connect(void) {
     listener = kind == CLIENT_BAD_HEADER       ? SITE_BALANCED
                : kind == CLIENT_SECOND_CONNECT ? SITE_IDENTITY
                                                : listener;
-    const struct client *c = world_connect(kind, listener);
+    const struct client *c = world_connect(kind, listener, choose_cert(listener));
     trace_action(step, "client %u of kind %d connects to listener %zu", c->id, kind, listener);
 }
 
@@ -252,6 +263,7 @@ static void do_process(void) {
     uint64_t what = random_below(3);
     if (what == 0) {
         sim_clock_set_tick(ticks[random_below(4)]);
+        settle_one_in = random_one_in(3) ? 30 : 3;
     } else if (what == 1) {
         world.failing = failing[random_below(4)];
         trace_action(step, "one allocation in %u fails", world.failing);
@@ -271,7 +283,7 @@ static const struct {
     {60, do_connect},        {220, do_client_send}, {220, do_client_read}, {20, do_client_close},
     {12, do_client_trouble}, {130, do_broker_send}, {160, do_broker_read}, {12, do_broker_end},
     {50, do_answer_connect}, {12, do_backends},     {25, do_lookup},       {70, do_wait},
-    {3, do_wait_long},       {1, do_reload},        {1, do_drain},         {4, do_process},
+    {3, do_wait_long},       {2, do_reload},        {1, do_drain},         {4, do_process},
 };
 enum { ACTIONS = sizeof actions / sizeof *actions };
 
@@ -292,7 +304,7 @@ static void act(void) {
 
 static void make_step(void) {
     act();
-    if (random_one_in(3)) {
+    if (random_one_in(settle_one_in)) {
         world_settle();
         sweep_at_rest();
     } else {
@@ -341,7 +353,7 @@ int main(int argc, char **argv) {
     random_seed(seed);
     stream_prepare();
     site_begin();
-    world_begin();
+    world_begin(true);
     for (step = 1; step <= steps; step++) {
         make_step();
     }

@@ -81,7 +81,7 @@ static void write_config(enum site_variant variant, const char *ca, const char *
                 "[listener certs]\nlisten = 127.0.0.1:2\nbackend = broker.example:1003\n"
                 "certificates = ecdsa\nproxy_protocol = v2\n%s%s"
                 "[listener check]\nlisten = 127.0.0.1:3\nbackend = unix:/sim/broker\n"
-                "certificates = ecdsa, rsa\nmqtt = check\n%s"
+                "certificates = ecdsa, rsa\nmqtt = check\n%s%s"
                 "[listener identity]\nlisten = 127.0.0.1:4\nbackend = 127.0.0.1:1004\n"
                 "certificates = ecdsa\nmqtt = identity\nidentity = cn\n%s%s"
                 "[listener balanced]\nlisten = 127.0.0.1:5\nbackend = 10.0.0.3:1005\n"
@@ -89,7 +89,8 @@ static void write_config(enum site_variant variant, const char *ca, const char *
                 "max_connections = 10\n%s%s"
                 "[certificate ecdsa]\ncert = server.pem\nkey = server.key\n"
                 "[certificate rsa]\ncert = rsa.pem\nkey = rsa.key\n",
-                all, variant == SITE_SMALL ? "tls_max = 1.2\n" : "", all, auth, all, all, auth, all,
+                all, variant == SITE_SMALL ? "tls_max = 1.2\n" : "", all, auth, all,
+                variant == SITE_SMALL ? "" : "max_handshakes = 3\n", all, auth, all,
                 variant == SITE_SMALL ? "" : "max_handshakes = 2\n");
     char name[32];
     snprintf(name, sizeof name, "postern-%d.conf", variant);

@@ -30,6 +30,10 @@ bool sim_has_trouble(unsigned one_in) {
     return has;
 }
 
+void sim_note_trouble(void) {
+    troubles++;
+}
+
 size_t sim_troubles(void) {
     return troubles;
 }
@@ -72,7 +76,7 @@ static size_t pipe_take(struct sim_pipe *p, void *into, size_t room) {
     p->len -= n;
     if (p->len == 0) {
         p->head = 0;
-        p->capacity = some_capacity();
+        p->capacity = p->fixed ? p->capacity : some_capacity();
     }
     return n;
 }

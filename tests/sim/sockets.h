@@ -18,6 +18,7 @@
 struct sim_pipe {
     uint8_t *data;
     size_t head, len, capacity;
+    bool fixed; /* the capacity */
 };
 
 struct sim_socket {
@@ -76,6 +77,7 @@ unsigned sim_socket_events(const struct sim_socket *sock);
 
 /* Whether a call fails now for want of something, one in so many; and how often one has. */
 bool sim_has_trouble(unsigned one_in);
+void sim_note_trouble(void); /* of another kind */
 size_t sim_troubles(void);
 
 /* --- for the poller --- */

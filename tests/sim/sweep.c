@@ -105,6 +105,15 @@ static void check_handshake(const struct session *s, struct sums *sums) {
     sums->queued += s->counted;
 }
 
+/* A revoked certificate lets nobody in, and nobody stay whom the reload was to end. */
+static void check_revoked(const struct session *s) {
+    const struct sim_socket *sock = sim_socket_of(s->client.handle.fd);
+    const struct client *c = sock->peer;
+    if (s->established && world_lists(c)) {
+        HOLDS(s, c->kept && world.variant == SITE_KEEPING);
+    }
+}
+
 /* Whatever it waits for, the wait has an end. */
 static void check_waits(const struct session *s) {
     const struct config_listener *config = session_config(s);
@@ -139,6 +148,9 @@ static void check_session(const struct session *s, struct sums *sums) {
     check_bounds(s);
     check_handshake(s, sums);
     check_waits(s);
+    if (s->phase != PHASE_CLOSING) {
+        check_revoked(s);
+    }
     HOLDS(s, s->established || s->phase <= PHASE_HANDSHAKE || s->phase == PHASE_CLOSING);
     HOLDS(s, s->phase != PHASE_RELAYING || s->pending == NULL);
     HOLDS(s, s->phase == PHASE_CLOSING || conn_is_open(&s->client));

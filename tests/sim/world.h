@@ -43,6 +43,7 @@ struct world {
         int lookup_status;
     } mail;
 
+    bool forged;            /* a test makes events itself: their causes are not checked */
     size_t troubles_before; /* this turn */
     unsigned failing;       /* one allocation in so many; 0: none */
 
@@ -53,14 +54,21 @@ struct world {
 /* The one that runs: what is called from within the product finds it here. */
 extern struct world world;
 
-void world_begin(void);
+/* `troubled`: now and then a call finds no descriptors or no memory. */
+void world_begin(bool troubled);
 void world_end(void); /* stops the pool; all must be over then */
 
 void world_turn(void);
 void world_settle(void); /* turns until there is nothing to do */
 void world_clean(void);  /* frees the peers whose connections are over, and checks their ends */
 
-struct client *world_connect(enum client_kind kind, size_t listener);
+/* The session of a client that has been accepted, as long as its connection is open. */
+struct session *world_session(const struct client *c);
+
+/* Whether the current configuration's CRL lists that certificate. */
+bool world_lists(const struct client *c);
+
+struct client *world_connect(enum client_kind kind, size_t listener, enum site_cert cert);
 void world_adopt(enum site_variant variant);
 
 /* Whether that reason has a cause. */
