@@ -113,10 +113,7 @@ static int configure(struct tls_certificate *certificate, const struct tls_conte
         wolfSSL_CTX_set_TicketEncCb(ssl_ctx, tickets_callback);
         wolfSSL_CTX_set_TicketEncCtx(ssl_ctx, ctx->shared.tickets);
         wolfSSL_CTX_set_TicketHint(ssl_ctx, TLS_RESUME_SECONDS);
-#ifdef POSTERN_OWN_WOLFSSL /* 5.5.4 has no such function */
-        /* Resumption has forward secrecy too: psk_ke alone (RFC 8446 4.2.9) is refused. */
-        (void)wolfSSL_CTX_only_dhe_psk(ssl_ctx);
-#endif
+        quirks_require_key_exchange(ssl_ctx);
     } else {
         wolfSSL_CTX_NoTicketTLSv12(ssl_ctx);
         wolfSSL_CTX_no_ticket_TLSv13(ssl_ctx);

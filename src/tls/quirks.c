@@ -130,6 +130,14 @@ bool quirks_append_flight(struct buf *out, const uint8_t *buf, size_t len, size_
 
 /* --- sessions --- */
 
+void quirks_require_key_exchange(WOLFSSL_CTX *ctx) {
+#ifdef POSTERN_OWN_WOLFSSL
+    (void)wolfSSL_CTX_only_dhe_psk(ctx);
+#else
+    (void)ctx;
+#endif
+}
+
 const uint8_t *quirks_session_id(const uint8_t *session, size_t len) {
     enum { LENGTH_AT = 9, ID_AT = 10 };
     bool usable =

@@ -78,6 +78,10 @@ bool quirks_append_flight(struct buf *out, const uint8_t *buf, size_t len, size_
 
 /* --- sessions --- */
 
+/* Resumption has forward secrecy too: psk_ke alone (RFC 8446 4.2.9) is refused. 5.5.4 cannot refuse
+ * it, and takes psk_dhe_ke where the client offers both. */
+void quirks_require_key_exchange(WOLFSSL_CTX *ctx);
+
 enum { QUIRKS_SESSION_ID_SIZE = 32 };
 
 /* The ID in a session that wolfSSL_i2d_SSL_SESSION wrote: side (1 byte), creation time (4), timeout

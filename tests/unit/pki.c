@@ -40,6 +40,17 @@ static EVP_PKEY *make_rsa(int bits, const char *exponent, int primes) {
     return key;
 }
 
+/* One for all who want it, as it takes seconds to make; five primes are found much faster than two
+ * large ones. Child processes have it if it was made before. */
+static EVP_PKEY *large_key(void) {
+    static EVP_PKEY *key;
+    if (key == NULL) {
+        key = make_rsa(8192, "10001", 5);
+    }
+    EVP_PKEY_up_ref(key);
+    return key;
+}
+
 static EVP_PKEY *make_key(enum pki_key kind) {
     static const struct {
         const char *type, *curve, *exponent;
@@ -57,11 +68,11 @@ static EVP_PKEY *make_key(enum pki_key kind) {
         [PKI_RSA4096] = {.bits = 4096, .exponent = "10001", .primes = 2},
         /* Of 65 bits, and a prime. */
         [PKI_RSA2048_LARGE_EXPONENT] = {.bits = 2048, .exponent = "100000000000000ED", .primes = 2},
-        /* Found much faster than two large primes. */
-        [PKI_RSA8192] = {.bits = 8192, .exponent = "10001", .primes = 5},
     };
     EVP_PKEY *key = NULL;
-    if (kinds[kind].curve != NULL) {
+    if (kind == PKI_RSA8192) {
+        key = large_key();
+    } else if (kinds[kind].curve != NULL) {
         key = EVP_EC_gen(kinds[kind].curve);
     } else if (kinds[kind].type != NULL) {
         key = EVP_PKEY_Q_keygen(NULL, NULL, kinds[kind].type);

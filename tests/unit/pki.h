@@ -14,7 +14,7 @@ enum pki_key {
     PKI_RSA4096,
     PKI_RSA1024,
     PKI_RSA2048_LARGE_EXPONENT, /* of 65 bits */
-    PKI_RSA8192,
+    PKI_RSA8192,                /* the same key each time */
     PKI_P521,
     PKI_ED25519,
     PKI_ED448,

@@ -5,6 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool is_distribution_library(void) {
+    return strstr(tls_library_version(), "distribution") != NULL;
+}
+
 void site_add(struct site *site, const char *cert, const char *chain, const char *key) {
     size_t n = site->listener.certificate_count++;
     static const char *names[] = {"main", "second", "third", "fourth"};

@@ -21,6 +21,10 @@ struct pair {
     enum engine_status status;
 };
 
+/* The distribution's library: no RSA keys above 4096 bits, chains of nine certificates, and what it
+ * cannot read ends the handshake before we are asked. */
+bool is_distribution_library(void);
+
 /* A listener with one or more certificate sections, ready for tls_context_load. */
 struct site {
     struct config_listener listener;
