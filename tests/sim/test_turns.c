@@ -63,7 +63,7 @@ START_TEST(kinds_of_work_take_turns) {
     h->awaited = false;
     world.pool.awaited[SITE_CERTS].count--;
     h->counted = true;
-    ck_assert(limits_handshake_waits(world.limits, SITE_CERTS, 10));
+    limits_handshake_waits(world.limits, SITE_CERTS);
     pool_queue_handshake(&world.pool, &h->member, false, true);
     pool_serve_later(&world.pool, &world_session(half)->member, false);
     for (int i = 0; i < 3; i++) {
