@@ -31,7 +31,7 @@ struct tls_certificate_info {
 
 /* What names a client's certificate in revocation lists. */
 struct cert_id {
-    uint8_t issuer_hash[32]; /* first half of SHA-256 of the issuer's DER name, then zeros */
+    uint8_t issuer_hash[32]; /* half a SHA-256 of the issuer's name and key, then zeros */
     uint8_t serial[20];
     uint8_t serial_len; /* 0: there was no client certificate */
 };
