@@ -105,13 +105,13 @@ build_cross() { # ARCHITECTURE TRIPLET CPU QEMU
 
 # emulated PLATFORM PROGRAM EMULATOR...: end to end, with this machine's clients and broker.
 emulated() {
-    local wrapper=$work/$1-postern program=$2
+    local wrapper=$work/$1-postern program=$2 tests=${2%/build/postern}/tests/integration
     shift 2
     printf '#!/bin/sh\nexec %s %s "$@"\n' "$*" "$program" >"$wrapper"
     chmod 755 "$wrapper"
     "$wrapper" --version &&
-        POSTERN=$wrapper POSTERN_SANITIZED=1 python3 "$top/tests/integration/test_resumption.py" &&
-        POSTERN=$wrapper POSTERN_SANITIZED=1 python3 "$top/tests/integration/test_proxy_protocol.py"
+        POSTERN=$wrapper POSTERN_SANITIZED=1 python3 "$tests/test_resumption.py" &&
+        POSTERN=$wrapper POSTERN_SANITIZED=1 python3 "$tests/test_proxy_protocol.py"
 }
 
 unit_tests() { # FOLDER
