@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { WORLD_BACKENDS = 5, WORLD_MAX_SESSIONS = 40 };
+enum { WORLD_BACKENDS = 6, WORLD_MAX_SESSIONS = 40 };
 
 /* How a backend answers those who connect. */
 enum mood { MOOD_TAKES, MOOD_REFUSES, MOOD_IS_SLOW, MOOD_COUNT };
