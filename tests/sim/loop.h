@@ -13,7 +13,7 @@
 void sim_clock_begin(uint64_t now_ms, uint64_t tick_ns);
 void sim_clock_set_tick(uint64_t tick_ns);
 void sim_clock_advance(uint64_t ms);
-uint64_t sim_clock_ms(void);
+uint64_t sim_clock_ms(void); /* time(3) and gettimeofday(2) follow it, too */
 
 /* One turn, as loop.h has it; it never waits. */
 void sim_turn(struct loop *loop);
