@@ -167,7 +167,7 @@ void conn_shut(struct conn *conn) {
         return;
     }
     conn->shut = true;
-    if (!conn->ended) { /* else both directions are done: the close that follows says it */
+    if (!conn->ended) { /* else both directions are done: the close that follows ends them */
         shutdown(conn->handle.fd,
                  SHUT_WR); /* fails only where the peer is gone, which reading reports */
     }

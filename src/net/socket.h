@@ -1,4 +1,4 @@
-/* Options that our sockets have. Failing to set one is no reason not to serve. */
+/* Options that our sockets have. A failure to set one is not an error. */
 #ifndef POSTERN_NET_SOCKET_H
 #define POSTERN_NET_SOCKET_H
 

@@ -60,7 +60,7 @@ void closing_check(struct session *s) {
 
 /* --- the end --- */
 
-/* Whether the client may still be reading, so that it should hear the reason from us. */
+/* Whether the client may still be reading, so that it should get the reason. */
 static bool client_can_hear(const struct session *s, enum reason reason) {
     if (s->client_eof || reason == REASON_CLIENT_RESET || reason == REASON_WRITE_TIMEOUT) {
         return false;
@@ -82,12 +82,12 @@ static void send_last_words(struct session *s, enum reason reason) {
     }
     if (!s->client.shut_wanted && out->len > 0 &&
         conn_send(&s->client, s->pool->poller, out->data, out->len) != 0) {
-        s->client.ended = true; /* there is nobody to hear it */
+        s->client.ended = true; /* there is no client to receive it */
     }
     conn_shut(&s->client);
 }
 
-/* What the client may still hear, the broker may still take, and nothing else. */
+/* What the client can still receive, and the broker still take, and nothing else. */
 static void say_goodbye(struct session *s, enum reason reason) {
     if (client_can_hear(s, reason)) {
         send_last_words(s, reason);

@@ -105,7 +105,7 @@ static enum verdict on_served(struct session *s) {
     return s->pending->dial_done ? on_done(s) : SESSION_GOES_ON;
 }
 
-/* The client will send nothing more: goes on only for bytes that the broker is still to have. */
+/* The client will send nothing more: continues only for bytes that the broker has not got yet. */
 static enum verdict on_client_eof(struct session *s) {
     struct pending *p = s->pending;
     s->client_eof = true;
@@ -143,7 +143,7 @@ static enum verdict on_client_bytes(struct session *s, const uint8_t *data, size
         return session_end(s, REASON_OUT_OF_MEMORY, NULL);
     }
     if (cipher->len >= POOL_READ_SIZE) {
-        session_stop_reading(&s->client); /* the next phase goes on */
+        session_stop_reading(&s->client); /* the next phase continues */
     }
     return SESSION_GOES_ON;
 }

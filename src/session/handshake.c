@@ -51,7 +51,7 @@ static bool begin(struct session *s) {
     return s->engine != NULL;
 }
 
-/* A reload during the handshake may have brought a CRL that lists the client. Whatever it says of
+/* A reload during the handshake may have brought a CRL that lists the client. Whatever it wants for
  * live sessions, this was not one yet. */
 static bool is_revoked_meanwhile(const struct session *s) {
     const struct runtime *now = s->pool->runtime;
@@ -107,7 +107,7 @@ enum verdict handshake_step(struct session *s) {
 
 /* --- ends --- */
 
-/* A client that leaves before the handshake was paid for is dropped; later, its last words are read
+/* A client that leaves before its first step is dropped; later, what it sent last is read
  * first: they may be the alert that says why. */
 static enum verdict on_client_gone(struct session *s, const char *detail) {
     bool last_words = s->engine != NULL && s->pending->cipher.len > 0;

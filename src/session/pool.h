@@ -39,7 +39,8 @@ struct pool_hooks {
     void (*drained)(void *arg);      /* draining, and the last session is freed */
 };
 
-/* Handshakes that can go on. Those that have had a step go first: fewer are under way at once. */
+/* Handshakes that can continue. Those that have had a step go first: fewer are under way at once.
+ */
 struct handshake_queue {
     struct list begun, fresh;
 };
@@ -140,7 +141,7 @@ void pool_serve_later(struct pool *pool, struct pool_member *m, bool established
 /* A step of its handshake can be made, and none is under way. `begun`: it has had a step. */
 void pool_queue_handshake(struct pool *pool, struct pool_member *m, bool heavy, bool begun);
 
-/* Its heavy step has paused: it goes on before all others. */
+/* Its heavy step has paused: it continues before all others. */
 void pool_resume_handshake(struct pool *pool, struct pool_member *m);
 
 /* The second stack of this thread, for heavy steps; they pause when the turn's budget is spent.

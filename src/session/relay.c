@@ -9,7 +9,8 @@ static struct conn *other(struct session *s, const struct conn *conn) {
 
 /* --- ends --- */
 
-/* One side has ended in order (close_notify, FIN); the session goes on for the other, if it can. */
+/* One side has ended in order (close_notify, FIN); the session continues for the other, if it can.
+ */
 static enum verdict note_end(struct session *s, struct conn *conn) {
     struct pool *pool = s->pool;
     conn->ended = true;
@@ -95,7 +96,7 @@ static enum verdict on_client_eof(struct session *s) {
 
 /* --- broker to client --- */
 
-/* The broker has answered, or said that it will not: its deadline is no more. */
+/* The broker has answered, or ended without: its deadline is cleared. */
 static enum verdict note_answer(struct session *s) {
     if (!s->answer_due) {
         return SESSION_GOES_ON;

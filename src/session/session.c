@@ -76,7 +76,7 @@ static void deliver_end(struct session *s, const struct conn *from, int code) {
     }
 }
 
-/* Reads what that side says, for the length of its turn. */
+/* Reads what that side sends, for the length of its turn. */
 static void read_conn(struct session *s, struct conn *from) {
     uint64_t begin_ns = loop_now_ns();
     for (unsigned reads = 0; from->readable && from->reading; reads++) {
@@ -187,7 +187,7 @@ static bool set_deadlines(struct session *s) {
                              config->first_byte_timeout_ms);
 }
 
-/* What it has said by now is read first: then the poller has nothing to report of that. */
+/* What it has sent by now is read first: then the poller has nothing to report of that. */
 static void start_reading(struct session *s) {
     s->client.reading = s->client.readable = true;
     read_conn(s, &s->client);

@@ -14,7 +14,7 @@
 struct pool;
 struct pool_member;
 
-/* Takes over `fd`, a connection from `client_addr`, and serves what it has said
+/* Takes over `fd`, a connection from `client_addr`, and serves what it has sent
  * already. False without memory: then the connection is closed. */
 bool session_begin(struct pool *pool, size_t listener, int fd, const struct address *client_addr)
     __attribute__((warn_unused_result));

@@ -69,7 +69,7 @@ struct session {
     bool shaking : 1;        /* its address has a handshake more in limits */
     bool listed : 1;         /* its address has a connection more in limits */
     bool established : 1;    /* the handshake is complete */
-    bool answer_due : 1;     /* with mqtt on: the broker has not said anything yet */
+    bool answer_due : 1;     /* with mqtt on: the broker has not sent anything yet */
     bool client_eof : 1;
     bool broker_first : 1;
     struct engine *engine;         /* NULL until the handshake begins, and after it failed */
@@ -95,7 +95,7 @@ static inline bool session_is_closing(const struct session *s) {
 }
 
 /* Reads that connection from now on, or no more; what comes goes to the session's phase. Reading
- * stays off after the end of what the peer says. */
+ * stays off after the end of what the peer sends. */
 void session_read(struct session *s, struct conn *from);
 void session_stop_reading(struct conn *from);
 
