@@ -1,4 +1,4 @@
-/* The door: argv in, exit code out. */
+/* Entry point: parses the command line and returns the exit code. */
 #include "core/log.h"
 #include "server/server.h"
 #include "tls/context.h"

@@ -80,7 +80,8 @@ static ssize_t send_some(const struct conn *conn, const uint8_t *data, size_t le
         sent = send(conn->handle.fd, data, len, MSG_NOSIGNAL);
     } while (sent < 0 && errno == EINTR);
     if (sent < 0) {
-        return errno == EAGAIN ? 0 : uv_translate_sys_error(errno);
+        /* ENOBUFS is our shortage, not the peer's (send(2)). */
+        return errno == EAGAIN ? 0 : errno == ENOBUFS ? UV_ENOMEM : uv_translate_sys_error(errno);
     }
     return sent;
 }

@@ -43,7 +43,7 @@ static uint32_t to_epoll(unsigned events) {
            ((events & POLLER_WRITABLE) != 0 ? EPOLLOUT : 0u);
 }
 
-/* EPOLLHUP is the end of both directions: whatever is tried next will say so. */
+/* EPOLLHUP is the end of both directions: the next call reports it. */
 static unsigned from_epoll(uint32_t events) {
     return ((events & (EPOLLIN | EPOLLHUP)) != 0 ? POLLER_READABLE : 0u) |
            ((events & (EPOLLOUT | EPOLLHUP)) != 0 ? POLLER_WRITABLE : 0u) |

@@ -1,4 +1,4 @@
-/* Which sockets of one thread have something to report, edge by edge.
+/* Which sockets of one thread have something to report, edge-triggered.
  *
  * An event reports once that something has become possible. Its receiver remembers that until a
  * call on the socket says EAGAIN, or transfers less than was asked for, which means the same
@@ -33,7 +33,7 @@ struct poll_handle {
 struct poller *poller_new(int *status) __attribute__((warn_unused_result));
 void poller_free(struct poller *p); /* NULL is fine; the watched descriptors stay their owners' */
 
-/* Readable while any watched descriptor has something to report. Level by level. */
+/* Readable while any watched descriptor has something to report. Level-triggered. */
 int poller_fd(const struct poller *p);
 
 /* Reports `events` of the handle from now on, what is possible already too. POLLER_HANGUP comes

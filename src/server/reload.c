@@ -180,7 +180,9 @@ void reload_finish(struct reload *r, uint64_t now_ms) {
     r->retiring = NULL;
     report_certificates(r->current);
     log_message(LOG_LEVEL_INFO, "reload done", "all workers use the new configuration");
-    systemd_send("READY=1\nSTATUS=Serving");
+    if (!r->stopped) {
+        systemd_send("READY=1\nSTATUS=Serving");
+    }
     if (r->wanted) {
         reload_request(r, now_ms);
     }

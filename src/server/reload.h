@@ -38,7 +38,7 @@ int reload_first(struct reload *reload, struct error *err) __attribute__((warn_u
 /* The runtime in force, borrowed. */
 struct runtime *reload_current(const struct reload *reload);
 
-/* Somebody asks for a reload: now, or when the one under way has been adopted. What is wrong with
+/* Requests a reload: now, or when the one under way has been adopted. What is wrong with
  * it is logged. */
 void reload_request(struct reload *reload, uint64_t now_ms);
 

@@ -31,6 +31,7 @@ struct worker {
     struct worker_listener *listeners;
     size_t listener_count;
     size_t next_listener; /* which one accepts first */
+    bool has_no_room;     /* clients wait for descriptors, and that was logged */
 
     uv_thread_t thread;
     bool started;
@@ -66,6 +67,16 @@ static void on_accept_failed(struct worker *w, int status) {
     pool_retry(&w->pool);
 }
 
+/* Once until there is room again. */
+static void report_no_room(struct worker *w) {
+    if (!w->has_no_room) {
+        w->has_no_room = true;
+        log_message(LOG_LEVEL_WARNING, "accept failed",
+                    "the limit of open files is reached and new clients wait: raise it (ulimit -n, "
+                    "LimitNOFILE=)");
+    }
+}
+
 /* True if this listener has done something: taken a connection or lost one. */
 static bool accept_from(struct worker *w, struct worker_listener *from) {
     struct listener *l = &from->listener;
@@ -74,9 +85,11 @@ static bool accept_from(struct worker *w, struct worker_listener *from) {
         return false;
     }
     if (!admission_make_room(&w->pool)) {
+        report_no_room(w);
         starve(w, l);
         return false;
     }
+    w->has_no_room = false;
     int fd = listener_accept(l, &peer);
     if (fd < 0) {
         if (fd != UV_EAGAIN && fd != UV_ECONNABORTED) {
@@ -299,18 +312,22 @@ struct worker *worker_new(struct limits *limits, struct runtime *runtime,
     *status = open_listeners(w, sockets, socket_count);
     if (*status != 0) {
         stop(w);
+        worker_join(w);
         worker_free(w);
         return NULL;
     }
     return w;
 }
 
-void worker_free(struct worker *w) {
+void worker_join(struct worker *w) {
     if (w->started) {
         uv_thread_join(&w->thread);
     } else {
         loop_run(w->loop); /* until what was asked for, or stop, has closed it */
     }
+}
+
+void worker_free(struct worker *w) {
     pool_free(&w->pool);
     loop_free(w->loop);
     runtime_unref(w->mail.runtime);

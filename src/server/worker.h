@@ -37,8 +37,12 @@ struct worker *worker_new(struct limits *limits, struct runtime *runtime,
     __attribute__((warn_unused_result));
 int worker_start(struct worker *w) __attribute__((warn_unused_result)); /* its thread */
 
-/* After worker_drain or worker_stop: waits for the thread's end and gives everything back. A worker
- * that was never started ends on the caller's thread. */
+/* After worker_drain or worker_stop: waits for the thread's end. A worker that was never started
+ * ends on the caller's thread. Until every worker has ended another one may call worker_make_room.
+ */
+void worker_join(struct worker *w);
+
+/* After worker_join. */
 void worker_free(struct worker *w);
 
 /* Any thread. The runtime's reference is taken over. */

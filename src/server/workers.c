@@ -108,6 +108,9 @@ int workers_start(struct workers *w, size_t count, struct limits *limits, struct
 
 void workers_join(struct workers *w) {
     for (size_t i = 0; i < w->count; i++) {
+        worker_join(w->all[i]);
+    }
+    for (size_t i = 0; i < w->count; i++) {
         worker_free(w->all[i]);
     }
     free(w->all);

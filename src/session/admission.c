@@ -96,8 +96,9 @@ bool admission_make_room(struct pool *pool) {
 /* How many of a list are looked at. An address that fills the list is among them. */
 enum { LOOKED_AT = 16 };
 
-/* Of the first entries of the list, which are its oldest, the one whose address has the most
- * handshakes, and how many that are; NULL for an empty list. Not `except`. */
+/* Of the first entries of the list, which are its oldest, the one of the same listener as `except`
+ * whose address has the most handshakes, and how many that are; NULL if there is none. Not `except`
+ * itself. */
 static struct session *find_heaviest(struct list *list, const struct session *except,
                                      size_t *handshakes) {
     struct session *heaviest = NULL;
@@ -106,7 +107,8 @@ static struct session *find_heaviest(struct list *list, const struct session *ex
     for (unsigned i = 0; i < LOOKED_AT && l != list; i++, l = l->next) {
         struct session *s = session_of(container_of(l, struct pool_member, queue));
         size_t of_address = limits_address_handshakes(s->pool->limits, &s->client_addr);
-        if (s != except && (heaviest == NULL || of_address > *handshakes)) {
+        if (s != except && s->listener == except->listener &&
+            (heaviest == NULL || of_address > *handshakes)) {
             heaviest = s;
             *handshakes = of_address;
         }
@@ -161,7 +163,8 @@ void admission_await_client(struct session *s) {
     if (awaited->count > limits_max_awaited(s->pool->limits, session_config(s)->max_handshakes)) {
         size_t handshakes;
         struct session *heaviest = find_heaviest(&awaited->oldest_first, s, &handshakes);
-        session_end_now(heaviest, REASON_LIMIT_HANDSHAKES, "waited long for its client");
+        session_end_now(heaviest, REASON_LIMIT_HANDSHAKES,
+                        "too many handshakes wait for their clients");
     }
 }
 

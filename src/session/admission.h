@@ -1,4 +1,4 @@
-/* Who may come in, who makes room, and who may stay after a reload. */
+/* Admission of clients: who is accepted, who makes room, and who may stay after a reload. */
 #ifndef POSTERN_SESSION_ADMISSION_H
 #define POSTERN_SESSION_ADMISSION_H
 

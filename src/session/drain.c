@@ -2,6 +2,7 @@
 
 #include "session/closing.h"
 #include "session/state.h"
+#include "tls/engine_stack.h"
 
 enum { TICK_MS = 50 };
 
@@ -65,5 +66,5 @@ void drain_now(struct pool *pool) {
 }
 
 bool drain_is_done(const struct pool *pool) {
-    return pool->draining && pool->unfreed_count == 0;
+    return pool->draining && pool->unfreed_count == 0 && !engine_stack_has_work(pool->stack);
 }

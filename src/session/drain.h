@@ -17,7 +17,8 @@ void drain_now(struct pool *pool);
 
 void drain_tick(struct pool *pool); /* pool->drain_tick_ms has come */
 
-/* Draining, and every session is freed. */
+/* Draining, every session is freed, and no heavy step of one is under way any more: it has to end
+ * on this thread. */
 bool drain_is_done(const struct pool *pool);
 
 #endif

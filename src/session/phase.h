@@ -19,7 +19,9 @@ enum verdict {
                            turn, but nothing may be done with it any more */
 };
 
-/* The caller acts on the verdict. NULL where a phase has nothing to do. */
+/* The caller acts on the verdict. on_served and on_sent are NULL where a phase has nothing to do;
+ * of the others each phase has those that can happen in it (no broker is open before dialling is
+ * over, and a deadline that is not set does not come). */
 struct phase {
     enum verdict (*enter)(struct session *s);
     enum verdict (*on_served)(

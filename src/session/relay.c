@@ -202,7 +202,8 @@ static bool is_stuck(struct session *s) {
 static enum verdict on_progress_due(struct session *s) {
     struct pool *pool = s->pool;
     if (s->answer_due) {
-        return session_end(s, REASON_BROKER_TIMEOUT, "it took the CONNECT and did not answer");
+        return session_end(s, REASON_BROKER_TIMEOUT,
+                           "no answer to the CONNECT within connect_timeout");
     }
     if (is_stuck(s)) {
         return session_end(s, REASON_WRITE_TIMEOUT, NULL);

@@ -60,7 +60,8 @@ enum verdict transfer_send(struct session *s, struct conn *to, const uint8_t *da
         return SESSION_GOES_ON;
     }
     if (to == &s->client && to->queue != NULL && conn_waiting(to) + len > QUEUE_MAX) {
-        return session_end(s, REASON_TLS_ERROR, "asks for answers and does not read them");
+        return session_end(s, REASON_TLS_ERROR,
+                           "the client does not read the TLS answers that it asks for");
     }
     int rc = conn_send(to, s->pool->poller, data, len);
     if (rc == UV_ENOMEM) {
@@ -96,6 +97,6 @@ enum verdict transfer_decrypt_early(struct session *s, const uint8_t *cipher, si
     if (status == ENGINE_FAILED) {
         return transfer_end_engine(s);
     }
-    s->client.ended = status == ENGINE_CLOSED;
+    s->client.ended = s->client.ended || status == ENGINE_CLOSED;
     return SESSION_GOES_ON;
 }

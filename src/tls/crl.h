@@ -15,7 +15,7 @@ struct crl {
 };
 bool crl_read(struct crl *crl, const uint8_t *der, size_t len);
 
-/* Steps through the revoked serials. False at the end; `*bad` tells whether it was a fault. */
+/* Steps through the revoked serials. False at the end; `*bad` is set if the list is malformed. */
 bool crl_next_revoked(struct span *rest, struct span *serial, bool *bad);
 
 #endif

@@ -10,14 +10,15 @@ struct engine_stack;
  * long is a signature with an RSA key (tls_context_is_heavy). Each thread has its own.
  *
  * `should_pause` is asked every few microseconds while a step computes. It is called within
- * engine_handshake and engine_stack_work only, but perhaps on a thread of the stack's own, while
- * the caller waits in that call: it may read whatever the caller may, and nothing thread-local.
- * Only our own library on x86-64 and aarch64 asks; others make every step in one piece. NULL
- * without memory. */
+ * engine_handshake, engine_stack_work and engine_stack_free only, but perhaps on a thread of the
+ * stack's own, while the caller waits in that call: it may read whatever the caller may, and
+ * nothing thread-local. Only our own library on x86-64 and aarch64 asks; others make every step in
+ * one piece. NULL without memory. */
 struct engine_stack *engine_stack_new(bool (*should_pause)(void *arg), void *arg)
     __attribute__((warn_unused_result));
 
-/* All its engines are freed; the step that one of them left is brought to its end. NULL is fine. */
+/* All its engines are freed; the step that one of them left is brought to its end. On the thread
+ * that used it. NULL is fine. */
 void engine_stack_free(struct engine_stack *stack);
 
 /* Whether the step of a freed engine is under way (false for NULL); and continues it until it is

@@ -1,4 +1,4 @@
-/* What names a client: text from its certificate that a broker may be told to believe. */
+/* What names a client: text from its certificate that a broker may rely on. */
 #ifndef POSTERN_TLS_IDENTITY_H
 #define POSTERN_TLS_IDENTITY_H
 

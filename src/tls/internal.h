@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 
 #define TLS_HASH_SIZE 32
-/* How much of tls_peer_id.issuer_hash is used, and travels in tickets; the rest is zero. */
+/* How much of cert_id.issuer_hash is used, and travels in tickets; the rest is zero. */
 #define TLS_ISSUER_HASH_SIZE 16
 /* Longest identity; longer ones are refused, never cut. */
 #define TLS_IDENTITY_MAX 255
@@ -49,7 +49,7 @@ struct tls_context {
     uint8_t policy[TLS_HASH_SIZE];
 };
 
-/* The slot for this client: server name first, then what it can verify. */
+/* The certificate for this client: server name first, then what it can verify. */
 const struct tls_certificate *tls_context_choose(const struct tls_context *ctx,
                                                  const struct client_hello *hello);
 
@@ -76,7 +76,7 @@ struct client_cert {
     char text[TLS_IDENTITY_MAX + 1]; /* the identity */
 };
 
-/* The certificate's part of engine_peer as bytes, for tickets and the session cache. */
+/* The certificate's part of client_cert as bytes, for tickets and the session cache. */
 #define CLIENT_CERT_PACKED_MAX (1 + 4 + TLS_ISSUER_HASH_SIZE + 1 + 20 + TLS_IDENTITY_MAX + 1)
 size_t client_cert_pack(const struct client_cert *peer, uint8_t out[CLIENT_CERT_PACKED_MAX]);
 bool client_cert_unpack(struct client_cert *peer, const uint8_t *data, size_t len);

@@ -80,6 +80,19 @@ class LeavingClients(Case):
                     self.assertEqual(client.recv_exactly(1), b"x")
 
 
+class Stops(Case):
+    def test_a_stop_in_the_middle_of_signatures_ends_cleanly(self):
+        """The step that a session leaves has to end on the thread that began it."""
+        for _ in range(5):
+            postern = self.postern(self.fake_broker(echo), certificate=pki.server("rsa4096"))
+            for _ in range(6):
+                client = self.client(postern, context=tls_context(pki.authority().pem),
+                                     handshake=False)
+                client.raw_send(client.hello())
+            postern.signal(signal.SIGTERM)
+            self.assertEqual(postern.process.wait(timeout=PATIENCE), 0)
+
+
 class TimeLimits(Case):
     def test_a_client_that_sends_only_key_updates_is_disconnected(self):
         """Each key update costs the client next to nothing, but the server a record and time."""

@@ -222,6 +222,8 @@ class Descriptors(Case):
         self.assertLess(len(inside), 65, "two descriptors each")
         before = postern.cpu_seconds()
         waiting = [self.tcp_client(postern) for _ in range(5)]
+        event = postern.wait("accept failed")
+        self.assertIn("limit of open files", event["message"])
         self.assertRaises(AssertionError, postern.wait, "nothing", timeout=1)
         self.assertLess(postern.cpu_seconds() - before, 0.3 * SLOW)
         for client in inside:
