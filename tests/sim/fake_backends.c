@@ -54,7 +54,7 @@ static void call_waiters(int status, const struct address *addresses, size_t cou
 
 void sim_lookup_end(int status) {
     struct address addresses[BACKEND_ADDRESSES];
-    size_t count = status == 0 ? 1 + random_below(BACKEND_ADDRESSES) : 0;
+    size_t count = status == 0 ? 1 + (size_t)random_below(BACKEND_ADDRESSES) : 0;
     struct backend *backend = looked_up;
     for (size_t i = 0; i < count; i++) {
         uint8_t ip[] = {10, 9, 0, (uint8_t)i};
@@ -103,7 +103,7 @@ size_t sim_probes(void) {
 }
 
 void sim_probe_succeed(void) {
-    size_t which = random_below(probed_count);
+    size_t which = (size_t)random_below(probed_count);
     struct backend *backend = probed[which];
     probed[which] = probed[--probed_count];
     backend_leave_probe(backend);

@@ -78,7 +78,7 @@ static size_t collect(struct poller *p, struct report reports[EVENTS_MAX]) {
         list_remove(&sock->ready);
         struct report one = {sock->handle, reportable(sock)};
         if (one.events != 0) {
-            size_t at = random_below(count + 1);
+            size_t at = (size_t)random_below(count + 1);
             reports[count++] = reports[at];
             reports[at] = one;
         }

@@ -68,5 +68,5 @@ bool random_one_in(unsigned n) {
 
 size_t random_size(size_t max) {
     size_t bound = (size_t)2 << random_below(24);
-    return 1 + random_below(bound < max ? bound : max);
+    return 1 + (size_t)random_below(bound < max ? bound : max);
 }

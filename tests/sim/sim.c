@@ -81,7 +81,7 @@ static void do_connect(void) {
     }
     bool good = !random_one_in(4);
     enum client_kind kind = good ? CLIENT_GOOD : (enum client_kind)random_below(CLIENT_KINDS);
-    size_t listener = random_below(SITE_LISTENERS);
+    size_t listener = (size_t)random_below(SITE_LISTENERS);
     listener = kind == CLIENT_BAD_HEADER       ? SITE_BALANCED
                : kind == CLIENT_SECOND_CONNECT ? SITE_IDENTITY
                                                : listener;
@@ -204,7 +204,7 @@ static void do_answer_connect(void) {
 
 static void do_backends(void) {
     if (random_one_in(3)) {
-        size_t which = random_below(WORLD_BACKENDS);
+        size_t which = (size_t)random_below(WORLD_BACKENDS);
         world.moods[which] = random_one_in(2) ? MOOD_TAKES : (enum mood)random_below(MOOD_COUNT);
         trace_action(step, "backend %zu: mood %d", which, world.moods[which]);
     } else if (sim_probes() > 0) {

@@ -15,7 +15,7 @@ void stream_prepare(void) {
 }
 
 struct stream stream_make(bool framed) {
-    return (struct stream){.body_offset = random_below(TABLE), .framed = framed};
+    return (struct stream){.body_offset = (unsigned)random_below(TABLE), .framed = framed};
 }
 
 static void frame(uint64_t at, uint8_t *into, size_t len) {
