@@ -155,7 +155,7 @@ static void on_wake(void *arg) {
         w->events.adopted(w->events.arg);
     }
     if (mail.room) {
-        (void)admission_evict_silent(&w->pool);
+        (void)admission_evict(&w->pool);
     }
     if (mail.stop || mail.drain) {
         close_listeners(w);

@@ -59,9 +59,8 @@ enum verdict admission_check(struct session *s) {
     return SESSION_GOES_ON;
 }
 
-/* --- room --- */
-
-bool admission_evict_silent(struct pool *pool) {
+/* The oldest silent client, unless it has only just come. */
+static bool evict_silent(struct pool *pool) {
     if (list_is_empty(&pool->silent)) {
         return false;
     }
@@ -71,16 +70,6 @@ bool admission_evict_silent(struct pool *pool) {
     }
     session_end_now(oldest, REASON_FIRST_BYTE_TIMEOUT, "made room for another client");
     return true;
-}
-
-/* The silent ones may all be with other pools: these are asked too, and the listener tries again
- * soon. */
-bool admission_make_room(struct pool *pool) {
-    if (limits_have_room(pool->limits) || admission_evict_silent(pool)) {
-        return true;
-    }
-    pool->hooks.ask_for_room(pool->hooks.arg);
-    return false;
 }
 
 /* --- handshakes ---
@@ -93,22 +82,24 @@ bool admission_make_room(struct pool *pool) {
  * handshakes under way, so that one address, or a few, cannot keep the others out; and where all
  * have the same, the one that has waited longest for its client, or the newcomer. */
 
-/* How many of a list are looked at. An address that fills the list is among them. */
-enum { LOOKED_AT = 16 };
+/* How many entries of a list are looked at, evenly spread over all of it: an address that has a
+ * large part of it is among them, wherever it stands. */
+enum { LOOKED_AT = 64 };
 
-/* Of the first entries of the list, which are its oldest, the one of the same listener as `except`
- * whose address has the most handshakes, and how many that are; NULL if there is none. Not `except`
- * itself. */
-static struct session *find_heaviest(struct list *list, const struct session *except,
-                                     size_t *handshakes) {
+/* Of a list that has about `count` entries, the oldest first, the one of that listener whose
+ * address has the most handshakes, and how many that are; NULL if there is none. Not `except`. */
+static struct session *find_heaviest(struct list *list, size_t count, size_t listener,
+                                     const struct session *except, size_t *handshakes) {
     struct session *heaviest = NULL;
-    struct list *l = list->next;
+    size_t step = count / LOOKED_AT + 1, at = 0;
     *handshakes = 0;
-    for (unsigned i = 0; i < LOOKED_AT && l != list; i++, l = l->next) {
+    for (struct list *l = list->next; l != list; l = l->next, at++) {
         struct session *s = session_of(container_of(l, struct pool_member, queue));
+        if (at % step != 0 || s == except || s->listener != listener) {
+            continue;
+        }
         size_t of_address = limits_address_handshakes(s->pool->limits, &s->client_addr);
-        if (s != except && s->listener == except->listener &&
-            (heaviest == NULL || of_address > *handshakes)) {
+        if (heaviest == NULL || of_address > *handshakes) {
             heaviest = s;
             *handshakes = of_address;
         }
@@ -130,8 +121,9 @@ void admission_queue_handshake(struct session *s) {
 static bool make_room_in_queue(struct session *s) {
     struct pool *pool = s->pool;
     size_t own = limits_address_handshakes(pool->limits, &s->client_addr), light, heavy;
-    struct session *a = find_heaviest(&pool->light.fresh, s, &light);
-    struct session *b = find_heaviest(&pool->heavy.fresh, s, &heavy);
+    size_t count = session_config(s)->max_handshakes;
+    struct session *a = find_heaviest(&pool->light.fresh, count, s->listener, s, &light);
+    struct session *b = find_heaviest(&pool->heavy.fresh, count, s->listener, s, &heavy);
     struct session *heaviest = light >= heavy ? a : b;
     if (heaviest == NULL || (light >= heavy ? light : heavy) <= own) {
         return false;
@@ -162,10 +154,49 @@ void admission_await_client(struct session *s) {
     list_append(&awaited->oldest_first, &s->member.queue);
     if (awaited->count > limits_max_awaited(s->pool->limits, session_config(s)->max_handshakes)) {
         size_t handshakes;
-        struct session *heaviest = find_heaviest(&awaited->oldest_first, s, &handshakes);
+        struct session *heaviest =
+            find_heaviest(&awaited->oldest_first, awaited->count, s->listener, s, &handshakes);
         session_end_now(heaviest, REASON_LIMIT_HANDSHAKES,
                         "too many handshakes wait for their clients");
     }
+}
+
+/* --- room --- */
+
+/* Handshakes that have waited for their clients for longer than a moment, of the address that has
+ * the most of them. */
+static bool evict_awaited(struct pool *pool) {
+    struct session *heaviest = NULL;
+    size_t most = 0, handshakes;
+    for (size_t i = 0; i < pool->runtime->config->listener_count; i++) {
+        struct awaited_list *awaited = &pool->awaited[i];
+        struct session *s =
+            find_heaviest(&awaited->oldest_first, awaited->count, i, NULL, &handshakes);
+        if (s != NULL && handshakes > most &&
+            pool_now_ms(pool) - s->accepted_ms >= SILENT_GRACE_MS) {
+            heaviest = s;
+            most = handshakes;
+        }
+    }
+    if (heaviest == NULL) {
+        return false;
+    }
+    session_end_now(heaviest, REASON_LIMIT_HANDSHAKES, "made room for another client");
+    return true;
+}
+
+bool admission_evict(struct pool *pool) {
+    return evict_silent(pool) || evict_awaited(pool);
+}
+
+/* Those that could go may all be with other pools: these are asked too, and the listener tries
+ * again soon. */
+bool admission_make_room(struct pool *pool) {
+    if (limits_have_room(pool->limits) || admission_evict(pool)) {
+        return true;
+    }
+    pool->hooks.ask_for_room(pool->hooks.arg);
+    return false;
 }
 
 /* --- reload --- */

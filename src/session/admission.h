@@ -17,12 +17,13 @@ enum verdict admission_check(struct session *s) __attribute__((warn_unused_resul
 /* Whether the peer of a new connection is one of accept_proxy's balancers. */
 bool admission_is_balancer(const struct session *s);
 
-/* Whether there are descriptors for one more session, after the oldest silent client has made room
- * if need be. */
+/* Whether there are descriptors for one more session, after a client that is silent or awaited has
+ * made room if need be. */
 bool admission_make_room(struct pool *pool) __attribute__((warn_unused_result));
 
-/* Ends the oldest silent client of this pool, unless it has only just come. True if one went. */
-bool admission_evict_silent(struct pool *pool);
+/* Ends the oldest silent client of this pool; if there is none that has been silent for a second, a
+ * handshake that waits for its client, of the address that has the most. True if one went. */
+bool admission_evict(struct pool *pool);
 
 /* The ClientHello is whole: the session's handshake begins, and its first step is queued. Beyond
  * max_handshakes one of the address that has the most handshakes under way ends instead, be it this

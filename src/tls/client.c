@@ -34,12 +34,14 @@ static enum reason check_anchor(const struct tls_clients *clients, const struct 
     return REASON_NONE;
 }
 
-/* Whether a list that was held is by this CA, which a client sent along. A list has one signer; who
- * it is, is remembered. */
+/* Whether a list that was held is by this CA, which a client sent along. That it is, is remembered
+ * for the first that was found; that it is not is never concluded from that: the same CA can have
+ * its name written in another way, and anybody can certify its key. */
 static bool is_list_of(struct tls_clients *clients, struct held_crl *held,
                        const struct x509 *issuer, const struct cert_id *id) {
-    if (atomic_load(&held->is_signed)) {
-        return memcmp(held->signer, id->issuer_hash, TLS_ISSUER_HASH_SIZE) == 0;
+    if (atomic_load(&held->is_signed) &&
+        memcmp(held->signer, id->issuer_hash, TLS_ISSUER_HASH_SIZE) == 0) {
+        return true;
     }
     if (!x509_name_equal(held->crl.issuer, issuer->subject) || !clients_may_sign_lists(issuer) ||
         signature_check(&held->crl.signature, issuer) != REASON_NONE) {

@@ -345,8 +345,15 @@ class Renewal(Case):
         environment = {**os.environ, "REQUESTS_CA_BUNDLE": self.pebble.ca,
                        "POSTERN_CERTS": self.path("certs"), "POSTERN_CONF": self.conf,
                        "POSTERN_GROUP": OWN_GROUP, "POSTERN_RELOAD": reload}
-        result = subprocess.run(command, env=environment, text=True, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
+        def run():
+            return subprocess.run(command, env=environment, text=True, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
+
+        result, deadline = run(), time.monotonic() + 4 * PATIENCE
+        # Another test's client may have that port for a while.
+        while "Could not bind TCP port" in result.stdout and time.monotonic() < deadline:
+            time.sleep(0.5)
+            result = run()
         self.assertEqual(result.returncode, 0, result.stdout)
         self.assertNotIn("error output", result.stdout)  # how certbot reports a failed hook
         return result.stdout

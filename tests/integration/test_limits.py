@@ -188,8 +188,32 @@ class Addresses(Case):
         other.send(b"x")
         self.assertEqual(other.recv_exactly(1), b"x")
 
+    def test_one_address_cannot_displace_slower_clients_that_came_before_it(self):
+        """The others' handshakes are the oldest of the list, one for each address."""
+        postern = self.postern(self.fake_broker(echo), listener={"max_handshakes": "1"},
+                               main={"workers": "1"})
+        others = [half_done(self, postern, source=f"127.0.1.{n}") for n in range(1, 13)]
+        for _ in range(40):
+            half_done(self, postern, source="127.0.0.2")
+        for other in others:
+            other.step(other.answer)
+            other.handshake()
+            other.send(b"x")
+            self.assertEqual(other.recv_exactly(1), b"x")
+
 
 class Descriptors(Case):
+    def test_handshakes_that_nobody_continues_make_room_when_descriptors_run_out(self):
+        postern = self.postern(self.fake_broker(echo), descriptors=150, main={"workers": "1"},
+                               listener={"handshake_timeout": "1h"})
+        for _ in range(80):
+            client = self.client(postern, context=tls_context(pki.authority().pem),
+                                 handshake=False, source="127.0.0.2")
+            client.raw_send(client.hello())
+        client = self.client(postern)
+        client.send(b"x")
+        self.assertEqual(client.recv_exactly(1), b"x")
+
     def test_silent_clients_are_disconnected_when_descriptors_run_out(self):
         postern = self.postern(self.fake_broker(echo), descriptors=200,
                                listener={"first_byte_timeout": "1h"})

@@ -167,7 +167,7 @@ static void on_wake(void *arg) {
         admission_adopt(&world.pool, world.mail.adopt);
     }
     if (world.mail.room) {
-        (void)admission_evict_silent(&world.pool);
+        (void)admission_evict(&world.pool);
     }
     if (world.mail.lookup && sim_lookup_is_under_way()) {
         sim_lookup_end(world.mail.lookup_status);

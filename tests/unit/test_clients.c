@@ -343,6 +343,27 @@ START_TEST(a_list_may_be_by_an_intermediate) {
 }
 END_TEST
 
+/* In one context: what one client showed is remembered there, if anything is. */
+START_TEST(a_ca_of_the_same_key_under_a_name_written_in_another_way_takes_no_list_away) {
+    struct pki variant =
+        pki_make((struct pki_spec){.cn = "CLIENT INTER", .ca = 1, .key_of = &inter}, &ca);
+    site.listener.client_crl =
+        (char *)joined("both-names.crl", pki_crl("root-list.crl", &ca, NULL, 5),
+                       pki_crl("inter-list.crl", &inter, NULL, 5));
+    struct tls_context *ctx = site_load(&site, NULL);
+    const struct pki *shown[] = {&variant, &inter, &variant, &inter};
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+        SSL_CTX *client = client_with(versions[_i], &by_inter, shown[i]);
+        visit_in(ctx, client, NULL);
+        ck_assert_msg(seen.status == ENGINE_OK, "%zu: %s", i, reason_name(seen.reason));
+        SSL_SESSION_free(seen.session);
+        SSL_CTX_free(client);
+    }
+    tls_context_unref(ctx);
+    pki_free(&variant);
+}
+END_TEST
+
 static const struct {
     const char *point;
     bool is_used, for_devices;
@@ -777,6 +798,8 @@ static Suite *suite(void) {
     tcase_add_loop_test(tc, once_there_are_crls_clients_of_a_ca_without_one_are_refused, 0, 2);
     tcase_add_loop_test(tc, clients_of_a_revoked_intermediate_are_refused, 0, 2);
     tcase_add_loop_test(tc, a_list_may_be_by_an_intermediate, 0, 2);
+    tcase_add_loop_test(
+        tc, a_ca_of_the_same_key_under_a_name_written_in_another_way_takes_no_list_away, 0, 2);
     tcase_add_loop_test(tc, a_list_counts_for_what_it_covers, 0, 2);
     tcase_add_loop_test(tc, a_list_may_be_signed_by_rsa_pss, 0, 2);
     tcase_add_test(tc, bad_ca_and_crl_files_are_refused);
