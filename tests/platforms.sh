@@ -85,6 +85,7 @@ exe_wrapper = ['qemu-$4-static', '-L', '$root']
 [built-in options]
 c_link_args = ['-L$root/usr/lib/$lib', '-L$root/lib/$lib']
 [properties]
+needs_exe_wrapper = true
 sys_root = '$root'
 pkg_config_libdir = '$root/usr/lib/$lib/pkgconfig:$root/usr/share/pkgconfig'
 [host_machine]

@@ -19,8 +19,13 @@ static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
 /* Seconds by which the clock of the code under test is ahead; OpenSSL's is not. */
 static time_t ahead;
 
-time_t __real_time(time_t *out);
-time_t __wrap_time(time_t *out);
+#if defined(__GLIBC__) && __SIZEOF_LONG__ == 4
+#define TIME "__time64" /* what time() is there with a 64-bit time_t */
+#else
+#define TIME "time"
+#endif
+time_t __real_time(time_t *out) __asm__("__real_" TIME);
+time_t __wrap_time(time_t *out) __asm__("__wrap_" TIME);
 time_t __wrap_time(time_t *out) {
     time_t now = __real_time(NULL) + ahead;
     if (out != NULL) {
