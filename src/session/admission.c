@@ -95,7 +95,7 @@ static struct session *find_heaviest(struct list *list, size_t count, size_t lis
     *handshakes = 0;
     for (struct list *l = list->next; l != list; l = l->next, at++) {
         struct session *s = session_of(container_of(l, struct pool_member, queue));
-        if (at % step != 0 || s == except || s->listener != listener) {
+        if (at % step != 0 || (except != NULL && s == except) || s->listener != listener) {
             continue;
         }
         size_t of_address = limits_address_handshakes(s->pool->limits, &s->client_addr);
