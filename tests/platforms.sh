@@ -142,26 +142,30 @@ unit_tests_on() { # MODEL
     done
 }
 
-# Handshakes of both versions. The end-to-end tests signal the program, and qemu 7.2 for x86-64 dies
-# of a signal to any libuv loop, a program of ten lines included; SIGKILL ends it here.
-handshakes_on() { # MODEL
-    local folder=$work/here-src/certs/local port='' version pid status=0
-    cd "$work/here-src" && certs/make-certs localhost || return 1
-    qemu-x86_64-static -cpu "$1" build/postern --listen 127.0.0.1:0 --backend 127.0.0.1:1 \
-        --cert "$folder/server/cert.pem" --key "$folder/server/privkey.pem" 2>"$work/model.log" &
+# One handshake; there is no broker. The end-to-end tests signal the program, and qemu 7.2 for x86-64
+# dies of a signal to any libuv loop, a program of ten lines included; SIGKILL ends it here.
+handshake_on() { # MODEL VERSION
+    local certs=$work/here-src/certs/local port='' pid status
+    qemu-x86_64-static -cpu "$1" "$work/here-src/build/postern" --listen 127.0.0.1:0 \
+        --backend 127.0.0.1:1 --cert "$certs/server/cert.pem" --key "$certs/server/privkey.pem" \
+        2>"$work/model.log" &
     pid=$!
     for _ in $(seq 100); do
         port=$(sed -n 's/.* ready .*listen=127.0.0.1:\([0-9]*\).*/\1/p' "$work/model.log")
         [ -z "$port" ] || break
         sleep 0.1
     done
-    for version in tls1_2 tls1_3; do
-        openssl s_client -connect "127.0.0.1:$port" -$version -CAfile "$folder/ca.pem" \
-            -verify_return_error -brief </dev/null || status=1
-    done
+    openssl s_client -connect "127.0.0.1:$port" "-$2" -CAfile "$certs/ca.pem" \
+        -verify_return_error -brief </dev/null
+    status=$?
     kill -KILL $pid
     wait $pid 2>/dev/null
     return $status
+}
+
+handshakes_on() { # MODEL
+    "$work/here-src/certs/make-certs" --dir "$work/here-src/certs/local" localhost &&
+        handshake_on "$1" tls1_2 && handshake_on "$1" tls1_3
 }
 
 processor() { # NAME MODEL
