@@ -4,7 +4,8 @@
 #   bookworm, trixie, sid           Debian releases in a chroot each: ./dev lint and ./dev test
 #   arm64, armhf, riscv64, i386     cross-compiled for Debian 12 or, riscv64, 13; the unit tests and
 #                                   one file of end-to-end tests run under qemu-user
-#   nehalem, haswell                this build on processors without AES-NI or AVX-512, by qemu-user
+#   nehalem, haswell                unit tests and handshakes of this machine's build on processors
+#                                   without AES-NI, without AVX-512, by qemu-user
 #
 # Needs root and a network with Debian's archive. Everything is kept below POSTERN_PLATFORMS
 # (/var/tmp/postern-platforms), so that a second run is faster. The last lines are a table.
@@ -141,10 +142,36 @@ unit_tests_on() { # MODEL
     done
 }
 
+# One handshake; there is no broker. The end-to-end tests signal the program, and qemu 7.2 for x86-64
+# dies of a signal to any libuv loop, a program of ten lines included; SIGKILL ends it here.
+handshake_on() { # MODEL VERSION
+    local certs=$work/here-src/certs/local port='' pid status
+    qemu-x86_64-static -cpu "$1" "$work/here-src/build/postern" --listen 127.0.0.1:0 \
+        --backend 127.0.0.1:1 --cert "$certs/server/cert.pem" --key "$certs/server/privkey.pem" \
+        2>"$work/model.log" &
+    pid=$!
+    for _ in $(seq 100); do
+        port=$(sed -n 's/.* ready .*listen=127.0.0.1:\([0-9]*\).*/\1/p' "$work/model.log")
+        [ -z "$port" ] || break
+        sleep 0.1
+    done
+    openssl s_client -connect "127.0.0.1:$port" "-$2" -CAfile "$certs/ca.pem" \
+        -verify_return_error -brief </dev/null
+    status=$?
+    kill -KILL $pid
+    wait $pid 2>/dev/null
+    return $status
+}
+
+handshakes_on() { # MODEL
+    "$work/here-src/certs/make-certs" --dir "$work/here-src/certs/local" localhost &&
+        handshake_on "$1" tls1_2 && handshake_on "$1" tls1_3
+}
+
 processor() { # NAME MODEL
     [ -x "$work/here-src/build/postern" ] || step "$1" build build_here || return
     step "$1" unit unit_tests_on "$2"
-    step "$1" end-to-end emulated "$1" "$work/here-src/build/postern" qemu-x86_64-static -cpu "$2"
+    step "$1" handshakes handshakes_on "$2"
 }
 
 platform() { # NAME
