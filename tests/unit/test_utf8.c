@@ -42,8 +42,10 @@ START_TEST(every_code_point_but_the_surrogates_is_read) {
         uint32_t got = UINT32_MAX;
         bool surrogate = code >= 0xd800 && code <= 0xdfff;
         size_t length = encode(code, text), expected = surrogate ? 0 : length;
-        ck_assert_msg(utf8_decode(text, sizeof text, &got) == expected, "U+%04X", code);
-        ck_assert_msg(got == (surrogate ? UINT32_MAX : code), "U+%04X", code);
+        size_t used = utf8_decode(text, sizeof text, &got);
+        /* Not an assertion for each: Check writes one to a pipe, and there are a million. */
+        if (used != expected || got != (surrogate ? UINT32_MAX : code))
+            ck_abort_msg("U+%04X: %zu bytes, U+%04X", code, used, got);
     }
 }
 END_TEST
