@@ -31,6 +31,12 @@ static enum address_answer enter(struct address a, size_t max) {
     return address_table_enter(table, &a, 0, max, NO_RATE);
 }
 
+/* Asserts only when it fails: Check writes each assertion to a pipe, and there are a million. */
+static void admit(struct address a, size_t max) {
+    if (enter(a, max) != ADDRESS_ADMITTED)
+        ck_abort_msg("an address is refused");
+}
+
 START_TEST(an_address_may_have_connections_up_to_its_limit) {
     struct address a = host("192.0.2.1"), b = host("192.0.2.2");
     ck_assert_int_eq(enter(a, 2), ADDRESS_ADMITTED);
@@ -96,7 +102,7 @@ START_TEST(a_million_addresses_do_not_displace_the_heaviest) {
         ck_assert_int_eq(enter(heavy, 50), ADDRESS_ADMITTED);
     }
     for (uint32_t n = 0; n < 1000000; n++) {
-        ck_assert_int_eq(enter(numbered(0x0a000000 + n), 50), ADDRESS_ADMITTED);
+        admit(numbered(0x0a000000 + n), 50);
     }
     ck_assert_int_eq(enter(heavy, 50), ADDRESS_HAS_TOO_MANY);
 }
@@ -105,8 +111,8 @@ END_TEST
 /* When every place is taken by a heavier one, a new address is not listed, and so has no limit. */
 START_TEST(an_address_that_is_not_listed_is_not_refused) {
     for (uint32_t n = 0; n < 4 * ADDRESS_TABLE_PLACES; n++) {
-        ck_assert_int_eq(enter(numbered(n), 0), ADDRESS_ADMITTED);
-        ck_assert_int_eq(enter(numbered(n), 0), ADDRESS_ADMITTED);
+        admit(numbered(n), 0);
+        admit(numbered(n), 0);
     }
     for (unsigned i = 0; i < 3; i++) {
         ck_assert_int_eq(enter(host("198.51.100.7"), 1), ADDRESS_ADMITTED);
