@@ -33,8 +33,9 @@ static enum address_answer enter(struct address a, size_t max) {
 
 /* Asserts only when it fails: Check writes each assertion to a pipe, and there are a million. */
 static void admit(struct address a, size_t max) {
-    if (enter(a, max) != ADDRESS_ADMITTED)
+    if (enter(a, max) != ADDRESS_ADMITTED) {
         ck_abort_msg("an address is refused");
+    }
 }
 
 START_TEST(an_address_may_have_connections_up_to_its_limit) {

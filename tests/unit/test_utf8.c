@@ -44,8 +44,9 @@ START_TEST(every_code_point_but_the_surrogates_is_read) {
         size_t length = encode(code, text), expected = surrogate ? 0 : length;
         size_t used = utf8_decode(text, sizeof text, &got);
         /* Not an assertion for each: Check writes one to a pipe, and there are a million. */
-        if (used != expected || got != (surrogate ? UINT32_MAX : code))
+        if (used != expected || got != (surrogate ? UINT32_MAX : code)) {
             ck_abort_msg("U+%04X: %zu bytes, U+%04X", code, used, got);
+        }
     }
 }
 END_TEST
