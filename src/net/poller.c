@@ -72,13 +72,6 @@ void poller_dispatch(struct poller *p) {
     }
 }
 
-void poll_handle_move(struct poll_handle *from, struct poll_handle *into) {
-    into->fd = from->fd;
-    into->watched = from->watched;
-    from->fd = -1;
-    from->watched = 0;
-}
-
 void poll_handle_close(struct poll_handle *handle) {
     if (handle->fd >= 0) {
         close(handle->fd);

@@ -51,7 +51,12 @@ void poller_dispatch(struct poller *p);
 
 /* Moves the descriptor of `from`, which has none afterwards. While the poller watches it,
  * poller_watch must be called for `into` before the next event. */
-void poll_handle_move(struct poll_handle *from, struct poll_handle *into);
+static inline void poll_handle_move(struct poll_handle *from, struct poll_handle *into) {
+    into->fd = from->fd;
+    into->watched = from->watched;
+    from->fd = -1;
+    from->watched = 0;
+}
 
 /* Closes the descriptor, if there is one. */
 void poll_handle_close(struct poll_handle *handle);
