@@ -23,7 +23,7 @@
 #define TFM_NO_TIMER
 #define WOLFSSL_IGNORE_FILE_WARN
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-#define BIG_ENDIAN_ORDER /* the library takes a machine for little-endian unless told */
+#define BIG_ENDIAN_ORDER /* without it the library assumes little-endian */
 #endif
 /* A number in a byte stream may lie at any address, so it is read byte by byte. Without this the
  * library reads it as a word; two such reads become one that traps on 32-bit ARM (the check of a
