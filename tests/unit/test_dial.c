@@ -372,15 +372,23 @@ START_TEST(the_taken_socket_reports_to_its_new_owner) {
 }
 END_TEST
 
-/* Linux sends its SYN again after a second. */
-START_TEST(a_slow_broker_is_reached) {
+/* Starts a dial that has no answer yet. `backend` is the dial's until it is done. Returns the
+ * listening socket. */
+static int start_at_silent_port(struct attempt *a, struct backend **backend) {
     uint16_t port;
     int listening = bind_silent_port(&port);
-    struct backend *b = at_port(port);
-    struct attempt a;
-    start(&a, &b, 1);
+    *backend = at_port(port);
+    start(a, backend, 1);
     turn_a_while();
-    ck_assert_uint_eq(a.done, 0);
+    ck_assert_uint_eq(a->done, 0);
+    return listening;
+}
+
+/* Linux sends its SYN again after a second. */
+START_TEST(a_slow_broker_is_reached) {
+    struct attempt a;
+    struct backend *b;
+    int listening = start_at_silent_port(&a, &b);
     keep(accept(listening, NULL, NULL));
     wait_until(a.done > 0);
     ck_assert_msg(a.status == 0, "%s", uv_strerror(a.status));
@@ -392,13 +400,9 @@ START_TEST(a_slow_broker_is_reached) {
 END_TEST
 
 START_TEST(a_late_refusal_is_reported) {
-    uint16_t port;
-    int listening = bind_silent_port(&port);
-    struct backend *b = at_port(port);
     struct attempt a;
-    start(&a, &b, 1);
-    turn_a_while();
-    ck_assert_uint_eq(a.done, 0);
+    struct backend *b;
+    int listening = start_at_silent_port(&a, &b);
     ck_assert_int_eq(shutdown(listening, SHUT_RDWR),
                      0); /* still bound: nobody else gets the port */
     expect_failure(&a, UV_ECONNREFUSED);
