@@ -1,6 +1,7 @@
 /* `postern --check`: loads what a start would load and prints it, without serving anybody. */
 #include "core/log.h"
 #include "server/server.h"
+#include "session/runtime.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -67,7 +68,8 @@ enum server_exit server_check(const struct server_source *source) {
         backend_table_free(backends);
         return SERVER_CANNOT_RUN;
     }
-    struct runtime *rt = source_load(source, &none, backends, &err);
+    struct config *config = source_config(source, &err);
+    struct runtime *rt = config != NULL ? runtime_load(config, &none, backends, &err) : NULL;
     if (rt == NULL) {
         log_message(LOG_LEVEL_ERROR, "check failed", "%s", err.text);
     } else {

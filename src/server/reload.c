@@ -81,26 +81,39 @@ static void roll_back(struct candidate *c) {
     *c = (struct candidate){0};
 }
 
-/* Loads and checks everything. 0; or -1 with the reason, and nothing of it is left. */
-static int query(struct reload *r, uint64_t now_ms, struct candidate *c, struct error *err) {
+/* Loads everything that the configuration names. The state of the files is taken before they are
+ * read, so that a change meanwhile is seen. 0; or -1 with the reason, and nothing of it is left. */
+static int load(struct reload *r, uint64_t now_ms, struct candidate *c, struct error *err) {
     *c = (struct candidate){0};
-    watch_snapshot(r->watch, now_ms);
-    c->runtime = source_load(r->parts.source, r->parts.tls, r->parts.backends, err);
+    struct config *config = source_config(r->parts.source, err);
+    if (config == NULL) {
+        return -1;
+    }
+    c->watch = watch_files(config, err);
+    if (c->watch == NULL) {
+        config_free(config);
+        return -1;
+    }
+    c->runtime = runtime_load(config, r->parts.tls, r->parts.backends, err);
     if (c->runtime == NULL) {
+        roll_back(c);
+        return -1;
+    }
+    if (watch_has_changed(c->watch)) {
+        watch_recheck(c->watch, now_ms);
+    }
+    return 0;
+}
+
+/* As load, of what may follow the current runtime. */
+static int query(struct reload *r, uint64_t now_ms, struct candidate *c, struct error *err) {
+    watch_snapshot(r->watch, now_ms);
+    if (load(r, now_ms, c, err) != 0) {
         return -1;
     }
     if (runtime_check_successor(r->current, c->runtime, err) != 0) {
         roll_back(c);
         return -1;
-    }
-    bool changed_meanwhile = watch_has_changed(r->watch);
-    c->watch = watch_files(c->runtime->config, err);
-    if (c->watch == NULL) {
-        roll_back(c);
-        return -1;
-    }
-    if (changed_meanwhile) {
-        watch_recheck(c->watch, now_ms);
     }
     return 0;
 }
@@ -124,15 +137,9 @@ static int try_reload(struct reload *r, uint64_t now_ms, struct error *err) {
     return 0;
 }
 
-int reload_first(struct reload *r, struct error *err) {
-    struct candidate c = {0};
-    c.runtime = source_load(r->parts.source, r->parts.tls, r->parts.backends, err);
-    if (c.runtime == NULL) {
-        return -1;
-    }
-    c.watch = watch_files(c.runtime->config, err);
-    if (c.watch == NULL) {
-        roll_back(&c);
+int reload_first(struct reload *r, uint64_t now_ms, struct error *err) {
+    struct candidate c;
+    if (load(r, now_ms, &c, err) != 0) {
         return -1;
     }
     commit(r, &c);

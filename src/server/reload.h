@@ -33,7 +33,8 @@ void reload_free(struct reload *reload); /* with its references to runtimes; NUL
 
 /* The load at the start of the process, before anything else here: takes effect without hand_out.
  * 0, or -1 with the reason. */
-int reload_first(struct reload *reload, struct error *err) __attribute__((warn_unused_result));
+int reload_first(struct reload *reload, uint64_t now_ms, struct error *err)
+    __attribute__((warn_unused_result));
 
 /* The runtime in force, borrowed. */
 struct runtime *reload_current(const struct reload *reload);

@@ -198,7 +198,7 @@ static enum server_exit run(struct server *s, const struct server_source *source
     if (init_loop(s, &err) != 0 || make_parts(s, source, &err) != 0) {
         return fail(SERVER_CANNOT_RUN, &err);
     }
-    if (reload_first(s->reload, &err) != 0) {
+    if (reload_first(s->reload, uv_now(&s->loop), &err) != 0) {
         return fail(SERVER_UNUSABLE, &err);
     }
     if (open_service(s, &err) == 0) {

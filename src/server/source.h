@@ -2,7 +2,8 @@
 #ifndef POSTERN_SERVER_SOURCE_H
 #define POSTERN_SERVER_SOURCE_H
 
-#include "session/runtime.h"
+#include "config/config.h"
+#include "core/error.h"
 
 #include <stddef.h>
 
@@ -18,9 +19,9 @@ struct server_source {
 int source_check_command_line(const struct server_source *source, struct error *err)
     __attribute__((warn_unused_result));
 
-/* Reads and checks everything; NULL with the reason, as runtime_load. */
-struct runtime *source_load(const struct server_source *source, const struct tls_shared *tls,
-                            struct backend_table *backends, struct error *err)
+/* The configuration, checked by itself; runtime_load reads the files that it names. The caller
+ * frees it. NULL with the reason. */
+struct config *source_config(const struct server_source *source, struct error *err)
     __attribute__((warn_unused_result));
 
 #endif

@@ -20,7 +20,7 @@ struct watch {
     struct watched *files;
     size_t count;
     uint64_t changed_ms;       /* when `seen` last changed */
-    uint64_t refused_since_ms; /* 0: not refused since files changed */
+    uint64_t refused_since_ms; /* the first of the refusals in a row; 0: none */
     bool differs;              /* `seen` from `in_use`, and not given up */
 };
 
@@ -114,6 +114,7 @@ void watch_snapshot(struct watch *w, uint64_t now_ms) {
     if (look_again(w)) {
         w->changed_ms = now_ms;
         w->differs = !is_in_use(w);
+        w->refused_since_ms = w->differs ? w->refused_since_ms : 0;
     }
 }
 

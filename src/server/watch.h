@@ -38,10 +38,13 @@ bool watch_look(struct watch *watch, uint64_t now_ms) __attribute__((warn_unused
  * refusal is to be reported, and watch_look returns false until they change. */
 bool watch_give_up(struct watch *watch, uint64_t now_ms) __attribute__((warn_unused_result));
 
-/* Around any reading of the files: watch_snapshot before it. If watch_has_changed after it, it is
- * unknown which state was read, and watch_recheck, on the watch that is then used, has them read
- * once more when they have been still. */
+/* Before the files are read for another reason than watch_look: what has changed until then is not
+ * forgotten if the reading fails. */
 void watch_snapshot(struct watch *watch, uint64_t now_ms);
+
+/* After the files were read, on a watch whose baseline was taken before. True: some have changed
+ * since, so it is unknown which state was read, and watch_recheck has them read once more when they
+ * have been still. */
 bool watch_has_changed(struct watch *watch) __attribute__((warn_unused_result));
 void watch_recheck(struct watch *watch, uint64_t now_ms);
 

@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-static void on_news(uv_async_t *async) {
+static void on_wake(uv_async_t *async) {
     struct workers *w = async->data;
     if (w->adopting && atomic_load(&w->to_adopt) == 0) {
         w->adopting = false;
@@ -19,8 +19,8 @@ static void on_news(uv_async_t *async) {
 
 int workers_init(struct workers *w, uv_loop_t *loop, struct workers_events events) {
     w->events = events;
-    w->news.data = w;
-    return uv_async_init(loop, &w->news, on_news);
+    w->wake.data = w;
+    return uv_async_init(loop, &w->wake, on_wake);
 }
 
 /* --- on the threads of the workers --- */
@@ -28,14 +28,14 @@ int workers_init(struct workers *w, uv_loop_t *loop, struct workers_events event
 static void on_adopted(void *arg) {
     struct workers *w = arg;
     if (atomic_fetch_sub(&w->to_adopt, 1) == 1) {
-        uv_async_send(&w->news);
+        uv_async_send(&w->wake);
     }
 }
 
 static void on_stopped(void *arg) {
     struct workers *w = arg;
     if (atomic_fetch_sub(&w->running, 1) == 1) {
-        uv_async_send(&w->news);
+        uv_async_send(&w->wake);
     }
 }
 

@@ -30,7 +30,7 @@ struct workers {
     struct worker **all; /* complete before the first thread runs */
     size_t count;
     unsigned *turns_seen; /* of each worker, by workers_have_turned */
-    uv_async_t news;
+    uv_async_t wake;
     atomic_size_t to_adopt, running;
     bool adopting;
     struct workers_events events;

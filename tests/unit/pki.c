@@ -23,6 +23,7 @@
 enum { DAY = 86400, FILES_MAX = 256 };
 
 static char folder[64];
+static pid_t folder_maker; /* a test in a child process may make one of its own */
 static char *files[FILES_MAX];
 static size_t file_count;
 static long next_serial = 0x1000;
@@ -200,10 +201,25 @@ void pki_free(struct pki *p) {
     memset(p, 0, sizeof *p);
 }
 
+static void clean_own_folder(void) {
+    if (folder_maker == getpid()) {
+        pki_clean();
+    }
+}
+
+static void make_folder(void) {
+    static bool registered;
+    snprintf(folder, sizeof folder, "/tmp/postern-pki-XXXXXX");
+    NEED(mkdtemp(folder) != NULL);
+    folder_maker = getpid();
+    if (!registered) {
+        registered = atexit(clean_own_folder) == 0;
+    }
+}
+
 static FILE *create(const char *name, mode_t mode) {
     if (!folder[0]) {
-        snprintf(folder, sizeof folder, "/tmp/postern-pki-XXXXXX");
-        NEED(mkdtemp(folder) != NULL);
+        make_folder();
     }
     NEED(file_count < FILES_MAX && asprintf(&files[file_count], "%s/%s", folder, name) > 0);
     FILE *f = fopen(files[file_count++], "w");

@@ -128,6 +128,7 @@ static void setup(void) {
 static void teardown(void) {
     tls_context_unref(ctx);
     pki_free(&server);
+    pki_clean();
 }
 
 static const uint8_t update[] = {24, 0, 0, 1, 0}, twice[] = {24, 0, 0, 1, 0, 24, 0, 0, 1, 0};

@@ -32,13 +32,32 @@ static void hand_out(void *arg, struct runtime *runtime) {
     given = runtime_ref(runtime);
 }
 
-static void write_config(const char *text) {
-    source.file = pki_text("postern.conf", text);
-}
+static const struct pki *written_meanwhile; /* NULL: nothing changes while files are read */
 
 static void write_pair(const struct pki *pki) {
     (void)pki_certs("cert.pem", pki, NULL);
     (void)pki_key("key.pem", pki);
+}
+
+struct runtime *__real_runtime_load(struct config *config, const struct tls_shared *shared,
+                                    struct backend_table *table, struct error *err);
+
+struct runtime *__wrap_runtime_load(struct config *config, const struct tls_shared *shared,
+                                    struct backend_table *table, struct error *err);
+
+/* Another program replaces the files when they have just been read. */
+struct runtime *__wrap_runtime_load(struct config *config, const struct tls_shared *shared,
+                                    struct backend_table *table, struct error *err) {
+    struct runtime *runtime = __real_runtime_load(config, shared, table, err);
+    if (written_meanwhile != NULL) {
+        write_pair(written_meanwhile);
+        written_meanwhile = NULL;
+    }
+    return runtime;
+}
+
+static void write_config(const char *text) {
+    source.file = pki_text("postern.conf", text);
 }
 
 static const char *serial(void) {
@@ -70,7 +89,7 @@ static void begin(const char *config) {
     reload = reload_new(&(struct reload_parts){
         .source = &source, .tls = &tls, .backends = backends, .hand_out = hand_out, .arg = &given});
     ck_assert(backends != NULL && reload != NULL);
-    ck_assert_msg(reload_first(reload, &err) == 0, "%s", err.text);
+    ck_assert_msg(reload_first(reload, 0, &err) == 0, "%s", err.text);
 }
 
 static void setup(void) {
@@ -78,6 +97,11 @@ static void setup(void) {
 }
 
 static void setup_watching(void) {
+    begin(WATCHING);
+}
+
+static void setup_changing(void) {
+    written_meanwhile = &second;
     begin(WATCHING);
 }
 
@@ -101,7 +125,7 @@ START_TEST(a_first_load_that_fails_leaves_nothing) {
     struct reload *other =
         reload_new(&(struct reload_parts){.source = &source, .tls = &tls, .backends = backends});
     write_config("[listener mqtt]\n");
-    ck_assert_int_eq(reload_first(other, &err), -1);
+    ck_assert_int_eq(reload_first(other, 0, &err), -1);
     ck_assert_ptr_nonnull(strstr(err.text, "postern.conf:1: "));
     ck_assert_ptr_null(reload_current(other));
     reload_free(other);
@@ -277,9 +301,28 @@ START_TEST(the_files_of_the_new_configuration_are_watched) {
 }
 END_TEST
 
+START_TEST(files_replaced_during_a_reload_are_loaded_too) {
+    written_meanwhile = &second;
+    reload_request(reload, 1000);
+    reload_finish(reload, 1000);
+    look_for_seconds(2000, 3);
+    ck_assert_uint_eq(handed, 2);
+}
+END_TEST
+
+START_TEST(files_replaced_during_the_first_load_are_loaded_too) {
+    char was[128];
+    snprintf(was, sizeof was, "%s", serial());
+    look_for_seconds(1000, 3);
+    ck_assert_uint_eq(handed, 1);
+    ck_assert_str_ne(serial(), was);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("reload");
     TCase *test = tcase_create("reload"), *watching = tcase_create("watching");
+    TCase *changing = tcase_create("changing");
     tcase_add_unchecked_fixture(test, once, finally);
     tcase_add_checked_fixture(test, setup, teardown);
     tcase_add_test(test, the_first_load_takes_effect_without_workers);
@@ -298,6 +341,11 @@ int main(void) {
     tcase_add_test(watching, a_pair_that_was_given_up_loads_once_it_is_fixed);
     tcase_add_test(watching, a_failed_reload_by_signal_hides_no_change);
     tcase_add_test(watching, the_files_of_the_new_configuration_are_watched);
+    tcase_add_test(watching, files_replaced_during_a_reload_are_loaded_too);
+    tcase_add_unchecked_fixture(changing, once, finally);
+    tcase_add_checked_fixture(changing, setup_changing, teardown);
+    tcase_add_test(changing, files_replaced_during_the_first_load_are_loaded_too);
+    suite_add_tcase(suite, changing);
     suite_add_tcase(suite, watching);
     return run_suite(suite, CK_FORK_GETENV);
 }
