@@ -2,16 +2,34 @@
  *
  * A handshake asks for random bytes nine times and a TLS 1.2 record once, a few bytes each: a
  * system call a time would cost more than the bytes. So each thread fetches half a kilobyte at
- * once, hands every byte out once, and wipes it as it goes. Postern never forks, so no two
- * processes can hold the same bytes. */
-#include "user_settings.h"
+ * once, hands every byte out once, and wipes it as it goes.
+ *
+ * A copy of the process (a fork, a snapshot of a virtual machine that is started twice) hands the
+ * same stock out again. Postern does not fork. After a snapshot two copies may show two clients the
+ * same random bytes of a ServerHello and the same key share; both are public, and the secrets also
+ * depend on the client. Nonces of signatures, which must not repeat, do not come from the stock. */
+#include "postern_random.h"
+
+#include <wolfssl/wolfcrypt/settings.h>
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/types.h>
+#include <wolfssl/wolfcrypt/hash.h>
 
-enum { STOCK = 512 };
+enum { STOCK = 512, PART_MAX = 66, FRESH = 32 };
+
+/* Of the nonce that is being made: all of it is hashed for each 64 bytes. The fields have fixed
+ * places, so no two inputs are the same bytes. */
+struct nonce_input {
+    unsigned char count, key_len, message_len;
+    unsigned char key[PART_MAX], message[PART_MAX], fresh[FRESH];
+};
+
+static _Thread_local struct nonce_input nonce;
+static _Thread_local bool in_nonce;
 
 static int fetch(unsigned char *out, unsigned int len) {
     while (len > 0) {
@@ -28,7 +46,7 @@ static int fetch(unsigned char *out, unsigned int len) {
     return 0;
 }
 
-int postern_random(unsigned char *out, unsigned int len) {
+static int from_stock(unsigned char *out, unsigned int len) {
     static _Thread_local unsigned char stock[STOCK];
     static _Thread_local unsigned int left;
     if (len > STOCK / 4) {
@@ -44,4 +62,47 @@ int postern_random(unsigned char *out, unsigned int len) {
     memcpy(out, stock + left, len);
     explicit_bzero(stock + left, len);
     return 0;
+}
+
+static int next_block(unsigned char *block) {
+    if (++nonce.count == 0) {
+        return -1; /* no signature tries so often */
+    }
+    return wc_Sha512Hash((const byte *)&nonce, sizeof nonce, block) == 0 ? 0 : -1;
+}
+
+static int for_nonce(unsigned char *out, unsigned int len) {
+    unsigned char block[WC_SHA512_DIGEST_SIZE];
+    int result = 0;
+    while (len > 0 && result == 0) {
+        unsigned int part = len < sizeof block ? len : (unsigned int)sizeof block;
+        result = next_block(block);
+        memcpy(out, block, part);
+        out += part;
+        len -= part;
+    }
+    explicit_bzero(block, sizeof block);
+    return result;
+}
+
+int postern_random(unsigned char *out, unsigned int len) {
+    return in_nonce ? for_nonce(out, len) : from_stock(out, len);
+}
+
+int postern_random_begin_nonce(const unsigned char *key, unsigned key_len,
+                               const unsigned char *message, unsigned message_len) {
+    if (key_len > PART_MAX || message_len > PART_MAX || fetch(nonce.fresh, FRESH) != 0) {
+        return -1;
+    }
+    nonce.key_len = (unsigned char)key_len;
+    nonce.message_len = (unsigned char)message_len;
+    memcpy(nonce.key, key, key_len);
+    memcpy(nonce.message, message, message_len);
+    in_nonce = true;
+    return 0;
+}
+
+void postern_random_end_nonce(void) {
+    in_nonce = false;
+    explicit_bzero(&nonce, sizeof nonce);
 }
