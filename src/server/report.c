@@ -30,7 +30,7 @@ void report_ready(const struct runtime *rt, const struct bound_set *bound, size_
     }
     if (bound->unused_inherited > 0) {
         log_message(LOG_LEVEL_WARNING, "socket activation",
-                    "%zu inherited sockets have addresses that no `listen` names, so that their "
+                    "%zu inherited sockets have addresses that no `listen` names, so that "
                     "their clients are never accepted; make ListenStream= and `listen` the same",
                     bound->unused_inherited);
     }
