@@ -1,5 +1,6 @@
 #include "tls/identity.h"
 
+#include "core/hex.h"
 #include "core/utf8.h"
 #include "tls/wolfssl.h"
 #include "tls/x509_name.h"
@@ -71,16 +72,11 @@ static bool only_alt_name(const struct x509 *cert, unsigned wanted, struct span 
 }
 
 static bool fingerprint(struct span der, char out[256]) {
-    static const char digits[] = "0123456789abcdef";
     uint8_t hash[32];
     if (wc_Sha256Hash(der.data, (word32)der.len, hash) != 0) {
         return false;
     }
-    for (size_t i = 0; i < sizeof hash; i++) {
-        out[2 * i] = digits[hash[i] >> 4];
-        out[2 * i + 1] = digits[hash[i] & 15];
-    }
-    out[2 * sizeof hash] = '\0';
+    hex_print(hash, sizeof hash, out);
     return true;
 }
 

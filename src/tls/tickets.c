@@ -1,4 +1,5 @@
 #include "tls/tickets.h"
+#include "core/hex.h"
 #include "core/log.h"
 #include "tls/internal.h"
 #include "tls/pem.h"
@@ -146,25 +147,10 @@ static bool get_key(struct tls_tickets *tickets, const uint8_t *name, struct tic
     return found;
 }
 
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool read_key_line(struct tls_ticket_keys *keys, const char *line, size_t len) {
     struct ticket_key *key = &keys->keys[keys->count];
-    if (len != 2 * KEY_SIZE) {
+    if (len != 2 * KEY_SIZE || !hex_read(line, key->secret, KEY_SIZE)) {
         return false;
-    }
-    for (size_t i = 0; i < KEY_SIZE; i++) {
-        int high = hex_digit(line[2 * i]), low = hex_digit(line[2 * i + 1]);
-        if (high < 0 || low < 0) {
-            return false;
-        }
-        key->secret[i] = (uint8_t)(high << 4 | low);
     }
     keys->count++;
     return name_key(key);
