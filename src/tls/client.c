@@ -213,6 +213,45 @@ enum reason clients_check(const struct tls_context *ctx, const struct span *chai
     return reason;
 }
 
+/* --- again --- */
+
+struct client_chain {
+    size_t count;
+    struct span certs[]; /* they point behind the last of them */
+};
+
+/* NULL without memory. */
+static struct client_chain *copy_chain(const struct span *certs, size_t count) {
+    size_t head = sizeof(struct client_chain) + count * sizeof *certs, size = head;
+    for (size_t i = 0; i < count; i++) {
+        size += certs[i].len;
+    }
+    struct client_chain *chain = malloc(size);
+    if (chain == NULL) {
+        return NULL;
+    }
+    uint8_t *at = (uint8_t *)chain + head;
+    chain->count = count;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(at, certs[i].data, certs[i].len);
+        chain->certs[i] = (struct span){at, certs[i].len};
+        at += certs[i].len;
+    }
+    return chain;
+}
+
+void client_chain_free(struct client_chain *chain) {
+    free(chain);
+}
+
+enum reason clients_check_again(const struct tls_context *ctx, struct client_cert *peer) {
+    return clients_check(ctx, peer->chain->certs, peer->chain->count, peer);
+}
+
+enum reason clients_recheck(const struct tls_clients *clients, const struct client_cert *peer) {
+    return revocation_lists(&clients->revocation, &peer->id) ? REASON_REVOKED : REASON_NONE;
+}
+
 /* --- the library's callback --- */
 
 /* Without the first, certificates that the library likes would not be shown to us; without the
@@ -275,6 +314,10 @@ static int on_verify(int verified, WOLFSSL_X509_STORE_CTX *store) {
         chain[i] = (struct span){store->certs[i].buffer, store->certs[i].length};
     }
     enum reason reason = clients_check(e->ctx, chain, (size_t)store->totalCerts, e->peer);
+    if (reason == REASON_NONE) {
+        e->peer->chain = copy_chain(chain, (size_t)store->totalCerts);
+        reason = e->peer->chain != NULL ? REASON_NONE : REASON_OUT_OF_MEMORY;
+    }
     return reason == REASON_NONE || refuse(e, reason);
 }
 

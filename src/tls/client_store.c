@@ -368,7 +368,3 @@ void clients_free(struct tls_clients *clients) {
 const uint8_t *clients_hash(const struct tls_clients *clients) {
     return clients->hash;
 }
-
-bool clients_revoke(const struct tls_clients *clients, const struct cert_id *id) {
-    return revocation_lists(&clients->revocation, id);
-}

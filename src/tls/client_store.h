@@ -50,6 +50,4 @@ void clients_free(struct tls_clients *clients); /* NULL is fine */
 /* SHA-256 over all CAs and CRLs. */
 const uint8_t *clients_hash(const struct tls_clients *clients);
 
-bool clients_revoke(const struct tls_clients *clients, const struct cert_id *id);
-
 #endif

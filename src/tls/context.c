@@ -267,16 +267,6 @@ const struct tls_certificate_info *tls_context_certificate(const struct tls_cont
     return index < ctx->certificate_count ? &ctx->certificates[index].info : NULL;
 }
 
-bool tls_context_revokes(const struct tls_context *ctx, const struct cert_id *id) {
-    struct tls_context *held = (struct tls_context *)(uintptr_t)ctx; /* only its counter changes */
-    if (id->serial_len == 0 || !tls_context_enter(held)) {
-        return false;
-    }
-    bool revokes = ctx->clients != NULL && clients_revoke(ctx->clients, id);
-    tls_context_leave(held);
-    return revokes;
-}
-
 static bool verifiable(const struct tls_certificate *certificate, const struct client_hello *hello,
                        bool tls13) {
     switch (certificate->key) {

@@ -50,8 +50,4 @@ size_t tls_context_certificates(const struct tls_context *ctx);
 const struct tls_certificate_info *tls_context_certificate(const struct tls_context *ctx,
                                                            size_t index);
 
-/* Whether the context's CRL lists this certificate; for
- * revoked_sessions = end. False when there is no CRL or the context is retired. */
-bool tls_context_revokes(const struct tls_context *ctx, const struct cert_id *id);
-
 #endif

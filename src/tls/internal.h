@@ -29,6 +29,9 @@ struct tls_certificate {
 /* What client certificates are checked against (client.c). */
 struct tls_clients;
 
+/* The certificates that a client sent (client.c). */
+struct client_chain;
+
 struct tls_context {
     atomic_uint refs;
     /* Handshakes that may still ask for CAs and CRLs, and one for not being retired; the one that
@@ -65,15 +68,17 @@ struct client_cert {
     bool has_identity;
     bool has_detail; /* a refusal: `text` names the certificate that is to blame */
     int64_t not_after;
+    char text[TLS_IDENTITY_MAX + 1]; /* the identity */
     /* From here on only during the handshake. */
+    struct client_chain *chain;     /* what was accepted, for engine_check_by; ours */
+    struct tls_context *newer;      /* counted as its user; NULL: none */
     enum reason refusal;            /* why our own checks refused the certificate */
     uint8_t binding[TLS_HASH_SIZE]; /* what tickets and sessions are tied to */
     int64_t resume_until;           /* of the session that is resumed */
     uint8_t ticket_mac[16];         /* of the one ticket that was accepted */
     uint8_t ticket_generation;      /* resumptions in a row before the accepted ticket's */
     bool ticket_accepted;
-    bool ticket_issued;              /* in this connection */
-    char text[TLS_IDENTITY_MAX + 1]; /* the identity */
+    bool ticket_issued; /* in this connection */
 };
 
 /* The certificate's part of client_cert as bytes, for tickets and the session cache. */
