@@ -39,7 +39,8 @@ void admission_queue_handshake(struct session *s);
 void admission_await_client(struct session *s);
 
 /* A reload: takes the reference to `next`, which is current from now on, and ends the sessions
- * whose certificate it revokes, where it asks for that (revoked_sessions). */
+ * whose certificate it revokes or does not allow any more, where it asks for that
+ * (revoked_sessions). */
 void admission_adopt(struct pool *pool, struct runtime *next);
 
 #endif

@@ -186,6 +186,10 @@ static int load(struct tls_context *ctx, const struct config_listener *listener,
             return -1;
         }
         ctx->heavy_clients = clients_are_heavy(ctx->clients);
+        ctx->has_allow = ctx->clients->allow != NULL;
+        if (ctx->has_allow) {
+            ctx->allow_counts = allow_list_counts(ctx->clients->allow);
+        }
     }
     return load_certificates(ctx, listener, err);
 }
@@ -265,6 +269,10 @@ size_t tls_context_certificates(const struct tls_context *ctx) {
 const struct tls_certificate_info *tls_context_certificate(const struct tls_context *ctx,
                                                            size_t index) {
     return index < ctx->certificate_count ? &ctx->certificates[index].info : NULL;
+}
+
+const struct tls_allow_counts *tls_context_allow_counts(const struct tls_context *ctx) {
+    return ctx->has_allow ? &ctx->allow_counts : NULL;
 }
 
 static bool verifiable(const struct tls_certificate *certificate, const struct client_hello *hello,

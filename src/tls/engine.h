@@ -96,9 +96,10 @@ const char *engine_identity(const struct engine *e); /* of the client certificat
  * and did not, it was in the session that this connection resumes. */
 bool engine_peer_presented(const struct engine *e);
 const struct cert_id *engine_peer_id(const struct engine *e); /* NULL: no client certificate */
-/* After the handshake, for revoked_sessions = end: whether the CRL of a later load has the client's
- * own certificate. False without a client certificate, if the context asks for none, or is retired.
- */
+/* After the handshake, for revoked_sessions = end: whether the context of a later load would not
+ * let the client in any more: its CRL has the client's own certificate, or its client_allow no
+ * entry for it, or one that gives it another name. False without a client certificate, if the
+ * context asks for none, or is retired. */
 bool engine_is_revoked(const struct engine *e, struct tls_context *by);
 
 #endif

@@ -12,8 +12,8 @@
 #include <stdatomic.h>
 
 #define TLS_HASH_SIZE 32
-/* How much of cert_id.issuer_hash is used, and travels in tickets; the rest is zero. */
-#define TLS_ISSUER_HASH_SIZE 16
+/* How much of the SHA-256 of a certificate and its key is kept of a client. */
+#define TLS_ALLOW_HASH_SIZE 16
 /* Longest identity; longer ones are refused, never cut. */
 #define TLS_IDENTITY_MAX 255
 
@@ -42,6 +42,8 @@ struct tls_context {
     struct tls_shared shared;
     struct tls_clients *clients; /* NULL with client_auth = none */
     bool heavy_clients;          /* checking their certificates takes long */
+    bool has_allow;              /* then: */
+    struct tls_allow_counts allow_counts;
     enum config_client_auth client_auth;
     enum config_identity identity;
     bool identity_required;     /* a broker relies on it: a bad one ends the handshake */
@@ -67,6 +69,9 @@ struct client_cert {
     bool presented;    /* in this connection, not only in the session it resumes */
     bool has_identity;
     bool has_detail; /* a refusal: `text` names the certificate that is to blame */
+    bool listed;     /* client_allow had an entry for it; then: */
+    bool named;      /* the identity is the entry's, not its own */
+    uint8_t cert_hash[TLS_ALLOW_HASH_SIZE], key_hash[TLS_ALLOW_HASH_SIZE];
     int64_t not_after;
     char text[TLS_IDENTITY_MAX + 1]; /* the identity */
     /* From here on only during the handshake. */
@@ -82,7 +87,8 @@ struct client_cert {
 };
 
 /* The certificate's part of client_cert as bytes, for tickets and the session cache. */
-#define CLIENT_CERT_PACKED_MAX (1 + 4 + TLS_ISSUER_HASH_SIZE + 1 + 20 + TLS_IDENTITY_MAX + 1)
+#define CLIENT_CERT_PACKED_MAX                                                                     \
+    (1 + 4 + TLS_ISSUER_HASH_SIZE + 1 + 20 + 2 * TLS_ALLOW_HASH_SIZE + TLS_IDENTITY_MAX + 1)
 size_t client_cert_pack(const struct client_cert *peer, uint8_t out[CLIENT_CERT_PACKED_MAX]);
 bool client_cert_unpack(struct client_cert *peer, const uint8_t *data, size_t len);
 

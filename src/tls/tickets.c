@@ -1,6 +1,7 @@
 #include "tls/tickets.h"
 #include "core/hex.h"
 #include "core/log.h"
+#include "tls/client.h"
 #include "tls/internal.h"
 #include "tls/pem.h"
 
@@ -370,10 +371,11 @@ static int encrypt_ticket(struct tls_tickets *tickets, const struct client_cert 
 /* Only one ticket is taken per connection, however many a TLS 1.3 client offers, so that its data
  * about the client cannot be mixed up with that of another. (It comes again after a
  * HelloRetryRequest.) */
-static int decrypt_ticket(struct tls_tickets *tickets, struct client_cert *peer, bool tls13,
+static int decrypt_ticket(struct tls_tickets *tickets, const struct engine *e, bool tls13,
                           const struct associated *with, const uint8_t *mac, uint8_t *ticket,
                           int in_len, int *out_len) {
     static const uint8_t zero[WOLFSSL_TICKET_MAC_SZ - TAG_SIZE];
+    struct client_cert *peer = e->peer;
     struct ticket_key key;
     bool old;
     if (peer->ticket_accepted && memcmp(peer->ticket_mac, mac, TAG_SIZE) != 0) {
@@ -386,7 +388,7 @@ static int decrypt_ticket(struct tls_tickets *tickets, struct client_cert *peer,
     bool good = unseal(&key, with, ticket, (size_t)in_len, mac);
     explicit_bzero(&key, sizeof key);
     size_t own = good ? read_trailer(peer, ticket, (size_t)in_len) : 0;
-    if (own == 0) {
+    if (own == 0 || !clients_resume(e->ctx, peer)) {
         return WOLFSSL_TICKET_RET_REJECT;
     }
     memcpy(peer->ticket_mac, mac, TAG_SIZE);
@@ -409,8 +411,8 @@ int tickets_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
     memcpy(with.name, name, NAME_SIZE);
     memcpy(with.iv, iv, sizeof with.iv);
     if (!encrypt) {
-        return decrypt_ticket(arg, peer, wolfSSL_version(ssl) == TLS1_3_VERSION, &with, mac, ticket,
-                              in_len, out_len);
+        return decrypt_ticket(arg, engine_of(ssl), wolfSSL_version(ssl) == TLS1_3_VERSION, &with,
+                              mac, ticket, in_len, out_len);
     }
     bool resumed = wolfSSL_session_reused(ssl) != 0;
     uint8_t generation = resumed ? (uint8_t)(peer->ticket_generation + 1) : 0;
