@@ -86,6 +86,7 @@ const struct config_key config_keys[] = {
     {"client_ca",        KIND_PATH, L(client_ca),        "",       0, 0, NULL},
     {"client_crl",       KIND_PATH, L(client_crl),       "",       0, 0, NULL},
     {"crl_expired",      KIND_WORD, L(crl_expired),      "accept", 0, 0, crl_expireds},
+    {"client_allow",     KIND_PATH, L(client_allow),     "",       0, 0, NULL},
     {"client_x509_v1",   KIND_WORD, L(client_x509_v1),   "accept", 0, 0, x509_v1s},
     {"revoked_sessions", KIND_WORD, L(revoked_sessions), "keep",   0, 0, revoked_sessions},
     {"identity",         KIND_WORD, L(identity),         "cn",     0, 0, identities},

@@ -18,6 +18,7 @@ static void free_listener(struct config_listener *l) {
     free(l->ciphers);
     free(l->client_ca);
     free(l->client_crl);
+    free(l->client_allow);
 }
 
 void config_free(struct config *config) {
@@ -60,6 +61,9 @@ void config_each_file(const struct config *config, void (*visit)(const char *fil
         }
         if (l->client_crl != NULL) {
             visit(l->client_crl, arg);
+        }
+        if (l->client_allow != NULL) {
+            visit(l->client_allow, arg);
         }
     }
 }

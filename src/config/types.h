@@ -65,8 +65,9 @@ struct config_listener {
     char *ciphers; /* NULL: the default */
 
     enum config_client_auth client_auth;
-    char *client_ca;  /* NULL: none */
-    char *client_crl; /* NULL: none */
+    char *client_ca;    /* NULL: none */
+    char *client_crl;   /* NULL: none */
+    char *client_allow; /* NULL: none */
     enum config_crl_expired crl_expired;
     enum config_x509_v1 client_x509_v1;
     uint64_t resumption_lifetime_ms; /* from the full handshake */
@@ -113,7 +114,7 @@ struct config {
 void config_free(struct config *config); /* NULL is fine */
 
 /* Calls `visit` for every file that the configuration names: certificates, chains, keys, CAs, CRLs,
- * ticket keys. The same file may come twice. */
+ * lists of clients, ticket keys. The same file may come twice. */
 void config_each_file(const struct config *config, void (*visit)(const char *file, void *arg),
                       void *arg);
 

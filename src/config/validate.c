@@ -36,11 +36,11 @@ static int check_versions(const struct subject *s, struct error *err) {
 
 static int check_client_auth(const struct subject *s, struct error *err) {
     const struct config_listener *l = s->listener;
-    if (l->client_auth != CLIENT_AUTH_NONE && l->client_ca == NULL) {
+    if (l->client_auth != CLIENT_AUTH_NONE && l->client_ca == NULL && l->client_allow == NULL) {
         return location_fail(
             location_of(s, "client_auth"), err,
             "client_auth without client_ca; name the file of the CA that issues the "
-            "clients' certificates in client_ca");
+            "clients' certificates in client_ca, or one that lists them in client_allow");
     }
     if (l->client_crl != NULL && l->client_ca == NULL) {
         return location_fail(location_of(s, "client_crl"), err,
@@ -51,6 +51,12 @@ static int check_client_auth(const struct subject *s, struct error *err) {
         return location_fail(
             location_of(s, "client_ca"), err,
             "client_ca without client_auth, so that no client would be checked; write "
+            "client_auth = required (or optional) as well");
+    }
+    if (l->client_auth == CLIENT_AUTH_NONE && l->client_allow != NULL) {
+        return location_fail(
+            location_of(s, "client_allow"), err,
+            "client_allow without client_auth, so that no client would be checked; write "
             "client_auth = required (or optional) as well");
     }
     if (l->mqtt == MQTT_IDENTITY && l->client_auth != CLIENT_AUTH_REQUIRED) {

@@ -36,6 +36,7 @@ static const char *const names[REASON_COUNT] = {
     [REASON_BAD_ENCODING] = "bad_encoding",
     [REASON_TOO_LARGE] = "too_large",
     [REASON_V1_CERTIFICATE] = "v1_certificate",
+    [REASON_NOT_ALLOWED] = "not_allowed",
     [REASON_NO_CRL] = "no_crl",
     [REASON_BAD_IDENTITY] = "bad_identity",
     [REASON_BAD_PROXY_HEADER] = "bad_proxy_header",

@@ -17,17 +17,28 @@ static void print_date(const char *label, int64_t seconds) {
     printf("%s%s", label, text);
 }
 
+static void print_allow(const struct runtime_listener *l) {
+    const struct tls_allow_counts *counts = tls_context_allow_counts(l->tls);
+    if (counts != NULL) {
+        printf(", allowed by %s (%zu by name, %zu by certificate, %zu by key)",
+               l->config->client_allow, counts->names, counts->certificates, counts->keys);
+    }
+}
+
 /* Which clients may connect, and what the broker gets to know of them. */
-static void print_clients(const struct config_listener *config) {
+static void print_clients(const struct runtime_listener *l) {
+    const struct config_listener *config = l->config;
     static const char *const auth[] = {"anyone", "certificate optional", "certificate required"};
     static const char *const identity[] = {"cn", "san-dns", "san-uri", "fingerprint"};
     static const char *const mqtt[] = {"", ", MQTT checked", ", identity as MQTT user name"};
     static const char *const proxy[] = {"", ", PROXY v1 to the broker", ", PROXY v2 to the broker"};
     printf("  clients     %s", auth[config->client_auth]);
     if (config->client_auth != CLIENT_AUTH_NONE) {
-        printf(", CA %s, CRL %s, identity %s", config->client_ca,
-               config->client_crl != NULL ? config->client_crl : "none",
-               identity[config->identity]);
+        printf(", CA %s, CRL %s", config->client_ca != NULL ? config->client_ca : "none",
+               config->client_crl != NULL ? config->client_crl : "none");
+        print_allow(l);
+        printf(", identity %s",
+               config->client_ca != NULL ? identity[config->identity] : "by client_allow");
     }
     printf("%s%s%s\n", mqtt[config->mqtt], proxy[config->proxy_protocol],
            config->accept_proxy.count > 0 ? ", balancers' PROXY headers accepted" : "");
@@ -43,7 +54,7 @@ static void print_listener(const struct runtime_listener *l) {
     for (size_t i = 0; i < config->backend_count; i++) {
         printf("  backend     %s\n", config->backends[i].text);
     }
-    print_clients(config);
+    print_clients(l);
     for (size_t i = 0; i < tls_context_certificates(l->tls); i++) {
         const struct tls_certificate_info *c = tls_context_certificate(l->tls, i);
         printf("  certificate %s: %s, %s, for %s, serial %s", c->section, c->subject, c->key_type,

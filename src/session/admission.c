@@ -201,14 +201,10 @@ bool admission_make_room(struct pool *pool) {
 
 /* --- reload --- */
 
-bool admission_is_revoked(const struct session *s, const struct runtime *by) {
-    const struct cert_id *id = engine_peer_id(s->engine);
-    return id != NULL && tls_context_revokes(by->listeners[s->listener].tls, id);
-}
-
 static void check_revoked(struct session *s, const struct runtime *next) {
-    bool ends = next->listeners[s->listener].config->revoked_sessions == REVOKED_END;
-    if (ends && s->established && admission_is_revoked(s, next)) {
+    const struct runtime_listener *l = &next->listeners[s->listener];
+    bool ends = l->config->revoked_sessions == REVOKED_END;
+    if (ends && s->established && engine_is_revoked(s->engine, l->tls)) {
         session_end_now(s, REASON_REVOKED, NULL);
     }
 }

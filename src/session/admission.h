@@ -38,11 +38,9 @@ void admission_queue_handshake(struct session *s);
  * room: of those that have waited longest, one of the address with the most handshakes. */
 void admission_await_client(struct session *s);
 
-/* Whether that runtime's CRL lists the client's certificate. The handshake is complete. */
-bool admission_is_revoked(const struct session *s, const struct runtime *by);
-
 /* A reload: takes the reference to `next`, which is current from now on, and ends the sessions
- * whose certificate it revokes, where it asks for that (revoked_sessions). */
+ * whose certificate it revokes or does not allow any more, where it asks for that
+ * (revoked_sessions). */
 void admission_adopt(struct pool *pool, struct runtime *next);
 
 #endif

@@ -51,17 +51,7 @@ static bool begin(struct session *s) {
     return s->engine != NULL;
 }
 
-/* A reload during the handshake may have brought a CRL that lists the client. Whatever it wants for
- * live sessions, this was not one yet. */
-static bool is_revoked_meanwhile(const struct session *s) {
-    const struct runtime *now = s->pool->runtime;
-    return s->runtime != now && admission_is_revoked(s, now);
-}
-
 static enum verdict on_complete(struct session *s) {
-    if (is_revoked_meanwhile(s)) {
-        return session_end(s, REASON_REVOKED, NULL);
-    }
     s->established = true;
     closing_leave_handshakes(s);
     closing_end_handshake(s);
@@ -97,6 +87,10 @@ enum verdict handshake_step(struct session *s) {
     struct buf *cipher = &s->pending->cipher;
     if (s->engine == NULL && !begin(s)) {
         return session_end(s, REASON_OUT_OF_MEMORY, NULL);
+    }
+    /* Who may come in is for the newest files to say, whatever they want for live sessions. */
+    if (s->runtime != pool->runtime) {
+        engine_check_by(s->engine, pool->runtime->listeners[s->listener].tls);
     }
     struct engine_input in = {cipher->data, cipher->len};
     struct engine_stack *stack = s->heavy ? pool_stack(pool) : NULL;

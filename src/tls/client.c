@@ -1,5 +1,6 @@
 #include "tls/client.h"
 #include "core/log.h"
+#include "tls/client_allow.h"
 #include "tls/client_store.h"
 #include "tls/identity.h"
 #include "tls/path.h"
@@ -128,13 +129,18 @@ static int64_t good_until(const struct tls_clients *clients, const struct path *
 
 static enum reason fill(const struct tls_context *ctx, const struct path *path,
                         struct client_cert *peer) {
+    const struct tls_clients *clients = ctx->clients;
     const struct x509 *leaf = path->certs[0];
-    peer->has_identity = identity_read(ctx->identity, leaf, leaf->der, peer->text);
-    peer->not_after = good_until(ctx->clients, path);
-    if (!revocation_id(&peer->id, path->certs[1], leaf->serial)) {
+    const struct x509 *issuer = path->count > 1 ? path->certs[1] : leaf;
+    peer->has_identity =
+        clients->ca_count > 0 && identity_read(ctx->identity, leaf, leaf->der, peer->text);
+    peer->not_after = good_until(clients, path);
+    if (!revocation_id(&peer->id, issuer, leaf->serial)) {
         return REASON_BAD_ENCODING;
     }
-    return ctx->identity_required && !peer->has_identity ? REASON_BAD_IDENTITY : REASON_NONE;
+    enum reason reason = client_allow_check(clients, leaf, peer);
+    bool nameless = ctx->identity_required && !peer->has_identity;
+    return reason == REASON_NONE && nameless ? REASON_BAD_IDENTITY : reason;
 }
 
 /* Anybody may have made one of version 1 a CA, as it cannot say that it is none; so it is never an
@@ -173,7 +179,8 @@ static enum reason decide(const struct tls_context *ctx, const struct x509 *sent
                                .revoked = check_revocation,
                                .arg = clients};
     struct path path;
-    enum reason reason = path_build(&rules, sent, count, &path);
+    enum reason reason = clients->ca_count > 0 ? path_build(&rules, sent, count, &path)
+                                               : path_pinned(&rules, sent, &path);
     if (reason == REASON_NONE) {
         reason = fill(ctx, &path, peer);
         path.blamed = path.certs[0];
@@ -183,6 +190,9 @@ static enum reason decide(const struct tls_context *ctx, const struct x509 *sent
     } else {
         peer->has_identity = false;
         name_blamed(&path, peer);
+    }
+    if (reason == REASON_NOT_ALLOWED) {
+        client_allow_append_hint(sent, peer);
     }
     return reason;
 }
@@ -211,6 +221,53 @@ enum reason clients_check(const struct tls_context *ctx, const struct span *chai
     free(sent);
     peer->presented = reason == REASON_NONE;
     return reason;
+}
+
+/* --- again --- */
+
+struct client_chain {
+    size_t count;
+    struct span certs[]; /* they point behind the last of them */
+};
+
+/* NULL without memory. */
+static struct client_chain *copy_chain(const struct span *certs, size_t count) {
+    size_t head = sizeof(struct client_chain) + count * sizeof *certs, size = head;
+    for (size_t i = 0; i < count; i++) {
+        size += certs[i].len;
+    }
+    struct client_chain *chain = malloc(size);
+    if (chain == NULL) {
+        return NULL;
+    }
+    uint8_t *at = (uint8_t *)chain + head;
+    chain->count = count;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(at, certs[i].data, certs[i].len);
+        chain->certs[i] = (struct span){at, certs[i].len};
+        at += certs[i].len;
+    }
+    return chain;
+}
+
+void client_chain_free(struct client_chain *chain) {
+    free(chain);
+}
+
+enum reason clients_check_again(const struct tls_context *ctx, struct client_cert *peer) {
+    return clients_check(ctx, peer->chain->certs, peer->chain->count, peer);
+}
+
+enum reason clients_recheck(const struct tls_clients *clients, const struct client_cert *peer) {
+    if (revocation_lists(&clients->revocation, &peer->id)) {
+        return REASON_REVOKED;
+    }
+    return client_allow_still(clients, peer) ? REASON_NONE : REASON_NOT_ALLOWED;
+}
+
+bool clients_resume(const struct tls_context *ctx, const struct client_cert *peer) {
+    return ctx->clients == NULL || peer->id.serial_len == 0 ||
+           clients_recheck(ctx->clients, peer) == REASON_NONE;
 }
 
 /* --- the library's callback --- */
@@ -275,6 +332,10 @@ static int on_verify(int verified, WOLFSSL_X509_STORE_CTX *store) {
         chain[i] = (struct span){store->certs[i].buffer, store->certs[i].length};
     }
     enum reason reason = clients_check(e->ctx, chain, (size_t)store->totalCerts, e->peer);
+    if (reason == REASON_NONE) {
+        e->peer->chain = copy_chain(chain, (size_t)store->totalCerts);
+        reason = e->peer->chain != NULL ? REASON_NONE : REASON_OUT_OF_MEMORY;
+    }
     return reason == REASON_NONE || refuse(e, reason);
 }
 

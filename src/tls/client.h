@@ -20,4 +20,17 @@ bool clients_are_heavy(const struct tls_clients *clients);
 enum reason clients_check(const struct tls_context *ctx, const struct span *chain, size_t count,
                           struct client_cert *peer);
 
+/* The same by another context, of what an earlier decision in this handshake accepted. */
+enum reason clients_check_again(const struct tls_context *ctx, struct client_cert *peer);
+
+/* Of a client that was accepted in an earlier connection, or by an earlier load, without what it
+ * sent then: whether its own certificate was not revoked since and its entry in client_allow
+ * stands. REASON_NONE, REASON_REVOKED or REASON_NOT_ALLOWED. */
+enum reason clients_recheck(const struct tls_clients *clients, const struct client_cert *peer);
+
+/* Whether a session with this certificate, or without one, may be resumed under `ctx`. */
+bool clients_resume(const struct tls_context *ctx, const struct client_cert *peer);
+
+void client_chain_free(struct client_chain *chain); /* NULL is fine */
+
 #endif

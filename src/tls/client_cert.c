@@ -4,11 +4,10 @@
 
 #include <string.h>
 
-enum { NO_CERTIFICATE = 0, HAS_IDENTITY = 1, PRESENT = 8 };
+enum { NO_CERTIFICATE = 0, HAS_IDENTITY = 1, LISTED = 2, NAMED = 4, PRESENT = 8 };
 
-static void put_text(uint8_t **at, const char *text) {
-    size_t len = strlen(text) + 1;
-    memcpy(*at, text, len);
+static void put(uint8_t **at, const void *data, size_t len) {
+    memcpy(*at, data, len);
     *at += len;
 }
 
@@ -23,14 +22,17 @@ size_t client_cert_pack(const struct client_cert *peer, uint8_t out[CLIENT_CERT_
     for (unsigned i = 0; i < 4; i++) {
         *at++ = (uint8_t)(not_after >> (8 * i));
     }
-    memcpy(at, peer->id.issuer_hash, TLS_ISSUER_HASH_SIZE);
-    at += TLS_ISSUER_HASH_SIZE;
+    put(&at, peer->id.issuer_hash, TLS_ISSUER_HASH_SIZE);
     *at++ = peer->id.serial_len;
-    memcpy(at, peer->id.serial, peer->id.serial_len);
-    at += peer->id.serial_len;
+    put(&at, peer->id.serial, peer->id.serial_len);
+    if (peer->listed) {
+        out[0] |= peer->named ? LISTED | NAMED : LISTED;
+        put(&at, peer->cert_hash, TLS_ALLOW_HASH_SIZE);
+        put(&at, peer->key_hash, TLS_ALLOW_HASH_SIZE);
+    }
     if (peer->has_identity) {
         out[0] |= HAS_IDENTITY;
-        put_text(&at, peer->text);
+        put(&at, peer->text, strlen(peer->text) + 1);
     }
     return (size_t)(at - out);
 }
@@ -70,20 +72,37 @@ static bool get_certificate(const uint8_t **at, const uint8_t *end, struct clien
     return true;
 }
 
+/* What the flags say of client_allow: an entry's identity needs both. */
+static bool get_listed(const uint8_t **at, const uint8_t *end, uint8_t flags,
+                       struct client_cert *peer) {
+    peer->listed = (flags & LISTED) != 0;
+    peer->named = (flags & NAMED) != 0;
+    if (peer->named && (flags & (LISTED | HAS_IDENTITY)) != (LISTED | HAS_IDENTITY)) {
+        return false;
+    }
+    return !peer->listed || (get(at, end, peer->cert_hash, TLS_ALLOW_HASH_SIZE) &&
+                             get(at, end, peer->key_hash, TLS_ALLOW_HASH_SIZE));
+}
+
+static void clear(struct client_cert *peer) {
+    memset(&peer->id, 0, sizeof peer->id);
+    peer->has_identity = peer->presented = peer->listed = peer->named = false;
+    peer->not_after = 0;
+    peer->text[0] = '\0';
+}
+
 bool client_cert_unpack(struct client_cert *peer, const uint8_t *data, size_t len) {
     const uint8_t *at = data, *end = data + len;
     uint8_t flags;
     if (!get(&at, end, &flags, 1)) {
         return false;
     }
-    memset(&peer->id, 0, sizeof peer->id);
-    peer->has_identity = peer->presented = false;
-    peer->not_after = 0;
-    peer->text[0] = '\0';
+    clear(peer);
     if (flags == NO_CERTIFICATE) {
         return at == end;
     }
-    if ((flags & ~HAS_IDENTITY) != PRESENT || !get_certificate(&at, end, peer)) {
+    if ((flags & ~(HAS_IDENTITY | LISTED | NAMED)) != PRESENT || !get_certificate(&at, end, peer) ||
+        !get_listed(&at, end, flags, peer)) {
         return false;
     }
     peer->has_identity = (flags & HAS_IDENTITY) != 0 && get_text(&at, end, peer->text);

@@ -95,9 +95,6 @@ static int load_cas(struct tls_clients *clients, const char *file, struct error 
     struct pem pem;
     size_t found = 0;
     struct error why = {""};
-    if (file == NULL) {
-        return error_set(err, "client_auth asks for certificates, but no client_ca says whose");
-    }
     if (pem_read(&pem, file, err) != 0) {
         return -1;
     }
@@ -304,7 +301,8 @@ static int load_crls(struct tls_clients *clients, const char *file, struct error
 
 static int make_hash(struct tls_clients *clients, struct error *err) {
     const struct revocation *r = &clients->revocation;
-    const uint8_t policy[] = {clients->has_crl, clients->refuse_expired_crl, clients->accept_v1};
+    const uint8_t policy[] = {clients->has_crl, clients->refuse_expired_crl, clients->accept_v1,
+                              clients->allow != NULL};
     wc_Sha256 sha;
     if (wc_InitSha256(&sha) != 0) {
         return error_set(err, "out of memory");
@@ -327,6 +325,24 @@ static int make_hash(struct tls_clients *clients, struct error *err) {
     return 0;
 }
 
+static int load_allow(struct tls_clients *clients, const char *file, struct error *err) {
+    clients->allow = allow_list_read(file, clients->ca_count > 0, err);
+    return clients->allow != NULL ? 0 : -1;
+}
+
+static int load_files(struct tls_clients *clients, const struct config_listener *listener,
+                      struct error *err) {
+    if (listener->client_ca == NULL && listener->client_allow == NULL) {
+        return error_set(err, "client_auth asks for certificates, but neither client_ca nor "
+                              "client_allow says whose");
+    }
+    if ((listener->client_ca != NULL && load_cas(clients, listener->client_ca, err) != 0) ||
+        (listener->client_crl != NULL && load_crls(clients, listener->client_crl, err) != 0)) {
+        return -1;
+    }
+    return listener->client_allow == NULL ? 0 : load_allow(clients, listener->client_allow, err);
+}
+
 struct tls_clients *clients_load(const struct config_listener *listener, struct error *err) {
     struct tls_clients *clients = calloc(1, sizeof *clients);
     if (clients == NULL) {
@@ -338,9 +354,7 @@ struct tls_clients *clients_load(const struct config_listener *listener, struct 
     clients->accept_v1 = listener->client_x509_v1 == X509_V1_ACCEPT;
     atomic_init(&clients->v1_seen, false);
     clients->refuse_expired_crl = listener->crl_expired == CRL_EXPIRED_REFUSE;
-    if (load_cas(clients, listener->client_ca, err) == 0 &&
-        (listener->client_crl == NULL || load_crls(clients, listener->client_crl, err) == 0) &&
-        make_hash(clients, err) == 0) {
+    if (load_files(clients, listener, err) == 0 && make_hash(clients, err) == 0) {
         return clients;
     }
     clients_free(clients);
@@ -361,14 +375,11 @@ void clients_free(struct tls_clients *clients) {
     free(clients->held);
     pthread_mutex_destroy(&clients->held_lock);
     free(clients->anchors);
+    allow_list_free(clients->allow);
     revocation_free(&clients->revocation);
     free(clients);
 }
 
 const uint8_t *clients_hash(const struct tls_clients *clients) {
     return clients->hash;
-}
-
-bool clients_revoke(const struct tls_clients *clients, const struct cert_id *id) {
-    return revocation_lists(&clients->revocation, id);
 }

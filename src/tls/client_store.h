@@ -4,6 +4,7 @@
 #define POSTERN_TLS_CLIENT_STORE_H
 
 #include "core/error.h"
+#include "tls/allow_list.h"
 #include "tls/revocation.h"
 
 #include <pthread.h>
@@ -26,11 +27,12 @@ struct held_crl {
 
 struct tls_clients {
     struct ca *cas;
-    size_t ca_count;
+    size_t ca_count;             /* 0: no client_ca, so only what is pinned in `allow` */
     const struct x509 **anchors; /* the certificates of all of them */
     struct revocation revocation;
     struct held_crl *held; /* in `revocation` under their numbers here */
     size_t held_count;
+    struct allow_list *allow; /* NULL: no client_allow */
     pthread_mutex_t held_lock;
     bool has_crl, refuse_expired_crl, accept_v1;
     atomic_bool v1_seen; /* a client of version 1 was let in, and logged */
@@ -41,15 +43,15 @@ struct tls_clients {
 /* keyUsage cRLSign, or no keyUsage. */
 bool clients_may_sign_lists(const struct x509 *cert);
 
-/* Reads client_ca and client_crl. NULL with the reason in `err`. A CA that cannot be used is logged
- * and left out; without one that can, there is nothing to load. Immutable. */
+/* Reads client_ca, client_crl and client_allow; one of the first and the last must be there. NULL
+ * with the reason in `err`. A CA that cannot be used is logged and left out; without one that can,
+ * there is nothing to load. Immutable. */
 struct tls_clients *clients_load(const struct config_listener *listener, struct error *err)
     __attribute__((warn_unused_result));
 void clients_free(struct tls_clients *clients); /* NULL is fine */
 
-/* SHA-256 over all CAs and CRLs. */
+/* SHA-256 over all CAs and CRLs, and over whether there is a client_allow: what that says is looked
+ * up at each resumption, so that a new entry costs nobody a full handshake. */
 const uint8_t *clients_hash(const struct tls_clients *clients);
-
-bool clients_revoke(const struct tls_clients *clients, const struct cert_id *id);
 
 #endif

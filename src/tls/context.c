@@ -186,6 +186,10 @@ static int load(struct tls_context *ctx, const struct config_listener *listener,
             return -1;
         }
         ctx->heavy_clients = clients_are_heavy(ctx->clients);
+        ctx->has_allow = ctx->clients->allow != NULL;
+        if (ctx->has_allow) {
+            ctx->allow_counts = allow_list_counts(ctx->clients->allow);
+        }
     }
     return load_certificates(ctx, listener, err);
 }
@@ -267,14 +271,8 @@ const struct tls_certificate_info *tls_context_certificate(const struct tls_cont
     return index < ctx->certificate_count ? &ctx->certificates[index].info : NULL;
 }
 
-bool tls_context_revokes(const struct tls_context *ctx, const struct cert_id *id) {
-    struct tls_context *held = (struct tls_context *)(uintptr_t)ctx; /* only its counter changes */
-    if (id->serial_len == 0 || !tls_context_enter(held)) {
-        return false;
-    }
-    bool revokes = ctx->clients != NULL && clients_revoke(ctx->clients, id);
-    tls_context_leave(held);
-    return revokes;
+const struct tls_allow_counts *tls_context_allow_counts(const struct tls_context *ctx) {
+    return ctx->has_allow ? &ctx->allow_counts : NULL;
 }
 
 static bool verifiable(const struct tls_certificate *certificate, const struct client_hello *hello,

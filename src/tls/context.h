@@ -24,7 +24,8 @@ const char *tls_library_version(void);
 /* Reads and checks every file of the listener. NULL with the reason in `err`: the listener, the
  * file, the certificate's subject, what is wrong with it and what would be right. Refused: what
  * cannot be read, garbage, a named chain without a certificate, a chain in the wrong order (a root
- * at its end is tolerated), a key that does not fit, no client_ca where client_auth asks for one.
+ * at its end is tolerated), a key that does not fit, a bad line in client_allow, neither client_ca
+ * nor client_allow where client_auth asks for certificates.
  * Only logged as warnings: expired or not yet valid certificates and CAs, keys that everyone can
  * read. The result carries one reference. */
 struct tls_context *tls_context_load(const struct config_listener *listener,
@@ -50,8 +51,7 @@ size_t tls_context_certificates(const struct tls_context *ctx);
 const struct tls_certificate_info *tls_context_certificate(const struct tls_context *ctx,
                                                            size_t index);
 
-/* Whether the context's CRL lists this certificate; for
- * revoked_sessions = end. False when there is no CRL or the context is retired. */
-bool tls_context_revokes(const struct tls_context *ctx, const struct cert_id *id);
+/* What client_allow holds, for --check; NULL without one. */
+const struct tls_allow_counts *tls_context_allow_counts(const struct tls_context *ctx);
 
 #endif

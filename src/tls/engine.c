@@ -1,5 +1,6 @@
 #include "tls/engine.h"
 #include "tls/ciphers.h"
+#include "tls/client.h"
 #include "tls/internal.h"
 #include "tls/quirks.h"
 
@@ -128,14 +129,34 @@ struct engine *engine_open(struct tls_context *ctx, const struct client_hello *h
     return e;
 }
 
-/* Frees what only the handshake needs: the context, and the room for a certificate that did not
- * come. */
+static void drop_newer(struct client_cert *peer) {
+    if (peer->newer != NULL) {
+        tls_context_leave(peer->newer);
+        tls_context_unref(peer->newer);
+        peer->newer = NULL;
+    }
+}
+
+void engine_check_by(struct engine *e, struct tls_context *newer) {
+    assert(e->handshaking);
+    if (newer != e->peer->newer && tls_context_enter(newer)) {
+        drop_newer(e->peer);
+        e->peer->newer = tls_context_ref(newer);
+    }
+}
+
+/* Frees what only the handshake needs: contexts, and what the client sent. */
 static void end_handshake(struct engine *e) {
     if (!e->handshaking) {
         return;
     }
     e->handshaking = false;
     e->cut_flight = false;
+    if (e->peer != NULL) {
+        drop_newer(e->peer);
+        client_chain_free(e->peer->chain);
+        e->peer->chain = NULL;
+    }
     if (e->entered) {
         tls_context_leave(e->ctx);
     }
@@ -216,13 +237,40 @@ static bool has_required_certificate(const struct engine *e) {
            (e->resumed && e->peer->id.serial_len > 0);
 }
 
+/* By what a reload during the handshake brought. */
+static enum reason check_by_newer(struct engine *e) {
+    struct client_cert *peer = e->peer;
+    if (peer->newer == NULL || peer->newer->clients == NULL) {
+        return REASON_NONE;
+    }
+    if (peer->presented) {
+        return clients_check_again(peer->newer, peer);
+    }
+    return e->resumed && peer->id.serial_len > 0 ? clients_recheck(peer->newer->clients, peer)
+                                                 : REASON_NONE;
+}
+
+/* For the library and the client the handshake is complete: the alert is an encrypted one. */
+static enum engine_status refuse_late(struct engine *e, enum reason reason) {
+    uint8_t alert = failure_alert(reason);
+    e->peer->refusal = reason;
+    if (alert != 0 && quirks_send_alert(e->ssl, alert)) {
+        e->alert = alert;
+    }
+    return fail(e, reason);
+}
+
 static enum engine_status finish(struct engine *e) {
     e->resumed = wolfSSL_session_reused(e->ssl) != 0;
     if (!has_required_certificate(e)) {
         return fail(e, REASON_NO_CERTIFICATE_GIVEN);
     }
-    keep_peer(e);
+    enum reason reason = check_by_newer(e);
+    if (reason != REASON_NONE) {
+        return refuse_late(e, reason);
+    }
     end_handshake(e);
+    keep_peer(e);
     return ENGINE_OK;
 }
 
@@ -275,8 +323,11 @@ enum engine_status engine_handshake(struct engine *e, struct engine_input *in, s
         return ENGINE_PAUSED;
     }
     enum engine_status status = shake_hands(e, &call);
+    if (status == ENGINE_OK) {
+        status = finish(e);
+    }
     e->call = status == ENGINE_PAUSED ? engine_stack_pause(stack) : NULL;
-    return status == ENGINE_OK ? finish(e) : status;
+    return status;
 }
 
 static enum engine_status read_records(struct engine *e, uint8_t *plain, size_t cap, size_t *got) {
@@ -413,6 +464,15 @@ const char *engine_identity(const struct engine *e) {
 
 bool engine_peer_presented(const struct engine *e) {
     return e->peer != NULL && e->peer->presented;
+}
+
+bool engine_is_revoked(const struct engine *e, struct tls_context *by) {
+    if (engine_peer_id(e) == NULL || !tls_context_enter(by)) {
+        return false;
+    }
+    bool revoked = by->clients != NULL && clients_recheck(by->clients, e->peer) != REASON_NONE;
+    tls_context_leave(by);
+    return revoked;
 }
 
 const struct cert_id *engine_peer_id(const struct engine *e) {

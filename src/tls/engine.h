@@ -43,6 +43,13 @@ struct engine *engine_open(struct tls_context *ctx, const struct client_hello *h
  * then frees it. In either case the caller must not use it any more. */
 void engine_free(struct engine *e);
 
+/* A reload has replaced the context that the engine was opened with. When the handshake completes,
+ * the client's certificate must also pass all that `newer` asks; else it fails, with an alert, as
+ * if that had been in force from the start. Of a client that resumes a session, only what is known
+ * of its own certificate is looked at. Between calls of engine_handshake; the last call counts, and
+ * a context that is retired already changes nothing. Holds `newer` as engine_open holds ctx. */
+void engine_check_by(struct engine *e, struct tls_context *newer);
+
 /* Continues the handshake: ENGINE_OK when it is complete, else ENGINE_MORE, ENGINE_PAUSED or
  * ENGINE_FAILED. This is the expensive call; engine_read and engine_write follow only after
  * ENGINE_OK.
@@ -89,5 +96,10 @@ const char *engine_identity(const struct engine *e); /* of the client certificat
  * and did not, it was in the session that this connection resumes. */
 bool engine_peer_presented(const struct engine *e);
 const struct cert_id *engine_peer_id(const struct engine *e); /* NULL: no client certificate */
+/* After the handshake, for revoked_sessions = end: whether the context of a later load would not
+ * let the client in any more: its CRL has the client's own certificate, or its client_allow no
+ * entry for it, or one that gives it another name. False without a client certificate, if the
+ * context asks for none, or is retired. */
+bool engine_is_revoked(const struct engine *e, struct tls_context *by);
 
 #endif

@@ -1,5 +1,6 @@
 #include "tls/identity.h"
 
+#include "core/hex.h"
 #include "core/utf8.h"
 #include "tls/wolfssl.h"
 #include "tls/x509_name.h"
@@ -32,11 +33,12 @@ static bool is_invisible(uint32_t code) {
     return false;
 }
 
-static bool is_text(struct span value) {
+bool identity_is_valid(struct span value) {
     for (size_t at = 0; at < value.len;) {
         uint32_t code;
         size_t len = utf8_decode(value.data + at, value.len - at, &code);
-        if (len == 0 || code < 0x20 || (code >= 0x7f && code < 0xa0) || is_invisible(code)) {
+        if (len == 0 || code < 0x20 || (code >= 0x7f && code < 0xa0) || code == '+' ||
+            code == '#' || is_invisible(code)) {
             return false;
         }
         at += len;
@@ -45,7 +47,7 @@ static bool is_text(struct span value) {
 }
 
 static bool copy(struct span value, char out[256]) {
-    if (!is_text(value)) {
+    if (!identity_is_valid(value)) {
         return false;
     }
     memcpy(out, value.data, value.len);
@@ -70,17 +72,16 @@ static bool only_alt_name(const struct x509 *cert, unsigned wanted, struct span 
     return found == 1 && rest.len == 0;
 }
 
+bool identity_hash(struct span der, uint8_t hash[32]) {
+    return wc_Sha256Hash(der.data, (word32)der.len, hash) == 0;
+}
+
 static bool fingerprint(struct span der, char out[256]) {
-    static const char digits[] = "0123456789abcdef";
     uint8_t hash[32];
-    if (wc_Sha256Hash(der.data, (word32)der.len, hash) != 0) {
+    if (!identity_hash(der, hash)) {
         return false;
     }
-    for (size_t i = 0; i < sizeof hash; i++) {
-        out[2 * i] = digits[hash[i] >> 4];
-        out[2 * i + 1] = digits[hash[i] & 15];
-    }
-    out[2 * sizeof hash] = '\0';
+    hex_print(hash, sizeof hash, out);
     return true;
 }
 
@@ -95,6 +96,5 @@ bool identity_read(enum config_identity kind, const struct x509 *cert, struct sp
         kind == IDENTITY_CN
             ? x509_common_name(cert->subject, &value, &tag) == 1 && is_string(tag)
             : only_alt_name(cert, kind == IDENTITY_SAN_DNS ? X509_ALT_DNS : X509_ALT_URI, &value);
-    return found && memchr(value.data, '+', value.len) == NULL &&
-           memchr(value.data, '#', value.len) == NULL && copy(value, out);
+    return found && copy(value, out);
 }

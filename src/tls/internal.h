@@ -12,8 +12,8 @@
 #include <stdatomic.h>
 
 #define TLS_HASH_SIZE 32
-/* How much of cert_id.issuer_hash is used, and travels in tickets; the rest is zero. */
-#define TLS_ISSUER_HASH_SIZE 16
+/* How much of the SHA-256 of a certificate and its key is kept of a client. */
+#define TLS_ALLOW_HASH_SIZE 16
 /* Longest identity; longer ones are refused, never cut. */
 #define TLS_IDENTITY_MAX 255
 
@@ -29,6 +29,9 @@ struct tls_certificate {
 /* What client certificates are checked against (client.c). */
 struct tls_clients;
 
+/* The certificates that a client sent (client.c). */
+struct client_chain;
+
 struct tls_context {
     atomic_uint refs;
     /* Handshakes that may still ask for CAs and CRLs, and one for not being retired; the one that
@@ -39,6 +42,8 @@ struct tls_context {
     struct tls_shared shared;
     struct tls_clients *clients; /* NULL with client_auth = none */
     bool heavy_clients;          /* checking their certificates takes long */
+    bool has_allow;              /* then: */
+    struct tls_allow_counts allow_counts;
     enum config_client_auth client_auth;
     enum config_identity identity;
     bool identity_required;     /* a broker relies on it: a bad one ends the handshake */
@@ -64,20 +69,26 @@ struct client_cert {
     bool presented;    /* in this connection, not only in the session it resumes */
     bool has_identity;
     bool has_detail; /* a refusal: `text` names the certificate that is to blame */
+    bool listed;     /* client_allow had an entry for it; then: */
+    bool named;      /* the identity is the entry's, not its own */
+    uint8_t cert_hash[TLS_ALLOW_HASH_SIZE], key_hash[TLS_ALLOW_HASH_SIZE];
     int64_t not_after;
+    char text[TLS_IDENTITY_MAX + 1]; /* the identity */
     /* From here on only during the handshake. */
+    struct client_chain *chain;     /* what was accepted, for engine_check_by; ours */
+    struct tls_context *newer;      /* counted as its user; NULL: none */
     enum reason refusal;            /* why our own checks refused the certificate */
     uint8_t binding[TLS_HASH_SIZE]; /* what tickets and sessions are tied to */
     int64_t resume_until;           /* of the session that is resumed */
     uint8_t ticket_mac[16];         /* of the one ticket that was accepted */
     uint8_t ticket_generation;      /* resumptions in a row before the accepted ticket's */
     bool ticket_accepted;
-    bool ticket_issued;              /* in this connection */
-    char text[TLS_IDENTITY_MAX + 1]; /* the identity */
+    bool ticket_issued; /* in this connection */
 };
 
 /* The certificate's part of client_cert as bytes, for tickets and the session cache. */
-#define CLIENT_CERT_PACKED_MAX (1 + 4 + TLS_ISSUER_HASH_SIZE + 1 + 20 + TLS_IDENTITY_MAX + 1)
+#define CLIENT_CERT_PACKED_MAX                                                                     \
+    (1 + 4 + TLS_ISSUER_HASH_SIZE + 1 + 20 + 2 * TLS_ALLOW_HASH_SIZE + TLS_IDENTITY_MAX + 1)
 size_t client_cert_pack(const struct client_cert *peer, uint8_t out[CLIENT_CERT_PACKED_MAX]);
 bool client_cert_unpack(struct client_cert *peer, const uint8_t *data, size_t len);
 

@@ -1,4 +1,5 @@
 /* TLS 1.2 sessions by ID, for clients that do not support tickets. */
+#include "tls/client.h"
 #include "tls/internal.h"
 #include "tls/quirks.h"
 #include "tls/tickets.h"
@@ -190,7 +191,8 @@ static WOLFSSL_SESSION *on_get(WOLFSSL *ssl, const unsigned char *id, int id_len
         e = NULL;
     }
     if (e != NULL && memcmp(e->binding, peer->binding, sizeof e->binding) == 0 &&
-        client_cert_unpack(peer, e->data + e->session_len, e->peer_len)) {
+        client_cert_unpack(peer, e->data + e->session_len, e->peer_len) &&
+        clients_resume(engine->ctx, peer)) {
         const unsigned char *at = e->data;
         peer->resume_until = e->until;
         session = wolfSSL_d2i_SSL_SESSION(NULL, &at, (long)e->session_len);

@@ -1,5 +1,7 @@
 #include "tls/tickets.h"
+#include "core/hex.h"
 #include "core/log.h"
+#include "tls/client.h"
 #include "tls/internal.h"
 #include "tls/pem.h"
 
@@ -146,25 +148,10 @@ static bool get_key(struct tls_tickets *tickets, const uint8_t *name, struct tic
     return found;
 }
 
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool read_key_line(struct tls_ticket_keys *keys, const char *line, size_t len) {
     struct ticket_key *key = &keys->keys[keys->count];
-    if (len != 2 * KEY_SIZE) {
+    if (len != 2 * KEY_SIZE || !hex_read(line, key->secret, KEY_SIZE)) {
         return false;
-    }
-    for (size_t i = 0; i < KEY_SIZE; i++) {
-        int high = hex_digit(line[2 * i]), low = hex_digit(line[2 * i + 1]);
-        if (high < 0 || low < 0) {
-            return false;
-        }
-        key->secret[i] = (uint8_t)(high << 4 | low);
     }
     keys->count++;
     return name_key(key);
@@ -384,10 +371,11 @@ static int encrypt_ticket(struct tls_tickets *tickets, const struct client_cert 
 /* Only one ticket is taken per connection, however many a TLS 1.3 client offers, so that its data
  * about the client cannot be mixed up with that of another. (It comes again after a
  * HelloRetryRequest.) */
-static int decrypt_ticket(struct tls_tickets *tickets, struct client_cert *peer, bool tls13,
+static int decrypt_ticket(struct tls_tickets *tickets, const struct engine *e, bool tls13,
                           const struct associated *with, const uint8_t *mac, uint8_t *ticket,
                           int in_len, int *out_len) {
     static const uint8_t zero[WOLFSSL_TICKET_MAC_SZ - TAG_SIZE];
+    struct client_cert *peer = e->peer;
     struct ticket_key key;
     bool old;
     if (peer->ticket_accepted && memcmp(peer->ticket_mac, mac, TAG_SIZE) != 0) {
@@ -400,7 +388,7 @@ static int decrypt_ticket(struct tls_tickets *tickets, struct client_cert *peer,
     bool good = unseal(&key, with, ticket, (size_t)in_len, mac);
     explicit_bzero(&key, sizeof key);
     size_t own = good ? read_trailer(peer, ticket, (size_t)in_len) : 0;
-    if (own == 0) {
+    if (own == 0 || !clients_resume(e->ctx, peer)) {
         return WOLFSSL_TICKET_RET_REJECT;
     }
     memcpy(peer->ticket_mac, mac, TAG_SIZE);
@@ -423,8 +411,8 @@ int tickets_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
     memcpy(with.name, name, NAME_SIZE);
     memcpy(with.iv, iv, sizeof with.iv);
     if (!encrypt) {
-        return decrypt_ticket(arg, peer, wolfSSL_version(ssl) == TLS1_3_VERSION, &with, mac, ticket,
-                              in_len, out_len);
+        return decrypt_ticket(arg, engine_of(ssl), wolfSSL_version(ssl) == TLS1_3_VERSION, &with,
+                              mac, ticket, in_len, out_len);
     }
     bool resumed = wolfSSL_session_reused(ssl) != 0;
     uint8_t generation = resumed ? (uint8_t)(peer->ticket_generation + 1) : 0;

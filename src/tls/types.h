@@ -29,9 +29,17 @@ struct tls_certificate_info {
     int64_t not_before, not_after; /* seconds since 1970 */
 };
 
+/* How many entries of each kind client_allow has. */
+struct tls_allow_counts {
+    size_t names, certificates, keys;
+};
+
+/* How much of a SHA-256 is kept of an issuer. */
+enum { TLS_ISSUER_HASH_SIZE = 16 };
+
 /* What names a client's certificate in revocation lists. */
 struct cert_id {
-    uint8_t issuer_hash[32]; /* half a SHA-256 of the issuer's name and key, then zeros */
+    uint8_t issuer_hash[TLS_ISSUER_HASH_SIZE]; /* of its name and key */
     uint8_t serial[20];
     uint8_t serial_len; /* 0: there was no client certificate */
 };

@@ -23,6 +23,11 @@ static void check_same(const struct client_cert *a, const struct client_cert *b)
     if (a->id.serial_len > 0) {
         CHECK(memcmp(a->id.issuer_hash, b->id.issuer_hash, TLS_ISSUER_HASH_SIZE) == 0);
         CHECK(a->not_after == b->not_after);
+        CHECK(a->listed == b->listed && a->named == b->named);
+    }
+    if (a->id.serial_len > 0 && a->listed) {
+        CHECK(memcmp(a->cert_hash, b->cert_hash, TLS_ALLOW_HASH_SIZE) == 0);
+        CHECK(memcmp(a->key_hash, b->key_hash, TLS_ALLOW_HASH_SIZE) == 0);
     }
     CHECK(!a->has_identity || strcmp(a->text, b->text) == 0);
 }
@@ -35,6 +40,7 @@ static void try_hostile(const uint8_t *data, size_t size) {
     }
     CHECK(size <= CLIENT_CERT_PACKED_MAX);
     CHECK(cert.id.serial_len <= sizeof cert.id.serial && !cert.presented);
+    CHECK(!cert.named || (cert.listed && cert.has_identity));
     if (cert.has_identity) {
         check_text(&cert);
     }
@@ -66,6 +72,12 @@ static struct client_cert make(const uint8_t *data, size_t size, struct fuzz_dic
     }
     for (size_t i = 0; i < TLS_ISSUER_HASH_SIZE; i++) {
         cert.id.issuer_hash[i] = (uint8_t)fuzz_roll(dice, 256);
+    }
+    cert.listed = fuzz_roll(dice, 2) > 0;
+    cert.named = cert.listed && cert.has_identity && fuzz_roll(dice, 2) > 0;
+    for (size_t i = 0; i < TLS_ALLOW_HASH_SIZE; i++) {
+        cert.cert_hash[i] = (uint8_t)fuzz_roll(dice, 256);
+        cert.key_hash[i] = (uint8_t)fuzz_roll(dice, 256);
     }
     if (cert.has_identity) {
         (void)take_text(&data, &size, fuzz_roll(dice, TLS_IDENTITY_MAX + 1), cert.text);

@@ -209,13 +209,43 @@ class Revocation(Case):
             flight = client.raw_recv()
             before = broker.connections()
             self.revoke(postern, stolen)
-            with contextlib.suppress(OSError, Truncated):
-                if not client.step(flight):
-                    client.handshake()
-                client.raw_send(client.pending_output())
-                client.recv()
-            self.assertEqual(postern.end_of(client)["reason"], "revoked")
+            with contextlib.suppress(Truncated):
+                self.assertEqual(self.alert_after(client, flight), 44)
+            end = postern.end_of(client)
+            self.assertEqual((end.name, end["reason"]), ("handshake failed", "revoked"))
+            self.assertEqual(end.get("alert"), "44" if own_library() else None)
             self.assertEqual(broker.connections(), before)
+
+    def test_a_handshake_during_which_its_intermediate_is_revoked_is_refused(self):
+        middle = pki.Authority("Device Intermediate", parent=DEVICES)
+        leaf = middle.issue("deep", usage="client", own_key=pki.key("ecdsa", "client"))
+        broker = self.fake_broker(echo)
+        postern = self.guarded(broker, crl=DEVICES.crl() + middle.crl())
+        for version in BOTH:
+            self.write("client.crl", DEVICES.crl() + middle.crl())
+            self.assertEqual(postern.reload().name, "reload done")
+            self.assertIsNone(self.verdict(postern, version, leaf))
+            client = self.client(postern, version, cert=leaf, handshake=False)
+            client.raw_send(client.hello())
+            flight = client.raw_recv()
+            before = broker.connections()
+            self.write("client.crl", DEVICES.crl([middle.certificate]) + middle.crl())
+            self.assertEqual(postern.reload().name, "reload done")
+            with contextlib.suppress(Truncated):
+                self.assertEqual(self.alert_after(client, flight), 44)
+            end = postern.end_of(client)
+            self.assertEqual((end.name, end["reason"]), ("handshake failed", "revoked"))
+            self.assertIn("Device Intermediate (depth 1)", end["error"])
+            self.assertEqual(broker.connections(), before)
+
+    def alert_after(self, client, flight):
+        """Completes the handshake that got this flight; the alert that then comes."""
+        with self.assertRaises(ssl.SSLError) as caught:
+            if not client.step(flight):
+                client.handshake()
+            client.raw_send(client.pending_output())
+            client.recv()
+        return ALERTS[re.search(r"ALERT_([A-Z_]+)", str(caught.exception))[1]]
 
     def test_live_sessions_of_a_revoked_certificate_are_kept_or_ended_as_configured(self):
         for asked in ("keep", "end"):

@@ -4,7 +4,7 @@
 #include <check.h>
 #include <string.h>
 
-enum { IDENTITY = 1, PRESENT = 8 };
+enum { IDENTITY = 1, LISTED = 2, NAMED = 4, PRESENT = 8 };
 
 static uint8_t packed[CLIENT_CERT_PACKED_MAX];
 
@@ -18,8 +18,8 @@ static struct client_cert make(const char *identity) {
     return cert;
 }
 
-static void comes_back(const char *identity) {
-    struct client_cert cert = make(identity), again;
+static void comes_back(struct client_cert cert) {
+    struct client_cert again;
     size_t len = client_cert_pack(&cert, packed);
     memset(&again, 0xaa, sizeof again); /* what an earlier use left there */
     ck_assert(client_cert_unpack(&again, packed, len));
@@ -28,16 +28,46 @@ static void comes_back(const char *identity) {
     ck_assert_mem_eq(again.id.serial, cert.id.serial, 2);
     ck_assert_mem_eq(again.id.issuer_hash, cert.id.issuer_hash, TLS_ISSUER_HASH_SIZE);
     ck_assert(!again.presented);
-    ck_assert_int_eq(again.has_identity, identity != NULL);
-    ck_assert_str_eq(again.has_identity ? again.text : "-", identity != NULL ? identity : "-");
+    ck_assert_int_eq(again.listed, cert.listed);
+    ck_assert_int_eq(again.named, cert.named);
+    if (cert.listed) {
+        ck_assert_mem_eq(again.cert_hash, cert.cert_hash, TLS_ALLOW_HASH_SIZE);
+        ck_assert_mem_eq(again.key_hash, cert.key_hash, TLS_ALLOW_HASH_SIZE);
+    }
+    ck_assert_int_eq(again.has_identity, cert.has_identity);
+    ck_assert_str_eq(again.text, cert.text);
     for (size_t part = 0; part < len; part++) {
         ck_assert(!client_cert_unpack(&again, packed, part));
     }
 }
 
 START_TEST(a_certificate_comes_back_and_no_part_of_it_does) {
-    comes_back("device-1");
-    comes_back(NULL);
+    comes_back(make("device-1"));
+    comes_back(make(NULL));
+}
+END_TEST
+
+START_TEST(what_client_allow_said_of_it_comes_back) {
+    struct client_cert cert = make("device-1");
+    cert.listed = true;
+    memset(cert.cert_hash, 1, sizeof cert.cert_hash);
+    memset(cert.key_hash, 2, sizeof cert.key_hash);
+    comes_back(cert);
+    cert.named = true;
+    comes_back(cert);
+}
+END_TEST
+
+START_TEST(a_name_that_nothing_gave_is_refused) {
+    struct client_cert cert = make("device-1"), again;
+    size_t len = client_cert_pack(&cert, packed);
+    packed[0] = PRESENT | IDENTITY | NAMED;
+    ck_assert(!client_cert_unpack(&again, packed, len));
+    cert = make(NULL);
+    cert.listed = true;
+    len = client_cert_pack(&cert, packed);
+    packed[0] = PRESENT | LISTED | NAMED;
+    ck_assert(!client_cert_unpack(&again, packed, len));
 }
 END_TEST
 
@@ -56,7 +86,8 @@ END_TEST
 START_TEST(unknown_flags_are_refused) {
     struct client_cert cert = make(NULL), again;
     size_t len = client_cert_pack(&cert, packed);
-    static const uint8_t bad[] = {IDENTITY, PRESENT | 2, PRESENT | 4, PRESENT | 0x10, 0xff};
+    static const uint8_t bad[] = {IDENTITY,        LISTED,         PRESENT | LISTED,
+                                  PRESENT | NAMED, PRESENT | 0x10, 0xff};
     ck_assert_uint_eq(packed[0], PRESENT);
     for (size_t i = 0; i < sizeof bad; i++) {
         packed[0] = bad[i];
@@ -70,6 +101,8 @@ int main(void) {
     TCase *tc = tcase_create("client_cert");
     tcase_add_test(tc, a_certificate_comes_back_and_no_part_of_it_does);
     tcase_add_test(tc, no_certificate_leaves_nothing_of_an_earlier_one);
+    tcase_add_test(tc, what_client_allow_said_of_it_comes_back);
+    tcase_add_test(tc, a_name_that_nothing_gave_is_refused);
     tcase_add_test(tc, unknown_flags_are_refused);
     suite_add_tcase(s, tc);
     return run_suite(s, CK_FORK_GETENV);

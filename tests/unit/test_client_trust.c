@@ -462,6 +462,28 @@ START_TEST(a_client_must_have_the_key_of_its_certificate) {
 }
 END_TEST
 
+START_TEST(a_pinned_client_must_have_the_key_of_its_certificate) {
+    struct pki good = pki_make((struct pki_spec){.cn = "device"}, NULL);
+    struct pki thief = pki_make((struct pki_spec){.cn = "thief"}, NULL);
+    struct pki stolen = {.cert = good.cert, .key = mixed_key(good.key, thief.key)};
+    unsigned char hash[32];
+    char list[100] = "cert-sha256:";
+    X509_digest(good.cert, EVP_sha256(), hash, NULL);
+    for (size_t i = 0; i < sizeof hash; i++) {
+        snprintf(list + strlen(list), 3, "%02x", hash[i]);
+    }
+    site.listener.client_ca = NULL;
+    site.listener.client_allow = (char *)pki_text("allow", list);
+    struct tls_context *ctx = site_load(&site, NULL);
+    is(VISIT(ctx, versions[_i], &good), REASON_NONE);
+    is(VISIT(ctx, versions[_i], &stolen), REASON_PROTOCOL_ERROR);
+    tls_context_unref(ctx);
+    EVP_PKEY_free(stolen.key);
+    pki_free(&good);
+    pki_free(&thief);
+}
+END_TEST
+
 static Suite *suite(void) {
     Suite *s = suite_create("client_trust");
     TCase *tc = tcase_create("client_trust");
@@ -488,6 +510,7 @@ static Suite *suite(void) {
     tcase_add_loop_test(tc, clients_and_their_cas_have_keys_of_any_supported_type, 0,
                         2 * sizeof kinds / sizeof *kinds);
     tcase_add_loop_test(tc, a_client_must_have_the_key_of_its_certificate, 0, 2);
+    tcase_add_loop_test(tc, a_pinned_client_must_have_the_key_of_its_certificate, 0, 2);
     suite_add_tcase(s, tc);
     return s;
 }

@@ -767,20 +767,33 @@ START_TEST(a_retired_context_finishes_its_handshakes_and_starts_no_more) {
 }
 END_TEST
 
+/* An established session of a client with this certificate. */
+static struct pair session_of(struct tls_context *ctx, int version, const struct pki *cert) {
+    SSL_CTX *client = client_with(version, cert, NULL);
+    struct pair p;
+    pair_init(&p, client, "localhost", NULL);
+    ck_assert_int_eq(pair_handshake(&p, ctx), ENGINE_OK);
+    SSL_CTX_free(client);
+    return p;
+}
+
 START_TEST(a_crl_identifies_the_sessions_to_end) {
-    accepted(versions[_i], &revoked, NULL, "lost");
-    struct cert_id lost = seen.id;
-    accepted(versions[_i], &good, NULL, "device-1");
-    struct cert_id kept = seen.id, none = {.serial_len = 0};
+    site.listener.client_auth = CLIENT_AUTH_OPTIONAL;
     struct tls_context *before = site_load(&site, &shared);
     site.listener.client_crl = (char *)crl;
     struct tls_context *after = site_load(&site, &shared);
-    ck_assert(!tls_context_revokes(before, &lost));
-    ck_assert(tls_context_revokes(after, &lost));
-    ck_assert(!tls_context_revokes(after, &kept));
-    ck_assert(!tls_context_revokes(after, &none));
+    struct pair lost = session_of(before, versions[_i], &revoked);
+    struct pair kept = session_of(before, versions[_i], &good);
+    struct pair none = session_of(before, versions[_i], NULL);
+    ck_assert(!engine_is_revoked(lost.engine, before));
+    ck_assert(engine_is_revoked(lost.engine, after));
+    ck_assert(!engine_is_revoked(kept.engine, after));
+    ck_assert(!engine_is_revoked(none.engine, after));
     tls_context_retire(after);
-    ck_assert(!tls_context_revokes(after, &lost));
+    ck_assert(!engine_is_revoked(lost.engine, after));
+    pair_free(&lost);
+    pair_free(&kept);
+    pair_free(&none);
     tls_context_unref(before);
     tls_context_unref(after);
 }

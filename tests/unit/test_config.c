@@ -166,8 +166,8 @@ START_TEST(every_key_sets_its_field) {
              "[listener a]\nlisten = 127.0.0.1:1, [::1]:2\nbackend = unix:/run/m.sock, b.lan:9\n"
              "certificates = two, one\ntls_min = 1.3\ntls_max = 1.3\nciphers = A:B\n"
              "client_auth = required\nclient_ca = ca.pem\nclient_crl = /crl.pem\n"
-             "crl_expired = refuse\nclient_x509_v1 = refuse\nrevoked_sessions = end\nidentity = "
-             "san-uri\n"
+             "client_allow = list\ncrl_expired = refuse\nclient_x509_v1 = refuse\n"
+             "revoked_sessions = end\nidentity = san-uri\n"
              "proxy_protocol = v2\naccept_proxy = 10.0.0.0/8, ::1\nmqtt = identity\n"
              "allow = 10.0.0.0/8\ndeny = 10.1.0.0/16, ::1\nmax_connections_per_address = 7\n"
              "new_connections_per_address = 90/m\n"
@@ -203,6 +203,8 @@ START_TEST(every_key_sets_its_field) {
     snprintf(path, sizeof path, "%s/ca.pem", folder);
     ck_assert_str_eq(l->client_ca, path);
     ck_assert_str_eq(l->client_crl, "/crl.pem");
+    snprintf(path, sizeof path, "%s/list", folder);
+    ck_assert_str_eq(l->client_allow, path);
     ck_assert_int_eq(l->crl_expired, CRL_EXPIRED_REFUSE);
     ck_assert_int_eq(l->client_x509_v1, X509_V1_REFUSE);
     ck_assert_int_eq(l->revoked_sessions, REVOKED_END);
@@ -396,10 +398,10 @@ START_TEST(each_file_named_is_visited) {
     char all[256] = "";
     struct config *config =
         load("[postern]\nticket_keys = t\n" LISTENER "client_auth = optional\nclient_ca = ca\n"
-             "client_crl = crl\ncertificates = main\n" CERTIFICATE
+             "client_crl = crl\nclient_allow = list\ncertificates = main\n" CERTIFICATE
              "[certificate spare]\ncert = 2c\nchain = 2h\nkey = 2k\n");
     config_each_file(config, count_file, all);
-    ck_assert_str_eq(all, "t c.pem k.pem 2c 2h 2k ca crl ");
+    ck_assert_str_eq(all, "t c.pem k.pem 2c 2h 2k ca crl list ");
     config_free(config);
     config_free(NULL);
 }
@@ -646,7 +648,11 @@ static const struct {
      ":2: client_auth without client_ca; "},
     {LISTENER "client_ca = ca\n" CERTIFICATE,
      ":2: client_ca without client_auth, so that no client"},
+    {LISTENER "client_allow = list\n" CERTIFICATE,
+     ":2: client_allow without client_auth, so that no client"},
     {LISTENER "client_crl = crl\n" CERTIFICATE, ":2: client_crl without client_ca; "},
+    {LISTENER "client_auth = required\nclient_allow = list\nclient_crl = crl\n" CERTIFICATE,
+     ":4: client_crl without client_ca; "},
     {LISTENER "mqtt = identity\n" CERTIFICATE,
      ":2: mqtt = identity without client_auth = required; "},
     {LISTENER "mqtt = identity\nclient_auth = optional\nclient_ca = ca\n" CERTIFICATE,
@@ -708,7 +714,8 @@ START_TEST(any_part_of_a_file_is_loaded_or_refused) {
     static const char whole[] =
         "[postern]\nworkers = 2\nticket_keys = t\n[listener a]\nlisten = :1, 127.0.0.1:2\n"
         "backend = m:1, unix:/x\naccept_proxy = ::1, 10.0.0.0/8\ncertificates = m\nciphers = A\n"
-        "client_auth = required\nclient_ca = ca\nclient_crl = l\n[certificate m]\ncert = c\n"
+        "client_auth = required\nclient_ca = ca\nclient_crl = l\nclient_allow = a\n"
+        "[certificate m]\ncert = c\n"
         "chain = h\nkey = k\n";
     static const char bytes[] = "\0= ,[]:\n\xff"; /* and the NUL at its end */
     char text[sizeof whole];

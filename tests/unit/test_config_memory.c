@@ -50,7 +50,8 @@ char *__wrap_strndup(const char *text, size_t len) {
 static const char text[] =
     "[postern]\nticket_keys = t\n[listener a]\nlisten = :1, 127.0.0.1:2\nciphers = A\n"
     "backend = m:1, unix:x, [::1]:2\naccept_proxy = ::1, 10.0.0.0/8\ncertificates = m, n\n"
-    "client_auth = required\nclient_ca = ca\nclient_crl = l\n[certificate m]\ncert = c\n"
+    "client_auth = required\nclient_ca = ca\nclient_crl = l\nclient_allow = a\n"
+    "[certificate m]\ncert = c\n"
     "chain = h\nkey = k\n[certificate n]\ncert = c\nkey = k\n";
 
 START_TEST(a_file_loads_completely_or_not_at_all) {

@@ -48,6 +48,7 @@ AGREED = {
     "proxy_header": ("wire", NOTHING, "the result of proxy_header_parse"),
     "proxy_tls": ("wire", ALL, "an argument of proxy_header_v2"),
     "engine_input": ("tls", ALL, "an argument of an engine's calls, which leave the rest in it"),
+    "tls_allow_counts": ("tls", NOTHING, "a value for --check"),
     "tls_certificate_info": ("tls", NOTHING, "a value for the log and --check"),
     "tls_shared": ("tls", ALL, "an argument of tls_context_load"),
     "conn": ("net", {"ended", "handle", "readable", "reading"}, "embedded in a session"),

@@ -163,6 +163,9 @@ static const struct {
     {"[postern]\nlog_level = debug\n" LISTENER "client_auth = required\nclient_ca = none\n" //
      CERTIFICATE,
      false},
+    {"[postern]\nlog_level = debug\n" LISTENER
+     "client_auth = required\nclient_allow = none\n" CERTIFICATE,
+     false},
     /* Whether a reload changes what it must not is checked last. */
     {"[postern]\nlog_level = debug\nworkers = 7\n" GOOD, false},
     {"[postern]\nlog_level = debug\n[listener other]\nlisten = 127.0.0.1:0\n" CERTIFICATE, false},

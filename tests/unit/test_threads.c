@@ -80,10 +80,7 @@ static bool one_visit(SSL_CTX *client, SSL_SESSION **session) {
         SSL_shutdown(p.client);
         SSL_SESSION_free(*session);
         *session = SSL_get1_session(p.client);
-        const struct cert_id *id = engine_peer_id(p.engine);
-        if (id != NULL) {
-            tls_context_revokes(ctx, id);
-        }
+        good = good && !engine_is_revoked(p.engine, ctx);
     }
     pair_free(&p);
     tls_context_unref(ctx);
