@@ -1,6 +1,8 @@
 #include "tls/certificate.h"
 #include "core/log.h"
+#include "tls/chain.h"
 #include "tls/pem.h"
+#include "tls/private_key.h"
 #include "tls/x509_name.h"
 
 #include <arpa/inet.h>
@@ -10,85 +12,11 @@
 #include <string.h>
 #include <time.h>
 
-#include <wolfssl/wolfcrypt/asn_public.h>
-#include <wolfssl/wolfcrypt/ecc.h>
-#include <wolfssl/wolfcrypt/rsa.h>
-
-enum { CHAIN_MAX = 9, NAMES_TEXT_MAX = 4096 };
-
-/* The certificates of a section in the order they will be sent. */
-struct chain {
-    struct x509 certs[CHAIN_MAX];
-    const struct pem_block *blocks[CHAIN_MAX];
-    const char *files[CHAIN_MAX];
-    size_t count;
-};
-
-static int chain_add(struct chain *chain, const struct pem_block *block, const char *file,
-                     struct error *err) {
-    struct span der = {block->der.data, block->der.len};
-    for (size_t i = 0; i < chain->count; i++) {
-        const struct buf *have = &chain->blocks[i]->der;
-        if (span_equal(der, (struct span){have->data, have->len})) {
-            return 0; /* a full chain as certificate, and the chain named as well */
-        }
-    }
-    if (chain->count == CHAIN_MAX) {
-        return error_set(err, "%s: more than %d certificates", file, CHAIN_MAX);
-    }
-    if (!x509_read(&chain->certs[chain->count], der.data, der.len)) {
-        return error_set(err, "%s: certificate %zu is damaged", file, chain->count + 1);
-    }
-    chain->blocks[chain->count] = block;
-    chain->files[chain->count] = file;
-    chain->count++;
-    return 0;
-}
-
-static int chain_collect(struct chain *chain, const struct pem *pem, const char *file,
-                         struct error *err) {
-    size_t found = 0;
-    for (size_t i = 0; i < pem->count; i++) {
-        if (!pem_is_certificate(&pem->blocks[i])) {
-            continue;
-        }
-        found++;
-        if (chain_add(chain, &pem->blocks[i], file, err) != 0) {
-            return -1;
-        }
-    }
-    if (found == 0) {
-        return error_set(err, "%s: holds no certificate (\"-----BEGIN CERTIFICATE-----\")", file);
-    }
-    return 0;
-}
-
-/* Each certificate must be issued by the next one. A root at the end is correct but useless to
- * send: a client that trusts it has it already. */
-static int chain_check_order(struct chain *chain, struct error *err) {
-    for (size_t i = 1; i < chain->count; i++) {
-        if (span_equal(chain->certs[i - 1].issuer, chain->certs[i].subject)) {
-            continue;
-        }
-        char before[120], issuer[120], found[120];
-        x509_name_text(chain->certs[i - 1].subject, before, sizeof before);
-        x509_name_text(chain->certs[i - 1].issuer, issuer, sizeof issuer);
-        x509_name_text(chain->certs[i].subject, found, sizeof found);
-        return error_set(err,
-                         "%s: the chain is in the wrong order: \"%s\" must be followed by its "
-                         "issuer \"%s\", but \"%s\" comes next; the right order is the server's "
-                         "certificate first, then each one's issuer",
-                         chain->files[i], before, issuer, found);
-    }
-    const struct x509 *last = &chain->certs[chain->count - 1];
-    if (chain->count > 1 && span_equal(last->issuer, last->subject)) {
-        chain->count--;
-    }
-    return 0;
-}
+enum { NAMES_TEXT_MAX = 4096 };
 
 static int check_leaf(const struct chain *chain, struct error *err) {
-    const struct x509 *leaf = &chain->certs[0];
+    const struct x509 *leaf = &chain->certs[0].cert;
+    const char *file = chain->certs[0].file;
     char subject[160];
     x509_name_text(leaf->subject, subject, sizeof subject);
     if (leaf->key == X509_KEY_OTHER || leaf->key == X509_KEY_P521 ||
@@ -96,136 +24,54 @@ static int check_leaf(const struct chain *chain, struct error *err) {
         return error_set(err,
                          "%s: \"%s\" has a key of a kind that is not supported; use RSA, "
                          "ECDSA P-256 or ECDSA P-384",
-                         chain->files[0], subject);
+                         file, subject);
     }
     if (leaf->key == X509_KEY_RSA && (leaf->key_bits < 2048 || leaf->key_bits > 4096)) {
-        return error_set(err, "%s: \"%s\" has an RSA key of %u bits; use 2048 to 4096",
-                         chain->files[0], subject, leaf->key_bits);
+        return error_set(err, "%s: \"%s\" has an RSA key of %u bits; use 2048 to 4096", file,
+                         subject, leaf->key_bits);
     }
     return 0;
 }
 
-static const struct pem_block *find_key(const struct pem *pem, const char *file,
-                                        struct error *err) {
-    const struct pem_block *key = NULL;
-    for (size_t i = 0; i < pem->count; i++) {
-        if (!pem_is_key(&pem->blocks[i])) {
-            continue;
-        }
-        if (key != NULL) {
-            error_set(err, "%s: holds more than one private key", file);
-            return NULL;
-        }
-        key = &pem->blocks[i];
-    }
-    if (key == NULL) {
-        error_set(err, "%s: holds no private key (\"-----BEGIN PRIVATE KEY-----\")%s", file,
-                  pem->count > 0 && pem_is_certificate(&pem->blocks[0]) ? "; it is a certificate"
-                                                                        : "");
-    } else if (pem_is_encrypted(key)) {
-        error_set(err,
-                  "%s: the private key is encrypted; store it without a pass phrase "
-                  "(openssl pkey -in OLD -out NEW) and protect the file instead",
-                  file);
-        return NULL;
-    }
-    return key;
-}
-
-static bool key_is_sound(const struct pem_block *key) {
-    WOLFSSL_CTX *empty = wolfSSL_CTX_new(wolfSSLv23_server_method());
-    bool sound = empty != NULL &&
-                 wolfSSL_CTX_use_PrivateKey_buffer(empty, key->text.data, (long)key->text.len,
-                                                   WOLFSSL_FILETYPE_PEM) == WOLFSSL_SUCCESS;
-    wolfSSL_CTX_free(empty);
-    return sound;
-}
-
-static bool rsa_fits(const struct x509 *cert, const uint8_t *der, word32 at, word32 len) {
-    RsaKey key;
-    uint8_t e[8], n[512];
-    word32 e_len = sizeof e, n_len = sizeof n;
-    if (wc_InitRsaKey(&key, NULL) != 0) {
-        return false;
-    }
-    bool fits = wc_RsaPrivateKeyDecode(der, &at, &key, len) == 0 &&
-                wc_RsaFlattenPublicKey(&key, e, &e_len, n, &n_len) == 0 &&
-                span_equal(cert->public_key, (struct span){n, n_len});
-    wc_FreeRsaKey(&key);
-    return fits;
-}
-
-static bool ecc_fits(const struct x509 *cert, const uint8_t *der, word32 at, word32 len) {
-    ecc_key key;
-    uint8_t point[1 + 2 * 48];
-    word32 point_len = sizeof point;
-    if (wc_ecc_init(&key) != 0) {
-        return false;
-    }
-    bool fits = wc_EccPrivateKeyDecode(der, &at, &key, len) == 0 &&
-                wc_ecc_make_pub(&key, NULL) == 0 &&
-                wc_ecc_export_x963(&key, point, &point_len) == 0 &&
-                span_equal(cert->public_key, (struct span){point, point_len});
-    wc_ecc_free(&key);
-    return fits;
-}
-
-/* The library's own check does not compare the keys in every version. */
-static bool key_fits(const struct x509 *cert, const struct pem_block *key) {
-    const uint8_t *der = key->der.data;
-    word32 len = (word32)key->der.len, at = 0;
-    if (strcmp(key->label, "PRIVATE KEY") == 0 &&
-        wc_GetPkcs8TraditionalOffset(key->der.data, &at, len) < 0) {
-        return false;
-    }
-    return cert->key == X509_KEY_RSA ? rsa_fits(cert, der, at, len) : ecc_fits(cert, der, at, len);
-}
-
-/* A single block is passed on: the library cannot read a key that follows EC PARAMETERS. */
-static int use_key(struct tls_certificate *certificate, const struct x509 *leaf,
-                   const struct pem_block *key, const struct config_certificate *section,
-                   const char *subject, struct error *err) {
-    if (!key_is_sound(key)) {
-        return error_set(err,
-                         "%s: the private key is damaged, or of a kind that is not supported; "
-                         "use RSA, ECDSA P-256 or ECDSA P-384",
-                         section->key);
-    }
-    if (!key_fits(leaf, key) ||
-        wolfSSL_CTX_use_PrivateKey_buffer(certificate->ssl_ctx, key->text.data, (long)key->text.len,
-                                          WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS ||
-        wolfSSL_CTX_check_private_key(certificate->ssl_ctx) != WOLFSSL_SUCCESS) {
-        return error_set(err, "%s: the key does not belong to the certificate of \"%s\" (%s) in %s",
-                         section->key, subject, certificate->info.key_type, section->cert);
-    }
-    return 0;
-}
-
-/* Hands everything to the library, as PEM, leaf first. */
-static int use_files(struct tls_certificate *certificate, const struct chain *chain,
-                     const struct pem_block *key, const struct config_certificate *section,
-                     struct error *err) {
+/* The library reads only the server's own certificate, and says nothing of use when it cannot. */
+static int refuse_leaf(const struct chain_cert *found, struct error *err) {
+    const struct span serial = found->cert.serial;
     char subject[160];
+    x509_name_text(found->cert.subject, subject, sizeof subject);
+    return error_set(err, "%s: the TLS library does not accept the certificate of \"%s\": %s",
+                     found->file, subject,
+                     serial.len == 1 && serial.data[0] == 0 ? "its serial number is zero"
+                     : serial.len > X509_SERIAL_MAX
+                         ? "its serial number has more than 20 octets (RFC 5280 4.1.2.2)"
+                         : "it is not encoded as RFC 5280 asks");
+}
+
+/* Hands the chain to the library, as PEM, leaf first. */
+static int use_chain(WOLFSSL_CTX *ssl_ctx, const struct chain *chain, struct error *err) {
     struct buf text = {0};
-    bool fits = true;
-    x509_name_text(chain->certs[0].subject, subject, sizeof subject);
     for (size_t i = 0; i < chain->count; i++) {
-        fits =
-            fits &&
-            buf_append(&text, chain->blocks[i]->text.data, chain->blocks[i]->text.len, SIZE_MAX) &&
-            buf_append(&text, "\n", 1, SIZE_MAX);
+        if (!pem_write(&text, "CERTIFICATE", chain->certs[i].cert.der)) {
+            buf_free(&text);
+            return error_set(err, "out of memory");
+        }
     }
-    int used = fits ? wolfSSL_CTX_use_certificate_chain_buffer(certificate->ssl_ctx, text.data,
-                                                               (long)text.len)
-                    : 0;
+    int used = wolfSSL_CTX_use_certificate_chain_buffer(ssl_ctx, text.data, (long)text.len);
     buf_free(&text);
-    if (used != WOLFSSL_SUCCESS) {
-        return error_set(err,
-                         "%s: the TLS library does not accept the certificate of \"%s\" or its "
-                         "chain (code %d)",
-                         section->cert, subject, used);
+    return used == WOLFSSL_SUCCESS ? 0 : refuse_leaf(&chain->certs[0], err);
+}
+
+static int use_files(struct tls_certificate *certificate, const struct chain *chain,
+                     const struct pem *key, const struct config_certificate *section,
+                     struct error *err) {
+    char subject[160], owner[512];
+    const struct x509 *leaf = &chain->certs[0].cert;
+    x509_name_text(leaf->subject, subject, sizeof subject);
+    snprintf(owner, sizeof owner, "\"%s\" (%s) in %s", subject, certificate->info.key_type,
+             section->cert);
+    if (use_chain(certificate->ssl_ctx, chain, err) != 0) {
+        return -1;
     }
-    return use_key(certificate, &chain->certs[0], key, section, subject, err);
+    return private_key_use(certificate->ssl_ctx, key, section->key, leaf, owner, err);
 }
 
 static const char *date_text(int64_t at, char out[32]) {
@@ -237,21 +83,55 @@ static const char *date_text(int64_t at, char out[32]) {
     return out;
 }
 
+static void warn_dates(const struct chain_cert *found) {
+    const struct x509 *cert = &found->cert;
+    int64_t now = (int64_t)time(NULL);
+    char subject[160], date[32];
+    x509_name_text(cert->subject, subject, sizeof subject);
+    if (now > cert->not_after) {
+        log_message(LOG_LEVEL_WARNING, "certificate expired", "%s: \"%s\" expired on %s",
+                    found->file, subject, date_text(cert->not_after, date));
+    } else if (now < cert->not_before) {
+        log_message(LOG_LEVEL_WARNING, "certificate not yet valid",
+                    "%s: \"%s\" is valid from %s; is the clock right?", found->file, subject,
+                    date_text(cert->not_before, date));
+    }
+}
+
+/* What clients may refuse, although it can be served. */
+static void warn_use(const struct chain_cert *found) {
+    const struct x509 *leaf = &found->cert;
+    char subject[160];
+    x509_name_text(leaf->subject, subject, sizeof subject);
+    if (leaf->has_purposes && !leaf->for_server_auth) {
+        log_message(LOG_LEVEL_WARNING, "certificate not for servers",
+                    "%s: \"%s\" is not for servers (its extendedKeyUsage is without serverAuth): "
+                    "clients will refuse it",
+                    found->file, subject);
+    }
+    if (leaf->must_staple) {
+        log_message(LOG_LEVEL_WARNING, "certificate must staple",
+                    "%s: \"%s\" asks for a stapled OCSP response (must-staple), which Postern does "
+                    "not send: clients that insist on it will refuse the certificate; get one "
+                    "without",
+                    found->file, subject);
+    }
+    if (leaf->has_compressed_key) {
+        log_message(
+            LOG_LEVEL_WARNING, "certificate with compressed key",
+            "%s: \"%s\" has its key as a compressed point, which clients of TLS 1.2 and small "
+            "devices refuse; get one for the uncompressed key (openssl ec -in OLD "
+            "-conv_form uncompressed -out NEW)",
+            found->file, subject);
+    }
+}
+
 static void warn(const struct chain *chain, const struct pem *key,
                  const struct config_certificate *section) {
-    int64_t now = (int64_t)time(NULL);
     for (size_t i = 0; i < chain->count; i++) {
-        char subject[160], date[32];
-        x509_name_text(chain->certs[i].subject, subject, sizeof subject);
-        if (now > chain->certs[i].not_after) {
-            log_message(LOG_LEVEL_WARNING, "certificate expired", "%s: \"%s\" expired on %s",
-                        chain->files[i], subject, date_text(chain->certs[i].not_after, date));
-        } else if (now < chain->certs[i].not_before) {
-            log_message(LOG_LEVEL_WARNING, "certificate not yet valid",
-                        "%s: \"%s\" is valid from %s; is the clock right?", chain->files[i],
-                        subject, date_text(chain->certs[i].not_before, date));
-        }
+        warn_dates(&chain->certs[i]);
     }
+    warn_use(&chain->certs[0]);
     if (key->world_readable) {
         log_message(LOG_LEVEL_WARNING, "key readable",
                     "%s: everyone can read this private key; chmod 0640 or 0600", section->key);
@@ -278,20 +158,27 @@ static bool add_name(struct tls_certificate *certificate, struct span name) {
     return true;
 }
 
-static void append_text(char *text, size_t cap, struct span value) {
+/* One more name in the list, cut where that is full. It is printed, and certificates may say
+ * anything: bytes that are not printable ASCII, and those with a meaning here, become \xHH. */
+static void append_text(char text[NAMES_TEXT_MAX], struct span value) {
     size_t len = strlen(text);
-    snprintf(text + len, cap - len, "%s%.*s", len ? ", " : "", (int)value.len,
-             (const char *)value.data);
+    len += (size_t)snprintf(text + len, NAMES_TEXT_MAX - len, "%s", len > 0 ? ", " : "");
+    for (size_t i = 0; i < value.len && len + sizeof "\\xHH" <= NAMES_TEXT_MAX; i++) {
+        uint8_t c = value.data[i];
+        bool is_plain = c >= 0x20 && c < 0x7f && c != ',' && c != '\\';
+        len += (size_t)snprintf(text + len, NAMES_TEXT_MAX - len, is_plain ? "%c" : "\\x%02x", c);
+    }
 }
 
-static void append_ip(char *text, size_t cap, struct span value) {
+static void append_ip(char text[NAMES_TEXT_MAX], struct span value) {
     char ip[INET6_ADDRSTRLEN] = "?";
     inet_ntop(value.len == 4 ? AF_INET : AF_INET6, value.data, ip, sizeof ip);
-    append_text(text, cap, (struct span){(const uint8_t *)ip, strlen(ip)});
+    append_text(text, (struct span){(const uint8_t *)ip, strlen(ip)});
 }
 
 /* DNS names of the extension; without the extension, the common name. */
-static bool read_names(struct tls_certificate *certificate, const struct x509 *leaf, char *text) {
+static bool read_names(struct tls_certificate *certificate, const struct x509 *leaf,
+                       char text[NAMES_TEXT_MAX]) {
     struct span rest = leaf->alt_names, value;
     unsigned type;
     uint8_t tag;
@@ -301,13 +188,13 @@ static bool read_names(struct tls_certificate *certificate, const struct x509 *l
             if (!add_name(certificate, value)) {
                 return false;
             }
-            append_text(text, NAMES_TEXT_MAX, value);
+            append_text(text, value);
         } else if (type == X509_ALT_IP && (value.len == 4 || value.len == 16)) {
-            append_ip(text, NAMES_TEXT_MAX, value);
+            append_ip(text, value);
         }
     }
     if (leaf->alt_names.data == NULL && x509_common_name(leaf->subject, &value, &tag) > 0) {
-        append_text(text, NAMES_TEXT_MAX, value);
+        append_text(text, value);
         return add_name(certificate, value);
     }
     return true;
@@ -356,25 +243,19 @@ static WOLFSSL_METHOD *method_for(enum config_tls_version min, enum config_tls_v
 
 static int fill(struct tls_certificate *certificate, const struct config_certificate *section,
                 enum config_tls_version min, enum config_tls_version max, const struct pem *cert,
-                const struct pem *more, const struct pem *key_pem, struct error *err) {
-    struct chain chain = {0};
-    if (chain_collect(&chain, cert, section->cert, err) != 0 ||
-        (section->chain != NULL && chain_collect(&chain, more, section->chain, err) != 0) ||
-        chain_check_order(&chain, err) != 0 || check_leaf(&chain, err) != 0) {
-        return -1;
-    }
-    const struct pem_block *key = find_key(key_pem, section->key, err);
-    if (key == NULL) {
+                const struct pem *more, const struct pem *key, struct error *err) {
+    struct chain chain;
+    if (chain_build(&chain, section, cert, more, err) != 0 || check_leaf(&chain, err) != 0) {
         return -1;
     }
     certificate->ssl_ctx = wolfSSL_CTX_new(method_for(min, max));
-    if (certificate->ssl_ctx == NULL || !describe(certificate, &chain.certs[0], section)) {
+    if (certificate->ssl_ctx == NULL || !describe(certificate, &chain.certs[0].cert, section)) {
         return error_set(err, "out of memory");
     }
     if (use_files(certificate, &chain, key, section, err) != 0) {
         return -1;
     }
-    warn(&chain, key_pem, section);
+    warn(&chain, key, section);
     return 0;
 }
 

@@ -1,5 +1,6 @@
 #include "tls/client_store.h"
 #include "core/log.h"
+#include "tls/file_kind.h"
 #include "tls/path.h"
 #include "tls/pem.h"
 #include "tls/signature.h"
@@ -32,9 +33,8 @@ static const char *unusable(const struct x509 *cert) {
     case REASON_CRITICAL_EXTENSION:
         return "has a critical extension that is not supported";
     case REASON_KEY_TYPE:
-        return "has a key of a type that is not supported (RSA, ECDSA with P-256, P-384 and P-521, "
-               "and "
-               "Ed25519 are)";
+        return "has a key of a type that is not supported (RSA, ECDSA with P-256, P-384 and P-521 "
+               "and uncompressed points, and Ed25519 are)";
     case REASON_WEAK_KEY:
         return "has an RSA key below 2048 bits";
     case REASON_TOO_LARGE:
@@ -60,11 +60,16 @@ static int add_ca(struct tls_clients *clients, struct pem_block *block, const ch
                   struct error *why) {
     struct ca ca = {.der = block->der};
     char subject[SUBJECT_TEXT];
-    if (!x509_read(&ca.cert, ca.der.data, ca.der.len)) {
+    struct span trust, der = pem_certificate(block, &trust);
+    if (!x509_read(&ca.cert, der.data, der.len)) {
         return error_set(why, "%s: a certificate in it is damaged", file);
     }
     x509_name_text(ca.cert.subject, subject, sizeof subject);
     const char *fault = unusable(&ca.cert);
+    if (fault == NULL && !x509_trusts_clients(trust)) {
+        fault = "is marked as not trusted to issue client certificates; openssl x509 -in OLD -out "
+                "NEW removes the mark";
+    }
     if (fault != NULL) {
         return error_set(why, "%s: \"%s\" %s", file, subject, fault);
     }
@@ -107,9 +112,11 @@ static int load_cas(struct tls_clients *clients, const char *file, struct error 
             log_message(LOG_LEVEL_WARNING, "ca ignored", "%s", why.text);
         }
     }
+    const char *hint = file_kind_hint(&pem, FILE_CERTIFICATES);
     pem_free(&pem);
     if (found == 0) {
-        return error_set(err, "%s: holds no certificate (\"-----BEGIN CERTIFICATE-----\")", file);
+        return error_set(err, "%s: holds no certificate (\"-----BEGIN CERTIFICATE-----\")%s", file,
+                         hint);
     }
     if (clients->ca_count == 0) {
         *err = why;
@@ -284,9 +291,11 @@ static int load_crls(struct tls_clients *clients, const char *file, struct error
             error_prefix(err, "%s", file);
         }
     }
+    const char *hint = file_kind_hint(&pem, FILE_LISTS);
     pem_free(&pem);
     if (result == 0 && found == 0) {
-        return error_set(err, "%s: holds no revocation list (\"-----BEGIN X509 CRL-----\")", file);
+        return error_set(err, "%s: holds no revocation list (\"-----BEGIN X509 CRL-----\")%s", file,
+                         hint);
     }
     if (result == 0) {
         revocation_sort(&clients->revocation);

@@ -21,9 +21,12 @@
 
 int tls_library_start(struct error *err) {
     tls_kernels_start();
-    int code = wolfSSL_Init();
-    if (code != WOLFSSL_SUCCESS || quirks_use_every_algorithm() != 0) {
-        return error_set(err, "the TLS library does not start (code %d)", code);
+    if (wolfSSL_Init() != WOLFSSL_SUCCESS) {
+        return error_set(err, "the TLS library does not start; is there memory?");
+    }
+    if (quirks_use_every_algorithm() != 0) {
+        return error_set(err, "the TLS library does not start: an algorithm fails when it is first "
+                              "used");
     }
     return 0;
 }
@@ -83,6 +86,10 @@ static int on_send(WOLFSSL *ssl, char *buf, int size, void *arg) {
     return engine_send(arg, (const uint8_t *)buf, (size_t)size);
 }
 
+static const char *version_text(enum config_tls_version version) {
+    return version == CONFIG_TLS_1_2 ? "1.2" : "1.3";
+}
+
 static int configure(struct tls_certificate *certificate, const struct tls_context *ctx,
                      const char *ciphers, struct error *err) {
     WOLFSSL_CTX *ssl_ctx = certificate->ssl_ctx;
@@ -96,8 +103,8 @@ static int configure(struct tls_certificate *certificate, const struct tls_conte
         (wolfSSL_CTX_set_groups(ssl_ctx, groups, sizeof groups / sizeof *groups) !=
              WOLFSSL_SUCCESS &&
          need_groups)) {
-        return error_set(err, "the TLS library refuses versions %x to %x with suites \"%s\"",
-                         ctx->tls_min, ctx->tls_max, ciphers);
+        return error_set(err, "the TLS library refuses versions %s to %s with suites \"%s\"",
+                         version_text(ctx->tls_min), version_text(ctx->tls_max), ciphers);
     }
     wolfSSL_CTX_SetIORecv(ssl_ctx, on_receive);
     wolfSSL_CTX_SetIOSend(ssl_ctx, on_send);

@@ -26,7 +26,7 @@ struct search {
 /* --- single certificates --- */
 
 static enum reason check_key(const struct x509 *cert) {
-    if (cert->key == X509_KEY_OTHER) {
+    if (cert->key == X509_KEY_OTHER || cert->has_compressed_key) {
         return REASON_KEY_TYPE;
     }
     if (cert->key != X509_KEY_RSA) {

@@ -58,40 +58,54 @@ static const char *find(const char *at, const char *end, const char *what) {
     return at < end ? memmem(at, (size_t)(end - at), what, strlen(what)) : NULL;
 }
 
-/* Base64 in lines: the alphabet, then at most two '=', and white space anywhere. The library would
- * treat a NUL or the first '=' as the end, and read a damaged file as a shorter one. */
-static bool is_base64(const char *from, const char *to) {
+/* Copies base64 without its line ends and other blanks, wherever they are: the alphabet, then at
+ * most two '='. False for anything else, or without memory. The library would treat a NUL or the
+ * first '=' as the end, and read a damaged file as a shorter one; and of the blanks it knows only
+ * some. */
+static bool copy_base64(struct buf *out, const char *from, const char *to) {
     static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+                      blanks[] = " \t\n\v\f\r";
     unsigned padding = 0;
+    if (!buf_reserve(out, (size_t)(to - from) + 1, SIZE_MAX)) {
+        return false;
+    }
     for (const char *p = from; p < to; p++) {
+        if (memchr(blanks, *p, sizeof blanks - 1) != NULL) {
+            continue;
+        }
         if (*p == '=') {
             padding++;
-        } else if (memchr(" \t\r\n", *p, 4) == NULL &&
-                   (padding > 0 || memchr(alphabet, *p, sizeof alphabet - 1) == NULL)) {
+        } else if (padding > 0 || memchr(alphabet, *p, sizeof alphabet - 1) == NULL) {
             return false;
         }
+        out->data[out->len++] = (uint8_t)*p;
     }
     return padding <= 2;
 }
 
+static bool decode_base64(struct buf *out, const struct buf *text) {
+    if (text->len > UINT32_MAX / 2 || !buf_reserve(out, text->len / 4 * 3 + 4, SIZE_MAX)) {
+        return false;
+    }
+    word32 len = (word32)out->cap;
+    if (Base64_Decode(text->data, (word32)text->len, out->data, &len) != 0) {
+        return false;
+    }
+    out->len = len;
+    return len > 0;
+}
+
 /* Base64 between `from` and `to`; header lines (RFC 1421, before a blank line) are not decoded. */
 static int decode(struct pem_block *block, const char *from, const char *to) {
-    size_t len = (size_t)(to - from);
-    if (memchr(from, ':', len) != NULL) {
+    struct buf text = {0};
+    if (memchr(from, ':', (size_t)(to - from)) != NULL) {
         return 0; /* encrypted in the old way: pem_is_encrypted reports it, and the bytes are not
                      needed */
     }
-    if (!is_base64(from, to) || len > UINT32_MAX / 2 ||
-        !buf_reserve(&block->der, len / 4 * 3 + 4, len + 4)) {
-        return -1;
-    }
-    word32 out = (word32)block->der.cap;
-    if (Base64_Decode((const byte *)from, (word32)len, block->der.data, &out) != 0 || out == 0) {
-        return -1;
-    }
-    block->der.len = out;
-    return 0;
+    bool decoded = copy_base64(&text, from, to) && decode_base64(&block->der, &text);
+    file_wipe(&text);
+    return decoded ? 0 : -1;
 }
 
 static int add_block(struct pem *pem, const char *begin, const char *label, size_t label_len,
@@ -103,12 +117,16 @@ static int add_block(struct pem *pem, const char *begin, const char *label, size
     pem->blocks = more;
     struct pem_block *block = &pem->blocks[pem->count++];
     memset(block, 0, sizeof *block);
-    if (label_len >= sizeof block->label) {
-        label_len = sizeof block->label - 1;
-    }
     memcpy(block->label, label, label_len);
     block->text = (struct span){(const uint8_t *)begin, (size_t)(after - begin)};
     return decode(block, body, end_line);
+}
+
+/* At most 47 bytes in one line, whose end may be LF or CR. */
+static bool is_label(const char *from, const char *to) {
+    size_t len = (size_t)(to - from);
+    return len < sizeof((struct pem_block *)0)->label && memchr(from, '\n', len) == NULL &&
+           memchr(from, '\r', len) == NULL;
 }
 
 static int split(struct pem *pem, const char *file, struct error *err) {
@@ -118,14 +136,11 @@ static int split(struct pem *pem, const char *file, struct error *err) {
     while ((begin = find(at, end, begin_mark)) != NULL) {
         const char *label = begin + sizeof begin_mark - 1;
         const char *label_end = find(label, end, dashes);
-        if (label_end == NULL || memchr(label, '\n', (size_t)(label_end - label)) != NULL) {
+        if (label_end == NULL || !is_label(label, label_end)) {
             return error_set(err, "%s: a BEGIN line is damaged", file);
         }
         int label_len = (int)(label_end - label);
         char end_mark[80];
-        if (label_len > 47) {
-            return error_set(err, "%s: a BEGIN line is damaged", file);
-        }
         snprintf(end_mark, sizeof end_mark, "-----END %.*s-----", label_len, label);
         const char *body = label_end + sizeof dashes - 1;
         const char *end_line = find(body, end, end_mark);
@@ -173,6 +188,23 @@ int pem_read(struct pem *pem, const char *file, struct error *err) {
     return 0;
 }
 
+bool pem_write(struct buf *out, const char *label, struct span der) {
+    char begin[80], end[80];
+    size_t begin_len = (size_t)snprintf(begin, sizeof begin, "-----BEGIN %s-----\n", label);
+    size_t end_len = (size_t)snprintf(end, sizeof end, "-----END %s-----\n", label);
+    size_t body = der.len / 3 * 4 + der.len / 32 + 16; /* four for three, and line ends */
+    if (der.len > UINT32_MAX / 2 || !buf_reserve(out, begin_len + body + end_len, SIZE_MAX) ||
+        !buf_append(out, begin, begin_len, SIZE_MAX)) {
+        return false;
+    }
+    word32 written = (word32)body;
+    if (Base64_Encode(der.data, (word32)der.len, out->data + out->len, &written) != 0) {
+        return false;
+    }
+    out->len += written;
+    return buf_append(out, end, end_len, SIZE_MAX);
+}
+
 void pem_free(struct pem *pem) {
     for (size_t i = 0; i < pem->count; i++) {
         file_wipe(&pem->blocks[i].der);
@@ -182,9 +214,23 @@ void pem_free(struct pem *pem) {
     memset(pem, 0, sizeof *pem);
 }
 
+static bool is_trusted_certificate(const struct pem_block *block) {
+    return strcmp(block->label, "TRUSTED CERTIFICATE") == 0;
+}
+
 bool pem_is_certificate(const struct pem_block *block) {
     return strcmp(block->label, "CERTIFICATE") == 0 ||
-           strcmp(block->label, "X509 CERTIFICATE") == 0;
+           strcmp(block->label, "X509 CERTIFICATE") == 0 || is_trusted_certificate(block);
+}
+
+struct span pem_certificate(const struct pem_block *block, struct span *trust) {
+    struct span rest = {block->der.data, block->der.len}, all = rest, whole;
+    *trust = (struct span){0};
+    if (!is_trusted_certificate(block) || !der_take_whole(&rest, DER_SEQUENCE, &whole)) {
+        return all;
+    }
+    *trust = rest;
+    return whole;
 }
 
 bool pem_is_crl(const struct pem_block *block) {

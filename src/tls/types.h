@@ -22,8 +22,9 @@ struct tls_shared {
 struct tls_certificate_info {
     const char *section; /* [certificate NAME] */
     const char *file;
-    const char *subject;           /* "CN=mqtt.example.org" */
-    const char *names;             /* "mqtt.example.org, *.example.org, 192.0.2.1" */
+    const char *subject; /* "CN=mqtt.example.org" */
+    /* "mqtt.example.org, *.example.org, 192.0.2.1"; of other bytes than printable ASCII, \xHH. */
+    const char *names;
     const char *key_type;          /* "ECDSA P-256", "RSA 2048" */
     const char *serial;            /* upper-case hex */
     int64_t not_before, not_after; /* seconds since 1970 */

@@ -32,6 +32,10 @@ static bool read_rsa_key(struct x509 *cert, struct span key) {
     return true;
 }
 
+bool x509_is_compressed(struct span point) {
+    return point.len > 0 && (point.data[0] == 2 || point.data[0] == 3);
+}
+
 static void read_curve(struct x509 *cert, struct span curve) {
     static const struct {
         const char *oid;
@@ -66,6 +70,7 @@ static bool read_public_key(struct x509 *cert, struct span spki) {
     if (DER_IS_OID(oid, "\x2a\x86\x48\xce\x3d\x02\x01") &&
         der_take_tag(&algorithm, DER_OID, &curve)) {
         cert->public_key = key;
+        cert->has_compressed_key = x509_is_compressed(key);
         read_curve(cert, curve);
     } else if (DER_IS_OID(oid, "\x2b\x65\x70")) { /* RFC 8410 */
         cert->key = X509_KEY_ED25519;
@@ -120,6 +125,10 @@ static bool read_key_usage(struct x509 *cert, struct span value) {
     return true;
 }
 
+#define SERVER_AUTH "\x2b\x06\x01\x05\x05\x07\x03\x01"
+#define CLIENT_AUTH "\x2b\x06\x01\x05\x05\x07\x03\x02"
+#define ANY_PURPOSE "\x55\x1d\x25\x00"
+
 static bool read_purposes(struct x509 *cert, struct span value) {
     struct span list, oid;
     cert->has_purposes = true;
@@ -130,8 +139,8 @@ static bool read_purposes(struct x509 *cert, struct span value) {
         if (!der_take_tag(&list, DER_OID, &oid)) {
             return false;
         }
-        cert->for_client_auth |= DER_IS_OID(oid, "\x2b\x06\x01\x05\x05\x07\x03\x02") ||
-                                 DER_IS_OID(oid, "\x55\x1d\x25\x00");
+        cert->for_server_auth |= DER_IS_OID(oid, SERVER_AUTH) || DER_IS_OID(oid, ANY_PURPOSE);
+        cert->for_client_auth |= DER_IS_OID(oid, CLIENT_AUTH) || DER_IS_OID(oid, ANY_PURPOSE);
     }
     return true;
 }
@@ -187,6 +196,22 @@ static bool read_number(struct x509 *cert, struct span value) {
     return der_take_number(&value, &number) && value.len == 0;
 }
 
+/* The TLS feature extension (RFC 7633) asks for TLS extensions by their numbers: 5 for a stapled
+ * OCSP response. It is of interest in a server's certificate alone, and only a hint there. */
+static bool asks_for_stapling(struct span value) {
+    enum { STATUS_REQUEST = 5 };
+    struct span list;
+    uint32_t feature;
+    bool asks = false;
+    if (!der_take_tag(&value, DER_SEQUENCE, &list)) {
+        return false;
+    }
+    while (der_take_number(&list, &feature)) {
+        asks |= feature == STATUS_REQUEST;
+    }
+    return asks;
+}
+
 /* id-ce extensions, 2.5.29.x, that are understood. */
 static const struct {
     enum {
@@ -233,6 +258,8 @@ static void read_extension(struct x509 *cert, struct span oid, bool critical, st
         *seen |= 1u << i;
         return;
     }
+    cert->must_staple |=
+        DER_IS_OID(oid, "\x2b\x06\x01\x05\x05\x07\x01\x18") && asks_for_stapling(value);
     cert->unknown_critical |= critical;
 }
 
@@ -336,4 +363,37 @@ bool x509_next_alt_name(struct span *rest, unsigned *type, struct span *value) {
     }
     *type = tag & 0x1f;
     return true;
+}
+
+/* --- what OpenSSL trusts a certificate for --- */
+
+/* `otherwise`: for a list that cannot be read. */
+static bool lists_clients(struct span purposes, bool otherwise) {
+    struct span oid;
+    bool found = false;
+    while (purposes.len > 0) {
+        if (!der_take_tag(&purposes, DER_OID, &oid)) {
+            return otherwise;
+        }
+        found |= DER_IS_OID(oid, CLIENT_AUTH) || DER_IS_OID(oid, ANY_PURPOSE);
+    }
+    return found;
+}
+
+bool x509_trusts_clients(struct span trust) {
+    enum { REJECTED = DER_CONTEXT_CONSTRUCTED | 0 };
+    struct span lists, purposes;
+    if (trust.len == 0) {
+        return true;
+    }
+    if (!der_take_tag(&trust, DER_SEQUENCE, &lists) || trust.len != 0) {
+        return false;
+    }
+    if (der_next_is(lists, DER_SEQUENCE) &&
+        (!der_take_tag(&lists, DER_SEQUENCE, &purposes) ||
+         (purposes.len > 0 && !lists_clients(purposes, false)))) {
+        return false;
+    }
+    return !der_next_is(lists, REJECTED) ||
+           (der_take_tag(&lists, REJECTED, &purposes) && !lists_clients(purposes, true));
 }

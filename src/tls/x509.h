@@ -42,9 +42,10 @@ struct x509 {
     int64_t not_before, not_after; /* seconds since 1970 */
     enum x509_key key;
     unsigned key_bits;
-    unsigned exponent_bits; /* RSA */
-    struct span public_key; /* RSA: the modulus; others: the point */
-    struct span key_info;   /* whole DER of SubjectPublicKeyInfo */
+    unsigned exponent_bits;  /* RSA */
+    struct span public_key;  /* RSA: the modulus; others: the point */
+    bool has_compressed_key; /* the point is in compressed form */
+    struct span key_info;    /* whole DER of SubjectPublicKeyInfo */
     struct x509_signed signature;
 
     struct span subject_key_id, authority_key_id; /* empty: none, or none that can be read */
@@ -57,6 +58,8 @@ struct x509 {
     unsigned key_usage;
     bool has_purposes;     /* extendedKeyUsage; then: */
     bool for_client_auth;  /* it has clientAuth, or any */
+    bool for_server_auth;  /* it has serverAuth, or any */
+    bool must_staple;      /* it asks for a stapled OCSP response */
     bool unknown_critical; /* a critical extension that is not understood here */
     /* Something that RFC 5280 forbids: an extension twice, one that cannot be read, one in a
      * certificate that is not version 3, two signature algorithms that differ. */
@@ -65,6 +68,15 @@ struct x509 {
 
 /* False if the bytes are not one whole certificate. */
 bool x509_read(struct x509 *cert, const uint8_t *der, size_t len);
+
+/* Whether an elliptic curve's point is in compressed form (SEC 1 2.3.3): x, and the parity of y. */
+bool x509_is_compressed(struct span point);
+
+/* Whether a CA is trusted to issue clients' certificates by what follows it in a TRUSTED
+ * CERTIFICATE (pem_certificate), as OpenSSL reads that (X509_CERT_AUX): by clientAuth among the
+ * purposes, if there are any, and not among the rejected ones. True for an empty span; false for
+ * one that cannot be read. */
+bool x509_trusts_clients(struct span trust);
 
 /* Steps through GeneralNames. `type` is the context tag: */
 enum { X509_ALT_EMAIL = 1, X509_ALT_DNS = 2, X509_ALT_NAME = 4, X509_ALT_URI = 6, X509_ALT_IP = 7 };

@@ -208,8 +208,10 @@ class Authority:
         self.pem = self.certificate.pem
 
     def issue(self, subject="localhost", names=None, kind="ecdsa", own_key=None, authority=False,
-              usage="server", start=NOW - DAY, end=NOW + 90 * DAY, serial=None, identifier="own"):
-        """names: alternative names (a server's default is localhost and loopback)."""
+              usage="server", start=NOW - DAY, end=NOW + 90 * DAY, serial=None, identifier="own",
+              extra=()):
+        """names: alternative names (a server's default is localhost and loopback). extra: more
+        extensions."""
         own_key = own_key or key(kind)
         serial = next(_serials) if serial is None else serial
         if names is None:
@@ -229,6 +231,7 @@ class Authority:
                            extension("2.5.29.37", seq(oid(purpose)))]
             if names:
                 extensions.append(extension("2.5.29.17", seq(*map(alternative_name, names))))
+        extensions += extra
         body = seq(tlv(0xA0, integer(2)), integer(serial), self.key.algorithm(), self.subject,
                    seq(when(start), when(end)), distinguished_name(subject), own_key.public,
                    tlv(0xA3, seq(*extensions)))

@@ -114,6 +114,104 @@ class Hook(unittest.TestCase):
         self.configure(f"; cert = certs/{NAME}/cert.pem", "cert = other.pem")
         self.assertIn("ignored", self.install())
 
+    def test_a_path_is_the_same_however_it_is_written(self):
+        os.makedirs(self.path("deep"))
+        os.symlink(self.folder, self.path("folder"))
+        os.symlink("certs", self.path("tls"))
+        os.symlink(f"certs/{NAME}/fullchain.pem", self.path("server.pem"))
+        paths = (f"./certs/{NAME}/cert.pem", f"certs//{NAME}///cert.pem",
+                 f"certs/{NAME}/./cert.pem", f"deep/../certs/{NAME}/cert.pem",
+                 f"{self.folder}/./certs/{NAME}/cert.pem", f"folder/certs/{NAME}/cert.pem",
+                 f"tls/{NAME}/cert.pem", "server.pem")
+        folders = ("certs", "certs/", "./certs", "deep/..//certs", "folder/certs", "tls")
+        pairs = [(path, "certs") for path in paths] + [(paths[0], folder) for folder in folders]
+        for path, folder in pairs:
+            with self.subTest(path=path, folder=folder):
+                self.configure(f"cert = {path}")
+                for count in (1, 2):  # the first copy, and a renewal
+                    before = self.reloads()
+                    self.assertIn("installed", self.install(POSTERN_CERTS=self.path(folder)))
+                    self.assertEqual(self.reloads(), before + 1)
+                    self.assertEqual(self.installed(), self.pair.pem)
+                    self.assertEqual(len(os.listdir(self.path("certs", "." + NAME))), count)
+                shutil.rmtree(self.path("certs"))
+        for path in (f"certs/{NAME}.pem", f"certs/x/{NAME}/cert.pem", f"certs/{NAME}/../cert.pem",
+                     f"certs/.{NAME}/cert.pem"):
+            self.configure(f"cert = {path}")
+            with self.subTest(path=path):
+                self.assertIn("ignored", self.install())
+        self.assertFalse(os.path.exists(self.path("certs")))
+
+    def test_what_it_ignores_it_names(self):
+        self.configure("cert = /srv/a/cert.pem", "key = b/key.pem")
+        said = self.install()
+        for word in (NAME, self.path("postern.conf"), self.path("certs", NAME), "/srv/a/cert.pem",
+                     self.path("b/key.pem")):
+            self.assertIn(word, said)
+
+    def test_certbots_own_files_are_reloaded_and_not_copied(self):
+        self.configure(f"cert = live/{NAME}/fullchain.pem", f"key = ./live//{NAME}/privkey.pem")
+        self.assertIn("nothing is copied", self.install())
+        self.assertEqual(self.reloads(), 1)
+        self.assertFalse(os.path.exists(self.path("certs")))
+
+    def planted(self, link, *target):
+        """Puts a link to a folder where the hook has its own; returns what is in that folder."""
+        victim = self.path("victim")
+        os.makedirs(victim, exist_ok=True)
+        os.chmod(victim, 0o755)
+        pki.write(os.path.join(victim, "precious"), "x")
+        os.makedirs(self.path("certs"), exist_ok=True)
+        os.symlink(os.path.join(victim, *target), self.path("certs", link))
+        return victim
+
+    def test_no_planted_link_is_followed(self):
+        victim = self.planted("." + NAME)
+        self.assertIn("does not follow", self.refused())
+        os.unlink(self.path("certs", "." + NAME))
+        self.planted("." + NAME, "missing")
+        self.assertIn("does not follow", self.refused())
+        os.unlink(self.path("certs", "." + NAME))
+        self.planted(NAME)
+        self.assertIn("move it away", self.refused())
+        self.assertTrue(os.path.islink(self.path("certs", NAME)), "it is left where it is")
+        self.assertEqual(os.listdir(victim), ["precious"])
+        self.assertEqual(stat.S_IMODE(os.stat(victim).st_mode), 0o755)
+        self.assertEqual(self.reloads(), 0)
+
+    def test_a_folder_that_others_can_write_is_not_used(self):
+        os.makedirs(self.path("certs", "." + NAME))
+        os.chmod(self.path("certs", "." + NAME), 0o770)
+        self.assertIn("others can write", self.refused())
+        self.assertEqual(os.listdir(self.path("certs", "." + NAME)), [])
+
+    def test_modes_of_what_was_there_stay_as_they_are(self):
+        os.makedirs(self.path("certs"))
+        os.chmod(self.path("certs"), 0o711)
+        self.install()
+        self.assertEqual(stat.S_IMODE(os.stat(self.path("certs")).st_mode), 0o711)
+        os.chmod(self.path("certs"), 0o700)
+        said = self.install()
+        self.assertIn(f"{self.path('certs')} was there before and is left as it is (mode 700", said)
+        self.assertIn(f"chmod 750 {self.path('certs')}", said)
+        self.assertEqual(stat.S_IMODE(os.stat(self.path("certs")).st_mode), 0o700)
+
+    def test_missing_parents_can_be_passed_by_the_group(self):
+        self.configure(f"cert = new/parent/{NAME}/cert.pem")
+        self.install(POSTERN_CERTS=self.path("new/parent"))
+        for folder in ("new", "new/parent"):
+            status = os.stat(self.path(folder))
+            self.assertEqual(stat.S_IMODE(status.st_mode), 0o750)
+            self.assertEqual(status.st_gid, os.getgid())
+
+    def test_what_it_did_not_make_beside_the_copies_stays(self):
+        self.install()
+        notes = self.path("certs", "." + NAME, "notes")
+        pki.write(notes, "mine")
+        for _ in range(3):
+            self.assertIn(f"{notes} is left as it is", self.install())
+        self.assertEqual(read(notes), b"mine")
+
     def test_an_empty_configuration_name_takes_every_lineage(self):
         self.configure()
         self.install(POSTERN_CONF="")

@@ -175,16 +175,32 @@ class Certs(unittest.TestCase):
                 (2, [], "which names"), (2, ["--nonsense"], "unknown option --nonsense"),
                 (2, ["--client"], "needs a value"), (2, ["--client", "a/../b"], "client's name"),
                 (2, ["--client", "+"], "client's name"), (2, ["--client", "a", "b"], "no further"),
+                (2, ["--client", "a\n../../../b"], "control character"),
+                (2, ["--client", "a\n"], "control character"),
+                (2, ["--client", "a\x1b[2J"], "control character"),
+                (2, ["--as", "a\n../../b", "a.lan"], "control character"),
+                (2, ["--group", "a\tb", "a.lan"], "control character"),
                 (2, ["--as", "../x", "a.lan"], "folder's name"),
                 (1, ["a b"], "not a host name"), (1, ["a..b"], "not a host name"),
                 (1, ["a,DNS:b"], "not a host name"), (1, ["x" * 64 + ".lan"], "not a host name"),
                 (1, ["300.1.1.1"], "not a host name"), (1, ["1.2.3"], "not a host name"),
                 (1, ["2001:db8::zz"], "2001:db8::zz"), (1, ["::1,DNS:b"], "not a host name"),
                 (1, ["*.lan"], "not a host name"), (1, ["a\nb"], "line break"),
+                (1, ["a.lan\n"], "line break"), (1, ["a\r"], "control character"),
                 (1, ["1.2.3.4\n5.6.7.8"], "line break")):
             with self.subTest(arguments=arguments):
-                self.assertIn(message, self.refused(code, *arguments))
-                self.assertEqual([n for n in os.listdir(self.dir) if n != "clients"], [])
+                said = self.refused(code, *arguments)
+                self.assertIn(message, said)
+                self.assertNotRegex(said, r"[\x00-\x09\x0b-\x1f\x7f]")
+                for folder in (self.dir, os.path.dirname(self.dir)):
+                    if os.path.exists(folder):
+                        self.assertLessEqual(set(os.listdir(folder)), {"certs", "clients"})
+
+    def test_a_folder_with_a_control_character_is_refused(self):
+        done = subprocess.run([MAKE_CERTS, "--dir", self.dir + "\n/x", "a.lan"], text=True,
+                              capture_output=True)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertEqual(os.listdir(os.path.dirname(self.dir)), [])
 
     def test_long_names_fit(self):
         name = ".".join(["a" * 40] * 4)

@@ -205,10 +205,6 @@ class BadFiles(Case):
         self.write("main/chain.pem", upper.certificate.pem + lower.certificate.pem)
         self.refused("chain.pem", "order|issue|sign")
 
-    def test_a_chain_of_another_authority(self):
-        self.write("main/chain.pem", pki.authority("Somebody else").pem)
-        self.refused("chain.pem", "order|issue|sign")
-
     def test_a_root_at_the_end_of_the_chain_is_tolerated(self):
         with open(self.path("main/chain.pem"), "a", encoding="ascii") as file:
             file.write(pki.authority().pem)

@@ -108,7 +108,7 @@ START_TEST(a_chain_in_the_wrong_order_is_refused) {
             "wrong order", "CN=Test inter", "Test root");
     REFUSED(leaf_cert, pki_certs("wrong2.pem", &root, &inter, NULL), leaf_key, "wrong2.pem",
             "wrong order", "mqtt.example.org", "Test inter", "Test root");
-    REFUSED(leaf_cert, pki_certs("wrong3.pem", &other, NULL), leaf_key, "wrong3.pem",
+    REFUSED(leaf_cert, pki_certs("wrong3.pem", &root, &inter, &other, NULL), leaf_key, "wrong3.pem",
             "wrong order");
 }
 END_TEST
@@ -134,6 +134,63 @@ START_TEST(a_root_at_the_end_of_the_chain_is_tolerated_and_not_sent) {
     ck_assert_int_eq(certificates_sent(chain_with_root, NULL), 2);
     ck_assert_int_eq(certificates_sent(leaf_cert, inter_file), 2);
     ck_assert_int_eq(certificates_sent(full_chain, inter_file), 2);
+}
+END_TEST
+
+/* A certificate that is trusted under another root, with a key of another name, or by a CA whose
+ * key changed: clients get what they need, and nothing that may confuse them. */
+START_TEST(what_plays_no_part_in_the_chain_is_not_sent) {
+    struct pki far = pki_make((struct pki_spec){.cn = "Far root", .ca = 1}, NULL);
+    struct pki cross =
+        pki_make((struct pki_spec){.cn = "Test inter", .ca = 1, .key_of = &inter}, &far);
+    struct pki rekeyed = pki_make((struct pki_spec){.cn = "Test inter", .ca = 1}, &root);
+    struct pki sibling = pki_make((struct pki_spec){.cn = "old.example.org"}, &inter);
+    const struct {
+        const char *chain;
+        int sent;
+    } cases[] = {
+        {pki_certs("part0.pem", &other, NULL), 1},
+        {pki_certs("part1.pem", &other, &inter, NULL), 2},
+        {pki_certs("part2.pem", &inter, &other, NULL), 2},
+        {pki_certs("part3.pem", &inter, &cross, &far, NULL), 2},
+        {pki_certs("part4.pem", &cross, &inter, &root, NULL), 2},
+        {pki_certs("part5.pem", &rekeyed, &inter, NULL), 2},
+        {pki_certs("part6.pem", &rekeyed, NULL), 1},
+        {pki_certs("part7.pem", &inter, &sibling, &root, NULL), 2},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int sent = certificates_sent(leaf_cert, cases[i].chain);
+        ck_assert_msg(sent == cases[i].sent, "%s: %d are sent", cases[i].chain, sent);
+    }
+    struct pki *made[] = {&far, &cross, &rekeyed, &sibling};
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
+        pki_free(made[i]);
+    }
+}
+END_TEST
+
+START_TEST(chains_have_a_limit) {
+    enum { LINKS = 10 };
+    struct pki cas[LINKS], own;
+    for (size_t i = 0; i < LINKS; i++) {
+        char name[20];
+        snprintf(name, sizeof name, "CA %zu", i);
+        cas[i] = pki_make((struct pki_spec){.cn = name, .ca = 1}, i == 0 ? &root : &cas[i - 1]);
+    }
+    own = pki_make((struct pki_spec){.cn = "long.example.org"}, &cas[LINKS - 1]);
+    const char *key = pki_key("long.key", &own);
+    REFUSED(pki_certs("long.pem", &own, &cas[9], &cas[8], &cas[7], &cas[6], &cas[5], &cas[4],
+                      &cas[3], &cas[2], &cas[1], NULL),
+            NULL, key, "long.pem", "more than 9");
+    site_init(&site,
+              pki_certs("short.pem", &own, &cas[9], &cas[8], &cas[7], &cas[6], &cas[5], &cas[4],
+                        &cas[3], &cas[2], NULL),
+              key);
+    tls_context_unref(site_load(&site, NULL));
+    for (size_t i = 0; i < LINKS; i++) {
+        pki_free(&cas[i]);
+    }
+    pki_free(&own);
 }
 END_TEST
 
@@ -280,6 +337,8 @@ static Suite *suite(void) {
     tcase_add_test(tc, a_key_of_another_certificate_is_refused);
     tcase_add_test(tc, a_chain_in_the_wrong_order_is_refused);
     tcase_add_test(tc, a_root_at_the_end_of_the_chain_is_tolerated_and_not_sent);
+    tcase_add_test(tc, what_plays_no_part_in_the_chain_is_not_sent);
+    tcase_add_test(tc, chains_have_a_limit);
     tcase_add_test(tc, certificates_are_described);
     tcase_add_test(tc, expired_and_not_yet_valid_certificates_are_served);
     tcase_add_test(tc, keys_in_older_formats_load);

@@ -70,6 +70,11 @@ class Manual(unittest.TestCase):
             asked = [head, asked, asked.replace("%s", "%.80s")]
             self.assertTrue(any(text in message for text in asked for message in known), head)
 
+    def test_no_message_has_a_bare_error_number(self):
+        """Words for the reader: strerror's, libuv's, our own."""
+        numbers = re.compile(r"\b(?:code|error|errno|status|returned) %[-0-9]*[diux]")
+        self.assertEqual([text for text in messages() if numbers.search(text)], [])
+
     def test_every_option_is_described(self):
         source = (TOP / "src/main.c").read_text(encoding="utf-8")
         options = set(re.findall(r'\{"--([a-z-]+)"|\(struct option\)\{"([a-z-]+)"', source))
