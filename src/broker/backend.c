@@ -9,7 +9,7 @@
 #include <string.h>
 #include <uv.h>
 
-enum { RESOLVED_MS = 10000 };
+enum { RESOLVED_MS = 10000, NO_PORTS_MS = 1000, PORTS_LINE_MS = 10000 };
 
 struct backend {
     struct backend *next;
@@ -17,7 +17,15 @@ struct backend {
     uint16_t port;
     atomic_uint users;
     atomic_bool down;
-    atomic_bool probed; /* by some thread */
+    atomic_int down_status;
+    atomic_uint_fast64_t down_since_ms;
+    atomic_uint_fast64_t answered_ms; /* when it accepted a connection last */
+    atomic_uint silent;               /* dials without an answer since then */
+    atomic_bool probed;               /* by some thread */
+
+    struct dial_limit limit;
+    atomic_size_t source;
+    atomic_uint_fast64_t no_ports_until_ms, ports_line_at_ms;
 
     pthread_mutex_t mutex; /* guards what follows */
     struct address addresses[BACKEND_ADDRESSES];
@@ -42,6 +50,7 @@ struct backend_table *backend_table_new(void) {
 
 static void free_backend(struct backend *b) {
     pthread_mutex_destroy(&b->mutex);
+    dial_limit_destroy(&b->limit);
     free(b->text);
     free(b->host);
     free(b->path);
@@ -77,6 +86,7 @@ static struct backend *make_backend(const struct config_backend *config) {
         return NULL;
     }
     pthread_mutex_init(&b->mutex, NULL);
+    dial_limit_init(&b->limit);
     b->text = strdup(config->text);
     b->host = config->host != NULL ? strdup(config->host) : NULL;
     b->path = config->path != NULL ? strdup(config->path) : NULL;
@@ -141,6 +151,22 @@ bool backend_is_down(const struct backend *b) {
     return atomic_load_explicit(&b->down, memory_order_relaxed);
 }
 
+int backend_down_status(const struct backend *b) {
+    return atomic_load(&b->down_status);
+}
+
+uint64_t backends_down_since(struct backend *const *backends, size_t count) {
+    uint64_t since_ms = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t one_ms = atomic_load(&backends[i]->down_since_ms);
+        if (!backend_is_down(backends[i])) {
+            return UINT64_MAX;
+        }
+        since_ms = one_ms > since_ms ? one_ms : since_ms;
+    }
+    return since_ms;
+}
+
 bool backends_all_down(struct backend *const *backends, size_t count) {
     for (size_t i = 0; i < count; i++) {
         if (!backend_is_down(backends[i])) {
@@ -150,7 +176,12 @@ bool backends_all_down(struct backend *const *backends, size_t count) {
     return true;
 }
 
-void backend_mark_down(struct backend *b, int status) {
+void backend_mark_down(struct backend *b, int status, uint64_t now_ms) {
+    if (backend_is_down(b)) {
+        return;
+    }
+    atomic_store(&b->down_status, status);
+    atomic_store(&b->down_since_ms, now_ms);
     if (!atomic_exchange(&b->down, true)) {
         struct log_line line;
         log_begin(&line, LOG_LEVEL_WARNING, "backend down");
@@ -160,12 +191,28 @@ void backend_mark_down(struct backend *b, int status) {
     }
 }
 
-void backend_mark_up(struct backend *b) {
-    if (backend_is_down(b) && atomic_exchange(&b->down, false)) {
+void backend_mark_up(struct backend *b, uint64_t now_ms) {
+    atomic_store_explicit(&b->answered_ms, now_ms, memory_order_relaxed);
+    atomic_store_explicit(&b->silent, 0, memory_order_relaxed);
+    if (!backend_is_down(b)) {
+        return;
+    }
+    dial_limit_go_gently(&b->limit, now_ms);
+    if (atomic_exchange(&b->down, false)) {
         struct log_line line;
         log_begin(&line, LOG_LEVEL_INFO, "backend up");
         log_str(&line, "backend", b->text);
         log_end(&line);
+    }
+}
+
+void backend_note_silence(struct backend *b, int status, uint64_t began_ms, uint64_t now_ms,
+                          unsigned patience) {
+    if (atomic_load(&b->answered_ms) >= began_ms) {
+        return;
+    }
+    if (atomic_fetch_add(&b->silent, 1) + 1 >= patience) {
+        backend_mark_down(b, status, now_ms);
     }
 }
 
@@ -179,6 +226,56 @@ bool backend_claim_probe(struct backend *b) {
 
 void backend_leave_probe(struct backend *b) {
     atomic_store(&b->probed, false);
+}
+
+/* --- dials: how many, and from where --- */
+
+struct dial_limit *backend_limit(struct backend *b) {
+    return &b->limit;
+}
+
+size_t backend_source(const struct backend *b) {
+    return atomic_load_explicit(&b->source, memory_order_relaxed);
+}
+
+void backend_use_source(struct backend *b, size_t source) {
+    atomic_store_explicit(&b->source, source, memory_order_relaxed);
+}
+
+static bool may_log_ports(struct backend *b, uint64_t now_ms) {
+    uint64_t at_ms = atomic_load(&b->ports_line_at_ms);
+    return now_ms >= at_ms &&
+           atomic_compare_exchange_strong(&b->ports_line_at_ms, &at_ms, now_ms + PORTS_LINE_MS);
+}
+
+void backend_note_no_ports(struct backend *b, uint64_t now_ms) {
+    atomic_store(&b->no_ports_until_ms, now_ms + NO_PORTS_MS);
+    if (may_log_ports(b, now_ms)) {
+        struct log_line line;
+        log_begin(&line, LOG_LEVEL_ERROR, "backend ports used up");
+        log_str(&line, "backend", b->text);
+        log_str(&line, "message",
+                "every local port is in use for this broker: name more addresses of this machine "
+                "in backend_source, or widen net.ipv4.ip_local_port_range");
+        log_end(&line);
+    }
+}
+
+bool backend_has_ports(const struct backend *b, uint64_t now_ms) {
+    return now_ms >= atomic_load_explicit(&b->no_ports_until_ms, memory_order_relaxed);
+}
+
+void backend_note_bad_source(struct backend *b, const struct address *source, int status,
+                             uint64_t now_ms) {
+    char text[ADDRESS_TEXT_SIZE];
+    if (may_log_ports(b, now_ms)) {
+        struct log_line line;
+        log_begin(&line, LOG_LEVEL_ERROR, "backend source unusable");
+        log_str(&line, "backend", b->text);
+        log_str(&line, "source", address_print_host(source, text));
+        log_str(&line, "error", uv_strerror(status));
+        log_end(&line);
+    }
 }
 
 /* --- addresses --- */

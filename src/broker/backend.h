@@ -1,4 +1,5 @@
-/* What the process knows of its brokers: their addresses, and which of them are down.
+/* What the process knows of its brokers: their addresses, which of them are down, how many dials
+ * are under way to each, and from which local addresses.
  *
  * A `struct backend` outlives every configuration that names it and is shared by all threads; every
  * function here may be called on any of them. The addresses of a name are kept for 10 s and
@@ -6,6 +7,7 @@
 #ifndef POSTERN_BROKER_BACKEND_H
 #define POSTERN_BROKER_BACKEND_H
 
+#include "broker/dial_limit.h"
 #include "config/config.h"
 #include "core/address.h"
 
@@ -32,19 +34,52 @@ const char *backend_path(const struct backend *backend); /* of a unix socket; NU
 const char *backend_host(const struct backend *backend); /* NULL: a unix socket */
 uint16_t backend_port(const struct backend *backend);
 
-/* --- up and down --- */
-
-/* A backend is up until it is marked down. Both marks write a log line when they change something;
- * `status` is the libuv code that the line gives as the error. */
+/* --- up and down ---
+ *
+ * A backend is up until it is marked down. Both marks write a log line when they change something.
+ * `status` is the libuv code that the line gives as the error; times are milliseconds of libuv's
+ * clock, which is the same on all threads. */
 bool backend_is_down(const struct backend *backend);
+int backend_down_status(const struct backend *backend); /* of the last time it was marked down */
 bool backends_all_down(struct backend *const *backends, size_t count);
-void backend_mark_down(struct backend *backend, int status);
-void backend_mark_up(struct backend *backend);
+
+/* Since when no backend is up; UINT64_MAX: one is. */
+uint64_t backends_down_since(struct backend *const *backends, size_t count);
+
+void backend_mark_down(struct backend *backend, int status, uint64_t now_ms);
+
+/* It accepted a connection. */
+void backend_mark_up(struct backend *backend, uint64_t now_ms);
+
+/* A dial that began at `began_ms` got no answer. That means little, as one packet may be lost, and
+ * nothing if the backend has accepted another one since: marks it down when this has happened
+ * `patience` times in a row. */
+void backend_note_silence(struct backend *backend, int status, uint64_t began_ms, uint64_t now_ms,
+                          unsigned patience);
+
 void backend_forget_down(struct backend *backend); /* without a log line: it has no users */
 
 /* True for one caller at a time, which probes the backend until it calls backend_leave_probe. */
 bool backend_claim_probe(struct backend *backend) __attribute__((warn_unused_result));
 void backend_leave_probe(struct backend *backend);
+
+/* --- dials: how many, and from where --- */
+
+struct dial_limit *backend_limit(struct backend *backend);
+
+/* Which of the local addresses (source.h) has free ports, as far as is known. */
+size_t backend_source(const struct backend *backend);
+void backend_use_source(struct backend *backend, size_t source);
+
+/* No local address has a free port for this broker: logged, at most every ten seconds. A second
+ * long backend_has_ports says so without asking the system, which searches all of them each time.
+ */
+void backend_note_no_ports(struct backend *backend, uint64_t now_ms);
+bool backend_has_ports(const struct backend *backend, uint64_t now_ms);
+
+/* A local address cannot be used: logged likewise. */
+void backend_note_bad_source(struct backend *backend, const struct address *source, int status,
+                             uint64_t now_ms);
 
 /* --- addresses --- */
 
@@ -52,7 +87,7 @@ void backend_leave_probe(struct backend *backend);
 enum { BACKEND_ADDRESSES = 4 };
 
 /* Copies the addresses that are known and fresh, and returns their number; 0: a lookup is needed.
- * Times are milliseconds of libuv's clock, which is the same on all threads. */
+ */
 size_t backend_addresses(struct backend *backend, uint64_t now_ms,
                          struct address out[BACKEND_ADDRESSES]);
 

@@ -158,6 +158,28 @@ static int add_network(const struct build *b, const struct config_key *key, void
     return network != NULL ? config_parse_network(item, network, b->err) : -1;
 }
 
+static int add_source(const struct build *b, const struct config_key *key, void *base,
+                      const char *item) {
+    struct config_sources *sources = (void *)((char *)base + key->offset);
+    struct address *source =
+        add_element((void **)&sources->all, &sources->count, sizeof *source, b->err);
+    return source != NULL ? config_parse_source(item, source, b->err) : -1;
+}
+
+static int add_item(const struct build *b, const struct config_key *key, void *base,
+                    const char *item) {
+    switch (key->kind) {
+    case KIND_NETWORKS:
+        return add_network(b, key, base, item);
+    case KIND_SOURCES:
+        return add_source(b, key, base, item);
+    case KIND_DIALS:
+        return config_parse_dials(item, (void *)((char *)base + key->offset), b->err);
+    default:
+        return add_to_listener(b, key, base, item);
+    }
+}
+
 static int set_list(const struct build *b, const struct config_key *key, const char *text,
                     void *base) {
     uint64_t unused;
@@ -168,8 +190,7 @@ static int set_list(const struct build *b, const struct config_key *key, const c
         char *item = NULL;
         int result = config_next_item(&next, &item, b->err);
         if (result == 0) {
-            result = key->kind == KIND_NETWORKS ? add_network(b, key, base, item)
-                                                : add_to_listener(b, key, base, item);
+            result = add_item(b, key, base, item);
         }
         free(item);
         if (result != 0) {
@@ -207,6 +228,8 @@ static int set_value(const struct build *b, const struct config_key *key, const 
     case KIND_ADDRESSES:
     case KIND_BACKENDS:
     case KIND_NETWORKS:
+    case KIND_SOURCES:
+    case KIND_DIALS:
     case KIND_CERTIFICATES:
         return set_list(b, key, text, base);
     case KIND_RATE:

@@ -30,6 +30,8 @@ static const struct config_word networks_off[] = {{"off", 0}, {NULL, 0}};
 static const struct config_word networks_all[] = {{"all", 0}, {NULL, 0}};
 static const struct config_word networks_none[] = {{"none", 0}, {NULL, 0}};
 static const struct config_word rate_off[] = {{"off", 0}, {NULL, 0}};
+static const struct config_word dials_off[] = {{"off", 0}, {NULL, 0}};
+static const struct config_word source_auto[] = {{"auto", 0}, {NULL, 0}};
 static const struct config_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
                                                 {"warning", LOG_LEVEL_WARNING},
                                                 {"info", LOG_LEVEL_INFO},
@@ -74,6 +76,7 @@ const struct config_key config_keys[] = {
 
     {"listen",       KIND_ADDRESSES,    L(addresses),    "[::]:8883",      0, 0, NULL},
     {"backend",      KIND_BACKENDS,     L(backends),     "127.0.0.1:1883", 0, 0, NULL},
+    {"backend_source", KIND_SOURCES,    L(backend_source), "auto",         0, 0, source_auto},
     {"certificates", KIND_CERTIFICATES, L(certificates), NULL,             0, 0, NULL},
     {"accept_proxy", KIND_NETWORKS,     L(accept_proxy), "off",            0, 0, networks_off},
     {"allow",        KIND_NETWORKS,     L(allow),        "all",            0, 0, networks_all},
@@ -97,6 +100,7 @@ const struct config_key config_keys[] = {
     {"max_record_size",  KIND_SIZE,  L(max_record_size),  "16384", 512, 16384,    NULL},
     {"max_connections",  KIND_COUNT, L(max_connections),  "0",     0,   10000000, NULL},
     {"max_handshakes",   KIND_COUNT, L(max_handshakes),   "512",   1,   100000,   NULL},
+    {"max_dials",        KIND_DIALS, L(max_dials), "512, 10000/s", 0,   0,        dials_off},
     {"max_connections_per_address", KIND_COUNT, L(max_connections_per_address), "0",   0, 10000000, NULL},
     {"new_connections_per_address", KIND_RATE,  L(new_connections_per_address), "off", 0, 0,        rate_off},
 

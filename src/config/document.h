@@ -22,7 +22,9 @@ enum config_kind {
     KIND_TEXT,     /* char *, NULL when empty */
     KIND_PATH,     /* char *, NULL when empty */
     KIND_RATE,     /* struct config_rate */
+    KIND_DIALS,    /* struct config_dials */
     KIND_NETWORKS, /* struct config_networks */
+    KIND_SOURCES,  /* struct config_sources */
     KIND_ADDRESSES,
     KIND_BACKENDS,
     KIND_CERTIFICATES

@@ -14,6 +14,7 @@ static void free_listener(struct config_listener *l) {
     free(l->accept_proxy.all);
     free(l->allow.all);
     free(l->deny.all);
+    free(l->backend_source.all);
     free(l->name);
     free(l->ciphers);
     free(l->client_ca);

@@ -44,6 +44,18 @@ struct config_rate {
     uint32_t period_ms;
 };
 
+/* Connections to a broker: how many may be under way, and how fast they may begin. */
+struct config_dials {
+    size_t under_way; /* 0: no bound */
+    struct config_rate rate;
+};
+
+/* Local addresses to connect from, with port 0; it owns `all`. */
+struct config_sources {
+    struct address *all;
+    size_t count; /* 0: the system chooses */
+};
+
 struct config_certificate {
     char *name;
     char *cert;  /* absolute, or relative to the working directory: ready to open */
@@ -84,6 +96,8 @@ struct config_listener {
     size_t max_connections_per_address; /* 0: no limit */
     struct config_rate new_connections_per_address;
     size_t max_handshakes;
+    struct config_dials max_dials;
+    struct config_sources backend_source;
 
     /* Milliseconds, or CONFIG_OFF. */
     uint64_t first_byte_timeout_ms;

@@ -86,6 +86,38 @@ int config_parse_rate(const char *text, struct config_rate *rate, struct error *
     return error_set(err, "not a rate; write 1 to 100000 and /s, /m or /h, as in 20/s, or off");
 }
 
+int config_parse_dials(const char *text, struct config_dials *dials, struct error *err) {
+    uint64_t count = 0;
+    bool is_rate = strchr(text, '/') != NULL;
+    if (is_rate ? dials->rate.count > 0 : dials->under_way > 0) {
+        return error_set(err,
+                         "two %s; write how many may be under way and how many a second, "
+                         "as in 512, 10000/s",
+                         is_rate ? "rates" : "numbers");
+    }
+    if (is_rate) {
+        return config_parse_rate(text, &dials->rate, err);
+    }
+    if (config_parse_count(text, &count, err) != 0 || count < 1 || count > 100000) {
+        return error_set(err,
+                         "%.40s is not a number of dials; write 1 to 100000, a rate such as "
+                         "10000/s, both, or off",
+                         text);
+    }
+    dials->under_way = (size_t)count;
+    return 0;
+}
+
+int config_parse_source(const char *text, struct address *source, struct error *err) {
+    if (address_parse_host(text, strlen(text), source) != ADDRESS_OK) {
+        return error_set(err,
+                         "%.60s is not an address of this machine; write numeric addresses "
+                         "without a port, as in 192.0.2.7, 192.0.2.8, or auto",
+                         text);
+    }
+    return 0;
+}
+
 static void print_with_unit(uint64_t value, const struct unit *units, char *text, size_t size) {
     while (value % units->factor != 0 || (value == 0 && units->factor > 1)) {
         units++;

@@ -40,6 +40,14 @@ int config_parse_backend(const char *text, const char *folder, struct config_bac
 int config_parse_rate(const char *text, struct config_rate *rate, struct error *err)
     __attribute__((warn_unused_result));
 
+/* One of the two bounds of max_dials, each of which may be given once: 512, or 10000/s. */
+int config_parse_dials(const char *text, struct config_dials *dials, struct error *err)
+    __attribute__((warn_unused_result));
+
+/* A numeric address without a port: 192.0.2.7, 2001:db8::7. */
+int config_parse_source(const char *text, struct address *source, struct error *err)
+    __attribute__((warn_unused_result));
+
 /* 192.0.2.0/24, 2001:db8::/32, or a single address. */
 int config_parse_network(const char *text, struct address_network *network, struct error *err)
     __attribute__((warn_unused_result));

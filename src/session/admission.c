@@ -39,6 +39,14 @@ static enum reason count_address(struct session *s, const struct config_listener
     return reason;
 }
 
+/* A broker that has gone away a moment ago may be restarting: its clients wait for it after their
+ * handshake, as long as they would wait for its answer. */
+static bool is_without_backend(const struct session *s, const struct runtime_listener *l) {
+    uint64_t since_ms = backends_down_since(l->backends, l->config->backend_count);
+    return since_ms != UINT64_MAX &&
+           pool_now_ms(s->pool) >= since_ms + l->config->connect_timeout_ms;
+}
+
 enum verdict admission_check(struct session *s) {
     const struct runtime_listener *l = &s->pool->runtime->listeners[s->listener];
     const struct config_listener *config = l->config;
@@ -52,8 +60,8 @@ enum verdict admission_check(struct session *s) {
     if (reason != REASON_NONE) {
         return session_end(s, reason, NULL);
     }
-    if (backends_all_down(l->backends, config->backend_count)) {
-        prober_watch(&s->pool->prober, l->backends, config->backend_count);
+    if (is_without_backend(s, l)) {
+        prober_watch(&s->pool->prober, &l->target);
         return session_end(s, REASON_NO_BACKEND, NULL);
     }
     return SESSION_GOES_ON;

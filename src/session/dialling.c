@@ -60,13 +60,27 @@ static bool expect_answer(struct session *s) {
                                                config->connect_timeout_ms);
 }
 
+static enum verdict end_without_broker(struct session *s, int status) {
+    switch (status) {
+    case UV_EBUSY:
+        return session_end(s, REASON_BROKER_TIMEOUT, "its turn did not come (max_dials)");
+    case UV_EAGAIN:
+        return session_end(s, REASON_BROKER_TIMEOUT, "the queue of the broker's socket is full");
+    case UV_EADDRNOTAVAIL:
+        return session_end(s, REASON_BROKER_UNREACHABLE,
+                           "no local port is free for the broker (backend_source)");
+    case UV_ETIMEDOUT:
+        return session_end(s, REASON_BROKER_TIMEOUT, uv_strerror(status));
+    default:
+        return session_end(s, REASON_BROKER_UNREACHABLE, uv_strerror(status));
+    }
+}
+
 static enum verdict on_done(struct session *s) {
     int status = s->pending->dial_status;
     deadline_clear(&s->member.progress);
     if (status != 0 && status != UV_ENOMEM) {
-        return session_end(
-            s, status == UV_ETIMEDOUT ? REASON_BROKER_TIMEOUT : REASON_BROKER_UNREACHABLE,
-            uv_strerror(status));
+        return end_without_broker(s, status);
     }
     if (status != 0 || !expect_answer(s)) {
         return session_end(s, REASON_OUT_OF_MEMORY, NULL);
@@ -124,7 +138,6 @@ static enum verdict on_client_eof(struct session *s) {
 
 static enum verdict enter(struct session *s) {
     struct pending *p = s->pending;
-    const struct runtime_listener *l = session_listener(s);
     if (s->client_eof && on_client_eof(s) == SESSION_ENDED) {
         return SESSION_ENDED;
     }
@@ -132,7 +145,7 @@ static enum verdict enter(struct session *s) {
         return session_end(s, REASON_OUT_OF_MEMORY, NULL);
     }
     p->dial_starting = true;
-    dial_start(&p->dial, &s->pool->dialer, l->backends, l->config->backend_count, on_dialled);
+    dial_start(&p->dial, &s->pool->dialer, &session_listener(s)->target, on_dialled);
     p->dial_starting = false;
     return on_served(s);
 }

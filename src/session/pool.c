@@ -90,8 +90,13 @@ bool pool_set_deadline(struct pool *pool, struct deadlines *all, struct deadline
 
 uint64_t pool_next_deadline_ms(void *arg) {
     const struct pool *pool = arg;
-    uint64_t next = pool->due_ms < pool->retry_ms ? pool->due_ms : pool->retry_ms;
-    return next < pool->drain_tick_ms ? next : pool->drain_tick_ms;
+    const uint64_t all[] = {pool->due_ms, pool->retry_ms, pool->drain_tick_ms,
+                            dialer_next_ms(&pool->dialer), prober_next_ms(&pool->prober)};
+    uint64_t next_ms = UINT64_MAX;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        next_ms = all[i] < next_ms ? all[i] : next_ms;
+    }
+    return next_ms;
 }
 
 void pool_retry(struct pool *pool) {

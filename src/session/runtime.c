@@ -41,6 +41,10 @@ static int load_listener(struct runtime_listener *l, const struct config_listene
             return error_set(err, "out of memory");
         }
     }
+    l->target = (struct dial_target){.backends = l->backends,
+                                     .backend_count = config->backend_count,
+                                     .bounds = &config->max_dials,
+                                     .sources = &config->backend_source};
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #define POSTERN_SESSION_RUNTIME_H
 
 #include "broker/backend.h"
+#include "broker/dial.h"
 #include "config/config.h"
 #include "core/error.h"
 #include "tls/context.h"
@@ -18,6 +19,7 @@ struct runtime_listener {
     const struct config_listener *config;
     struct tls_context *tls;
     struct backend **backends; /* config->backend_count; owned by the shared table */
+    struct dial_target target; /* these, with the listener's bounds and sources */
 };
 
 struct runtime {

@@ -174,4 +174,6 @@ void scheduler_on_deadline(void *arg) {
     if (now_ms >= pool->drain_tick_ms) {
         drain_tick(pool);
     }
+    dialer_on_time(&pool->dialer);
+    prober_on_time(&pool->prober);
 }

@@ -3,10 +3,11 @@
 import time
 
 from brokers import close_at_once, echo, reset_at_once
-from clients import Truncated
+from clients import SLOW, Truncated
 from harness import Case, main
 
 GONE = (Truncated, OSError, AssertionError)
+BRIEF = {"connect_timeout": "500ms"}  # for how long clients wait for a broker that is down
 
 
 class Trouble(Case):
@@ -32,25 +33,39 @@ class Trouble(Case):
 
     def test_it_starts_without_a_broker_and_serves_once_one_is_there(self):
         broker = self.fake_broker(echo, up=False)
-        postern = self.postern(broker)
+        postern = self.postern(broker, listener=BRIEF)
         client = self.client(postern)
         self.lost(client)
         self.assertEqual(postern.end_of(client)["reason"], "broker_unreachable")
         broker.up()
         self.wait_until(lambda: self.served(postern), "service to come back")
 
+    def test_clients_wait_for_a_broker_that_is_being_restarted(self):
+        broker = self.fake_broker(echo, up=False)
+        postern = self.postern(broker, listener={"connect_timeout": f"{20 * SLOW}s"})
+        clients = [self.client(postern) for _ in range(20)]
+        for client in clients:
+            client.send(b"hello?")
+        postern.wait("backend down")
+        broker.up()
+        for client in clients:
+            self.assertEqual(client.recv_exactly(6), b"hello?")
+        self.assertEqual(postern.all("session end"), [])
+        self.assertEqual(len(postern.all("backend down")), 1)
+
     def test_while_the_broker_is_down_clients_are_disconnected_before_their_handshake(self):
         broker = self.fake_broker(echo, up=False)
-        postern = self.postern(broker)
+        postern = self.postern(broker, listener=BRIEF)
         self.lost(self.client(postern))
-        postern.wait("session end", reason="broker_unreachable")
+        event = postern.wait("session end", reason="broker_unreachable")
+        self.assertEqual(event["error"], "connection refused")
         with self.assertRaises(GONE):
             self.client(postern)
         postern.wait("handshake failed", reason="no_backend")
 
     def test_a_probe_finds_a_broker_that_is_up_again(self):
         broker = self.fake_broker(up=False)
-        postern = self.postern(broker)
+        postern = self.postern(broker, listener=BRIEF)
         self.lost(self.client(postern))
         postern.wait("session end", reason="broker_unreachable")
         broker.up()
@@ -58,22 +73,65 @@ class Trouble(Case):
         self.assertEqual(broker.accept(5).recv(), b"")
         self.wait_until(lambda: self.client(postern), "a handshake", timeout=0)
 
-    def test_probes_come_about_once_a_second_and_stop_when_the_broker_is_back(self):
+    def test_one_probe_finds_the_broker_that_is_back_and_no_other_follows(self):
         broker = self.fake_broker(up=False)
-        postern = self.postern(broker, main={"workers": "4"})
+        postern = self.postern(broker, main={"workers": "4"}, listener=BRIEF)
         self.lost(self.client(postern))
         broker.up()
         broker.accept(5)
+        postern.wait("backend up")
         self.assertFalse(broker.has_connection(wait=2.5))
 
+    def test_one_slow_connect_does_not_keep_others_from_the_broker(self):
+        port = self.silent_port()
+        postern = self.postern(port, listener={"connect_timeout": "300ms"})
+        client = self.client(postern)
+        self.lost(client)
+        self.assertEqual(postern.end_of(client)["reason"], "broker_timeout")
+        self.assertEqual(postern.all("backend down"), [])
+
+    def test_a_full_queue_of_a_unix_socket_is_waited_for(self):
+        broker = self.fake_broker(path=self.path("broker.sock"), up=False)
+        broker.listener.listen(0)
+        postern = self.postern(broker, listener={"connect_timeout": f"{20 * SLOW}s"})
+        clients = [self.client(postern) for _ in range(4)]
+        for client in clients:
+            client.send(b"hello")
+        for _ in clients:
+            self.assertEqual(broker.accept().recv(5), b"hello")
+        self.assertEqual(postern.all("session end"), [])
+        self.assertEqual(postern.all("backend down"), [])
+
+    def test_a_client_that_leaves_while_it_waits_for_its_turn_is_gone_at_once(self):
+        postern = self.postern(self.silent_port(), listener={"connect_timeout": "60s",
+                                                             "max_dials": "1"})
+        before = postern.descriptors()
+        first = self.client(postern)
+        second = self.client(postern)
+        second.close()
+        self.assertEqual(postern.end_of(second)["reason"], "client_closed")
+        self.settled(postern, before + 2)
+        first.close()
+        self.settled(postern, before)
+
+    def test_a_client_whose_turn_does_not_come_ends_with_that_reason(self):
+        postern = self.postern(self.silent_port(), listener={"connect_timeout": "400ms",
+                                                             "max_dials": "1"},
+                               main={"workers": "1"})
+        clients = [self.client(postern) for _ in range(3)]
+        for client in clients:
+            self.lost(client)
+            self.assertEqual(postern.end_of(client)["reason"], "broker_timeout")
+        self.assertTrue([e for e in postern.all("session end") if "max_dials" in e["error"]])
+
     def test_an_unresolvable_broker_is_not_an_error_at_start(self):
-        postern = self.postern("no-such-broker.invalid:1883")
+        postern = self.postern("no-such-broker.invalid:1883", listener=BRIEF)
         client = self.client(postern)
         self.lost(client)
         self.assertIn(postern.end_of(client)["reason"], ("broker_unreachable", "broker_timeout"))
 
     def test_a_missing_unix_socket_is_unreachable(self):
-        postern = self.postern("unix:" + self.path("nobody.sock"))
+        postern = self.postern("unix:" + self.path("nobody.sock"), listener=BRIEF)
         client = self.client(postern)
         self.lost(client)
         self.assertEqual(postern.end_of(client)["reason"], "broker_unreachable")

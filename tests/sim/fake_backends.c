@@ -74,7 +74,7 @@ enum { PROBED_MAX = 8 };
 static struct backend *probed[PROBED_MAX];
 static size_t probed_count;
 
-static void on_down(void *arg, struct backend *backend) {
+static void on_down(void *arg, struct backend *backend, const struct config_sources *sources) {
     if (backend_claim_probe(backend)) {
         NEED(probed_count < PROBED_MAX, "more probes than backends");
         probed[probed_count++] = backend;
@@ -86,10 +86,17 @@ void prober_init(struct prober *prober, struct dialer *dialer) {
     dialer_on_down(dialer, on_down, prober);
 }
 
-void prober_watch(struct prober *prober, struct backend *const *backends, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        on_down(prober, backends[i]);
+void prober_watch(struct prober *prober, const struct dial_target *target) {
+    for (size_t i = 0; i < target->backend_count; i++) {
+        on_down(prober, target->backends[i], target->sources);
     }
+}
+
+uint64_t prober_next_ms(const struct prober *prober) {
+    return UINT64_MAX;
+}
+
+void prober_on_time(struct prober *prober) {
 }
 
 void prober_close(struct prober *prober) {
@@ -107,5 +114,5 @@ void sim_probe_succeed(void) {
     struct backend *backend = probed[which];
     probed[which] = probed[--probed_count];
     backend_leave_probe(backend);
-    backend_mark_up(backend);
+    backend_mark_up(backend, sim_clock_ms());
 }

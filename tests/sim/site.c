@@ -57,13 +57,15 @@ static char *text_of(const char *format, ...) {
 static const char *common(enum site_variant variant) {
     switch (variant) {
     case SITE_KEEPING:
-        return "first_byte_timeout = 6s\nhandshake_timeout = 20s\nconnect_packet_timeout = 15s\n"
+        return "max_dials = 2, 5/s\nfirst_byte_timeout = 6s\nhandshake_timeout = "
+               "20s\nconnect_packet_timeout = 15s\n"
                "connect_timeout = 3s\nwrite_timeout = 15s\nclose_timeout = 12s\n";
     case SITE_SMALL:
         return "max_record_size = 1024\nidle_timeout = 30s\nclose_timeout = 8s\n"
                "write_timeout = 8s\nmax_handshakes = 4\n";
     default:
-        return "first_byte_timeout = 4s\nhandshake_timeout = 10s\nconnect_packet_timeout = 10s\n"
+        return "max_dials = 2\nfirst_byte_timeout = 4s\nhandshake_timeout = "
+               "10s\nconnect_packet_timeout = 10s\n"
                "connect_timeout = 2s\nwrite_timeout = 8s\nclose_timeout = 8s\nidle_timeout = 40s\n";
     }
 }

@@ -229,6 +229,7 @@ bool sim_peer_at_end(const struct sim_socket *sock) {
 
 int __wrap_socket(int family, int type, int protocol);
 int __wrap_connect(int fd, const struct sockaddr *sa, socklen_t len);
+int __wrap_bind(int fd, const struct sockaddr *sa, socklen_t len);
 int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *len);
 int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len);
 int __wrap_getsockname(int fd, struct sockaddr *sa, socklen_t *len);
@@ -252,6 +253,11 @@ int __wrap_socket(int family, int type, int protocol) {
     sock->connected = false;
     sock->dropped = true; /* until a peer takes it */
     return sim_accept(sock);
+}
+
+int __wrap_bind(int fd, const struct sockaddr *sa, socklen_t len) {
+    of_call(fd, "bind")->own = address_from_sockaddr(sa, len);
+    return 0;
 }
 
 /* The second call for the same connection gives the result of the first. */

@@ -280,11 +280,33 @@ static void check_all_at_rest(const struct list *head) {
     }
 }
 
+/* Only dials that are under way hold a place at a broker. */
+static void check_dials(void) {
+    size_t counted = 0, queued = 0, under_way = 0, waiting = 0;
+    for (const struct list *l = world.pool.live.next; l != &world.pool.live; l = l->next) {
+        const struct session *s = session_of(container_of(l, struct pool_member, link));
+        counted += s->pending != NULL && s->pending->dial.counted;
+        queued += s->pending != NULL && s->pending->dial.state == DIAL_QUEUED;
+    }
+    for (size_t i = 0; i < SITE_LISTENERS; i++) {
+        const struct runtime_listener *l = &world.runtime->listeners[i];
+        for (size_t j = 0; j < l->config->backend_count; j++) {
+            size_t one, others;
+            dial_limit_counts(backend_limit(l->backends[j]), &one, &others);
+            under_way += one;
+            waiting += others;
+        }
+    }
+    NEED(counted == under_way, "%zu dials, and %zu are counted", counted, under_way);
+    NEED(queued == waiting, "%zu dials are queued, and %zu counted", queued, waiting);
+}
+
 void sweep_at_rest(void) {
     const struct pool *pool = &world.pool;
     check_all_at_rest(&pool->silent);
     check_all_at_rest(&pool->live);
     check_all_at_rest(&pool->lingering);
+    check_dials();
     NEED(world.queued == 0 || world.starved || pool->draining, "%zu clients are not accepted",
          world.queued);
     NEED(!world.starved || pool->retry_ms != UINT64_MAX, "nobody will accept again");

@@ -1,5 +1,6 @@
 /* Each phase of a session by itself: what it makes of every event. */
 #include "allocations.h"
+#include "backends.h"
 #include "fixture.h"
 #include "session/closing.h"
 #include "session/handshake.h"
@@ -231,16 +232,69 @@ START_TEST(a_dial_has_its_time_for_each_backend) {
 }
 END_TEST
 
-START_TEST(brokers_that_refuse_end_the_session) {
+START_TEST(brokers_that_refuse_are_waited_for_and_end_the_session) {
     fixture_backends(MOOD_REFUSES);
-    accept_client(CLIENT_GOOD, SITE_PLAIN);
-    for (int i = 0; i < 5; i++) {
+    reach(PHASE_DIALLING, SITE_PLAIN);
+    ended(phase_dialling.on_progress_due(s), REASON_BROKER_UNREACHABLE);
+}
+END_TEST
+
+static void pass_ms(uint64_t ms) {
+    for (; ms > 0; ms--) {
+        sim_clock_advance(1);
+        world_settle();
+    }
+}
+
+START_TEST(a_broker_that_is_back_in_time_serves_those_who_wait) {
+    fixture_backends(MOOD_REFUSES);
+    reach(PHASE_DIALLING, SITE_PLAIN);
+    pass_ms(500);
+    goes_on(phase_dialling.on_served(s));
+    fixture_backends(MOOD_TAKES);
+    sim_probe_succeed();
+    pass_ms(30);
+    ck_assert_int_eq(s->phase, PHASE_RELAYING);
+}
+END_TEST
+
+START_TEST(clients_are_refused_early_once_waiting_has_been_of_no_use) {
+    fixture_backends(MOOD_REFUSES);
+    reach(PHASE_DIALLING, SITE_PLAIN);
+    pass_ms(session_config(s)->connect_timeout_ms - 1);
+    ck_assert_uint_eq(fixture_accept(CLIENT_GOOD, SITE_PLAIN)->lines, 0);
+    pass_ms(2);
+    struct client *late = fixture_connect(CLIENT_GOOD, SITE_PLAIN);
+    world_settle();
+    ck_assert_str_eq(reason_name(late->reason), "no_backend");
+}
+END_TEST
+
+/* A unix socket's queue that is full is the broker's way of being slow. */
+static void reach_full_queue(void) {
+    fixture_backends(MOOD_IS_SLOW);
+    reach(PHASE_CONNECT_PACKET, SITE_CHECK);
+    client->up_max = client->up.head_len;
+    while (client->up_sent < client->up.head_len) {
         client_send(client, SIZE_MAX);
         world_settle();
-        client_read(client, SIZE_MAX);
     }
-    ck_assert_uint_eq(client->lines, 1);
-    ck_assert_str_eq(reason_name(client->reason), "broker_unreachable");
+    ck_assert_int_eq(s->phase, PHASE_DIALLING);
+}
+
+START_TEST(a_full_queue_of_the_broker_is_a_wait) {
+    reach_full_queue();
+    pass_ms(100);
+    goes_on(phase_dialling.on_served(s));
+    fixture_backends(MOOD_TAKES);
+    pass_ms(30);
+    ck_assert_int_eq(s->phase, PHASE_RELAYING);
+}
+END_TEST
+
+START_TEST(a_full_queue_that_stays_full_is_a_timeout) {
+    reach_full_queue();
+    ended(phase_dialling.on_progress_due(s), REASON_BROKER_TIMEOUT);
 }
 END_TEST
 
@@ -461,7 +515,11 @@ int main(void) {
     tcase_add_test(test, without_connect_the_session_ends);
     tcase_add_test(test, a_broker_that_takes_it_completes_the_dial);
     tcase_add_test(test, a_dial_has_its_time_for_each_backend);
-    tcase_add_test(test, brokers_that_refuse_end_the_session);
+    tcase_add_test(test, brokers_that_refuse_are_waited_for_and_end_the_session);
+    tcase_add_test(test, a_broker_that_is_back_in_time_serves_those_who_wait);
+    tcase_add_test(test, clients_are_refused_early_once_waiting_has_been_of_no_use);
+    tcase_add_test(test, a_full_queue_of_the_broker_is_a_wait);
+    tcase_add_test(test, a_full_queue_that_stays_full_is_a_timeout);
     tcase_add_test(test, what_comes_during_the_dial_is_bounded);
     tcase_add_test(test, a_client_that_leaves_with_nothing_for_the_broker_ends_the_dial);
     tcase_add_test(test, a_client_that_leaves_after_its_words_has_them_brought);

@@ -31,6 +31,12 @@ ssize_t __wrap_write(int fd, const void *data, size_t len) {
 void __wrap_closing_line_write(struct session *s, enum reason reason, const char *detail);
 void __real_closing_line_write(struct session *s, enum reason reason, const char *detail);
 
+/* The dial of a session that waited had no memory, and the session is served in a later turn. */
+static bool had_trouble_before(const struct session *s, enum reason reason) {
+    return reason == REASON_OUT_OF_MEMORY && s->phase == PHASE_DIALLING && s->pending->dial_done &&
+           s->pending->dial_status == UV_ENOMEM && sim_troubles() > 0;
+}
+
 void __wrap_closing_line_write(struct session *s, enum reason reason, const char *detail) {
     unsigned failing = allocations_fail_one_in(0);
     struct client *c = sim_socket_of(s->client.handle.fd)->peer;
@@ -41,7 +47,7 @@ void __wrap_closing_line_write(struct session *s, enum reason reason, const char
     c->established = s->established;
     c->up_logged = s->up;
     c->down_logged = s->down;
-    if (!world.forged) {
+    if (!world.forged && !had_trouble_before(s, reason)) {
         causes_check(c, reason, loop_now_ms(world.loop) - s->accepted_ms);
     }
     bool sure = !c->spoiled && !world.forged;

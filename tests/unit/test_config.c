@@ -142,6 +142,10 @@ START_TEST(the_smallest_file_gets_every_default) {
     ck_assert_uint_eq(l->deny.count, 0);
     ck_assert_uint_eq(l->max_connections_per_address, 0);
     ck_assert_uint_eq(l->new_connections_per_address.count, 0);
+    ck_assert_uint_eq(l->max_dials.under_way, 512);
+    ck_assert_uint_eq(l->max_dials.rate.count, 10000);
+    ck_assert_uint_eq(l->max_dials.rate.period_ms, 1000);
+    ck_assert_uint_eq(l->backend_source.count, 0);
     ck_assert_int_eq(l->mqtt, MQTT_OFF);
     ck_assert_uint_eq(l->max_connect_size, 65536);
     ck_assert_uint_eq(l->max_record_size, 16384);
@@ -171,6 +175,7 @@ START_TEST(every_key_sets_its_field) {
              "proxy_protocol = v2\naccept_proxy = 10.0.0.0/8, ::1\nmqtt = identity\n"
              "allow = 10.0.0.0/8\ndeny = 10.1.0.0/16, ::1\nmax_connections_per_address = 7\n"
              "new_connections_per_address = 90/m\n"
+             "max_dials = 7\nbackend_source = 192.0.2.1, 2001:db8::1\n"
              "max_connect_size = 1M\nmax_record_size = 512\nmax_connections = 7\n"
              "max_handshakes = 8\nfirst_byte_timeout = 100ms\nhandshake_timeout = 1s\n"
              "connect_packet_timeout = 2s\nconnect_timeout = 3s\nwrite_timeout = 1m\n"
@@ -218,6 +223,10 @@ START_TEST(every_key_sets_its_field) {
     ck_assert_uint_eq(l->max_connections_per_address, 7);
     ck_assert_uint_eq(l->new_connections_per_address.count, 90);
     ck_assert_uint_eq(l->new_connections_per_address.period_ms, 60000);
+    ck_assert_uint_eq(l->max_dials.under_way, 7);
+    ck_assert_uint_eq(l->max_dials.rate.count, 0); /* each figure stands alone */
+    ck_assert_uint_eq(l->backend_source.count, 2);
+    ck_assert_uint_eq(l->backend_source.all[1].family, ADDRESS_IPV6);
     ck_assert_int_eq(l->mqtt, MQTT_IDENTITY);
     ck_assert_uint_eq(l->max_connect_size, 1048576);
     ck_assert_uint_eq(l->max_record_size, 512);
@@ -615,6 +624,24 @@ static const struct {
     {LISTENER "new_connections_per_address = -1/s\n" CERTIFICATE,
      ":2: new_connections_per_address = -1/s: not a rate; "},
 
+    /* dials and sources */
+    {LISTENER "max_dials = 0\n" CERTIFICATE,
+     ":2: max_dials = 0: 0 is not a number of dials; write 1 to 100000, a rate such as 10000/s, "
+     "both, or off"},
+    {LISTENER "max_dials = 100001, 1/s\n" CERTIFICATE,
+     ":2: max_dials = 100001, 1/s: 100001 is not a number of dials; "},
+    {LISTENER "max_dials = many\n" CERTIFICATE, ":2: max_dials = many: many is not a number of "},
+    {LISTENER "max_dials = 1/d\n" CERTIFICATE, ":2: max_dials = 1/d: not a rate; "},
+    {LISTENER "max_dials = 5, 6\n" CERTIFICATE,
+     ":2: max_dials = 5, 6: two numbers; write how many may be under way and how many a second, "
+     "as in 512, 10000/s"},
+    {LISTENER "max_dials = 5/s, 6, 7/s\n" CERTIFICATE, ":2: max_dials = 5/s, 6, 7/s: two rates; "},
+    {LISTENER "max_dials = 5,\n" CERTIFICATE, ":2: max_dials = 5,: an empty item"},
+    {LISTENER "backend_source = 192.0.2.1:0\n" CERTIFICATE,
+     ":2: backend_source = 192.0.2.1:0: 192.0.2.1:0 is not an address of this machine; write "
+     "numeric addresses without a port, as in 192.0.2.7, 192.0.2.8, or auto"},
+    {LISTENER "backend_source = eth0\n" CERTIFICATE, ":2: backend_source = eth0: eth0 is not an "},
+
     /* networks */
     {LISTENER "deny = all\n" CERTIFICATE, ":2: deny = all: all is not a network; "},
     {LISTENER "allow = 10.0.0.0/8,\n" CERTIFICATE, ":2: allow = 10.0.0.0/8,: an empty item"},
@@ -713,9 +740,21 @@ END_TEST
 START_TEST(any_part_of_a_file_is_loaded_or_refused) {
     static const char whole[] =
         "[postern]\nworkers = 2\nticket_keys = t\n[listener a]\nlisten = :1, 127.0.0.1:2\n"
-        "backend = m:1, unix:/x\naccept_proxy = ::1, 10.0.0.0/8\ncertificates = m\nciphers = A\n"
-        "client_auth = required\nclient_ca = ca\nclient_crl = l\nclient_allow = a\n"
-        "[certificate m]\ncert = c\n"
+        "backend = m:1, unix:/x
+backend_source = ::1, ::2
+accept_proxy = ::1, "
+        "10.0.0.0/8
+certificates = m
+ciphers = A
+"
+        "client_auth = required
+client_ca = ca
+client_crl = l
+client_allow = a
+"
+        "[certificate m]
+cert = c
+"
         "chain = h\nkey = k\n";
     static const char bytes[] = "\0= ,[]:\n\xff"; /* and the NUL at its end */
     char text[sizeof whole];

@@ -163,6 +163,7 @@ static struct backend *named(void) {
 
 struct attempt {
     struct dial dial;
+    struct dial_target target;
     unsigned done;
     int status;
     size_t backend;
@@ -184,13 +185,24 @@ static void on_done(struct dial *dial, int status) {
     }
 }
 
+static const struct config_sources any_source;
+static struct config_dials bounds;
+
+static struct dial_target target_of(struct backend *const *backends, size_t count) {
+    return (struct dial_target){
+        .backends = backends, .backend_count = count, .bounds = &bounds, .sources = &any_source};
+}
+
 static void start(struct attempt *a, struct backend *const *backends, size_t count) {
-    *a = (struct attempt){.socket = {.fd = -1, .on_ready = on_socket_ready}};
-    dial_start(&a->dial, &dialer, backends, count, on_done);
+    *a = (struct attempt){.socket = {.fd = -1, .on_ready = on_socket_ready},
+                          .target = target_of(backends, count)};
+    dial_start(&a->dial, &dialer, &a->target, on_done);
 }
 
 static void turn(void) {
     uv_run(&loop, UV_RUN_NOWAIT);
+    dialer_on_time(&dialer);
+    prober_on_time(&prober);
     wait_and_dispatch(poller, 5);
 }
 
@@ -210,8 +222,12 @@ static void turn_a_while(void) {
     }
 }
 
+/* One whose brokers are all down waits for them until its time is up. */
 static void expect_failure(struct attempt *a, int status) {
-    wait_until(a->done > 0);
+    wait_until(a->done > 0 || a->dial.state == DIAL_DOWN);
+    if (a->done == 0) {
+        dial_expire(&a->dial);
+    }
     ck_assert_uint_eq(a->done, 1);
     ck_assert_str_eq(uv_err_name(a->status), uv_err_name(status));
     ck_assert(!dial_is_under_way(&a->dial));
@@ -234,6 +250,7 @@ static void setup(void) {
     prober_init(&prober, &dialer);
     table = backend_table_new();
     ck_assert_ptr_nonnull(table);
+    bounds = (struct config_dials){0};
     socket_count = names.count = 0;
     names.calls = 0;
     names.error = 0;
@@ -282,7 +299,6 @@ START_TEST(an_attempt_waits_until_it_is_expired) {
     ck_assert(dial_is_under_way(&a.dial));
     dial_expire(&a.dial);
     expect_failure(&a, UV_ETIMEDOUT);
-    ck_assert(backend_is_down(b));
     dial_expire(&a.dial); /* nothing is under way */
     ck_assert_uint_eq(a.done, 1);
 }
@@ -307,22 +323,49 @@ START_TEST(a_unix_socket_is_reached_and_a_missing_one_is_down) {
 }
 END_TEST
 
-START_TEST(a_full_unix_socket_is_busy_and_not_down) {
-    char path[64];
-    snprintf(path, sizeof path, P_tmpdir "/postern-dial-%d", (int)getpid());
+/* The path, for the caller to unlink, of a socket whose queue is full. Returns what listens. */
+static int full_unix_socket(char path[64]) {
+    snprintf(path, 64, P_tmpdir "/postern-dial-%d", (int)getpid());
     struct sockaddr_un sa = {.sun_family = AF_UNIX};
     memcpy(sa.sun_path, path, strlen(path));
-    int fd = keep(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, sizeof sa), 0);
-    ck_assert_int_eq(listen(fd, 0), 0);
+    int listening = keep(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)), fd;
+    ck_assert_int_eq(bind(listening, (struct sockaddr *)&sa, sizeof sa), 0);
+    ck_assert_int_eq(listen(listening, 0), 0);
     do {
         fd = keep(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     } while (connect(fd, (struct sockaddr *)&sa, sizeof sa) == 0);
+    return listening;
+}
+
+START_TEST(a_full_unix_socket_is_busy_and_not_down) {
+    char path[64];
+    full_unix_socket(path);
     struct backend *b = make_backend(NULL, 0, path);
     struct attempt a;
     start(&a, &b, 1);
+    turn_a_while();
+    ck_assert_uint_eq(a.done, 0);
+    dial_expire(&a.dial);
     expect_failure(&a, UV_EAGAIN);
     ck_assert(!backend_is_down(b));
+    unlink(path);
+}
+END_TEST
+
+START_TEST(dials_to_a_full_unix_socket_are_served_in_order_as_there_is_room) {
+    char path[64];
+    int listening = full_unix_socket(path);
+    struct backend *b = make_backend(NULL, 0, path);
+    struct attempt attempts[3];
+    for (size_t i = 0; i < COUNT(attempts); i++) {
+        start(&attempts[i], &b, 1);
+    }
+    for (size_t i = 0; i < COUNT(attempts); i++) {
+        turn_a_while();
+        ck_assert_uint_eq(attempts[i].done, 0);
+        close(accept(listening, NULL, NULL));
+        expect_connection(&attempts[i], 0);
+    }
     unlink(path);
 }
 END_TEST
@@ -424,9 +467,13 @@ START_TEST(the_callback_may_free_the_dial) {
     struct backend *backends[] = {at_port(refusing_port()), at_port(listening_port())};
     for (size_t i = 0; i < COUNT(backends); i++) {
         struct dial *dial = malloc(sizeof *dial);
+        struct dial_target target = target_of(&backends[i], 1);
         names.error = 1;
-        dial_start(dial, &dialer, &backends[i], 1, free_attempt);
-        wait_until(names.error <= 0);
+        dial_start(dial, &dialer, &target, free_attempt);
+        if (names.error > 0) {
+            dial_expire(dial); /* it waits for the broker */
+        }
+        ck_assert_int_le(names.error, 0);
     }
 }
 END_TEST
@@ -485,7 +532,7 @@ START_TEST(the_second_backend_is_tried_and_the_first_one_is_skipped_afterwards) 
 }
 END_TEST
 
-START_TEST(when_all_are_down_each_is_tried_again) {
+START_TEST(when_all_are_down_a_dial_waits_for_the_first_that_is_back) {
     uint16_t port;
     int second = bind_port(&port);
     struct backend *backends[] = {at_port(refusing_port()), at_port(port)};
@@ -494,9 +541,9 @@ START_TEST(when_all_are_down_each_is_tried_again) {
     expect_failure(&a, UV_ECONNREFUSED);
     ck_assert(backends_all_down(backends, 2));
     start(&a, backends, 2);
-    expect_failure(&a, UV_ECONNREFUSED);
+    turn_a_while();
+    ck_assert_uint_eq(a.done, 0);
     ck_assert_int_eq(listen(second, 4), 0);
-    start(&a, backends, 2);
     expect_connection(&a, 1);
     ck_assert(backend_is_down(backends[0]));
     ck_assert(!backend_is_down(backends[1]));
@@ -565,12 +612,13 @@ START_TEST(the_addresses_of_a_name_are_kept_until_a_failure) {
     backend_forget_addresses(b);
     start(&a, &b, 1);
     expect_failure(&a, UV_ECONNREFUSED);
-    ck_assert_uint_eq(names.calls, 2);
+    ck_assert_uint_ge(names.calls, 2);
     /* The name has its first address again, which a new lookup finds. */
+    unsigned calls = names.calls;
     names.found[0].sin_port = htons(port);
     start(&a, &b, 1);
     expect_connection(&a, 0);
-    ck_assert_uint_eq(names.calls, 3);
+    ck_assert_uint_gt(names.calls, calls);
 }
 END_TEST
 
@@ -695,14 +743,14 @@ static void cancel_another(struct dial *dial, int status) {
 START_TEST(a_callback_may_cancel_the_next_dial_of_the_same_lookup) {
     struct backend *b = named();
     struct attempt attempts[2];
-    name_has(refusing_port());
+    name_has(listening_port());
     hold_names(true);
     start(&attempts[0], &b, 1);
     start(&attempts[1], &b, 1);
     attempts[0].dial.done = cancel_another;
     to_cancel = &attempts[1];
     hold_names(false);
-    expect_failure(&attempts[0], UV_ECONNREFUSED);
+    expect_connection(&attempts[0], 0);
     turn_a_while();
     ck_assert_uint_eq(attempts[1].done, 0);
 }
@@ -729,21 +777,23 @@ START_TEST(a_probe_gives_up_a_silent_address_and_tries_the_next) {
     struct backend *b = named();
     name_has(silent_port());
     name_has(listening_port());
-    backend_mark_down(b, UV_ETIMEDOUT);
-    prober_watch(&prober, &b, 1);
+    backend_mark_down(b, UV_ETIMEDOUT, uv_now(&loop));
+    struct dial_target target = target_of(&b, 1);
+    prober_watch(&prober, &target);
     wait_until(!backend_is_down(b));
 }
 END_TEST
 
 START_TEST(a_backend_found_down_by_another_thread_is_probed_too) {
     struct backend *backends[] = {at_port(listening_port()), at_port(listening_port())};
+    struct dial_target target = target_of(backends, 2);
     struct attempt a;
-    backend_mark_down(backends[0], UV_ECONNREFUSED);
+    backend_mark_down(backends[0], UV_ECONNREFUSED, uv_now(&loop));
     start(&a, backends, 2);
     expect_connection(&a, 1); /* the first was passed over */
     ck_assert(!backend_claim_probe(backends[0]));
-    backend_mark_down(backends[1], UV_ECONNREFUSED);
-    prober_watch(&prober, backends, 2);
+    backend_mark_down(backends[1], UV_ECONNREFUSED, uv_now(&loop));
+    prober_watch(&prober, &target);
     ck_assert(!backend_claim_probe(backends[1]));
     wait_until(!backend_is_down(backends[0]) && !backend_is_down(backends[1]));
 }
@@ -751,8 +801,9 @@ END_TEST
 
 START_TEST(a_backend_without_users_is_no_longer_probed) {
     struct backend *b = at_port(refusing_port());
-    backend_mark_down(b, UV_ECONNREFUSED);
-    prober_watch(&prober, &b, 1);
+    struct dial_target target = target_of(&b, 1);
+    backend_mark_down(b, UV_ECONNREFUSED, uv_now(&loop));
+    prober_watch(&prober, &target);
     backend_put(b);
     wait_until(!backend_is_down(b));
     ck_assert(backend_claim_probe(b));
@@ -761,12 +812,13 @@ END_TEST
 
 START_TEST(a_closed_prober_starts_no_probe) {
     struct backend *b = at_port(refusing_port());
-    backend_mark_down(b, UV_ECONNREFUSED);
-    prober_watch(&prober, &b, 1);
+    struct dial_target target = target_of(&b, 1);
+    backend_mark_down(b, UV_ECONNREFUSED, uv_now(&loop));
+    prober_watch(&prober, &target);
     prober_close(&prober);
     ck_assert(backend_claim_probe(b)); /* its own probe has ended */
     backend_leave_probe(b);
-    prober_watch(&prober, &b, 1);
+    prober_watch(&prober, &target);
     ck_assert(backend_claim_probe(b));
 }
 END_TEST
@@ -824,6 +876,7 @@ static void add_dials(Suite *suite) {
     tcase_add_test(one, an_attempt_waits_until_it_is_expired);
     tcase_add_test(one, a_unix_socket_is_reached_and_a_missing_one_is_down);
     tcase_add_test(one, a_full_unix_socket_is_busy_and_not_down);
+    tcase_add_test(one, dials_to_a_full_unix_socket_are_served_in_order_as_there_is_room);
     tcase_add_test(one, a_path_that_no_socket_can_have_is_down);
     tcase_add_test(one, running_out_of_descriptors_does_not_mark_the_broker_down);
     tcase_add_test(one, the_taken_socket_reports_to_its_new_owner);
@@ -834,7 +887,7 @@ static void add_dials(Suite *suite) {
     tcase_add_test(several, after_a_silent_address_expires_the_next_one_is_tried);
     tcase_add_test(several, addresses_beyond_those_kept_are_ignored);
     tcase_add_test(several, the_second_backend_is_tried_and_the_first_one_is_skipped_afterwards);
-    tcase_add_test(several, when_all_are_down_each_is_tried_again);
+    tcase_add_test(several, when_all_are_down_a_dial_waits_for_the_first_that_is_back);
     tcase_add_test(several, the_last_failure_is_the_one_reported);
 }
 

@@ -1,0 +1,260 @@
+"""Very many clients and one broker: all come back at once after its restart, and more of them than
+one address has ports.
+
+With POSTERN_TEST_ALL=1 at full size. The second part runs in a network namespace whose range of
+ports is small, with three times as many sessions; that needs root and iproute2. With
+POSTERN_TEST_PORTS=10000 these are 30,000, for which each process needs 60,000 descriptors.
+"""
+
+import collections
+import contextlib
+import ctypes
+import os
+import re
+import resource
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import unittest
+
+from clients import SLOW, Mqtt, TlsClient, Truncated, tls_context
+from harness import ALL, PROGRAM, Case, main, pki
+
+GONE = (Truncated, OSError, AssertionError, ssl.SSLError)
+CLONE_NEWNET = 0x40000000
+
+
+def allow_descriptors(count):
+    """For this program, and as the limit up to which Postern raises its own."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))  # as root, where that is allowed
+
+
+def at_once(count, call):
+    """call(i) on a thread each; returns the results in order."""
+    results = [None] * count
+
+    def run(i):
+        results[i] = call(i)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+class Restart(Case):
+    SESSIONS = 2000 if ALL else 200
+
+    def device(self, postern, context):
+        """A connected MQTT client; it sees to its own retries."""
+        client = TlsClient(postern.address(), context)
+        self.addCleanup(client.cut)
+        mqtt = Mqtt(client)
+        self.assertEqual(mqtt.connect(), 0)
+        return mqtt
+
+    def come_back(self, postern, context, until):
+        """Tries until it is served: (how often it was refused, when it was served)."""
+        refusals = 0
+        while time.monotonic() < until:
+            try:
+                self.device(postern, context).ping()
+                return refusals, time.monotonic()
+            except GONE:
+                refusals += 1
+                time.sleep(1)
+        return refusals, None
+
+    def test_clients_of_a_restarted_broker_are_all_served_within_its_bounds(self):
+        count, rate = self.SESSIONS, self.SESSIONS * 3 // 10
+        allow_descriptors(3 * count + 100)
+        broker = self.mosquitto()
+        postern = self.postern(broker, listener={"max_dials": f"64, {rate}/s",
+                                                 "connect_timeout": "10s"})
+        context = tls_context(pki.authority().pem)
+        before = []
+        for _ in range(0, count, 50):
+            before += at_once(50, lambda i: self.device(postern, context))
+        broker.kill()
+        self.wait_until(lambda: len(postern.all("session end")) >= count, "all sessions to end")
+        up_at = []
+
+        def restart():
+            time.sleep(1)
+            self.assertTrue(broker.start())
+            up_at.append(time.monotonic())
+
+        restarting = threading.Thread(target=restart)
+        restarting.start()
+        until = time.monotonic() + 60 * SLOW
+        results = at_once(count, lambda i: self.come_back(postern, context, until))
+        restarting.join()
+        late = max(at or until for _, at in results) - up_at[0]
+        refusals = max(refusals for refusals, _ in results)
+        seconds = collections.Counter(re.findall(r"^(\d+): New connection", broker.log(), re.M))
+        print(f"{count} sessions: the last one {late:.1f} s after the broker, refusals at most "
+              f"{refusals}, connections a second at most {max(seconds.values())} of {rate}")
+        self.assertLess(late, 10 * SLOW)
+        self.assertLessEqual(refusals, 1)
+        # The broker's own clock and pauses are in its log, too.
+        self.assertLessEqual(max(seconds.values()), rate * 3 // 2)
+
+
+class Namespace:
+    """A network of its own, with nothing but a loopback device and few ports."""
+
+    def __init__(self, ports):
+        self.name = f"postern-{os.getpid()}-ports"
+        subprocess.run(["ip", "netns", "add", self.name], check=True)
+        self.run("ip", "link", "set", "lo", "up")
+        self.run("sysctl", "-qw", f"net.ipv4.ip_local_port_range=20000 {19999 + ports}")
+
+    def run(self, *command):
+        subprocess.run(["ip", "netns", "exec", self.name, *command], check=True)
+
+    def within(self, call):
+        """call() on a thread in it; its sockets stay there."""
+        def run(_):
+            with open(f"/var/run/netns/{self.name}", "rb") as file:
+                if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), CLONE_NEWNET) != 0:
+                    raise OSError(ctypes.get_errno(), "setns")
+            return call()
+
+        return at_once(1, run)[0]
+
+    def remove(self):
+        subprocess.run(["ip", "netns", "delete", self.name], check=False)
+
+
+def can_have_networks():
+    if os.geteuid() != 0 or shutil.which("ip") is None or shutil.which("sysctl") is None:
+        return False
+    name = f"postern-{os.getpid()}-try"
+    made = subprocess.run(["ip", "netns", "add", name], check=False, capture_output=True)
+    subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+    return made.returncode == 0
+
+
+class Greeter:
+    """A broker that sends each client one byte and keeps the connection."""
+
+    def __init__(self):
+        self.listener = socket.socket()
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(4096)
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.open = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                sock, peer = self.listener.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError):
+                sock.send(b"!")
+            self.open.append((sock, peer[0]))
+
+    def sources(self):
+        """{address: how many connections came from it}."""
+        return collections.Counter(source for _, source in self.open)
+
+    def close_ended(self):
+        """Closes those whose client has gone."""
+        for sock, _ in self.open:
+            with contextlib.suppress(OSError):
+                if sock.recv(1, socket.MSG_DONTWAIT) == b"":
+                    sock.close()
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for sock, _ in self.open:
+            sock.close()
+
+
+@unittest.skipUnless(can_have_networks(), "needs root, iproute2 and network namespaces")
+class Ports(Case):
+    RANGE = int(os.environ.get("POSTERN_TEST_PORTS", 1000 if ALL else 100))
+
+    def setUp(self):
+        super().setUp()
+        allow_descriptors(6 * self.RANGE + 200)
+        self.namespace = Namespace(self.RANGE)
+        self.addCleanup(self.namespace.remove)
+        self.broker = self.namespace.within(Greeter)
+        self.addCleanup(self.broker.stop)
+        self.context = tls_context(pki.authority().pem)
+        self.tried = 0
+
+    def gateway(self, **listener):
+        return self.postern(self.broker, listener=listener, listen="0.0.0.0:0",
+                            wrapper=("ip", "netns", "exec", self.namespace.name, PROGRAM))
+
+    def clients(self, postern, count):
+        """So many, of which those that reach the broker are returned. Clients need ports, too: each
+        address of Postern's takes half of what there are."""
+        def connect():
+            served = []
+            for _ in range(count):
+                address = f"127.0.9.{1 + self.tried * 2 // self.RANGE}"
+                self.tried += 1
+                client = TlsClient((address, postern.port), self.context)
+                self.addCleanup(client.cut)
+                with contextlib.suppress(*GONE):
+                    if client.recv_exactly(1) == b"!":
+                        served.append(client)
+            return served
+
+        return self.namespace.within(connect)
+
+    def test_more_sessions_than_one_address_has_ports(self):
+        postern = self.gateway()
+        served = self.clients(postern, 3 * self.RANGE)
+        sources = self.broker.sources()
+        print(f"{len(served)} sessions over {self.RANGE} ports: {dict(sources)}")
+        self.assertEqual(len(served), 3 * self.RANGE)
+        self.assertGreaterEqual(len(sources), 3)
+        self.assertLessEqual(set(sources), {f"127.0.0.{i}" for i in range(1, 5)})
+        self.assertEqual(postern.all("backend ports used up"), [])
+
+    def test_without_a_port_left_the_log_says_what_to_do(self):
+        postern = self.gateway(backend_source="127.0.0.5, 127.0.0.6")
+        served = self.clients(postern, 2 * self.RANGE + 20)
+        self.assertLessEqual(len(served), 2 * self.RANGE)
+        self.assertGreaterEqual(len(served), 2 * self.RANGE - 10)
+        self.assertEqual(set(self.broker.sources()), {"127.0.0.5", "127.0.0.6"})
+        line = postern.wait("backend ports used up", backend=self.broker.address)
+        self.assertIn("backend_source", line["message"])
+        self.assertEqual(len(postern.all("backend ports used up")), 1)
+        self.assertEqual(postern.all("backend down"), [])
+        event = postern.wait("session end", reason="broker_unreachable")
+        self.assertIn("no local port", event["error"])
+        for client in served[:20]:
+            client.close()
+
+        def served_again():
+            self.broker.close_ended()
+            time.sleep(0.5)  # Postern looks for a port once a second
+            return self.clients(postern, 1)
+
+        self.wait_until(served_again, "a port that is free again")
+
+    def test_a_source_that_is_not_ours_is_reported_and_left_out(self):
+        postern = self.gateway(backend_source="192.0.2.1, 127.0.0.7")
+        self.assertEqual(len(self.clients(postern, 5)), 5)
+        self.assertEqual(postern.wait("backend source unusable")["source"], "192.0.2.1")
+        self.assertEqual(set(self.broker.sources()), {"127.0.0.7"})
+
+
+if __name__ == "__main__":
+    main()
