@@ -3,6 +3,7 @@
 #ifndef POSTERN_CORE_UTF8_H
 #define POSTERN_CORE_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,5 +12,10 @@
  * `len` is 0; `*code` is then unchanged. */
 size_t utf8_decode(const uint8_t *text, size_t len, uint32_t *code)
     __attribute__((warn_unused_result));
+
+/* Whether a text may be shown as a name: it is well-formed, not empty, and has neither control
+ * characters nor those that have no shape or turn or reorder others (zero width, bidirectional), so
+ * that two names which look the same are the same. */
+bool utf8_is_visible(const uint8_t *text, size_t len) __attribute__((warn_unused_result));
 
 #endif
