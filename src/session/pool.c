@@ -100,8 +100,9 @@ void pool_retry(struct pool *pool) {
     }
 }
 
-bool pool_may_log(struct pool *pool, enum reason reason, uint64_t *suppressed) {
-    if (log_limit_allows(&pool->log_limit, reason, pool_now_ms(pool), suppressed)) {
+bool pool_may_log(struct pool *pool, enum reason reason, const struct address *client,
+                  uint64_t *suppressed) {
+    if (log_limit_allows(&pool->log_limit, reason, client, pool_now_ms(pool), suppressed)) {
         return true;
     }
     pool_retry(pool);

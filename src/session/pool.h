@@ -121,9 +121,11 @@ uint64_t pool_next_deadline_ms(void *pool);
  * log): it is looked at again in 100 ms. */
 void pool_retry(struct pool *pool);
 
-/* Whether a line for this reason may be written now; `*suppressed` is how many were not. */
-bool pool_may_log(struct pool *pool, enum reason reason, uint64_t *suppressed)
-    __attribute__((warn_unused_result));
+/* Whether a line for this reason and this client may be written now, by what log_limit.h has for
+ * lines that unauthenticated clients cause (an address of nobody is one, too); `*suppressed` is
+ * how many were not. */
+bool pool_may_log(struct pool *pool, enum reason reason, const struct address *client,
+                  uint64_t *suppressed) __attribute__((warn_unused_result));
 
 /* A session begins, sends its first byte, ends, and is closed: it moves from list to list. */
 void pool_add(struct pool *pool, struct pool_member *m);

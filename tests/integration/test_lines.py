@@ -1,0 +1,88 @@
+"""Lines that clients cause: bounded, each of them written or counted, and none hidden by another's."""
+
+import threading
+
+from brokers import echo
+from clients import TcpClient
+from harness import Case, main
+
+
+class Lines(Case):
+    def not_tls(self, postern, source):
+        client = self.tcp_client(postern, source=source)
+        client.raw_send(b"GET / HTTP/1.1\r\n\r\n")
+        client.raw_end()
+        client.cut()
+        return client
+
+    def lines(self, postern, reason, source):
+        return [e for e in postern.all("handshake failed", reason=reason)
+                if e["peer"].startswith(source + ":")]
+
+    def suppressed(self, postern):
+        return sum(int(e.get("suppressed", 0)) for e in postern.all("handshake failed")
+                   + postern.all("session end") + postern.all("lines suppressed"))
+
+
+class Noise(Lines):
+    def test_the_noise_of_one_address_hides_nothing_of_another(self):
+        postern = self.postern(self.fake_broker(echo), main={"workers": "2"})
+        stop, counts = threading.Event(), []
+
+        def make_noise():
+            count = 0
+            while not stop.is_set():
+                client = TcpClient(postern.address(), source="127.0.0.2")
+                client.raw_send(b"GET / HTTP/1.1\r\n\r\n")
+                client.raw_end()
+                client.cut()
+                count += 1
+            counts.append(count)
+
+        noise = [threading.Thread(target=make_noise) for _ in range(2)]
+        for thread in noise:
+            thread.start()
+        try:
+            for number in range(3, 13):
+                client = self.not_tls(postern, f"127.0.0.{number}")
+                self.assertEqual(postern.end_of(client)["reason"], "not_tls")
+            self.wait_until(lambda: self.suppressed(postern) > 0, "noise")
+        finally:
+            stop.set()
+            for thread in noise:
+                thread.join()
+        self.wait_until(lambda: len(postern.all("handshake failed")) + self.suppressed(postern)
+                        == sum(counts) + 10, f"a line or a count for each of {sum(counts)} + 10")
+
+    def test_one_reason_hides_nothing_of_another(self):
+        postern = self.postern(self.fake_broker(echo), main={"workers": "1"},
+                               listener={"max_connections_per_address": "1"})
+        inside = self.client(postern, source="127.0.0.2")
+        for _ in range(60):
+            self.not_tls(postern, "127.0.0.2")
+        self.assertLess(len(self.lines(postern, "limit_address", "127.0.0.2")), 60)
+        inside.close()
+        postern.end_of(inside)
+        self.assertEqual(postern.end_of(self.not_tls(postern, "127.0.0.2"))["reason"], "not_tls")
+
+    def test_behind_a_balancer_each_client_counts_for_itself(self):
+        postern = self.postern(self.fake_broker(echo), main={"workers": "1"},
+                               listener={"accept_proxy": "127.0.0.1", "deny": "192.0.2.0/24"})
+
+        def denied(address, port):
+            client = self.tcp_client(postern)
+            client.raw_send(f"PROXY TCP4 {address} 192.0.2.1 {port} 8883\r\n".encode())
+            client.raw_end()
+            client.cut()
+
+        for port in range(1, 61):
+            denied("192.0.2.7", port)
+        denied("192.0.2.8", 61)
+        self.assertEqual(postern.wait("handshake failed", peer="192.0.2.8:61")["reason"], "denied")
+        self.assertLess(len(self.lines(postern, "denied", "192.0.2.7")), 60)
+        self.wait_until(lambda: len(postern.all("handshake failed")) + self.suppressed(postern)
+                        == 61, "a line or a count for each")
+
+
+if __name__ == "__main__":
+    main()
