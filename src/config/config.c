@@ -30,6 +30,7 @@ static const struct config_word networks_off[] = {{"off", 0}, {NULL, 0}};
 static const struct config_word networks_all[] = {{"all", 0}, {NULL, 0}};
 static const struct config_word networks_none[] = {{"none", 0}, {NULL, 0}};
 static const struct config_word rate_off[] = {{"off", 0}, {NULL, 0}};
+static const struct config_word rate_all[] = {{"all", 0}, {NULL, 0}};
 static const struct config_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
                                                 {"warning", LOG_LEVEL_WARNING},
                                                 {"info", LOG_LEVEL_INFO},
@@ -98,6 +99,7 @@ const struct config_key config_keys[] = {
     {"max_handshakes",   KIND_COUNT, L(max_handshakes),   "512",   1,   100000,   NULL},
     {"max_connections_per_address", KIND_COUNT, L(max_connections_per_address), "0",   0, 10000000, NULL},
     {"new_connections_per_address", KIND_RATE,  L(new_connections_per_address), "off", 0, 0,        rate_off},
+    {"session_log",      KIND_RATE,  L(session_log),      "all",   0,   0,        rate_all},
 
     {"resumption_lifetime",    KIND_DURATION, L(resumption_lifetime_ms),    "24h", 60000, 30 * DAY, NULL},
     {"first_byte_timeout",     KIND_DURATION, L(first_byte_timeout_ms),     "5s",  100, DAY, NULL},

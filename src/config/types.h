@@ -83,6 +83,7 @@ struct config_listener {
     size_t max_connections_per_address; /* 0: no limit */
     struct config_rate new_connections_per_address;
     size_t max_handshakes;
+    struct config_rate session_log; /* count 0: all */
 
     /* Milliseconds, or CONFIG_OFF. */
     uint64_t first_byte_timeout_ms;

@@ -21,16 +21,20 @@ static bool is_refusal(enum reason reason) {
     return reason == REASON_NOT_MQTT || reason == REASON_TLS_ERROR;
 }
 
-/* Sessions that were served are always logged. All else can be caused by clients that nobody knows,
- * as often as they like. */
+/* Sessions that were served are logged as session_log wants it, those that a reload revokes in any
+ * case. All else can be caused by clients that nobody knows, as often as they like; session_log has
+ * no say in it. */
 static bool may_log(struct session *s, enum reason reason, enum log_level level,
                     uint64_t *suppressed) {
+    bool served = s->established && conn_is_open(&s->broker) && !is_refusal(reason);
     *suppressed = 0;
     if (!log_wants(level)) {
         return false;
     }
-    return (s->established && conn_is_open(&s->broker) && !is_refusal(reason)) ||
-           pool_may_log(s->pool, reason, &s->client_addr, suppressed);
+    if (served) {
+        return reason == REASON_REVOKED || pool_may_log_end(s->pool, s->listener, suppressed);
+    }
+    return pool_may_log(s->pool, reason, &s->client_addr, suppressed);
 }
 
 /* A connection that never sent a byte is of no interest: a port scan, a health check. */

@@ -87,6 +87,7 @@ struct pool {
     uint64_t due_ms;   /* at or before the next of them; UINT64_MAX: none */
     uint64_t retry_ms; /* see pool_retry; UINT64_MAX: nothing waits */
     struct log_limit log_limit;
+    uint64_t ends_due_ms; /* when suppressed `session end` lines are reported; UINT64_MAX: none */
 
     bool draining;
     uint64_t drain_started_ms, drain_ms, drain_tick_ms;
@@ -126,6 +127,14 @@ void pool_retry(struct pool *pool);
  * how many were not. */
 bool pool_may_log(struct pool *pool, enum reason reason, const struct address *client,
                   uint64_t *suppressed) __attribute__((warn_unused_result));
+
+/* The same for an established session of that listener that ended normally, by its session_log. */
+bool pool_may_log_end(struct pool *pool, size_t listener, uint64_t *suppressed)
+    __attribute__((warn_unused_result));
+
+/* Logs what was suppressed and no line has said since, as far as it is due; with `all` in any case.
+ * True if some is not due yet. */
+bool pool_report_suppressed(struct pool *pool, bool all);
 
 /* A session begins, sends its first byte, ends, and is closed: it moves from list to list. */
 void pool_add(struct pool *pool, struct pool_member *m);

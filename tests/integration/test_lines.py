@@ -53,6 +53,7 @@ class Noise(Lines):
                 thread.join()
         self.wait_until(lambda: len(postern.all("handshake failed")) + self.suppressed(postern)
                         == sum(counts) + 10, f"a line or a count for each of {sum(counts)} + 10")
+        self.assertEqual(postern.all("lines suppressed", listener="mqtt"), [])
 
     def test_one_reason_hides_nothing_of_another(self):
         postern = self.postern(self.fake_broker(echo), main={"workers": "1"},
@@ -82,6 +83,54 @@ class Noise(Lines):
         self.assertLess(len(self.lines(postern, "denied", "192.0.2.7")), 60)
         self.wait_until(lambda: len(postern.all("handshake failed")) + self.suppressed(postern)
                         == 61, "a line or a count for each")
+
+
+class SessionLog(Lines):
+    def served(self, postern):
+        client = self.client(postern)
+        client.send(b"x")
+        self.assertEqual(client.recv_exactly(1), b"x")
+        client.close()
+
+    def counted(self, postern, count):
+        self.wait_until(lambda: len(postern.all("session end")) + self.suppressed(postern) == count,
+                        f"a line or a count for each of {count} sessions")
+
+    def test_all_is_the_default(self):
+        postern = self.postern(self.fake_broker(echo))
+        for _ in range(150):
+            self.served(postern)
+        self.wait_until(lambda: len(postern.all("session end")) == 150, "150 lines")
+
+    def test_a_rate_bounds_the_normal_ends_of_all_workers(self):
+        postern = self.postern(self.fake_broker(echo), main={"workers": "3"},
+                               listener={"session_log": "5/h"})
+        for _ in range(40):
+            self.served(postern)
+        self.counted(postern, 40)
+        self.assertEqual(len(postern.all("session end")), 5)
+        self.assertNotEqual(postern.all("lines suppressed", listener="mqtt"), [])
+
+    def test_a_reload_changes_it(self):
+        postern = self.postern(self.fake_broker(echo), listener={"session_log": "5/h"})
+        with open(postern.config_file, encoding="utf-8") as file:
+            text = file.read()
+        for _ in range(10):
+            self.served(postern)
+        self.counted(postern, 10)
+        self.write("postern.conf", text.replace("session_log = 5/h", "session_log = all"))
+        self.assertEqual(postern.reload().name, "reload done")
+        for _ in range(10):
+            self.served(postern)
+        self.wait_until(lambda: len(postern.all("session end")) == 15, "a line for each")
+
+    def test_refusals_are_no_normal_ends(self):
+        postern = self.postern(self.fake_broker(echo),
+                               listener={"mqtt": "check", "session_log": "1/h"})
+        for _ in range(10):
+            client = self.client(postern, source="127.0.0.4")
+            client.send(b"\xc0\x00")
+            self.assertEqual(postern.end_of(client)["reason"], "not_mqtt")
 
 
 if __name__ == "__main__":

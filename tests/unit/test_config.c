@@ -142,6 +142,7 @@ START_TEST(the_smallest_file_gets_every_default) {
     ck_assert_uint_eq(l->deny.count, 0);
     ck_assert_uint_eq(l->max_connections_per_address, 0);
     ck_assert_uint_eq(l->new_connections_per_address.count, 0);
+    ck_assert_uint_eq(l->session_log.count, 0);
     ck_assert_int_eq(l->mqtt, MQTT_OFF);
     ck_assert_uint_eq(l->max_connect_size, 65536);
     ck_assert_uint_eq(l->max_record_size, 16384);
@@ -170,7 +171,7 @@ START_TEST(every_key_sets_its_field) {
              "san-uri\n"
              "proxy_protocol = v2\naccept_proxy = 10.0.0.0/8, ::1\nmqtt = identity\n"
              "allow = 10.0.0.0/8\ndeny = 10.1.0.0/16, ::1\nmax_connections_per_address = 7\n"
-             "new_connections_per_address = 90/m\n"
+             "new_connections_per_address = 90/m\nsession_log = 100/s\n"
              "max_connect_size = 1M\nmax_record_size = 512\nmax_connections = 7\n"
              "max_handshakes = 8\nfirst_byte_timeout = 100ms\nhandshake_timeout = 1s\n"
              "connect_packet_timeout = 2s\nconnect_timeout = 3s\nwrite_timeout = 1m\n"
@@ -216,6 +217,8 @@ START_TEST(every_key_sets_its_field) {
     ck_assert_uint_eq(l->max_connections_per_address, 7);
     ck_assert_uint_eq(l->new_connections_per_address.count, 90);
     ck_assert_uint_eq(l->new_connections_per_address.period_ms, 60000);
+    ck_assert_uint_eq(l->session_log.count, 100);
+    ck_assert_uint_eq(l->session_log.period_ms, 1000);
     ck_assert_int_eq(l->mqtt, MQTT_IDENTITY);
     ck_assert_uint_eq(l->max_connect_size, 1048576);
     ck_assert_uint_eq(l->max_record_size, 512);
@@ -612,6 +615,8 @@ static const struct {
      ":2: new_connections_per_address = 1/d: not a rate; "},
     {LISTENER "new_connections_per_address = -1/s\n" CERTIFICATE,
      ":2: new_connections_per_address = -1/s: not a rate; "},
+    {LISTENER "session_log = off\n" CERTIFICATE,
+     ":2: session_log = off: not a rate; write 1 to 100000 and /s, /m or /h, as in 20/s, or all"},
 
     /* networks */
     {LISTENER "deny = all\n" CERTIFICATE, ":2: deny = all: all is not a network; "},
