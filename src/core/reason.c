@@ -15,6 +15,7 @@ static const char *const names[REASON_COUNT] = {
     [REASON_IDLE_TIMEOUT] = "idle_timeout",
     [REASON_CLOSE_TIMEOUT] = "close_timeout",
     [REASON_NOT_MQTT] = "not_mqtt",
+    [REASON_BROKER_REFUSED] = "broker_refused",
     [REASON_CONNECT_PACKET_TIMEOUT] = "connect_packet_timeout",
     [REASON_TLS_ERROR] = "tls_error",
     [REASON_NOT_TLS] = "not_tls",

@@ -18,7 +18,8 @@ static void log_established(struct log_line *line, const struct session *s) {
 
 /* What a client can be refused for that has reached its broker. */
 static bool is_refusal(enum reason reason) {
-    return reason == REASON_NOT_MQTT || reason == REASON_TLS_ERROR;
+    return reason == REASON_NOT_MQTT || reason == REASON_BROKER_REFUSED ||
+           reason == REASON_TLS_ERROR;
 }
 
 /* Sessions that were served are logged as session_log wants it, those that a reload revokes in any
@@ -60,6 +61,9 @@ void closing_line_write(struct session *s, enum reason reason, const char *detai
         log_established(&line, s);
         log_seconds(&line, "seconds", age_ms);
         log_str(&line, "reason", reason_name(reason));
+        if (reason == REASON_BROKER_REFUSED) {
+            log_num(&line, "code", s->answer.refusal);
+        }
     } else {
         log_str(&line, "sni", s->server_name);
         log_str(&line, "reason", reason_name(reason));

@@ -3,7 +3,7 @@
 import threading
 
 from brokers import echo
-from clients import TcpClient
+from clients import TcpClient, mqtt_connect
 from harness import Case, main
 
 
@@ -125,9 +125,18 @@ class SessionLog(Lines):
         self.wait_until(lambda: len(postern.all("session end")) == 15, "a line for each")
 
     def test_refusals_are_no_normal_ends(self):
-        postern = self.postern(self.fake_broker(echo),
+        def refuse(peer):
+            peer.recv()
+            peer.send(b"\x20\x02\x00\x05")
+
+        postern = self.postern(self.fake_broker(refuse),
                                listener={"mqtt": "check", "session_log": "1/h"})
-        for _ in range(10):
+        for number in range(10):
+            client = self.client(postern, source=f"127.0.0.{2 + number % 2}")
+            client.send(mqtt_connect("c", "u", "wrong"))
+            self.assertEqual(client.recv_exactly(4), b"\x20\x02\x00\x05")
+            client.close()
+            self.assertEqual(postern.end_of(client)["reason"], "broker_refused")
             client = self.client(postern, source="127.0.0.4")
             client.send(b"\xc0\x00")
             self.assertEqual(postern.end_of(client)["reason"], "not_mqtt")

@@ -20,7 +20,8 @@ enum fact {
     LIMITED = CLIENT_CLOSED << 14,
     DRAINING = CLIENT_CLOSED << 15,
     TIME = CLIENT_CLOSED << 16, /* has passed since the accept */
-    ANY = CLIENT_CLOSED << 17
+    LOGIN_REFUSED = CLIENT_CLOSED << 17,
+    ANY = CLIENT_CLOSED << 18
 };
 
 /* At least one of these facts. What is not here does not happen to an undamaged client. */
@@ -36,6 +37,7 @@ static const unsigned causes[REASON_COUNT] = {
     [REASON_IDLE_TIMEOUT] = TIME,
     [REASON_CLOSE_TIMEOUT] = CLIENT_CLOSED | BROKER_FIN,
     [REASON_NOT_MQTT] = NO_MQTT,
+    [REASON_BROKER_REFUSED] = LOGIN_REFUSED,
     [REASON_CONNECT_PACKET_TIMEOUT] = MQTT,
     [REASON_TLS_ERROR] = CLIENT_UPDATES,
     [REASON_NOT_TLS] = NO_TLS,
@@ -83,7 +85,8 @@ static unsigned facts_of_ends(const struct client *c) {
     return (c->close_sent ? CLIENT_CLOSED : 0u) | (c->sock->in_fin ? CLIENT_FIN : 0u) |
            (c->sock->reset ? CLIENT_DEAD : 0u) | (c->damaged ? CLIENT_DAMAGED : 0u) |
            (c->updates ? CLIENT_UPDATES : 0u) | (b != NULL && b->fin_sent ? BROKER_FIN : 0u) |
-           (b != NULL && b->sock->reset ? BROKER_DEAD : 0u);
+           (b != NULL && b->sock->reset ? BROKER_DEAD : 0u) |
+           (b != NULL && c->down.head[3] != 0 ? LOGIN_REFUSED : 0u);
 }
 
 void causes_check(const struct client *c, enum reason reason, uint64_t age_ms) {

@@ -60,6 +60,12 @@ static void make_streams(struct client *c) {
     if (site_is_mqtt(c->listener) && c->kind != CLIENT_NOT_MQTT) {
         c->up.head_len = put_connect(c->up.head, id, "somebody", "secret");
     }
+    if (site_is_mqtt(c->listener)) { /* CONNACK: now and then the broker refuses the login */
+        static const uint8_t answer[] = {0x20, 2, 0, 0};
+        memcpy(c->down.head, answer, sizeof answer);
+        c->down.head[3] = random_one_in(4) ? 5 : 0;
+        c->down.head_len = sizeof answer;
+    }
     c->up_at_broker = c->up;
     if (c->listener == SITE_IDENTITY) {
         c->up_at_broker.head_len = put_connect(c->up_at_broker.head, id, SITE_NAME(c->cert), NULL);

@@ -44,6 +44,7 @@ AGREED = {
     "config_rate": ("config", NOTHING, "part of struct config"),
     "config_option": ("config", ALL, "an argument of config_from_options"),
     "client_hello": ("wire", NOTHING, "the result of client_hello_parse"),
+    "mqtt_answer": ("wire", NOTHING, "embedded in a session, which logs the refusal"),
     "mqtt_follower": ("wire", NOTHING, "embedded in a session, which reports the fault"),
     "proxy_header": ("wire", NOTHING, "the result of proxy_header_parse"),
     "proxy_tls": ("wire", ALL, "an argument of proxy_header_v2"),
