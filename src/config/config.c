@@ -61,6 +61,10 @@ static const struct config_word proxy_protocols[] = {
     {"off", PROXY_PROTOCOL_OFF}, {"v1", PROXY_PROTOCOL_V1}, {"v2", PROXY_PROTOCOL_V2}, {NULL, 0}};
 static const struct config_word mqtts[] = {
     {"off", MQTT_OFF}, {"check", MQTT_CHECK}, {"identity", MQTT_IDENTITY}, {NULL, 0}};
+static const struct config_word client_ids[] = {{"free", CLIENT_ID_FREE},
+                                                {"identity", CLIENT_ID_IDENTITY},
+                                                {"prefix", CLIENT_ID_PREFIX},
+                                                {NULL, 0}};
 
 /* One row per key: to add a key, add a row (and its field in types.h, and its entry in
  * postern.conf(5), which a test compares with this). */
@@ -92,6 +96,7 @@ const struct config_key config_keys[] = {
     {"identity",         KIND_WORD, L(identity),         "cn",     0, 0, identities},
     {"proxy_protocol",   KIND_WORD, L(proxy_protocol),   "off",    0, 0, proxy_protocols},
     {"mqtt",             KIND_WORD, L(mqtt),             "off",    0, 0, mqtts},
+    {"client_id",        KIND_WORD, L(client_id),        "free",   0, 0, client_ids},
 
     {"max_connect_size", KIND_SIZE,  L(max_connect_size), "64k",   128, 1 << 20,  NULL},
     {"max_record_size",  KIND_SIZE,  L(max_record_size),  "16384", 512, 16384,    NULL},

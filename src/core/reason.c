@@ -15,6 +15,7 @@ static const char *const names[REASON_COUNT] = {
     [REASON_IDLE_TIMEOUT] = "idle_timeout",
     [REASON_CLOSE_TIMEOUT] = "close_timeout",
     [REASON_NOT_MQTT] = "not_mqtt",
+    [REASON_BAD_CLIENT_ID] = "bad_client_id",
     [REASON_BROKER_REFUSED] = "broker_refused",
     [REASON_CONNECT_PACKET_TIMEOUT] = "connect_packet_timeout",
     [REASON_TLS_ERROR] = "tls_error",

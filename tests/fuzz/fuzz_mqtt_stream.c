@@ -1,6 +1,6 @@
 /* A whole stream of a client with mqtt = identity: wherever it is cut, the same bytes go on to the
  * broker; they begin with a CONNECT whose user name is the identity, and no second one is among
- * them. And the same bytes as the broker's stream:
+ * them. Its client ID belongs to one identity at most. And the same bytes as the broker's stream:
  * wherever that is cut, the same login is refused. */
 #include "wire/mqtt_answer.h"
 #include "wire/mqtt_connect.h"
@@ -30,8 +30,23 @@ static void forward(struct stream *s, const uint8_t *data, size_t size) {
     CHECK(s->refused == (s->follower.fault != MQTT_FAULT_NONE));
 }
 
+static void check_client_id(const struct mqtt_connect *connect) {
+    const struct mqtt_text *id = &connect->client_id;
+    size_t owners = 0;
+    for (size_t len = 1; len <= id->len && len <= IDENTITY_MAX; len++) {
+        uint8_t *identity = fuzz_copy(id->data, len);
+        CHECK(mqtt_client_id_is_of(connect, identity, len, false) == (len == id->len));
+        owners += mqtt_client_id_is_of(connect, identity, len, true);
+        free(identity);
+    }
+    CHECK(owners <= 1);
+}
+
 static void take_connect(struct stream *s, size_t size) {
     struct mqtt_connect connect;
+    if (mqtt_connect_parse(s->early, size, &connect) == MQTT_FAULT_NONE) {
+        check_client_id(&connect);
+    }
     if (mqtt_connect_parse(s->early, size, &connect) != MQTT_FAULT_NONE ||
         mqtt_connect_rewrite(s->early, &connect, s->identity, s->identity_len, s->out,
                              &s->out_len) != MQTT_FAULT_NONE) {

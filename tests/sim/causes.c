@@ -21,7 +21,8 @@ enum fact {
     DRAINING = CLIENT_CLOSED << 15,
     TIME = CLIENT_CLOSED << 16, /* has passed since the accept */
     LOGIN_REFUSED = CLIENT_CLOSED << 17,
-    ANY = CLIENT_CLOSED << 18
+    FOREIGN_ID = CLIENT_CLOSED << 18,
+    ANY = CLIENT_CLOSED << 19
 };
 
 /* At least one of these facts. What is not here does not happen to an undamaged client. */
@@ -37,6 +38,7 @@ static const unsigned causes[REASON_COUNT] = {
     [REASON_IDLE_TIMEOUT] = TIME,
     [REASON_CLOSE_TIMEOUT] = CLIENT_CLOSED | BROKER_FIN,
     [REASON_NOT_MQTT] = NO_MQTT,
+    [REASON_BAD_CLIENT_ID] = FOREIGN_ID,
     [REASON_BROKER_REFUSED] = LOGIN_REFUSED,
     [REASON_CONNECT_PACKET_TIMEOUT] = MQTT,
     [REASON_TLS_ERROR] = CLIENT_UPDATES,
@@ -67,7 +69,7 @@ static unsigned facts_of_kind(const struct client *c) {
         [CLIENT_BAD_HELLO] = NO_TLS,     [CLIENT_OLD] = OLD_TLS,
         [CLIENT_NO_CIPHER] = NO_CIPHER,  [CLIENT_DISTRUSTS] = DISTRUSTS,
         [CLIENT_NOT_MQTT] = NO_MQTT,     [CLIENT_SECOND_CONNECT] = NO_MQTT,
-        [CLIENT_BAD_HEADER] = NO_HEADER,
+        [CLIENT_BAD_HEADER] = NO_HEADER, [CLIENT_FOREIGN_ID] = FOREIGN_ID,
     };
     return facts[c->kind];
 }

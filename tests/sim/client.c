@@ -54,7 +54,8 @@ static size_t put_connect(uint8_t *out, const char *id, const char *user, const 
 
 static void make_streams(struct client *c) {
     char id[24];
-    snprintf(id, sizeof id, "client-%u", c->id);
+    const char *owner = c->kind == CLIENT_FOREIGN_ID ? "device-3" : SITE_NAME(c->cert);
+    snprintf(id, sizeof id, "%s/%u", owner, c->id);
     c->up = stream_make(c->listener == SITE_IDENTITY);
     c->down = stream_make(false);
     if (site_is_mqtt(c->listener) && c->kind != CLIENT_NOT_MQTT) {

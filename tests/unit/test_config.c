@@ -144,6 +144,7 @@ START_TEST(the_smallest_file_gets_every_default) {
     ck_assert_uint_eq(l->new_connections_per_address.count, 0);
     ck_assert_uint_eq(l->session_log.count, 0);
     ck_assert_int_eq(l->mqtt, MQTT_OFF);
+    ck_assert_int_eq(l->client_id, CLIENT_ID_FREE);
     ck_assert_uint_eq(l->max_connect_size, 65536);
     ck_assert_uint_eq(l->max_record_size, 16384);
     ck_assert_uint_eq(l->max_connections, 0);
@@ -171,7 +172,7 @@ START_TEST(every_key_sets_its_field) {
              "san-uri\n"
              "proxy_protocol = v2\naccept_proxy = 10.0.0.0/8, ::1\nmqtt = identity\n"
              "allow = 10.0.0.0/8\ndeny = 10.1.0.0/16, ::1\nmax_connections_per_address = 7\n"
-             "new_connections_per_address = 90/m\nsession_log = 100/s\n"
+             "new_connections_per_address = 90/m\nsession_log = 100/s\nclient_id = prefix\n"
              "max_connect_size = 1M\nmax_record_size = 512\nmax_connections = 7\n"
              "max_handshakes = 8\nfirst_byte_timeout = 100ms\nhandshake_timeout = 1s\n"
              "connect_packet_timeout = 2s\nconnect_timeout = 3s\nwrite_timeout = 1m\n"
@@ -220,6 +221,7 @@ START_TEST(every_key_sets_its_field) {
     ck_assert_uint_eq(l->session_log.count, 100);
     ck_assert_uint_eq(l->session_log.period_ms, 1000);
     ck_assert_int_eq(l->mqtt, MQTT_IDENTITY);
+    ck_assert_int_eq(l->client_id, CLIENT_ID_PREFIX);
     ck_assert_uint_eq(l->max_connect_size, 1048576);
     ck_assert_uint_eq(l->max_record_size, 512);
     ck_assert_uint_eq(l->max_connections, 7);
@@ -242,11 +244,12 @@ START_TEST(every_keyword_of_every_key_is_accepted) {
         for (const struct config_word *w = key->words; w != NULL && w->text != NULL; w++) {
             char text[512];
             bool auth = strcmp(key->name, "client_auth") == 0 && strcmp(w->text, "none") != 0;
-            bool identity = strcmp(w->text, "identity") == 0;
-            snprintf(text, sizeof text, "%s%s%s = %s\n%s%s" CERTIFICATE,
+            bool id = strcmp(key->name, "client_id") == 0 && strcmp(w->text, "free") != 0;
+            bool identity = id || strcmp(w->text, "identity") == 0;
+            snprintf(text, sizeof text, "%s%s%s%s = %s\n%s%s" CERTIFICATE,
                      key->section == SECTION_POSTERN ? "[postern]\n" : LISTENER,
-                     identity ? "client_auth = required\n" : "", key->name, w->text,
-                     auth || identity ? "client_ca = ca\n" : "",
+                     identity ? "client_auth = required\n" : "", id ? "mqtt = identity\n" : "",
+                     key->name, w->text, auth || identity ? "client_ca = ca\n" : "",
                      key->section == SECTION_POSTERN ? LISTENER : "");
             struct config *config = load(text);
             unsigned value;
@@ -656,6 +659,9 @@ static const struct {
      ":2: mqtt = identity without client_auth = required; "},
     {LISTENER "mqtt = identity\nclient_auth = optional\nclient_ca = ca\n" CERTIFICATE,
      ":2: mqtt = identity without client_auth = required; "},
+    {LISTENER "mqtt = check\nclient_id = identity\n" CERTIFICATE,
+     ":3: client_id without mqtt = identity, so that no client ID would be checked; "},
+    {LISTENER "client_id = prefix\n" CERTIFICATE, ":2: client_id without mqtt = identity, "},
 };
 
 START_TEST(each_mistake_is_reported_with_its_line_and_its_remedy) {
