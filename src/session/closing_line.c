@@ -24,7 +24,7 @@ static bool is_refusal(enum reason reason) {
 
 /* Sessions that were served are logged as session_log wants it, those that a reload revokes in any
  * case. All else can be caused by clients that nobody knows, as often as they like; session_log has
- * no say in it. */
+ * no say in it, so that fail2ban, whose filter matches nothing but that, sees each address. */
 static bool may_log(struct session *s, enum reason reason, enum log_level level,
                     uint64_t *suppressed) {
     bool served = s->established && conn_is_open(&s->broker) && !is_refusal(reason);
