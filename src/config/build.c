@@ -203,7 +203,12 @@ static int set_list(const struct build *b, const struct config_key *key, const c
 static int set_rate(const struct build *b, const struct config_key *key, const char *text,
                     void *field) {
     uint64_t unused;
-    return find_word(key->words, text, &unused) ? 0 : config_parse_rate(text, field, b->err);
+    if (find_word(key->words, text, &unused) || config_parse_rate(text, field, b->err) == 0) {
+        return 0;
+    }
+    char words[128];
+    print_words(key->words, words, sizeof words);
+    return error_append(b->err, ", or %s", words);
 }
 
 static int set_value(const struct build *b, const struct config_key *key, const char *text,

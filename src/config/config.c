@@ -32,6 +32,7 @@ static const struct config_word networks_none[] = {{"none", 0}, {NULL, 0}};
 static const struct config_word rate_off[] = {{"off", 0}, {NULL, 0}};
 static const struct config_word dials_off[] = {{"off", 0}, {NULL, 0}};
 static const struct config_word source_auto[] = {{"auto", 0}, {NULL, 0}};
+static const struct config_word rate_all[] = {{"all", 0}, {NULL, 0}};
 static const struct config_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
                                                 {"warning", LOG_LEVEL_WARNING},
                                                 {"info", LOG_LEVEL_INFO},
@@ -62,6 +63,10 @@ static const struct config_word proxy_protocols[] = {
     {"off", PROXY_PROTOCOL_OFF}, {"v1", PROXY_PROTOCOL_V1}, {"v2", PROXY_PROTOCOL_V2}, {NULL, 0}};
 static const struct config_word mqtts[] = {
     {"off", MQTT_OFF}, {"check", MQTT_CHECK}, {"identity", MQTT_IDENTITY}, {NULL, 0}};
+static const struct config_word client_ids[] = {{"free", CLIENT_ID_FREE},
+                                                {"identity", CLIENT_ID_IDENTITY},
+                                                {"prefix", CLIENT_ID_PREFIX},
+                                                {NULL, 0}};
 
 /* One row per key: to add a key, add a row (and its field in types.h, and its entry in
  * postern.conf(5), which a test compares with this). */
@@ -95,6 +100,7 @@ const struct config_key config_keys[] = {
     {"identity",         KIND_WORD, L(identity),         "cn",     0, 0, identities},
     {"proxy_protocol",   KIND_WORD, L(proxy_protocol),   "off",    0, 0, proxy_protocols},
     {"mqtt",             KIND_WORD, L(mqtt),             "off",    0, 0, mqtts},
+    {"client_id",        KIND_WORD, L(client_id),        "free",   0, 0, client_ids},
 
     {"max_connect_size", KIND_SIZE,  L(max_connect_size), "64k",   128, 1 << 20,  NULL},
     {"max_record_size",  KIND_SIZE,  L(max_record_size),  "16384", 512, 16384,    NULL},
@@ -103,6 +109,7 @@ const struct config_key config_keys[] = {
     {"max_dials",        KIND_DIALS, L(max_dials), "512, 10000/s", 0,   0,        dials_off},
     {"max_connections_per_address", KIND_COUNT, L(max_connections_per_address), "0",   0, 10000000, NULL},
     {"new_connections_per_address", KIND_RATE,  L(new_connections_per_address), "off", 0, 0,        rate_off},
+    {"session_log",      KIND_RATE,  L(session_log),      "all",   0,   0,        rate_all},
 
     {"resumption_lifetime",    KIND_DURATION, L(resumption_lifetime_ms),    "24h", 60000, 30 * DAY, NULL},
     {"first_byte_timeout",     KIND_DURATION, L(first_byte_timeout_ms),     "5s",  100, DAY, NULL},

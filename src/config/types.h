@@ -22,6 +22,7 @@ enum config_revoked_sessions { REVOKED_KEEP, REVOKED_END };
 enum config_identity { IDENTITY_CN, IDENTITY_SAN_DNS, IDENTITY_SAN_URI, IDENTITY_FINGERPRINT };
 enum config_proxy_protocol { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_V2 };
 enum config_mqtt { MQTT_OFF, MQTT_CHECK, MQTT_IDENTITY };
+enum config_client_id { CLIENT_ID_FREE, CLIENT_ID_IDENTITY, CLIENT_ID_PREFIX };
 enum config_reload { RELOAD_SIGNAL, RELOAD_WATCH };
 
 /* A broker: HOST:PORT ([v6]:port too) or unix:/path. */
@@ -90,6 +91,7 @@ struct config_listener {
     struct config_networks allow;        /* count 0: all */
     struct config_networks deny;         /* count 0: none */
     enum config_mqtt mqtt;
+    enum config_client_id client_id;
     size_t max_connect_size;
     size_t max_record_size;
     size_t max_connections;             /* 0: no limit of ours */
@@ -98,6 +100,7 @@ struct config_listener {
     size_t max_handshakes;
     struct config_dials max_dials;
     struct config_sources backend_source;
+    struct config_rate session_log; /* count 0: all */
 
     /* Milliseconds, or CONFIG_OFF. */
     uint64_t first_byte_timeout_ms;

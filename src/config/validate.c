@@ -67,6 +67,15 @@ static int check_client_auth(const struct subject *s, struct error *err) {
     return 0;
 }
 
+static int check_client_id(const struct subject *s, struct error *err) {
+    if (s->listener->client_id == CLIENT_ID_FREE || s->listener->mqtt == MQTT_IDENTITY) {
+        return 0;
+    }
+    return location_fail(location_of(s, "client_id"), err,
+                         "client_id without mqtt = identity, so that no client ID would be "
+                         "checked; write mqtt = identity as well");
+}
+
 static int check_certificates(const struct subject *s, struct error *err) {
     const struct config_listener *l = s->listener;
     for (size_t i = 0; i < l->certificate_count; i++) {
@@ -136,7 +145,8 @@ int config_check(const struct config *config, const struct document *document, s
     for (size_t i = 0; i < config->listener_count; i++) {
         struct subject s = subject_at(config, document, i);
         if (check_versions(&s, err) != 0 || check_client_auth(&s, err) != 0 ||
-            check_certificates(&s, err) != 0 || check_addresses(config, document, i, err) != 0) {
+            check_client_id(&s, err) != 0 || check_certificates(&s, err) != 0 ||
+            check_addresses(config, document, i, err) != 0) {
             return -1;
         }
     }

@@ -83,7 +83,7 @@ int config_parse_rate(const char *text, struct config_rate *rate, struct error *
             return 0;
         }
     }
-    return error_set(err, "not a rate; write 1 to 100000 and /s, /m or /h, as in 20/s, or off");
+    return error_set(err, "not a rate; write 1 to 100000 and /s, /m or /h, as in 20/s");
 }
 
 int config_parse_dials(const char *text, struct config_dials *dials, struct error *err) {

@@ -2,26 +2,84 @@
 
 #include "core/log.h"
 
-#include <stddef.h>
+#include <string.h>
 
-enum { LINES_A_SECOND = 20 };
+/* What a line costs, and by how much an account may be ahead of the clock. */
+enum {
+    ADDRESS_LINE_MS = 1000,
+    ADDRESS_AHEAD_MS = 20 * ADDRESS_LINE_MS,
+    REASON_LINE_MS = 50,
+    REASON_AHEAD_MS = 100 * REASON_LINE_MS,
+    REASON_AHEAD_OF_NOISY_MS = REASON_AHEAD_MS / 2,
+    QUIET_MS = 10000,
+    REPORT_MS = 1000
+};
 
-bool log_limit_allows(struct log_limit *limit, enum reason reason, uint64_t now_ms,
-                      uint64_t *suppressed) {
-    uint64_t second = now_ms / 1000;
-    if (limit->of[reason].second != second) {
-        limit->of[reason].second = second;
-        limit->of[reason].lines = 0;
+/* --- places --- */
+
+/* Of a client key only the first eight bytes are used. Addresses that are chosen to share a set
+ * displace each other, which gives them no more lines than their reason has: so there is no secret
+ * in it. */
+static size_t set_of(const struct address *key, enum reason reason) {
+    uint64_t h;
+    memcpy(&h, key->bytes, sizeof h);
+    h = (h + ((uint64_t)reason << 8) + key->family) * 0x9e3779b97f4a7c15u; /* of the golden ratio */
+    _Static_assert(LOG_LIMIT_SETS == 256, "the highest byte, which all bits have an effect on");
+    return h >> 56;
+}
+
+/* The place of that address and reason, which may be new. */
+static struct log_limit_place *find_or_make(struct log_limit *limit, const struct address *key,
+                                            enum reason reason) {
+    struct log_limit_place *set = limit->places[set_of(key, reason)], *quietest = set;
+    for (size_t i = 0; i < LOG_LIMIT_WAYS; i++) {
+        if (set[i].reason == (uint32_t)reason && address_is_equal(&set[i].key, key)) {
+            return &set[i];
+        }
+        if (set[i].last_ms < quietest->last_ms) {
+            quietest = &set[i];
+        }
     }
-    if (limit->of[reason].lines >= LINES_A_SECOND) {
-        limit->of[reason].suppressed++;
-        return false;
+    *quietest = (struct log_limit_place){.key = *key, .reason = (uint32_t)reason};
+    return quietest;
+}
+
+/* --- lines --- */
+
+/* Up to when it is paid with one line more. */
+static uint64_t with_line(uint64_t paid_until_ms, uint64_t now_ms, uint64_t line_ms) {
+    return (paid_until_ms > now_ms ? paid_until_ms : now_ms) + line_ms;
+}
+
+static bool suppress(struct log_limit_total *total, uint64_t now_ms) {
+    if (total->suppressed == 0) {
+        total->since_ms = now_ms;
     }
-    limit->of[reason].lines++;
-    *suppressed = limit->of[reason].suppressed;
-    limit->of[reason].suppressed = 0;
+    total->suppressed++;
+    return false;
+}
+
+bool log_limit_allows(struct log_limit *limit, enum reason reason, const struct address *client,
+                      uint64_t now_ms, uint64_t *suppressed) {
+    struct log_limit_total *total = &limit->of[reason];
+    struct address key = address_client_key(client);
+    struct log_limit_place *place = find_or_make(limit, &key, reason);
+    bool quiet = place->last_ms == 0 || now_ms - place->last_ms >= QUIET_MS;
+    uint64_t address_until = with_line(place->paid_until_ms, now_ms, ADDRESS_LINE_MS);
+    uint64_t reason_until = with_line(total->paid_until_ms, now_ms, REASON_LINE_MS);
+    uint64_t ahead_ms = quiet ? REASON_AHEAD_MS : REASON_AHEAD_OF_NOISY_MS;
+    place->last_ms = now_ms;
+    if (address_until > now_ms + ADDRESS_AHEAD_MS || reason_until > now_ms + ahead_ms) {
+        return suppress(total, now_ms);
+    }
+    place->paid_until_ms = address_until;
+    total->paid_until_ms = reason_until;
+    *suppressed = total->suppressed;
+    total->suppressed = 0;
     return true;
 }
+
+/* --- the report --- */
 
 static void report(enum reason reason, uint64_t suppressed) {
     struct log_line line;
@@ -34,15 +92,16 @@ static void report(enum reason reason, uint64_t suppressed) {
 bool log_limit_report(struct log_limit *limit, uint64_t now_ms, bool all) {
     bool waiting = false;
     for (size_t i = 0; i < REASON_COUNT; i++) {
-        if (limit->of[i].suppressed == 0) {
+        struct log_limit_total *total = &limit->of[i];
+        if (total->suppressed == 0) {
             continue;
         }
-        if (!all && limit->of[i].second == now_ms / 1000) {
+        if (!all && now_ms - total->since_ms < REPORT_MS) {
             waiting = true;
             continue;
         }
-        report((enum reason)i, limit->of[i].suppressed);
-        limit->of[i].suppressed = 0;
+        report((enum reason)i, total->suppressed);
+        total->suppressed = 0;
     }
     return waiting;
 }

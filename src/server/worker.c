@@ -60,9 +60,16 @@ static void starve(struct worker *w, struct listener *l) {
 }
 
 static void on_accept_failed(struct worker *w, int status) {
+    const struct address nobody = {0};
+    struct log_line line;
     uint64_t suppressed;
-    if (pool_may_log(&w->pool, REASON_NONE, &suppressed)) {
-        log_message(LOG_LEVEL_ERROR, "accept failed", "%s", uv_strerror(status));
+    if (pool_may_log(&w->pool, REASON_NONE, &nobody, &suppressed)) {
+        log_begin(&line, LOG_LEVEL_ERROR, "accept failed");
+        log_str(&line, "message", uv_strerror(status));
+        if (suppressed > 0) {
+            log_num(&line, "suppressed", suppressed);
+        }
+        log_end(&line);
     }
     pool_retry(&w->pool);
 }

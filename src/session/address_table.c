@@ -1,5 +1,7 @@
 #include "session/address_table.h"
 
+#include "session/rate.h"
+
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -115,24 +117,12 @@ static struct place *lock_set(struct address_table *table, const struct address 
 
 /* --- connections --- */
 
-/* Whether the rate allows one more now; then it is paid for. */
-static bool pay(struct place *place, uint64_t now_ms, struct config_rate rate) {
-    uint64_t now_us = now_ms * 1000, period_us = rate.period_ms * 1000ull;
-    uint64_t from_us = place->paid_until_us > now_us ? place->paid_until_us : now_us;
-    uint64_t until_us = from_us + period_us / rate.count;
-    if (until_us > now_us + period_us) {
-        return false;
-    }
-    place->paid_until_us = until_us;
-    return true;
-}
-
 static enum address_answer count_connection(struct place *place, uint64_t now_ms,
                                             size_t max_connections, struct config_rate rate) {
     if (max_connections > 0 && place->connections >= max_connections) {
         return ADDRESS_HAS_TOO_MANY;
     }
-    if (rate.count > 0 && !pay(place, now_ms, rate)) {
+    if (rate.count > 0 && !rate_pay(&place->paid_until_us, now_ms, rate)) {
         return ADDRESS_IS_TOO_FAST;
     }
     place->connections++;

@@ -105,7 +105,8 @@ static void say_goodbye(struct session *s, enum reason reason) {
 enum verdict session_end(struct session *s, enum reason reason, const char *detail) {
     struct pool *pool = s->pool;
     assert(!session_is_closing(s));
-    closing_line_write(s, reason, detail);
+    /* However the session ends then: else the client could choose by how it leaves. */
+    closing_line_write(s, s->answer.refusal != 0 ? REASON_BROKER_REFUSED : reason, detail);
     closing_leave_handshakes(s);
     closing_end_handshake(s);
     bool nothing_to_say = !client_can_hear(s, reason) && s->broker.queue == NULL;

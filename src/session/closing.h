@@ -7,7 +7,8 @@
 
 /* Writes the closing line, sends what is queued (close_notify included, where the client may still
  * read), and closes both sockets: at once if nothing has to leave, else within two seconds. Always
- * returns SESSION_ENDED, for the caller to return. `detail` is for the line, or NULL. Not for a
+ * returns SESSION_ENDED, for the caller to return. `detail` is for the line, or NULL; once the
+ * broker has refused the login, the line has REASON_BROKER_REFUSED, whatever the reason. Not for a
  * session that is closing already. */
 enum verdict session_end(struct session *s, enum reason reason, const char *detail)
     __attribute__((warn_unused_result));

@@ -16,16 +16,26 @@ static void log_established(struct log_line *line, const struct session *s) {
     log_num(line, "down", s->down);
 }
 
-/* An unauthenticated client can cause many lines; a session that reached its broker is always
- * logged. */
+/* What a client can be refused for that has reached its broker. */
+static bool is_refusal(enum reason reason) {
+    return reason == REASON_NOT_MQTT || reason == REASON_BROKER_REFUSED ||
+           reason == REASON_TLS_ERROR;
+}
+
+/* Sessions that were served are logged as session_log wants it, those that a reload revokes in any
+ * case. All else can be caused by clients that nobody knows, as often as they like; session_log has
+ * no say in it, so that fail2ban, whose filter matches nothing but that, sees each address. */
 static bool may_log(struct session *s, enum reason reason, enum log_level level,
                     uint64_t *suppressed) {
+    bool served = s->established && conn_is_open(&s->broker) && !is_refusal(reason);
     *suppressed = 0;
     if (!log_wants(level)) {
         return false;
     }
-    return (s->established && conn_is_open(&s->broker)) ||
-           pool_may_log(s->pool, reason, suppressed);
+    if (served) {
+        return reason == REASON_REVOKED || pool_may_log_end(s->pool, s->listener, suppressed);
+    }
+    return pool_may_log(s->pool, reason, &s->client_addr, suppressed);
 }
 
 /* A connection that never sent a byte is of no interest: a port scan, a health check. */
@@ -51,6 +61,9 @@ void closing_line_write(struct session *s, enum reason reason, const char *detai
         log_established(&line, s);
         log_seconds(&line, "seconds", age_ms);
         log_str(&line, "reason", reason_name(reason));
+        if (reason == REASON_BROKER_REFUSED) {
+            log_num(&line, "code", s->answer.refusal);
+        }
     } else {
         log_str(&line, "sni", s->server_name);
         log_str(&line, "reason", reason_name(reason));
@@ -59,11 +72,11 @@ void closing_line_write(struct session *s, enum reason reason, const char *detai
         }
         log_seconds(&line, "seconds", age_ms);
     }
+    if (suppressed > 0) { /* before what is so long that the line may be cut */
+        log_num(&line, "suppressed", suppressed);
+    }
     if (detail != NULL) {
         log_str(&line, "error", detail);
-    }
-    if (suppressed > 0) {
-        log_num(&line, "suppressed", suppressed);
     }
     log_end(&line);
 }

@@ -6,8 +6,9 @@
 
 struct session;
 
-/* What an unauthenticated client can cause is written at a bounded rate per reason. `detail` may be
- * NULL. Before the session gives anything back. */
+/* What an unauthenticated client can cause is written at a bounded rate for each reason and address
+ * (core/log_limit.h), the ends of sessions that were served as session_log wants it. `detail` may
+ * be NULL. Before the session gives anything back. */
 void closing_line_write(struct session *s, enum reason reason, const char *detail);
 
 #endif

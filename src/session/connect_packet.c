@@ -4,7 +4,10 @@
 #include "session/state.h"
 #include "session/transfer.h"
 
+#include <stdio.h>
 #include <string.h>
+
+enum { LOGGED_ID_MAX = 64 }; /* bytes of a client ID that a line has */
 
 static enum verdict refuse(struct session *s, enum mqtt_fault fault) {
     return session_end(s, REASON_NOT_MQTT, mqtt_fault_text(fault));
@@ -35,6 +38,24 @@ static enum verdict rewrite(struct session *s, size_t size, const struct mqtt_co
     return fine == after ? SESSION_NEXT_PHASE : refuse(s, (enum mqtt_fault)s->follower.fault);
 }
 
+static enum verdict refuse_client_id(struct session *s, const struct mqtt_text *id) {
+    char detail[LOGGED_ID_MAX + 32];
+    int len = (int)(id->len < LOGGED_ID_MAX ? id->len : LOGGED_ID_MAX);
+    snprintf(detail, sizeof detail, "the client ID is %.*s", len, (const char *)id->data);
+    return session_end(s, REASON_BAD_CLIENT_ID, id->len > 0 ? detail : "the client ID is empty");
+}
+
+/* With client_id, nobody can take over the session of another identity. */
+static bool has_fitting_client_id(const struct session *s, const struct mqtt_connect *connect) {
+    enum config_client_id rule = session_config(s)->client_id;
+    const char *identity = engine_identity(s->engine);
+    if (rule == CLIENT_ID_FREE) {
+        return true;
+    }
+    return identity != NULL && mqtt_client_id_is_of(connect, (const uint8_t *)identity,
+                                                    strlen(identity), rule == CLIENT_ID_PREFIX);
+}
+
 static enum verdict on_whole_connect(struct session *s, size_t size) {
     const struct buf *plain = &s->pending->plain;
     struct mqtt_connect connect;
@@ -42,6 +63,9 @@ static enum verdict on_whole_connect(struct session *s, size_t size) {
     s->up = plain->len;
     if (fault != MQTT_FAULT_NONE) {
         return refuse(s, fault);
+    }
+    if (!has_fitting_client_id(s, &connect)) {
+        return refuse_client_id(s, &connect.client_id);
     }
     return session_config(s)->mqtt == MQTT_IDENTITY ? rewrite(s, size, &connect)
                                                     : SESSION_NEXT_PHASE;

@@ -1,7 +1,9 @@
 #include "session/limits.h"
 
 #include "session/address_table.h"
+#include "session/rate.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -11,6 +13,8 @@ enum { AWAITED_PER_PLACE = 4, AWAITED_MIN = 16 };
 struct listener_counts {
     atomic_size_t connections;
     atomic_size_t handshakes;
+    uint64_t ends_paid_until_us; /* session_log; both under ends_lock */
+    uint64_t suppressed_ends;
 };
 
 struct limits {
@@ -18,6 +22,7 @@ struct limits {
     size_t max_sessions;
     size_t threads;
     struct address_table *addresses;
+    pthread_mutex_t ends_lock;
     struct listener_counts listeners[];
 };
 
@@ -33,12 +38,14 @@ struct limits *limits_new(size_t listeners, size_t threads, size_t max_sessions)
         free(limits);
         return NULL;
     }
+    pthread_mutex_init(&limits->ends_lock, NULL);
     return limits;
 }
 
 void limits_free(struct limits *limits) {
     if (limits != NULL) {
         address_table_free(limits->addresses);
+        pthread_mutex_destroy(&limits->ends_lock);
         free(limits);
     }
 }
@@ -130,6 +137,38 @@ size_t limits_max_awaited(const struct limits *limits, size_t max_handshakes) {
     size_t share = max_handshakes * AWAITED_PER_PLACE / limits->threads;
     return share > AWAITED_MIN ? share : AWAITED_MIN;
 }
+
+/* --- session_log --- */
+
+bool limits_end_may_be_logged(struct limits *limits, size_t listener, uint64_t now_ms,
+                              struct config_rate rate, uint64_t *suppressed) {
+    struct listener_counts *counts = &limits->listeners[listener];
+    *suppressed = 0;
+    if (rate.count == 0) {
+        return true;
+    }
+    pthread_mutex_lock(&limits->ends_lock);
+    bool allowed = rate_pay(&counts->ends_paid_until_us, now_ms, rate);
+    if (allowed) {
+        *suppressed = counts->suppressed_ends;
+        counts->suppressed_ends = 0;
+    } else {
+        counts->suppressed_ends++;
+    }
+    pthread_mutex_unlock(&limits->ends_lock);
+    return allowed;
+}
+
+uint64_t limits_take_suppressed_ends(struct limits *limits, size_t listener) {
+    struct listener_counts *counts = &limits->listeners[listener];
+    pthread_mutex_lock(&limits->ends_lock);
+    uint64_t suppressed = counts->suppressed_ends;
+    counts->suppressed_ends = 0;
+    pthread_mutex_unlock(&limits->ends_lock);
+    return suppressed;
+}
+
+/* --- for the metrics --- */
 
 size_t limits_sessions(const struct limits *limits) {
     return get(&limits->sessions);

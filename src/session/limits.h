@@ -59,6 +59,17 @@ bool limits_handshakes_exceeded(const struct limits *limits, size_t listener,
  * no time, so there may be four times as many as wait for us; 16 at least. */
 size_t limits_max_awaited(const struct limits *limits, size_t max_handshakes);
 
+/* Whether the `session end` line of a session that ended normally may be written now, by the
+ * listener's session_log (`rate` off: always); if so, `*suppressed` is how many before it were not
+ * and have not been reported. */
+bool limits_end_may_be_logged(struct limits *limits, size_t listener, uint64_t now_ms,
+                              struct config_rate rate, uint64_t *suppressed)
+    __attribute__((warn_unused_result));
+
+/* How many were not since the last line that was; to be reported by the caller. */
+uint64_t limits_take_suppressed_ends(struct limits *limits, size_t listener)
+    __attribute__((warn_unused_result));
+
 /* --- for the metrics: how many there are now --- */
 
 size_t limits_sessions(const struct limits *limits);

@@ -1,10 +1,12 @@
 #include "session/pool.h"
+
+#include "core/log.h"
 #include "tls/engine_stack.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-enum { RETRY_MS = 100 };
+enum { RETRY_MS = 100, REPORT_ENDS_MS = 1000 };
 
 static void init_lists(struct pool *pool) {
     struct list *lists[] = {&pool->silent,
@@ -32,6 +34,7 @@ bool pool_init(struct pool *pool, struct loop *loop, struct limits *limits, stru
         .hooks = *hooks,
         .due_ms = UINT64_MAX,
         .retry_ms = UINT64_MAX,
+        .ends_due_ms = UINT64_MAX,
         .drain_tick_ms = UINT64_MAX,
         .awaited = calloc(listeners, sizeof *pool->awaited),
         .cipher = malloc(POOL_READ_SIZE),
@@ -54,7 +57,7 @@ bool pool_init(struct pool *pool, struct loop *loop, struct limits *limits, stru
 }
 
 void pool_close(struct pool *pool) {
-    log_limit_report(&pool->log_limit, pool_now_ms(pool), true);
+    (void)pool_report_suppressed(pool, true);
     prober_close(&pool->prober);
     dialer_close(&pool->dialer);
 }
@@ -105,12 +108,52 @@ void pool_retry(struct pool *pool) {
     }
 }
 
-bool pool_may_log(struct pool *pool, enum reason reason, uint64_t *suppressed) {
-    if (log_limit_allows(&pool->log_limit, reason, pool_now_ms(pool), suppressed)) {
+/* --- lines --- */
+
+bool pool_may_log(struct pool *pool, enum reason reason, const struct address *client,
+                  uint64_t *suppressed) {
+    if (log_limit_allows(&pool->log_limit, reason, client, pool_now_ms(pool), suppressed)) {
         return true;
     }
     pool_retry(pool);
     return false;
+}
+
+bool pool_may_log_end(struct pool *pool, size_t listener, uint64_t *suppressed) {
+    uint64_t now_ms = pool_now_ms(pool);
+    struct config_rate rate = pool->runtime->config->listeners[listener].session_log;
+    if (limits_end_may_be_logged(pool->limits, listener, now_ms, rate, suppressed)) {
+        return true;
+    }
+    if (pool->ends_due_ms == UINT64_MAX) {
+        pool->ends_due_ms = now_ms + REPORT_ENDS_MS;
+    }
+    pool_retry(pool);
+    return false;
+}
+
+/* Of all pools: the first one to ask reports them. */
+static void report_ends(struct pool *pool) {
+    const struct config *config = pool->runtime->config;
+    pool->ends_due_ms = UINT64_MAX;
+    for (size_t i = 0; i < config->listener_count; i++) {
+        uint64_t suppressed = limits_take_suppressed_ends(pool->limits, i);
+        struct log_line line;
+        if (suppressed > 0) {
+            log_begin(&line, LOG_LEVEL_INFO, "lines suppressed");
+            log_str(&line, "listener", config->listeners[i].name);
+            log_num(&line, "suppressed", suppressed);
+            log_end(&line);
+        }
+    }
+}
+
+bool pool_report_suppressed(struct pool *pool, bool all) {
+    uint64_t now_ms = pool_now_ms(pool);
+    if (pool->ends_due_ms != UINT64_MAX && (all || now_ms >= pool->ends_due_ms)) {
+        report_ends(pool);
+    }
+    return log_limit_report(&pool->log_limit, now_ms, all) || pool->ends_due_ms != UINT64_MAX;
 }
 
 /* --- lists --- */

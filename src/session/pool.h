@@ -87,6 +87,7 @@ struct pool {
     uint64_t due_ms;   /* at or before the next of them; UINT64_MAX: none */
     uint64_t retry_ms; /* see pool_retry; UINT64_MAX: nothing waits */
     struct log_limit log_limit;
+    uint64_t ends_due_ms; /* when suppressed `session end` lines are reported; UINT64_MAX: none */
 
     bool draining;
     uint64_t drain_started_ms, drain_ms, drain_tick_ms;
@@ -121,9 +122,19 @@ uint64_t pool_next_deadline_ms(void *pool);
  * log): it is looked at again in 100 ms. */
 void pool_retry(struct pool *pool);
 
-/* Whether a line for this reason may be written now; `*suppressed` is how many were not. */
-bool pool_may_log(struct pool *pool, enum reason reason, uint64_t *suppressed)
+/* Whether a line for this reason and this client may be written now, by what log_limit.h has for
+ * lines that unauthenticated clients cause (an address of nobody is one, too); `*suppressed` is
+ * how many were not. */
+bool pool_may_log(struct pool *pool, enum reason reason, const struct address *client,
+                  uint64_t *suppressed) __attribute__((warn_unused_result));
+
+/* The same for an established session of that listener that ended normally, by its session_log. */
+bool pool_may_log_end(struct pool *pool, size_t listener, uint64_t *suppressed)
     __attribute__((warn_unused_result));
+
+/* Logs what was suppressed and no line has said since, as far as it is due; with `all` in any case.
+ * True if some is not due yet. */
+bool pool_report_suppressed(struct pool *pool, bool all);
 
 /* A session begins, sends its first byte, ends, and is closed: it moves from list to list. */
 void pool_add(struct pool *pool, struct pool_member *m);

@@ -111,6 +111,9 @@ static enum verdict on_broker_bytes(struct session *s, const uint8_t *data, size
     if (s->client.shut_wanted) {
         return SESSION_GOES_ON;
     }
+    if (s->answer_open) {
+        s->answer_open = mqtt_answer_read(&s->answer, data, len);
+    }
     if (engine_write(s->engine, data, len, &s->pool->sealed) != ENGINE_OK) {
         return transfer_end_engine(s);
     }
@@ -138,6 +141,9 @@ static enum verdict on_broker_eof(struct session *s) {
         return SESSION_ENDED;
     }
     conn_shut(&s->client);
+    if (s->answer.refusal != 0) { /* a client that is refused is not waited for */
+        return transfer_end_closed(s);
+    }
     return note_end(s, &s->broker);
 }
 
@@ -173,6 +179,7 @@ static enum verdict hand_over_early_bytes(struct session *s) {
 }
 
 static enum verdict enter(struct session *s) {
+    s->answer_open = session_config(s)->mqtt != MQTT_OFF;
     if (note_activity(s) == SESSION_ENDED || hand_over_early_bytes(s) == SESSION_ENDED) {
         return SESSION_ENDED;
     }

@@ -142,10 +142,10 @@ void scheduler_on_turn(void *arg, uint64_t events_ns) {
 /* --- deadlines --- */
 
 /* What starves again, or has lines to report yet, asks for this again. */
-static void retry(struct pool *pool, uint64_t now_ms) {
+static void retry(struct pool *pool) {
     pool->retry_ms = UINT64_MAX;
     pool->hooks.accept_again(pool->hooks.arg);
-    if (log_limit_report(&pool->log_limit, now_ms, false)) {
+    if (pool_report_suppressed(pool, false)) {
         pool_retry(pool);
     }
 }
@@ -169,7 +169,7 @@ void scheduler_on_deadline(void *arg) {
         serve_due(pool, now_ms);
     }
     if (now_ms >= pool->retry_ms) {
-        retry(pool, now_ms);
+        retry(pool);
     }
     if (now_ms >= pool->drain_tick_ms) {
         drain_tick(pool);

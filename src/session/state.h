@@ -16,6 +16,7 @@
 #include "session/runtime.h"
 #include "tls/engine.h"
 #include "wire/client_hello.h"
+#include "wire/mqtt_answer.h"
 #include "wire/mqtt_connect.h"
 
 #include <stdbool.h>
@@ -70,10 +71,12 @@ struct session {
     bool listed : 1;         /* its address has a connection more in limits */
     bool established : 1;    /* the handshake is complete */
     bool answer_due : 1;     /* with mqtt on: the broker has not sent anything yet */
+    bool answer_open : 1;    /* with mqtt on: its first packet is not known yet */
     bool client_eof : 1;
     bool broker_first : 1;
     struct engine *engine;         /* NULL until the handshake begins, and after it failed */
     struct mqtt_follower follower; /* mqtt = identity: a second CONNECT would be another name */
+    struct mqtt_answer answer;     /* with mqtt on: whether the broker refuses the login */
     struct pending *pending;       /* from the first byte on; NULL once relaying */
     char *server_name;             /* as in the ClientHello; NULL: none */
     uint64_t up, down;             /* plaintext bytes */

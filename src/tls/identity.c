@@ -11,39 +11,8 @@
 
 enum { IDENTITY_MAX = 255, TAG_UTF8 = 0x0c, TAG_PRINTABLE = 0x13, TAG_IA5 = 0x16 };
 
-/* Characters without a shape, and those that turn or reorder others: two names that look the same
- * must be the same. Unicode 15, general category Cf, and the default ignorable code points. */
-static bool is_invisible(uint32_t code) {
-    static const struct {
-        uint32_t first, last;
-    } ranges[] = {
-        {0xad, 0xad},       {0x34f, 0x34f},     {0x600, 0x605},     {0x61c, 0x61c},
-        {0x6dd, 0x6dd},     {0x70f, 0x70f},     {0x890, 0x891},     {0x8e2, 0x8e2},
-        {0x115f, 0x1160},   {0x17b4, 0x17b5},   {0x180b, 0x180f},   {0x200b, 0x200f},
-        {0x2028, 0x202e},   {0x2060, 0x206f},   {0x3164, 0x3164},   {0xfe00, 0xfe0f},
-        {0xfeff, 0xfeff},   {0xffa0, 0xffa0},   {0xfff0, 0xfffb},   {0xfffe, 0xffff},
-        {0x110bd, 0x110bd}, {0x110cd, 0x110cd}, {0x13430, 0x1343f}, {0x1bca0, 0x1bca3},
-        {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},
-    };
-    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
-        if (code >= ranges[i].first && code <= ranges[i].last) {
-            return true;
-        }
-    }
-    return false;
-}
-
 bool identity_is_valid(struct span value) {
-    for (size_t at = 0; at < value.len;) {
-        uint32_t code;
-        size_t len = utf8_decode(value.data + at, value.len - at, &code);
-        if (len == 0 || code < 0x20 || (code >= 0x7f && code < 0xa0) || code == '+' ||
-            code == '#' || is_invisible(code)) {
-            return false;
-        }
-        at += len;
-    }
-    return value.len > 0 && value.len <= IDENTITY_MAX;
+    return value.len <= IDENTITY_MAX && utf8_is_name(value.data, value.len);
 }
 
 static bool copy(struct span value, char out[256]) {

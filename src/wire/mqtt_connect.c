@@ -360,6 +360,22 @@ enum mqtt_fault mqtt_connect_parse(const uint8_t *packet, size_t size, struct mq
     return fault == MQTT_FAULT_NONE ? take_login(&c, out) : fault;
 }
 
+bool mqtt_client_id_is_of(const struct mqtt_connect *connect, const uint8_t *identity,
+                          size_t identity_len, bool prefix) {
+    const struct mqtt_text *id = &connect->client_id;
+    if (identity_len == 0 || id->len < identity_len ||
+        memcmp(id->data, identity, identity_len) != 0 ||
+        (prefix && memchr(identity, '/', identity_len) != NULL)) {
+        return false;
+    }
+    if (id->len == identity_len) {
+        return true;
+    }
+    const uint8_t *more = id->data + identity_len + 1;
+    const size_t more_len = id->len - identity_len - 1;
+    return prefix && more[-1] == '/' && utf8_is_name(more, more_len);
+}
+
 static size_t put_length(uint8_t *out, size_t value) {
     size_t at = 0;
     do {

@@ -76,6 +76,15 @@ struct mqtt_connect {
 enum mqtt_fault mqtt_connect_parse(const uint8_t *packet, size_t size, struct mqtt_connect *out)
     __attribute__((warn_unused_result));
 
+/* Whether the client ID belongs to the identity, so that nobody can take over the session of
+ * another identity by its client ID: it is the identity, or with `prefix` also the identity
+ * followed by '/' and more. What follows is held to the rules for identities: only characters that
+ * can be seen, and no '+' and '#', which would widen patterns in access lists. With `prefix` no
+ * client ID belongs to an identity that has a '/' itself: it could be another's identity and more.
+ */
+bool mqtt_client_id_is_of(const struct mqtt_connect *connect, const uint8_t *identity,
+                          size_t identity_len, bool prefix);
+
 /* Room that a rewritten packet needs at most. */
 #define MQTT_CONNECT_REWRITTEN_MAX(size, identity_len) ((size) + (identity_len) + 5)
 

@@ -1,6 +1,8 @@
 /* A whole stream of a client with mqtt = identity: wherever it is cut, the same bytes go on to the
  * broker; they begin with a CONNECT whose user name is the identity, and no second one is among
- * them. */
+ * them. Its client ID belongs to one identity at most. And the same bytes as the broker's stream:
+ * wherever that is cut, the same login is refused. */
+#include "wire/mqtt_answer.h"
 #include "wire/mqtt_connect.h"
 
 #include "fuzz.h"
@@ -28,8 +30,23 @@ static void forward(struct stream *s, const uint8_t *data, size_t size) {
     CHECK(s->refused == (s->follower.fault != MQTT_FAULT_NONE));
 }
 
+static void check_client_id(const struct mqtt_connect *connect) {
+    const struct mqtt_text *id = &connect->client_id;
+    size_t owners = 0;
+    for (size_t len = 1; len <= id->len && len <= IDENTITY_MAX; len++) {
+        uint8_t *identity = fuzz_copy(id->data, len);
+        CHECK(mqtt_client_id_is_of(connect, identity, len, false) == (len == id->len));
+        owners += mqtt_client_id_is_of(connect, identity, len, true);
+        free(identity);
+    }
+    CHECK(owners <= 1);
+}
+
 static void take_connect(struct stream *s, size_t size) {
     struct mqtt_connect connect;
+    if (mqtt_connect_parse(s->early, size, &connect) == MQTT_FAULT_NONE) {
+        check_client_id(&connect);
+    }
     if (mqtt_connect_parse(s->early, size, &connect) != MQTT_FAULT_NONE ||
         mqtt_connect_rewrite(s->early, &connect, s->identity, s->identity_len, s->out,
                              &s->out_len) != MQTT_FAULT_NONE) {
@@ -153,8 +170,39 @@ static void try_body(const uint8_t *data, size_t size, struct fuzz_dice *dice) {
     try_stream(stream, at + size - 2, dice);
 }
 
+/* --- what the broker answers --- */
+
+static struct mqtt_answer read_answer(const uint8_t *data, size_t size, size_t most,
+                                      struct fuzz_dice *dice) {
+    struct mqtt_answer answer = {0};
+    bool more = true;
+    for (size_t at = 0; at < size && more;) {
+        size_t piece = 1 + fuzz_roll(dice, most);
+        piece = piece < size - at ? piece : size - at;
+        uint8_t *copy = fuzz_copy(data + at, piece);
+        more = mqtt_answer_read(&answer, copy, piece);
+        CHECK(!more || answer.refusal == 0);
+        free(copy);
+        at += piece;
+    }
+    return answer;
+}
+
+static void try_answer(const uint8_t *data, size_t size, struct fuzz_dice *dice) {
+    const struct mqtt_answer whole = read_answer(data, size, size, dice);
+    for (size_t most = 1; most < 8; most++) {
+        CHECK(read_answer(data, size, most, dice).refusal == whole.refusal);
+    }
+    if (whole.refusal != 0) {
+        size_t header, packet = packet_size(data, size, &header);
+        CHECK(data[0] == 0x20 && packet >= header + 2 && header + 1 < size);
+        CHECK(data[header + 1] == whole.refusal);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct fuzz_dice dice = fuzz_dice_from(data, size);
+    try_answer(data, size, &dice);
     try_stream(data, size, &dice);
     try_body(data, size, &dice);
     return 0;

@@ -20,7 +20,9 @@ enum fact {
     LIMITED = CLIENT_CLOSED << 14,
     DRAINING = CLIENT_CLOSED << 15,
     TIME = CLIENT_CLOSED << 16, /* has passed since the accept */
-    ANY = CLIENT_CLOSED << 17
+    LOGIN_REFUSED = CLIENT_CLOSED << 17,
+    FOREIGN_ID = CLIENT_CLOSED << 18,
+    ANY = CLIENT_CLOSED << 19
 };
 
 /* At least one of these facts. What is not here does not happen to an undamaged client. */
@@ -36,6 +38,8 @@ static const unsigned causes[REASON_COUNT] = {
     [REASON_IDLE_TIMEOUT] = TIME,
     [REASON_CLOSE_TIMEOUT] = CLIENT_CLOSED | BROKER_FIN,
     [REASON_NOT_MQTT] = NO_MQTT,
+    [REASON_BAD_CLIENT_ID] = FOREIGN_ID,
+    [REASON_BROKER_REFUSED] = LOGIN_REFUSED,
     [REASON_CONNECT_PACKET_TIMEOUT] = MQTT,
     [REASON_TLS_ERROR] = CLIENT_UPDATES,
     [REASON_NOT_TLS] = NO_TLS,
@@ -65,7 +69,7 @@ static unsigned facts_of_kind(const struct client *c) {
         [CLIENT_BAD_HELLO] = NO_TLS,     [CLIENT_OLD] = OLD_TLS,
         [CLIENT_NO_CIPHER] = NO_CIPHER,  [CLIENT_DISTRUSTS] = DISTRUSTS,
         [CLIENT_NOT_MQTT] = NO_MQTT,     [CLIENT_SECOND_CONNECT] = NO_MQTT,
-        [CLIENT_BAD_HEADER] = NO_HEADER,
+        [CLIENT_BAD_HEADER] = NO_HEADER, [CLIENT_FOREIGN_ID] = FOREIGN_ID,
     };
     return facts[c->kind];
 }
@@ -83,7 +87,8 @@ static unsigned facts_of_ends(const struct client *c) {
     return (c->close_sent ? CLIENT_CLOSED : 0u) | (c->sock->in_fin ? CLIENT_FIN : 0u) |
            (c->sock->reset ? CLIENT_DEAD : 0u) | (c->damaged ? CLIENT_DAMAGED : 0u) |
            (c->updates ? CLIENT_UPDATES : 0u) | (b != NULL && b->fin_sent ? BROKER_FIN : 0u) |
-           (b != NULL && b->sock->reset ? BROKER_DEAD : 0u);
+           (b != NULL && b->sock->reset ? BROKER_DEAD : 0u) |
+           (b != NULL && c->down.head[3] != 0 ? LOGIN_REFUSED : 0u);
 }
 
 void causes_check(const struct client *c, enum reason reason, uint64_t age_ms) {

@@ -54,11 +54,18 @@ static size_t put_connect(uint8_t *out, const char *id, const char *user, const 
 
 static void make_streams(struct client *c) {
     char id[24];
-    snprintf(id, sizeof id, "client-%u", c->id);
+    const char *owner = c->kind == CLIENT_FOREIGN_ID ? "device-3" : SITE_NAME(c->cert);
+    snprintf(id, sizeof id, "%s/%u", owner, c->id);
     c->up = stream_make(c->listener == SITE_IDENTITY);
     c->down = stream_make(false);
     if (site_is_mqtt(c->listener) && c->kind != CLIENT_NOT_MQTT) {
         c->up.head_len = put_connect(c->up.head, id, "somebody", "secret");
+    }
+    if (site_is_mqtt(c->listener)) { /* CONNACK: now and then the broker refuses the login */
+        static const uint8_t answer[] = {0x20, 2, 0, 0};
+        memcpy(c->down.head, answer, sizeof answer);
+        c->down.head[3] = random_one_in(4) ? 5 : 0;
+        c->down.head_len = sizeof answer;
     }
     c->up_at_broker = c->up;
     if (c->listener == SITE_IDENTITY) {

@@ -26,6 +26,7 @@ enum client_kind {
     CLIENT_DISTRUSTS,      /* does not accept our certificate */
     CLIENT_NOT_MQTT,       /* says something else where a CONNECT is due */
     CLIENT_SECOND_CONNECT, /* with mqtt = identity: tries another name later */
+    CLIENT_FOREIGN_ID,     /* with client_id = prefix: uses the client ID of another */
     CLIENT_BAD_HEADER,     /* a balancer whose header is none */
     CLIENT_KINDS
 };

@@ -82,9 +82,8 @@ static void do_connect(void) {
     bool good = !random_one_in(4);
     enum client_kind kind = good ? CLIENT_GOOD : (enum client_kind)random_below(CLIENT_KINDS);
     size_t listener = (size_t)random_below(SITE_LISTENERS);
-    listener = kind == CLIENT_BAD_HEADER       ? SITE_BALANCED
-               : kind == CLIENT_SECOND_CONNECT ? SITE_IDENTITY
-                                               : listener;
+    bool claims = kind == CLIENT_SECOND_CONNECT || kind == CLIENT_FOREIGN_ID;
+    listener = kind == CLIENT_BAD_HEADER ? SITE_BALANCED : claims ? SITE_IDENTITY : listener;
     const struct client *c = world_connect(kind, listener, choose_cert(listener));
     trace_action(step, "client %u of kind %d connects to listener %zu", c->id, kind, listener);
 }

@@ -85,7 +85,7 @@ static void write_config(enum site_variant variant, const char *ca, const char *
                 "[listener check]\nlisten = 127.0.0.1:3\nbackend = unix:/sim/broker\n"
                 "certificates = ecdsa, rsa\nmqtt = check\n%s%s"
                 "[listener identity]\nlisten = 127.0.0.1:4\nbackend = 127.0.0.1:1004\n"
-                "certificates = ecdsa\nmqtt = identity\nidentity = cn\n%s%s"
+                "certificates = ecdsa\nmqtt = identity\nidentity = cn\nclient_id = prefix\n%s%s"
                 "[listener balanced]\nlisten = 127.0.0.1:5\nbackend = 10.0.0.3:1005\n"
                 "certificates = rsa\naccept_proxy = 192.0.2.0/24\nproxy_protocol = v1\n"
                 "max_connections = 10\n%s%s"

@@ -349,6 +349,68 @@ START_TEST(bytes_pass_and_count) {
 }
 END_TEST
 
+/* A client whose CONNECT its broker has got. */
+static void reach_broker(size_t listener) {
+    reach(PHASE_CONNECT_PACKET, listener);
+    client->up_max = client->up.head_len;
+    for (int i = 0; i < 20 && s->phase != PHASE_RELAYING; i++) {
+        client_send(client, SIZE_MAX);
+        world_settle();
+    }
+    ck_assert_int_eq(s->phase, PHASE_RELAYING);
+}
+
+/* A broker's answer, one byte at a time. */
+static void answer(const char *bytes, size_t len) {
+    uint64_t before = s->down;
+    for (size_t i = 0; i < len; i++) {
+        goes_on(phase_relaying.on_broker_bytes(s, (const uint8_t *)bytes + i, 1));
+    }
+    ck_assert_uint_eq(s->down, before + len);
+}
+
+START_TEST(a_login_that_the_broker_refuses_names_the_reason) {
+    static const struct {
+        const char *bytes;
+        size_t len;
+        uint8_t code;
+    } refusals[] = {{"\x20\2\0\4", 4, 4}, {"\x20\2\0\5", 4, 5}, {"\x20\3\0\x86\0", 5, 0x86}};
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        reach_broker(i % 2 == 0 ? SITE_CHECK : SITE_IDENTITY);
+        answer(refusals[i].bytes, refusals[i].len);
+        ck_assert_uint_eq(s->answer.refusal, refusals[i].code);
+        ck_assert(!s->answer_open);
+        ended(phase_relaying.on_broker_eof(s), REASON_BROKER_REFUSED);
+    }
+}
+END_TEST
+
+START_TEST(a_refused_client_cannot_choose_another_reason) {
+    reach_broker(SITE_CHECK);
+    answer("\x20\2\0\5", 4);
+    ended(phase_relaying.on_client_eof(s), REASON_BROKER_REFUSED);
+    reach_broker(SITE_CHECK);
+    answer("\x20\2\0\5", 4);
+    ended(phase_relaying.on_client_error(s, UV_ECONNRESET), REASON_BROKER_REFUSED);
+    reach_broker(SITE_CHECK);
+    answer("\x20\2\0\5", 4);
+    uint8_t noise[35] = {0x17, 3, 3, 0, 30}; /* a record that cannot be decrypted */
+    ended(phase_relaying.on_client_bytes(s, noise, sizeof noise), REASON_BROKER_REFUSED);
+}
+END_TEST
+
+START_TEST(what_is_no_refusal_of_the_login_changes_nothing) {
+    reach_broker(SITE_CHECK);
+    answer("\x20\2\0\0\x20\2\0\5", 8); /* only the first packet counts */
+    goes_on(phase_relaying.on_broker_eof(s));
+    ended(phase_relaying.on_client_eof(s), REASON_BROKER_CLOSED);
+    reach(PHASE_RELAYING, SITE_PLAIN);
+    answer("\x20\2\0\5", 4);
+    goes_on(phase_relaying.on_broker_eof(s));
+    ended(phase_relaying.on_client_eof(s), REASON_BROKER_CLOSED);
+}
+END_TEST
+
 START_TEST(what_a_peer_does_not_take_stops_the_other) {
     static const uint8_t bytes[POOL_READ_SIZE];
     reach(PHASE_RELAYING, SITE_PLAIN);
@@ -524,6 +586,9 @@ int main(void) {
     tcase_add_test(test, a_client_that_leaves_with_nothing_for_the_broker_ends_the_dial);
     tcase_add_test(test, a_client_that_leaves_after_its_words_has_them_brought);
     tcase_add_test(test, bytes_pass_and_count);
+    tcase_add_test(test, a_login_that_the_broker_refuses_names_the_reason);
+    tcase_add_test(test, a_refused_client_cannot_choose_another_reason);
+    tcase_add_test(test, what_is_no_refusal_of_the_login_changes_nothing);
     tcase_add_test(test, what_a_peer_does_not_take_stops_the_other);
     tcase_add_test(test, an_empty_queue_starts_the_other_again);
     tcase_add_test(test, a_queue_from_before_the_broker_is_under_write_timeout);

@@ -92,6 +92,7 @@ static void check_may_dial(const struct session *s, const struct client *c) {
          c->id, c->cert);
     NEED(!site_is_mqtt(c->listener) || (c->kind != CLIENT_NOT_MQTT && c->up_sent >= c->up.head_len),
          "client %u: a dial without CONNECT", c->id);
+    NEED(c->kind != CLIENT_FOREIGN_ID, "client %u: a dial with the client ID of another", c->id);
 }
 
 struct session *world_session(const struct client *c) {

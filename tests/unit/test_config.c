@@ -146,7 +146,9 @@ START_TEST(the_smallest_file_gets_every_default) {
     ck_assert_uint_eq(l->max_dials.rate.count, 10000);
     ck_assert_uint_eq(l->max_dials.rate.period_ms, 1000);
     ck_assert_uint_eq(l->backend_source.count, 0);
+    ck_assert_uint_eq(l->session_log.count, 0);
     ck_assert_int_eq(l->mqtt, MQTT_OFF);
+    ck_assert_int_eq(l->client_id, CLIENT_ID_FREE);
     ck_assert_uint_eq(l->max_connect_size, 65536);
     ck_assert_uint_eq(l->max_record_size, 16384);
     ck_assert_uint_eq(l->max_connections, 0);
@@ -174,7 +176,7 @@ START_TEST(every_key_sets_its_field) {
              "revoked_sessions = end\nidentity = san-uri\n"
              "proxy_protocol = v2\naccept_proxy = 10.0.0.0/8, ::1\nmqtt = identity\n"
              "allow = 10.0.0.0/8\ndeny = 10.1.0.0/16, ::1\nmax_connections_per_address = 7\n"
-             "new_connections_per_address = 90/m\n"
+             "new_connections_per_address = 90/m\nsession_log = 100/s\nclient_id = prefix\n"
              "max_dials = 7\nbackend_source = 192.0.2.1, 2001:db8::1\n"
              "max_connect_size = 1M\nmax_record_size = 512\nmax_connections = 7\n"
              "max_handshakes = 8\nfirst_byte_timeout = 100ms\nhandshake_timeout = 1s\n"
@@ -227,7 +229,10 @@ START_TEST(every_key_sets_its_field) {
     ck_assert_uint_eq(l->max_dials.rate.count, 0); /* each figure stands alone */
     ck_assert_uint_eq(l->backend_source.count, 2);
     ck_assert_uint_eq(l->backend_source.all[1].family, ADDRESS_IPV6);
+    ck_assert_uint_eq(l->session_log.count, 100);
+    ck_assert_uint_eq(l->session_log.period_ms, 1000);
     ck_assert_int_eq(l->mqtt, MQTT_IDENTITY);
+    ck_assert_int_eq(l->client_id, CLIENT_ID_PREFIX);
     ck_assert_uint_eq(l->max_connect_size, 1048576);
     ck_assert_uint_eq(l->max_record_size, 512);
     ck_assert_uint_eq(l->max_connections, 7);
@@ -250,11 +255,12 @@ START_TEST(every_keyword_of_every_key_is_accepted) {
         for (const struct config_word *w = key->words; w != NULL && w->text != NULL; w++) {
             char text[512];
             bool auth = strcmp(key->name, "client_auth") == 0 && strcmp(w->text, "none") != 0;
-            bool identity = strcmp(w->text, "identity") == 0;
-            snprintf(text, sizeof text, "%s%s%s = %s\n%s%s" CERTIFICATE,
+            bool id = strcmp(key->name, "client_id") == 0 && strcmp(w->text, "free") != 0;
+            bool identity = id || strcmp(w->text, "identity") == 0;
+            snprintf(text, sizeof text, "%s%s%s%s = %s\n%s%s" CERTIFICATE,
                      key->section == SECTION_POSTERN ? "[postern]\n" : LISTENER,
-                     identity ? "client_auth = required\n" : "", key->name, w->text,
-                     auth || identity ? "client_ca = ca\n" : "",
+                     identity ? "client_auth = required\n" : "", id ? "mqtt = identity\n" : "",
+                     key->name, w->text, auth || identity ? "client_ca = ca\n" : "",
                      key->section == SECTION_POSTERN ? LISTENER : "");
             struct config *config = load(text);
             unsigned value;
@@ -623,6 +629,8 @@ static const struct {
      ":2: new_connections_per_address = 1/d: not a rate; "},
     {LISTENER "new_connections_per_address = -1/s\n" CERTIFICATE,
      ":2: new_connections_per_address = -1/s: not a rate; "},
+    {LISTENER "session_log = off\n" CERTIFICATE,
+     ":2: session_log = off: not a rate; write 1 to 100000 and /s, /m or /h, as in 20/s, or all"},
 
     /* dials and sources */
     {LISTENER "max_dials = 0\n" CERTIFICATE,
@@ -684,6 +692,9 @@ static const struct {
      ":2: mqtt = identity without client_auth = required; "},
     {LISTENER "mqtt = identity\nclient_auth = optional\nclient_ca = ca\n" CERTIFICATE,
      ":2: mqtt = identity without client_auth = required; "},
+    {LISTENER "mqtt = check\nclient_id = identity\n" CERTIFICATE,
+     ":3: client_id without mqtt = identity, so that no client ID would be checked; "},
+    {LISTENER "client_id = prefix\n" CERTIFICATE, ":2: client_id without mqtt = identity, "},
 };
 
 START_TEST(each_mistake_is_reported_with_its_line_and_its_remedy) {

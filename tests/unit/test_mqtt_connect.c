@@ -471,6 +471,61 @@ START_TEST(what_is_not_mqtt_is_recognised_early) {
 }
 END_TEST
 
+/* ---- the client ID ---- */
+
+/* Whether each rule lets that client ID pass for that identity. */
+static const struct {
+    const char *identity, *client_id;
+    bool equal, prefix;
+} client_ids[] = {
+    {"device-1", "device-1", true, true},
+    {"device-1", "device-1/", false, false}, /* and more is at least one character */
+    {"device-1", "device-1/sub", false, true},
+    {"device-1", "device-1/sub/2", false, true},
+    {"device-1", "device-1//", false, true},
+    {"device-1", "", false, false},
+    {"device-1", "device-", false, false},
+    {"device-1", "device-10", false, false},
+    {"device-1", "device-10/x", false, false},
+    {"device-1", "device-1-x", false, false},
+    {"device-1", "device-2", false, false},
+    {"device-1", "device-2/device-1", false, false},
+    {"device-1", "Device-1", false, false},
+    {"device-1", " device-1", false, false},
+    {"device-1", "device-1 ", false, false},
+    {"device-1", "device-1/a+", false, false},
+    {"device-1", "device-1/#", false, false},
+    {"device-1", "device-1/a\nb", false, false},
+    {"device-1", "device-1/a\xe2\x80\x8b", false, false},
+    {"a/b", "a/b", true, false}, /* with prefix this could be the identity a and more */
+    {"a/b", "a/b/c", false, false},
+    {"a", "a/b", false, true},
+    {"ger\xc3\xa4t", "ger\xc3\xa4t", true, true},
+    {"ger\xc3\xa4t", "ger\xc3\xa4t/\xc3\xbc", false, true},
+    {"ger\xc3\xa4t", "gera\xcc\x88t", false, false}, /* looks the same */
+};
+
+static bool is_of(const struct packet *p, const char *identity, bool prefix) {
+    struct mqtt_connect connect;
+    ck_assert_int_eq(mqtt_connect_parse(p->data, p->len, &connect), MQTT_FAULT_NONE);
+    return mqtt_client_id_is_of(&connect, (const uint8_t *)identity, strlen(identity), prefix);
+}
+
+START_TEST(a_client_id_is_bound_to_the_identity) {
+    static const unsigned levels[] = {3, 4, 5, 0x83, 0x84};
+    static struct packet p;
+    const char *identity = client_ids[_i].identity, *client_id = client_ids[_i].client_id;
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        if (client_id[0] == '\0' && (levels[i] & 0x7f) == 3) {
+            continue; /* is not even valid */
+        }
+        build(&p, &(struct recipe){.level = levels[i], .flags = CLEAN, .client_id = client_id});
+        ck_assert_msg(is_of(&p, identity, false) == client_ids[_i].equal, "%s", client_id);
+        ck_assert_msg(is_of(&p, identity, true) == client_ids[_i].prefix, "%s", client_id);
+    }
+}
+END_TEST
+
 /* ---- rewriting ---- */
 
 START_TEST(a_rewritten_packet_carries_the_identity_and_all_the_rest) {
@@ -614,6 +669,7 @@ int main(void) {
     tcase_add_test(parsed, a_properties_length_must_be_short_and_fit);
     tcase_add_loop_test(parsed, a_packet_is_complete_at_its_last_byte, 0, COUNT(good));
     tcase_add_test(parsed, what_is_not_mqtt_is_recognised_early);
+    tcase_add_loop_test(parsed, a_client_id_is_bound_to_the_identity, 0, COUNT(client_ids));
     tcase_add_loop_test(parsed, a_rewritten_packet_carries_the_identity_and_all_the_rest, 0,
                         COUNT(good));
     tcase_add_test(parsed, an_identity_of_any_possible_length_fits);

@@ -132,6 +132,33 @@ START_TEST(a_text_is_read_one_code_point_after_another) {
 }
 END_TEST
 
+static const struct {
+    const char *text;
+    size_t len;
+    bool good;
+} names[] = {
+    {BYTES("device-1"), true},
+    {BYTES("Ger\xc3\xa4t 7/\xe6\x97\xa5"), true},
+    {BYTES("a+b"), false}, /* in an access list these match other names, too */
+    {BYTES("a#"), false},
+    {BYTES(""), false},
+    {BYTES("a\0b"), false},
+    {BYTES("a\nb"), false},
+    {BYTES("a\x7f"), false},
+    {BYTES("a\xc2\x85"), false},       /* U+0085 */
+    {BYTES("a\xc2\xad"), false},       /* U+00AD, a soft hyphen */
+    {BYTES("a\xe2\x80\x8b"), false},   /* U+200B, without width */
+    {BYTES("\xe2\x80\xaegpj"), false}, /* U+202E, which turns what follows */
+    {BYTES("a\xef\xbb\xbf"), false},   /* U+FEFF */
+    {BYTES("a\xff"), false},
+    {BYTES("a\xe2\x80"), false},
+};
+
+START_TEST(a_name_has_neither_wildcards_nor_characters_that_cannot_be_seen) {
+    ck_assert(utf8_is_name((const uint8_t *)names[_i].text, names[_i].len) == names[_i].good);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("utf8");
     TCase *test = tcase_create("utf8");
@@ -139,6 +166,8 @@ int main(void) {
     tcase_add_test(test, a_sequence_that_is_cut_short_is_refused);
     tcase_add_loop_test(test, what_is_malformed_is_refused, 0, COUNT(refused));
     tcase_add_loop_test(test, a_text_is_read_one_code_point_after_another, 0, COUNT(examples));
+    tcase_add_loop_test(test, a_name_has_neither_wildcards_nor_characters_that_cannot_be_seen, 0,
+                        COUNT(names));
     suite_add_tcase(suite, test);
     return run_suite(suite, CK_NOFORK);
 }
