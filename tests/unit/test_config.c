@@ -751,21 +751,10 @@ END_TEST
 START_TEST(any_part_of_a_file_is_loaded_or_refused) {
     static const char whole[] =
         "[postern]\nworkers = 2\nticket_keys = t\n[listener a]\nlisten = :1, 127.0.0.1:2\n"
-        "backend = m:1, unix:/x
-backend_source = ::1, ::2
-accept_proxy = ::1, "
-        "10.0.0.0/8
-certificates = m
-ciphers = A
-"
-        "client_auth = required
-client_ca = ca
-client_crl = l
-client_allow = a
-"
-        "[certificate m]
-cert = c
-"
+        "backend = m:1, unix:/x\nbackend_source = ::1, ::2\naccept_proxy = ::1, 10.0.0.0/8\n"
+        "certificates = m\nciphers = A\n"
+        "client_auth = required\nclient_ca = ca\nclient_crl = l\nclient_allow = a\n"
+        "[certificate m]\ncert = c\n"
         "chain = h\nkey = k\n";
     static const char bytes[] = "\0= ,[]:\n\xff"; /* and the NUL at its end */
     char text[sizeof whole];
