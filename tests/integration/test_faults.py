@@ -6,6 +6,7 @@ Every place is tried for system calls. Of allocations there are many: a sample o
 POSTERN_TEST_ALL=1 asks for all.
 """
 
+import itertools
 import os
 import signal
 import ssl
@@ -58,6 +59,7 @@ class FaultCase(Case):
         self.plain = tls_context(pki.authority().pem, "1.3")
         self.old = tls_context(pki.authority().pem, "1.2", pki.client())
         self.ticket = None
+        self.visitors = itertools.count()
 
     def second_listener(self, port):
         """An RSA key, client certificates and a list of the revoked, a CONNECT written anew."""
@@ -88,9 +90,11 @@ class FaultCase(Case):
 
     def visit(self, postern, listener, context, talk, session=None):
         """One session from beginning to end: (the reason in its closing line, or None if it was
-        not accepted; what the client met, or None if all went well)."""
-        since, problem = postern.mark(), None
-        client = TlsClient(postern.address(listener), context, session=session, handshake=False)
+        not accepted; what the client met, or None if all went well). Each comes from an address of
+        its own, since one address has few lines."""
+        since, problem, number = postern.mark(), None, next(self.visitors)
+        client = TlsClient(postern.address(listener), context, session=session, handshake=False,
+                           source=f"127.0.{1 + number // 250 % 250}.{1 + number % 250}")
         try:
             client.handshake()
             talk(client)
@@ -224,7 +228,7 @@ class Life(FaultCase):
             self.assertFalse(any("timeout" in str(reason) for reason, _ in met), met)
         self.is_sound(kind)
         if kind == "allocate":
-            threading.Event().wait(0.06)  # failed handshakes have at most 20 lines a second
+            threading.Event().wait(0.06)  # all addresses together have 20 lines a second
         return True
 
     def reload(self, kind, number, error):
