@@ -127,6 +127,17 @@ class Filter(Case):
                          ["no_certificate_given", *["unknown_ca"] * len(FORGERIES)])
         self.check(events, [f"203.0.113.{1 + n}" for n in range(len(events))])
 
+    def test_clients_that_are_not_listed(self):
+        self.write("allow", "name:device-1\n")
+        postern = self.guarded(self.fake_broker(echo), client_auth="required",
+                               client_ca="client-ca.pem", client_allow="allow")
+        names = [name.replace("+", "") for name in FORGERIES]
+        events = [self.come(postern, f"203.0.113.{number}", self.log_in,
+                            cert=DEVICES.issue(pki.common_names(name.encode()), usage="client"))
+                  for number, name in enumerate(names)]
+        self.assertEqual({e["reason"] for e in events}, {"not_allowed"})
+        self.check(events, [f"203.0.113.{n}" for n in range(len(names))])
+
     def test_identities_cannot_forge_an_address(self):
         def answer(peer):
             peer.recv()
