@@ -98,7 +98,7 @@ END_TEST
 #ifdef POSTERN_PAUSES
 START_TEST(a_heavy_step_pauses_and_others_go_on) {
     struct client *heavy = fixture_connect(CLIENT_GOOD, SITE_BALANCED); /* has an RSA key alone */
-    sim_clock_set_tick(2000);
+    sim_clock_set_tick(5000);
     client_send(heavy, SIZE_MAX);
     unsigned turns = 0, paused = 0;
     for (; turns < 10000 && heavy->sock->out.len == 0; turns++) {
