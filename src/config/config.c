@@ -90,6 +90,7 @@ const struct config_key config_keys[] = {
     {"tls_min",          KIND_WORD, L(tls_min),          "1.2",    0, 0, tls_versions},
     {"tls_max",          KIND_WORD, L(tls_max),          "1.3",    0, 0, tls_versions},
     {"ciphers",          KIND_TEXT, L(ciphers),          "",       0, 0, NULL},
+    {"groups",           KIND_TEXT, L(groups),           "",       0, 0, NULL},
     {"client_auth",      KIND_WORD, L(client_auth),      "none",   0, 0, client_auths},
     {"client_ca",        KIND_PATH, L(client_ca),        "",       0, 0, NULL},
     {"client_crl",       KIND_PATH, L(client_crl),       "",       0, 0, NULL},

@@ -17,6 +17,7 @@ static void free_listener(struct config_listener *l) {
     free(l->backend_source.all);
     free(l->name);
     free(l->ciphers);
+    free(l->groups);
     free(l->client_ca);
     free(l->client_crl);
     free(l->client_allow);

@@ -76,6 +76,7 @@ struct config_listener {
     size_t certificate_count;
     enum config_tls_version tls_min, tls_max;
     char *ciphers; /* NULL: the default */
+    char *groups;  /* NULL: the default */
 
     enum config_client_auth client_auth;
     char *client_ca;    /* NULL: none */

@@ -46,6 +46,15 @@ static enum log_level level_of(const struct session *s, enum reason reason) {
     return never_spoke ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
 }
 
+/* The alert of a handshake that failed: of the engine, or in answer to a malformed ClientHello. */
+static uint8_t alert_of(const struct session *s, enum reason reason) {
+    if (s->engine != NULL) {
+        return engine_alert(s->engine);
+    }
+    bool malformed = s->phase == PHASE_HELLO && reason == REASON_PROTOCOL_ERROR;
+    return malformed ? s->pending->hello.alert : 0;
+}
+
 void closing_line_write(struct session *s, enum reason reason, const char *detail) {
     enum log_level level = level_of(s, reason);
     uint64_t suppressed, age_ms = pool_now_ms(s->pool) - s->accepted_ms;
@@ -67,8 +76,8 @@ void closing_line_write(struct session *s, enum reason reason, const char *detai
     } else {
         log_str(&line, "sni", s->server_name);
         log_str(&line, "reason", reason_name(reason));
-        if (s->engine != NULL && engine_alert(s->engine) != 0) {
-            log_num(&line, "alert", engine_alert(s->engine));
+        if (alert_of(s, reason) != 0) {
+            log_num(&line, "alert", alert_of(s, reason));
         }
         log_seconds(&line, "seconds", age_ms);
     }

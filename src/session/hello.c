@@ -5,6 +5,7 @@
 #include "session/closing.h"
 #include "session/state.h"
 #include "session/transfer.h"
+#include "wire/alert.h"
 #include "wire/proxy_protocol.h"
 
 #include <stdlib.h>
@@ -55,6 +56,17 @@ static enum verdict on_whole_hello(struct session *s) {
     return SESSION_NEXT_PHASE;
 }
 
+/* What came is TLS, so the client gets an alert: it is all that `sealed` holds, and
+ * session_end sends it. */
+static enum verdict refuse_hello(struct session *s) {
+    uint8_t alert[ALERT_RECORD_SIZE];
+    alert_write(alert, s->pending->hello.alert);
+    if (!buf_append(&s->pool->sealed, alert, sizeof alert, SIZE_MAX)) {
+        return session_end(s, REASON_OUT_OF_MEMORY, NULL);
+    }
+    return session_end(s, REASON_PROTOCOL_ERROR, "malformed ClientHello");
+}
+
 static enum verdict read_hello(struct session *s) {
     struct pending *p = s->pending;
     switch (client_hello_parse(p->cipher.data, p->cipher.len, &p->hello)) {
@@ -63,7 +75,7 @@ static enum verdict read_hello(struct session *s) {
     case CLIENT_HELLO_NOT_TLS:
         return session_end(s, REASON_NOT_TLS, NULL);
     case CLIENT_HELLO_BAD:
-        return session_end(s, REASON_PROTOCOL_ERROR, "malformed ClientHello");
+        return refuse_hello(s);
     case CLIENT_HELLO_OK:
         break;
     }

@@ -320,7 +320,7 @@ static int on_verify(int verified, WOLFSSL_X509_STORE_CTX *store) {
         return verified;
     }
     if (!verified && !is_missing_issuer(store->error)) {
-        return refuse(e, failure_reason(store->error));
+        return refuse(e, failure_of(store->error).reason);
     }
     if (store->error_depth != 0 || e->peer->presented) {
         return true;

@@ -93,15 +93,14 @@ static const char *version_text(enum config_tls_version version) {
 static int configure(struct tls_certificate *certificate, const struct tls_context *ctx,
                      const char *ciphers, struct error *err) {
     WOLFSSL_CTX *ssl_ctx = certificate->ssl_ctx;
+    struct groups groups = ctx->groups;
     /* wolfSSL 5.5.4 applies groups to TLS 1.3 only; for 1.2 it then uses all that it was built
      * with. */
-    static int groups[] = {WOLFSSL_ECC_X25519, WOLFSSL_ECC_SECP256R1, WOLFSSL_ECC_SECP384R1};
     bool need_groups = ctx->tls_max == CONFIG_TLS_1_3;
     if ((ctx->tls_min == CONFIG_TLS_1_2 &&
          wolfSSL_CTX_SetMinVersion(ssl_ctx, WOLFSSL_TLSV1_2) != WOLFSSL_SUCCESS) ||
         wolfSSL_CTX_set_cipher_list(ssl_ctx, ciphers) != WOLFSSL_SUCCESS ||
-        (wolfSSL_CTX_set_groups(ssl_ctx, groups, sizeof groups / sizeof *groups) !=
-             WOLFSSL_SUCCESS &&
+        (wolfSSL_CTX_set_groups(ssl_ctx, groups.list, (int)groups.count) != WOLFSSL_SUCCESS &&
          need_groups)) {
         return error_set(err, "the TLS library refuses versions %s to %s with suites \"%s\"",
                          version_text(ctx->tls_min), version_text(ctx->tls_max), ciphers);
@@ -153,6 +152,7 @@ static int hash_policy(struct tls_context *ctx, const struct config_listener *li
     wc_Sha256Update(&sha, (const byte *)listener->name, (word32)strlen(listener->name) + 1);
     wc_Sha256Update(&sha, (const byte *)ciphers, (word32)strlen(ciphers) + 1);
     wc_Sha256Update(&sha, fixed, sizeof fixed);
+    wc_Sha256Update(&sha, &ctx->groups.bits, sizeof ctx->groups.bits);
     wc_Sha256Update(&sha, (const byte *)&ctx->resumption_seconds, sizeof ctx->resumption_seconds);
     if (ctx->clients != NULL) {
         wc_Sha256Update(&sha, clients_hash(ctx->clients), TLS_HASH_SIZE);
@@ -167,6 +167,7 @@ static int load_certificates(struct tls_context *ctx, const struct config_listen
     char ciphers[CIPHERS_MAX];
     if (ciphers_list(listener->ciphers, ctx->tls_min == CONFIG_TLS_1_2,
                      ctx->tls_max == CONFIG_TLS_1_3, ciphers, err) != 0 ||
+        groups_read(listener->groups, &ctx->groups, err) != 0 ||
         hash_policy(ctx, listener, ciphers, err) != 0) {
         return -1;
     }

@@ -106,6 +106,16 @@ static bool make_parts(struct engine *e, const struct client_hello *hello) {
     return e->ssl != NULL;
 }
 
+/* REASON_NONE: the handshake can begin. A client of TLS 1.2 may leave its groups out. */
+static enum reason find_obstacle(const struct tls_context *ctx, const struct client_hello *hello) {
+    if (!(hello->offers_tls13 && ctx->tls_max == CONFIG_TLS_1_3) &&
+        !(hello->offers_tls12 && ctx->tls_min == CONFIG_TLS_1_2)) {
+        return REASON_UNSUPPORTED_VERSION;
+    }
+    bool shared = !hello->groups_given || (hello->groups & ctx->groups.bits) != 0;
+    return shared ? REASON_NONE : REASON_NO_SHARED_GROUP;
+}
+
 struct engine *engine_open(struct tls_context *ctx, const struct client_hello *hello) {
     struct engine *e = calloc(1, sizeof *e);
     if (e == NULL) {
@@ -118,10 +128,7 @@ struct engine *engine_open(struct tls_context *ctx, const struct client_hello *h
         engine_free(e);
         return NULL;
     }
-    if (!(hello->offers_tls13 && ctx->tls_max == CONFIG_TLS_1_3) &&
-        !(hello->offers_tls12 && ctx->tls_min == CONFIG_TLS_1_2)) {
-        e->peer->refusal = REASON_UNSUPPORTED_VERSION;
-    }
+    e->peer->refusal = find_obstacle(ctx, hello);
     choose_record_size(e, hello);
     wolfSSL_SetIOReadCtx(e->ssl, e);
     wolfSSL_SetIOWriteCtx(e->ssl, e);
@@ -164,20 +171,22 @@ static void end_handshake(struct engine *e) {
     e->ctx = NULL;
 }
 
-/* A fatal alert of the peer is the reason, whatever the library makes of it: in TLS 1.3 it calls
- * one that came in plaintext, as it does when our certificate is refused, a parse error. */
-static enum engine_status fail(struct engine *e, enum reason reason) {
-    WOLFSSL_ALERT_HISTORY alerts;
-    if (wolfSSL_get_alert_history(e->ssl, &alerts) == WOLFSSL_SUCCESS) {
-        bool received = alerts.last_rx.level == ALERT_FATAL && alerts.last_rx.code > 0;
-        if (received) {
-            e->alert = (uint8_t)alerts.last_rx.code;
-        } else if (alerts.last_tx.code > 0 && e->alert == 0) {
-            e->alert = (uint8_t)alerts.last_tx.code;
-        }
-        if (received && e->handshaking) {
-            reason = REASON_ALERT_RECEIVED;
-        }
+/* The client is sent one fatal alert, unless it sent one itself: the library's, or `alert` if the
+ * library sent none (0: none). An alert of the client is the reason, whatever the library makes of
+ * it: in TLS 1.3 it calls one that came in plaintext, as it does when our certificate is refused, a
+ * parse error. */
+static enum engine_status fail(struct engine *e, enum reason reason, uint8_t alert) {
+    WOLFSSL_ALERT_HISTORY alerts = {0};
+    (void)wolfSSL_get_alert_history(e->ssl, &alerts);
+    bool received = alerts.last_rx.level == ALERT_FATAL && alerts.last_rx.code > 0;
+    bool sent = alerts.last_tx.level == ALERT_FATAL && alerts.last_tx.code > 0;
+    if (received) {
+        e->alert = (uint8_t)alerts.last_rx.code;
+        reason = e->handshaking ? REASON_ALERT_RECEIVED : reason;
+    } else if (sent) {
+        e->alert = e->alert != 0 ? e->alert : (uint8_t)alerts.last_tx.code;
+    } else if (alert != 0 && quirks_send_alert(e->ssl, alert)) {
+        e->alert = alert;
     }
     if (e->failure == REASON_NONE) {
         e->failure = (uint8_t)reason;
@@ -185,32 +194,32 @@ static enum engine_status fail(struct engine *e, enum reason reason) {
     return ENGINE_FAILED;
 }
 
-/* This file finds that there is no version in common: the library would report no common suite. */
-static enum engine_status refuse_version(struct engine *e, struct buf *out) {
-    e->failure = quirks_append_alert(out, ALERT_PROTOCOL_VERSION) ? REASON_UNSUPPORTED_VERSION
-                                                                  : REASON_OUT_OF_MEMORY;
-    e->alert = ALERT_PROTOCOL_VERSION;
+/* What this file finds before the library is asked: it would report no common suite, or ask for a
+ * group that the client does not have. */
+static enum engine_status refuse(struct engine *e, struct buf *out) {
+    e->alert = failure_alert(e->peer->refusal);
+    e->failure =
+        (uint8_t)(quirks_append_alert(out, e->alert) ? e->peer->refusal : REASON_OUT_OF_MEMORY);
     return ENGINE_FAILED;
 }
 
 /* As fail; what an older library does not report is found here. `received` is the alert that the
  * input began with. */
 static enum engine_status fail_handshake(struct engine *e, int code, uint8_t received) {
-    enum reason reason = e->peer->refusal != REASON_NONE ? e->peer->refusal : failure_reason(code);
-    enum engine_status status = fail(e, reason);
+    struct failure failure = failure_of(code);
     if (received != 0) {
         e->alert = received;
         e->failure = REASON_ALERT_RECEIVED;
-    } else if (e->alert == 0 && reason == REASON_NO_CERTIFICATE_GIVEN &&
-               wolfSSL_version(e->ssl) == TLS1_2_VERSION &&
-               quirks_append_alert(e->call->out, ALERT_HANDSHAKE_FAILURE)) {
+        return ENGINE_FAILED;
+    }
+    if (e->peer->refusal != REASON_NONE) {
+        failure = (struct failure){e->peer->refusal, failure_alert(e->peer->refusal)};
+    }
+    enum engine_status status = fail(e, failure.reason, failure.alert);
+    if (e->alert == 0 && failure.reason == REASON_NO_CERTIFICATE_GIVEN &&
+        wolfSSL_version(e->ssl) == TLS1_2_VERSION &&
+        quirks_append_alert(e->call->out, ALERT_HANDSHAKE_FAILURE)) {
         e->alert = ALERT_HANDSHAKE_FAILURE; /* before ChangeCipherSpec all is plaintext */
-    } else if (e->alert == 0 && reason != REASON_OUT_OF_MEMORY && failure_alert(reason) != 0 &&
-               quirks_send_alert(e->ssl, failure_alert(reason))) {
-        /* Too many certificates, in TLS 1.3. Without memory the library may have said ServerHello
-         * and not have its keys yet: an alert would be in plaintext where the client expects none.
-         */
-        e->alert = failure_alert(reason);
     }
     return status;
 }
@@ -252,18 +261,14 @@ static enum reason check_by_newer(struct engine *e) {
 
 /* For the library and the client the handshake is complete: the alert is an encrypted one. */
 static enum engine_status refuse_late(struct engine *e, enum reason reason) {
-    uint8_t alert = failure_alert(reason);
     e->peer->refusal = reason;
-    if (alert != 0 && quirks_send_alert(e->ssl, alert)) {
-        e->alert = alert;
-    }
-    return fail(e, reason);
+    return fail(e, reason, failure_alert(reason));
 }
 
 static enum engine_status finish(struct engine *e) {
     e->resumed = wolfSSL_session_reused(e->ssl) != 0;
     if (!has_required_certificate(e)) {
-        return fail(e, REASON_NO_CERTIFICATE_GIVEN);
+        return fail(e, REASON_NO_CERTIFICATE_GIVEN, 0);
     }
     enum reason reason = check_by_newer(e);
     if (reason != REASON_NONE) {
@@ -300,7 +305,7 @@ static enum engine_status shake_hands(struct engine *e, struct engine_call *call
             return ENGINE_MORE;
         }
         if (!call->consumed) {
-            return fail(e, REASON_PROTOCOL_ERROR);
+            return fail(e, REASON_PROTOCOL_ERROR, ALERT_INTERNAL_ERROR);
         }
     }
 }
@@ -316,8 +321,9 @@ enum engine_status engine_handshake(struct engine *e, struct engine_input *in, s
     if (e->failure != REASON_NONE) {
         return ENGINE_FAILED;
     }
-    if (e->peer->refusal == REASON_UNSUPPORTED_VERSION) {
-        return refuse_version(e, out);
+    if (e->peer->refusal == REASON_UNSUPPORTED_VERSION ||
+        e->peer->refusal == REASON_NO_SHARED_GROUP) {
+        return refuse(e, out);
     }
     if (stack != NULL && !engine_stack_is_free(stack, e)) {
         return ENGINE_PAUSED;
@@ -346,13 +352,14 @@ static enum engine_status read_records(struct engine *e, uint8_t *plain, size_t 
             return ENGINE_CLOSED;
         }
         if (code != WOLFSSL_ERROR_WANT_READ) {
-            return fail(e, code == MEMORY_E ? REASON_OUT_OF_MEMORY : REASON_TLS_ERROR);
+            return fail(e, code == MEMORY_E ? REASON_OUT_OF_MEMORY : REASON_TLS_ERROR,
+                        failure_of(code).alert);
         }
         if (call->in->len == 0) {
             return ENGINE_MORE;
         }
         if (!call->consumed) {
-            return fail(e, REASON_TLS_ERROR);
+            return fail(e, REASON_TLS_ERROR, ALERT_INTERNAL_ERROR);
         }
     }
     return ENGINE_OK;
@@ -377,8 +384,9 @@ static enum engine_status write_records(struct engine *e, const uint8_t *plain, 
         size_t piece = len < e->record_size ? len : e->record_size;
         int n = wolfSSL_write(e->ssl, plain, (int)piece);
         if (n <= 0) {
-            return fail(e, wolfSSL_get_error(e->ssl, n) == MEMORY_E ? REASON_OUT_OF_MEMORY
-                                                                    : REASON_TLS_ERROR);
+            int code = wolfSSL_get_error(e->ssl, n);
+            return fail(e, code == MEMORY_E ? REASON_OUT_OF_MEMORY : REASON_TLS_ERROR,
+                        failure_of(code).alert);
         }
         plain += n;
         len -= (size_t)n;

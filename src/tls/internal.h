@@ -4,6 +4,7 @@
 
 #include "core/buf.h"
 #include "core/reason.h"
+#include "tls/groups.h"
 #include "tls/types.h"
 #include "tls/wolfssl.h"
 #include "tls/x509.h"
@@ -49,6 +50,7 @@ struct tls_context {
     bool identity_required;     /* a broker relies on it: a bad one ends the handshake */
     int64_t resumption_seconds; /* from a full handshake */
     uint16_t max_record_size;
+    struct groups groups;
     enum config_tls_version tls_min, tls_max;
     /* SHA-256 over what a full handshake would have checked; see engine.c for the server name. */
     uint8_t policy[TLS_HASH_SIZE];
@@ -155,8 +157,13 @@ void engine_stack_adopt(struct engine_stack *stack, struct engine *e);
  * threads. */
 void tls_kernels_start(void);
 
-/* The reason for the library's error code in a handshake. */
-enum reason failure_reason(int code);
+/* What the library's error code means: the reason for the log if it comes in a handshake, and the
+ * alert for the client where the library sends none (0: none is due). */
+struct failure {
+    enum reason reason;
+    uint8_t alert;
+};
+struct failure failure_of(int code);
 /* The alert that reports to a client why its certificate is refused (RFC 8446 6.2); 0: the
  * library's. */
 uint8_t failure_alert(enum reason reason);

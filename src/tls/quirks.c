@@ -9,6 +9,7 @@
 #include <wolfssl/wolfcrypt/hash.h>
 #include <wolfssl/wolfcrypt/random.h>
 #ifdef POSTERN_OWN_WOLFSSL
+#include <postern_alert.h>
 #include <postern_pause.h>
 #endif
 
@@ -66,10 +67,14 @@ void quirks_may_pause(void) {
 
 /* --- alerts --- */
 
-int SendAlert(WOLFSSL *ssl, int severity, int type) __attribute__((weak));
-
 bool quirks_send_alert(WOLFSSL *ssl, uint8_t description) {
-    return SendAlert != NULL && SendAlert(ssl, ALERT_FATAL, description) == 0;
+#ifdef POSTERN_OWN_WOLFSSL
+    return postern_alert(ssl, description) == 0;
+#else
+    (void)ssl;
+    (void)description;
+    return false;
+#endif
 }
 
 uint8_t quirks_plaintext_alert(const uint8_t *in, size_t len) {
@@ -85,7 +90,8 @@ uint8_t quirks_plaintext_alert(const uint8_t *in, size_t len) {
 }
 
 bool quirks_append_alert(struct buf *out, uint8_t description) {
-    const uint8_t record[] = {21, 3, 3, 0, 2, ALERT_FATAL, description};
+    uint8_t record[ALERT_RECORD_SIZE];
+    alert_write(record, description);
     return buf_append(out, record, sizeof record, SIZE_MAX);
 }
 

@@ -7,26 +7,11 @@
 
 #include "core/buf.h"
 #include "tls/wolfssl.h"
+#include "wire/alert.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* RFC 8446 6. */
-enum {
-    ALERT_WARNING = 1,
-    ALERT_FATAL = 2,
-    ALERT_HANDSHAKE_FAILURE = 40,
-    ALERT_BAD_CERTIFICATE = 42,
-    ALERT_UNSUPPORTED_CERTIFICATE = 43,
-    ALERT_CERTIFICATE_REVOKED = 44,
-    ALERT_CERTIFICATE_EXPIRED = 45,
-    ALERT_CERTIFICATE_UNKNOWN = 46,
-    ALERT_UNKNOWN_CA = 48,
-    ALERT_ACCESS_DENIED = 49,
-    ALERT_PROTOCOL_VERSION = 70,
-    ALERT_INTERNAL_ERROR = 80
-};
 
 /* --- start --- */
 
@@ -50,9 +35,10 @@ void quirks_may_pause(void);
 
 /* --- alerts --- */
 
-/* Sends a fatal alert now. The library answers every refusal of our verify callback with
- * bad_certificate, whatever the reason; a client takes the first fatal alert. Uses the library's
- * own SendAlert: false where that is not available (a shared library), or if it fails. */
+/* Sends a fatal alert now, unless one was sent before. The library answers every refusal of our
+ * verify callback with bad_certificate, whatever the reason, and some failures with nothing: its
+ * own alert then does not follow ours (one-alert.diff). Only our own build: false with the
+ * distribution's, or if it fails (postern_alert.h). */
 bool quirks_send_alert(WOLFSSL *ssl, uint8_t description);
 
 /* The description of a fatal alert in plaintext at the front of `in`, perhaps after the

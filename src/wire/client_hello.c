@@ -2,6 +2,7 @@
  * bytes arrive; when it is whole it is read, once. */
 #include "wire/client_hello.h"
 
+#include "wire/alert.h"
 #include "wire/cursor.h"
 
 #include <string.h>
@@ -9,7 +10,9 @@
 enum {
     RECORD_HEADER = 5,
     RECORD_MAX = 16384,
+    RECORD_FIRST = 20, /* change_cipher_spec, alert, */
     RECORD_HANDSHAKE = 22,
+    RECORD_LAST = 23, /* application_data */
     /* A bound for the work of each CLIENT_HELLO_MORE: a client may send tiny records. */
     RECORDS_MAX = 128,
 
@@ -21,6 +24,7 @@ enum extension {
     EXT_SERVER_NAME = 0,
     EXT_MAX_FRAGMENT_LENGTH = 1,
     EXT_SUPPORTED_GROUPS = 10,
+    EXT_POINT_FORMATS = 11,
     EXT_SIGNATURE_ALGORITHMS = 13,
     EXT_SESSION_TICKET = 35,
     EXT_PRE_SHARED_KEY = 41,
@@ -32,7 +36,6 @@ struct offer {
     uint16_t legacy_version;
     bool versions_given, tls12, tls13;
     bool algorithms_given, ecdsa_any, ecdsa_256, ecdsa_384, rsa_any, rsa_pss;
-    bool groups_given, p256, p384;
     bool ecdsa_aead, ecdsa_other, rsa_aead, rsa_other;
 };
 
@@ -46,38 +49,46 @@ static bool is_list16(const struct cursor *c) {
 struct message {
     size_t len;    /* header included; 0 while unknown */
     bool unbroken; /* in one record */
+    uint8_t alert; /* what is wrong with it */
 };
+
+static enum client_hello_status refuse(struct message *message, enum alert alert) {
+    message->alert = (uint8_t)alert;
+    return CLIENT_HELLO_BAD;
+}
 
 /* Checks the message's own header and, once it is complete, stores the length of the message. */
 static enum client_hello_status check_message_header(const uint8_t *header, size_t have,
                                                      struct message *message) {
     if (have >= 1 && header[0] != MESSAGE_CLIENT_HELLO) {
-        return CLIENT_HELLO_BAD;
+        return refuse(message, ALERT_UNEXPECTED_MESSAGE);
     }
     if (have < MESSAGE_HEADER) {
         return CLIENT_HELLO_MORE;
     }
     message->len =
         MESSAGE_HEADER + ((size_t)header[1] << 16 | (size_t)header[2] << 8 | (size_t)header[3]);
-    return message->len > CLIENT_HELLO_MAX ? CLIENT_HELLO_BAD : CLIENT_HELLO_OK;
+    return message->len > CLIENT_HELLO_MAX ? refuse(message, ALERT_DECODE_ERROR) : CLIENT_HELLO_OK;
 }
 
 /* Judges a record by its first `have` bytes: OK once its header is complete and right. */
-static enum client_hello_status check_record_header(const uint8_t *record, size_t have,
-                                                    bool first) {
-    const enum client_hello_status refusal = first ? CLIENT_HELLO_NOT_TLS : CLIENT_HELLO_BAD;
-
-    if (have >= 1 && record[0] != RECORD_HANDSHAKE) {
-        return refusal;
+static enum client_hello_status check_record_header(const uint8_t *record, size_t have, bool first,
+                                                    struct message *message) {
+    const bool known = have == 0 || (record[0] >= RECORD_FIRST && record[0] <= RECORD_LAST);
+    if (!known || (have >= 2 && record[1] != 3)) {
+        return first ? CLIENT_HELLO_NOT_TLS : refuse(message, ALERT_UNEXPECTED_MESSAGE);
     }
-    if (have >= 2 && record[1] != 3) {
-        return refusal;
+    if (have >= 2 && record[0] != RECORD_HANDSHAKE) {
+        return refuse(message, ALERT_UNEXPECTED_MESSAGE);
     }
     if (have < RECORD_HEADER) {
         return CLIENT_HELLO_MORE;
     }
     const size_t len = (size_t)record[3] << 8 | record[4];
-    return len == 0 || len > RECORD_MAX ? CLIENT_HELLO_BAD : CLIENT_HELLO_OK;
+    if (len == 0) {
+        return refuse(message, ALERT_UNEXPECTED_MESSAGE);
+    }
+    return len > RECORD_MAX ? refuse(message, ALERT_RECORD_OVERFLOW) : CLIENT_HELLO_OK;
 }
 
 /* OK: every byte of the message is in `data`, and nothing follows it in its last record. */
@@ -86,9 +97,10 @@ static enum client_hello_status find_message(const uint8_t *data, size_t len,
     uint8_t header[MESSAGE_HEADER];
     size_t header_have = 0, promised = 0, at = 0;
 
-    message->len = 0;
+    *message = (struct message){0};
     for (unsigned records = 0; records < RECORDS_MAX; records++) {
-        enum client_hello_status status = check_record_header(data + at, len - at, records == 0);
+        enum client_hello_status status =
+            check_record_header(data + at, len - at, records == 0, message);
         if (status != CLIENT_HELLO_OK) {
             return status;
         }
@@ -106,7 +118,8 @@ static enum client_hello_status find_message(const uint8_t *data, size_t len,
 
         promised += size;
         if (status == CLIENT_HELLO_OK && promised > message->len) {
-            return CLIENT_HELLO_BAD; /* something follows in the same record */
+            /* something follows in the same record */
+            return refuse(message, ALERT_UNEXPECTED_MESSAGE);
         }
         if (have < size) {
             return CLIENT_HELLO_MORE;
@@ -117,10 +130,12 @@ static enum client_hello_status find_message(const uint8_t *data, size_t len,
         }
         at += size;
     }
-    return CLIENT_HELLO_BAD;
+    return refuse(message, ALERT_DECODE_ERROR);
 }
 
-/* --- reading it --- */
+/* --- reading it ---
+ *
+ * These return false for a decode_error, or have set another alert in `out`. */
 
 static bool is_host_char(uint8_t c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -162,6 +177,7 @@ static bool read_server_name(struct cursor c, struct client_hello *out) {
             continue;
         }
         if (seen) {
+            out->alert = ALERT_ILLEGAL_PARAMETER; /* RFC 6066 3: one name of a type */
             return false;
         }
         seen = true;
@@ -182,17 +198,29 @@ static bool read_max_fragment(struct cursor c, struct client_hello *out) {
     return true;
 }
 
-static bool read_groups(struct cursor c, struct offer *offer) {
+static uint8_t bit_of_group(uint16_t group) {
+    switch (group) {
+    case 23:
+        return HELLO_P256;
+    case 24:
+        return HELLO_P384;
+    case 29:
+        return HELLO_X25519;
+    default:
+        return 0;
+    }
+}
+
+static bool read_groups(struct cursor c, struct client_hello *out) {
     struct cursor list;
     uint16_t group;
 
     if (!take_vector16(&c, &list) || c.left != 0 || !is_list16(&list)) {
         return false;
     }
-    offer->groups_given = true;
+    out->groups_given = true;
     while (take_u16(&list, &group)) {
-        offer->p256 |= group == 23;
-        offer->p384 |= group == 24;
+        out->groups |= bit_of_group(group);
     }
     return true;
 }
@@ -218,6 +246,12 @@ static bool read_algorithms(struct cursor c, struct offer *offer) {
     return true;
 }
 
+/* The library takes an empty list for one without the uncompressed format (RFC 8422 5.1.2). */
+static bool read_point_formats(struct cursor c) {
+    struct cursor list;
+    return take_vector8(&c, &list) && c.left == 0 && list.left > 0;
+}
+
 static bool read_versions(struct cursor c, struct offer *offer) {
     struct cursor list;
     uint16_t version;
@@ -241,7 +275,9 @@ static bool read_extension(uint16_t type, struct cursor c, struct offer *offer,
     case EXT_MAX_FRAGMENT_LENGTH:
         return read_max_fragment(c, out);
     case EXT_SUPPORTED_GROUPS:
-        return read_groups(c, offer);
+        return read_groups(c, out);
+    case EXT_POINT_FORMATS:
+        return read_point_formats(c);
     case EXT_SIGNATURE_ALGORITHMS:
         return read_algorithms(c, offer);
     case EXT_SUPPORTED_VERSIONS:
@@ -266,6 +302,7 @@ static bool read_extensions(struct cursor list, struct offer *offer, struct clie
         }
         const uint8_t bit = (uint8_t)(1u << (type & 7));
         if (seen[type >> 3] & bit) {
+            out->alert = ALERT_ILLEGAL_PARAMETER;
             return false;
         }
         seen[type >> 3] |= bit;
@@ -338,17 +375,17 @@ static void conclude(const struct offer *offer, struct client_hello *out) {
     const bool ecdsa_suite = aead ? offer->ecdsa_aead : offer->ecdsa_other;
     const bool rsa_suite = aead ? offer->rsa_aead : offer->rsa_other;
     const bool any_algorithm = !offer->algorithms_given;
-    const bool any_group = !offer->groups_given;
+    const bool any_group = !out->groups_given;
 
     out->ecdsa_tls12 = out->offers_tls12 && ecdsa_suite && (any_algorithm || offer->ecdsa_any) &&
-                       (any_group || offer->p256);
+                       (any_group || (out->groups & HELLO_P256) != 0);
     out->rsa_tls12 = out->offers_tls12 && rsa_suite && (any_algorithm || offer->rsa_any);
     out->ecdsa_tls13 = out->offers_tls13 && (offer->ecdsa_256 || offer->ecdsa_384);
     out->rsa_tls13 = out->offers_tls13 && offer->rsa_pss;
     /* Groups restrict the key of a certificate in TLS 1.2 only. */
     out->ecdsa_p384 = (out->ecdsa_tls12 || out->ecdsa_tls13) &&
                       (any_algorithm || offer->ecdsa_384) &&
-                      (any_group || offer->p384 || out->offers_tls13);
+                      (any_group || (out->groups & HELLO_P384) != 0 || out->offers_tls13);
 }
 
 static enum client_hello_status read_message(const uint8_t *message, size_t len,
@@ -358,6 +395,7 @@ static enum client_hello_status read_message(const uint8_t *message, size_t len,
 
     memset(out, 0, sizeof *out);
     if (!read_body(body, &offer, out)) {
+        out->alert = out->alert != 0 ? out->alert : ALERT_DECODE_ERROR;
         return CLIENT_HELLO_BAD;
     }
     conclude(&offer, out);
@@ -386,6 +424,7 @@ enum client_hello_status client_hello_parse(const uint8_t *data, size_t len,
     const enum client_hello_status status = find_message(data, len, &message);
 
     if (status != CLIENT_HELLO_OK) {
+        out->alert = message.alert;
         return status;
     }
     if (message.unbroken) {

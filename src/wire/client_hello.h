@@ -19,8 +19,11 @@ enum client_hello_status {
     CLIENT_HELLO_OK,
     CLIENT_HELLO_MORE,    /* right so far: call again with more bytes, from the first one */
     CLIENT_HELLO_NOT_TLS, /* plaintext MQTT, HTTP, SSLv2, noise: known by the first wrong byte */
-    CLIENT_HELLO_BAD      /* TLS, but malformed or over CLIENT_HELLO_MAX */
+    CLIENT_HELLO_BAD      /* TLS, but malformed or over CLIENT_HELLO_MAX; `alert` says how */
 };
+
+/* Bits for the groups that matter here (IANA's "TLS Supported Groups"). */
+enum hello_group { HELLO_X25519 = 1, HELLO_P256 = 2, HELLO_P384 = 4 };
 
 struct client_hello {
     /* server_name's host name, lower case, without a trailing dot; empty if absent or not a
@@ -36,13 +39,16 @@ struct client_hello {
     bool ecdsa_tls12, ecdsa_tls13;
     bool rsa_tls12, rsa_tls13;
     bool ecdsa_p384;       /* secp384r1 keys too */
+    bool groups_given;     /* by supported_groups */
+    uint8_t groups;        /* enum hello_group: those of them that we know */
     uint16_t max_fragment; /* RFC 6066 4: 512, 1024, 2048, 4096; 0: not asked for */
     bool has_session_id;   /* a session to resume is named */
     bool has_ticket;       /* session_ticket with content, or pre_shared_key */
+    uint8_t alert;         /* enum alert; with CLIENT_HELLO_BAD what the client is to be sent */
 };
 
-/* `len` bytes from the very first one. `out` is filled for CLIENT_HELLO_OK only, but may be
- * written to with any result. No allocation; time linear in `len`. */
+/* `len` bytes from the very first one. `out` is filled for CLIENT_HELLO_OK, its `alert` for
+ * CLIENT_HELLO_BAD; it may be written to with any result. No allocation; time linear in `len`. */
 enum client_hello_status client_hello_parse(const uint8_t *data, size_t len,
                                             struct client_hello *out);
 

@@ -20,7 +20,8 @@ static bool same(const struct client_hello *a, const struct client_hello *b) {
            a->ecdsa_tls13 == b->ecdsa_tls13 && a->rsa_tls12 == b->rsa_tls12 &&
            a->rsa_tls13 == b->rsa_tls13 && a->ecdsa_p384 == b->ecdsa_p384 &&
            a->max_fragment == b->max_fragment && a->has_session_id == b->has_session_id &&
-           a->has_ticket == b->has_ticket;
+           a->has_ticket == b->has_ticket && a->groups_given == b->groups_given &&
+           a->groups == b->groups;
 }
 
 static void check_hello(const struct client_hello *hello) {
@@ -94,6 +95,7 @@ static void try_body(const uint8_t *body, size_t size, struct fuzz_dice *dice) {
     CHECK(status == CLIENT_HELLO_OK || status == CLIENT_HELLO_BAD);
     const size_t cut_size = cut_into_records(message, size, dice, cut);
     CHECK(parse(cut, cut_size, &again) == status);
+    CHECK(status == CLIENT_HELLO_OK || (hello.alert != 0 && hello.alert == again.alert));
     CHECK(parse(cut, cut_size - 1, &again) == CLIENT_HELLO_MORE);
     if (status == CLIENT_HELLO_OK) {
         check_hello(&hello);
