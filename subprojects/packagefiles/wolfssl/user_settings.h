@@ -63,9 +63,15 @@ int postern_random(unsigned char *out, unsigned int len); /* 0, or -1; in poster
 /* What a ticket carries of a client certificate (tickets.c) fits here. Every connection has room
  * for one ticket, so each byte is paid by all of them. */
 #define WOLFSSL_TICKET_EXTRA_PADDING_SZ 160
-/* A TLS 1.3 client may offer another server's ticket, and one longer than this is fatal. Each
- * handshake under way has room for two. */
-#define MAX_PSK_ID_LEN 2048
+/* Room for two identities of pre-shared keys in each handshake under way, which are not used.
+ * Tickets of other servers may be longer (foreign-tickets.diff). */
+#define MAX_PSK_ID_LEN 128
+/* An old client that falls back to TLS 1.2 says so, and is refused (RFC 7507). */
+#define HAVE_FALLBACK_SCSV
+/* Bytes of 0-RTT that are skipped, which no ticket of ours allows (early-data.diff). */
+#define POSTERN_EARLY_DATA_SKIPPED 65536
+/* An extension of DTLS, which is ignored here, may be empty. */
+#define WOLFSSL_CID_MIN_SIZE_CLIENT 0
 /* Bytes of signature_algorithms that are looked at; every connection keeps room for them. */
 #define WOLFSSL_MAX_SIGALGO 96
 
