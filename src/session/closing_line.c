@@ -73,6 +73,7 @@ void closing_line_write(struct session *s, enum reason reason, const char *detai
         if (reason == REASON_BROKER_REFUSED) {
             log_num(&line, "code", s->answer.refusal);
         }
+        log_str(&line, "group", engine_group(s->engine));
     } else {
         log_str(&line, "sni", s->server_name);
         log_str(&line, "reason", reason_name(reason));

@@ -274,6 +274,10 @@ static enum engine_status finish(struct engine *e) {
     if (reason != REASON_NONE) {
         return refuse_late(e, reason);
     }
+    /* A resumed session of TLS 1.2 has no key exchange. */
+    if (!e->resumed || wolfSSL_version(e->ssl) != TLS1_2_VERSION) {
+        e->group = groups_find(wolfSSL_get_curve_name(e->ssl));
+    }
     end_handshake(e);
     keep_peer(e);
     return ENGINE_OK;
@@ -460,6 +464,10 @@ const char *engine_version(const struct engine *e) {
 
 const char *engine_cipher(const struct engine *e) {
     return ciphers_name(wolfSSL_get_cipher_name(e->ssl));
+}
+
+const char *engine_group(const struct engine *e) {
+    return groups_name(e->group);
 }
 
 bool engine_is_resumed(const struct engine *e) {

@@ -90,6 +90,7 @@ uint8_t engine_alert(const struct engine *e);
 /* After the handshake; static strings or owned by the engine until engine_free. */
 const char *engine_version(const struct engine *e); /* "1.2", "1.3" */
 const char *engine_cipher(const struct engine *e);  /* OpenSSL's name */
+const char *engine_group(const struct engine *e);   /* "X25519"; NULL: no key exchange */
 bool engine_is_resumed(const struct engine *e);
 const char *engine_identity(const struct engine *e); /* of the client certificate; NULL: none */
 /* Whether the client presented its certificate in this connection; if it has one (engine_peer_id)

@@ -6,15 +6,19 @@
 #include <string.h>
 #include <strings.h>
 
-/* In order of preference. */
+/* In order of preference: the hybrid, then by speed. The distribution's library has no hybrid. */
 static const struct group {
     const char *name;
+    const char *library;
     int number;
     enum hello_group bit;
 } groups[] = {
-    {"X25519", WOLFSSL_ECC_X25519, HELLO_X25519},
-    {"P-256", WOLFSSL_ECC_SECP256R1, HELLO_P256},
-    {"P-384", WOLFSSL_ECC_SECP384R1, HELLO_P384},
+#ifdef POSTERN_OWN_WOLFSSL
+    {"X25519MLKEM768", "X25519MLKEM768", WOLFSSL_X25519MLKEM768, HELLO_X25519MLKEM768},
+#endif
+    {"X25519", "X25519", WOLFSSL_ECC_X25519, HELLO_X25519},
+    {"P-256", "SECP256R1", WOLFSSL_ECC_SECP256R1, HELLO_P256},
+    {"P-384", "SECP384R1", WOLFSSL_ECC_SECP384R1, HELLO_P384},
 };
 enum { GROUPS = sizeof groups / sizeof *groups };
 
@@ -64,4 +68,17 @@ int groups_read(const char *wanted, struct groups *out, struct error *err) {
         append(out, &groups[i]);
     }
     return 0;
+}
+
+uint8_t groups_find(const char *library_name) {
+    for (size_t i = 0; i < GROUPS && library_name != NULL; i++) {
+        if (strcmp(groups[i].library, library_name) == 0) {
+            return (uint8_t)(i + 1);
+        }
+    }
+    return 0;
+}
+
+const char *groups_name(uint8_t found) {
+    return found > 0 && found <= GROUPS ? groups[found - 1].name : NULL;
 }

@@ -20,4 +20,9 @@ struct groups {
 int groups_read(const char *wanted, struct groups *out, struct error *err)
     __attribute__((warn_unused_result));
 
+/* The group with that name in the library, as a number for groups_name; 0: none of ours. */
+uint8_t groups_find(const char *library_name);
+/* Its name in the configuration and the log; NULL for 0. Static. */
+const char *groups_name(uint8_t found);
+
 #endif

@@ -123,6 +123,7 @@ struct engine {
     uint8_t failure;          /* enum reason */
     uint8_t answers;          /* records sent in answer to the peer since its last data */
     uint8_t idle_records;     /* records that came since its last data */
+    uint8_t group;            /* of the key exchange: groups_find */
     bool handshaking : 1;
     bool closed : 1;  /* we sent close_notify */
     bool entered : 1; /* counted as a user of ctx */

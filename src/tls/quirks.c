@@ -8,12 +8,34 @@
 #include <wolfssl/wolfcrypt/ecc.h>
 #include <wolfssl/wolfcrypt/hash.h>
 #include <wolfssl/wolfcrypt/random.h>
+#ifdef WOLFSSL_HAVE_MLKEM
+#include <wolfssl/wolfcrypt/wc_mlkem.h>
+#endif
 #ifdef POSTERN_OWN_WOLFSSL
 #include <postern_alert.h>
 #include <postern_pause.h>
 #endif
 
 /* --- start --- */
+
+/* Any bytes below the modulus are a public key; twelve bits each. */
+static int use_mlkem(WC_RNG *rng) {
+#ifdef WOLFSSL_HAVE_MLKEM
+    uint8_t public[WC_ML_KEM_768_PUBLIC_KEY_SIZE] = {0}, cipher[WC_ML_KEM_768_CIPHER_TEXT_SIZE],
+            secret[WC_ML_KEM_SS_SZ];
+    MlKemKey key;
+    if (wc_MlKemKey_Init(&key, WC_ML_KEM_768, NULL, INVALID_DEVID) != 0) {
+        return -1;
+    }
+    int bad = wc_MlKemKey_DecodePublicKey(&key, public, sizeof public) |
+              wc_MlKemKey_Encapsulate(&key, cipher, secret, rng);
+    wc_MlKemKey_Free(&key);
+    return bad;
+#else
+    (void)rng;
+    return 0;
+#endif
+}
 
 int quirks_use_every_algorithm(void) {
     uint8_t key[32] = {1}, text[64] = {0}, tag[16], digest[64];
@@ -38,6 +60,7 @@ int quirks_use_every_algorithm(void) {
         bad |= wc_curve25519_make_key(&rng, CURVE25519_KEYSIZE, &x25519);
         wc_curve25519_free(&x25519);
     }
+    bad |= use_mlkem(&rng);
     wc_FreeRng(&rng);
     return bad ? -1 : 0;
 }

@@ -206,6 +206,8 @@ static uint8_t bit_of_group(uint16_t group) {
         return HELLO_P384;
     case 29:
         return HELLO_X25519;
+    case 4588:
+        return HELLO_X25519MLKEM768;
     default:
         return 0;
     }

@@ -23,7 +23,12 @@ enum client_hello_status {
 };
 
 /* Bits for the groups that matter here (IANA's "TLS Supported Groups"). */
-enum hello_group { HELLO_X25519 = 1, HELLO_P256 = 2, HELLO_P384 = 4 };
+enum hello_group {
+    HELLO_X25519 = 1,
+    HELLO_P256 = 2,
+    HELLO_P384 = 4,
+    HELLO_X25519MLKEM768 = 8 /* draft-ietf-tls-ecdhe-mlkem */
+};
 
 struct client_hello {
     /* server_name's host name, lower case, without a trailing dot; empty if absent or not a

@@ -78,7 +78,9 @@ class Groups(Case):
         for version in VERSIONS:
             with self.subTest(version=version):
                 good = tls_context(pki.authority().pem, version, groups="secp384r1")
-                self.client(postern, context=good).close()
+                client = self.client(postern, context=good)
+                client.close()
+                self.assertEqual(postern.end_of(client)["group"], "P-384")
                 bad = tls_context(pki.authority().pem, version, groups="prime256v1")
                 self.refused(lambda: self.client(postern, context=bad))
 

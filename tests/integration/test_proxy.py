@@ -507,11 +507,13 @@ class ClosingLines(Case):
             peer.close()
             end = postern.end_of(client)
             self.assertEqual(list(end), ["listener", "peer", "tls", "cipher", "sni", "resumed",
-                                         "identity", "backend", "up", "down", "seconds", "reason"])
+                                         "identity", "backend", "up", "down", "seconds", "reason",
+                                         "group"])
             self.assertEqual(dict(end, seconds="", cipher=""), {
                 "listener": "mqtt", "peer": client.peer, "tls": version, "cipher": "",
                 "sni": "localhost", "resumed": "no", "identity": "-", "backend": broker.address,
-                "up": "1234", "down": "56789", "seconds": "", "reason": "client_closed"})
+                "up": "1234", "down": "56789", "seconds": "", "reason": "client_closed",
+                "group": "X25519"})
             self.assertEqual(end["cipher"], client.tls.cipher()[0])
             self.assertRegex(end["seconds"], r"^\d+\.\d$")
             self.assertEqual(len(postern.all("session end", peer=client.peer)), 1)
@@ -532,7 +534,7 @@ class ClosingLines(Case):
         self.assertTrue(end.raw.startswith("{"))
         self.assertEqual([key for key in end if key not in ("time", "level")],
                          ["listener", "peer", "tls", "cipher", "sni", "resumed", "identity",
-                          "backend", "up", "down", "seconds", "reason"])
+                          "backend", "up", "down", "seconds", "reason", "group"])
 
     def test_a_silent_client_that_leaves_is_logged_at_debug_only(self):
         for level in ("info", "debug"):

@@ -27,6 +27,8 @@ class Visits(Case):
         event = postern.end_of(client)
         self.assertEqual(event["resumed"], "yes" if reused else "no")
         self.assertEqual(event["reason"], "client_closed")
+        # TLS 1.2 resumes without a key exchange.
+        self.assertEqual(event["group"], "-" if reused and event["tls"] == "1.2" else "X25519")
         return reused, kept
 
 

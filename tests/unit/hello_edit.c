@@ -3,7 +3,14 @@
 #include <check.h>
 #include <string.h>
 
-enum { RECORD = 5, MESSAGE = 4, KEY_SHARE = 51, HANDSHAKE = 22, CHANGE_CIPHER_SPEC = 20 };
+enum {
+    RECORD = 5,
+    MESSAGE = 4,
+    SUPPORTED_GROUPS = 10,
+    KEY_SHARE = 51,
+    HANDSHAKE = 22,
+    CHANGE_CIPHER_SPEC = 20
+};
 
 static size_t get16(const struct buf *b, size_t at) {
     ck_assert_uint_le(at + 2, b->len);
@@ -38,9 +45,9 @@ static size_t extensions_at(const struct buf *hello) {
 }
 
 /* The extension's content, after its length. */
-static size_t key_share_at(const struct buf *hello) {
+static size_t extension_at(const struct buf *hello, unsigned type) {
     size_t at = extensions_at(hello) + 2;
-    while (get16(hello, at) != KEY_SHARE) {
+    while (get16(hello, at) != type) {
         at += 4 + get16(hello, at + 2);
     }
     return at + 4;
@@ -52,16 +59,25 @@ void hello_add_suites(struct buf *hello, const uint8_t *suites, size_t len) {
     insert(hello, at + 2, suites, len);
 }
 
-void hello_add_key_shares(struct buf *hello, const uint8_t *shares, size_t len) {
-    size_t at = key_share_at(hello);
+/* To the list that is the extension's content. */
+static void add_to_extension(struct buf *hello, unsigned type, const uint8_t *data, size_t len) {
+    size_t at = extension_at(hello, type);
     add16(hello, extensions_at(hello), len);
     add16(hello, at - 2, len);
     add16(hello, at, len);
-    insert(hello, at + 2, shares, len);
+    insert(hello, at + 2, data, len);
+}
+
+void hello_add_groups(struct buf *hello, const uint8_t *groups, size_t len) {
+    add_to_extension(hello, SUPPORTED_GROUPS, groups, len);
+}
+
+void hello_add_key_shares(struct buf *hello, const uint8_t *shares, size_t len) {
+    add_to_extension(hello, KEY_SHARE, shares, len);
 }
 
 uint8_t *hello_key_share(struct buf *hello, unsigned group, size_t *len) {
-    size_t at = key_share_at(hello) + 2;
+    size_t at = extension_at(hello, KEY_SHARE) + 2;
     while (get16(hello, at) != group) {
         at += 4 + get16(hello, at + 2);
     }

@@ -9,8 +9,9 @@
 #include <stdint.h>
 
 /* Of a whole ClientHello in one record: puts `len` bytes at the front of its list of cipher suites,
- * and of its key shares; all lengths are right again. */
+ * of its groups, and of its key shares; all lengths are right again. */
 void hello_add_suites(struct buf *hello, const uint8_t *suites, size_t len);
+void hello_add_groups(struct buf *hello, const uint8_t *groups, size_t len);
 void hello_add_key_shares(struct buf *hello, const uint8_t *shares, size_t len);
 
 /* The public key in its share of that group, and the key's length. */

@@ -607,9 +607,9 @@ START_TEST(the_groups_that_we_know_are_noted) {
     offer_of(&(struct recipe){0x0303, 0, both_gcm, 2, &extensions}, &hello);
     ck_assert(hello.groups_given && hello.groups == 0);
     extensions.len = 0;
-    EXTENSION(&extensions, 10, 0, 8, 0, 25, 0, 29, 0, 24, 0, 23);
+    EXTENSION(&extensions, 10, 0, 10, 0, 25, 0, 29, 0, 24, 0, 23, 0x11, 0xec);
     offer_of(&(struct recipe){0x0303, 0, both_gcm, 2, &extensions}, &hello);
-    ck_assert_uint_eq(hello.groups, HELLO_X25519 | HELLO_P256 | HELLO_P384);
+    ck_assert_uint_eq(hello.groups, HELLO_X25519 | HELLO_P256 | HELLO_P384 | HELLO_X25519MLKEM768);
 }
 END_TEST
 

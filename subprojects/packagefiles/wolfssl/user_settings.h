@@ -134,8 +134,19 @@ int postern_random(unsigned char *out, unsigned int len); /* 0, or -1; in poster
 #define NO_PWDBASED
 #define NO_PKCS12
 #define NO_PKCS7
-#define WOLFSSL_NO_SHAKE128
-#define WOLFSSL_NO_SHAKE256
+
+/* ---- Post-quantum key exchange ----
+ * X25519MLKEM768 and no other group with ML-KEM. The client's half of ML-KEM is for tests: the
+ * linker leaves it out of the program. */
+#define WOLFSSL_HAVE_MLKEM
+#define WOLFSSL_PQC_HYBRIDS
+#define WOLFSSL_TLS_NO_MLKEM_STANDALONE
+#define WOLFSSL_NO_ML_KEM_512
+#define WOLFSSL_NO_ML_KEM_1024
+#define WOLFSSL_SHA3
+#define WOLFSSL_SHAKE128
+#define WOLFSSL_SHAKE256
+#define POSTERN_GROUP_COUNT 4 /* group-count.diff */
 
 /* ---- Big numbers ----
  * RSA and the NIST curves have code of their own (SP); the rest goes the general way. */

@@ -33,6 +33,8 @@ FILES = {
     "gcm": [("aes_gcm_test.json", lambda g, t: [t["key"], t["iv"], t["aad"], t["msg"], t["ct"],
                                                 t["tag"]])],
     "x25519": [("x25519_test.json", lambda g, t: [t["private"], t["public"], t["shared"]])],
+    "mlkem": [("mlkem_768_encaps_test.json",
+               lambda g, t: [t["ek"], t["m"], t.get("c"), t.get("K")])],
     "pkcs1": [("rsa_pkcs1_2048_sig_gen_test.json",
                lambda g, t: [name(g["sha"]), g["privateKeyPkcs8"], t["msg"], t["sig"]])],
     "pss": [("rsa_pss_2048_sha256_mgf1_32_test.json",
@@ -99,6 +101,9 @@ class Wycheproof(unittest.TestCase):
     def test_x25519(self):
         self.check("x25519")
 
+    def test_ml_kem_encapsulation(self):
+        self.check("mlkem")
+
     def test_rsa_pkcs1_signatures_are_made(self):
         self.check("pkcs1")
 
@@ -110,7 +115,7 @@ class Wycheproof(unittest.TestCase):
 
     def test_a_wrong_answer_is_noticed(self):
         for algorithm in FILES:
-            offered = algorithm in ("gcm", "x25519") or name("SHA-256")
+            offered = algorithm in ("gcm", "x25519", "mlkem") or name("SHA-256")
             good = next(line for line in lines(algorithm) if " valid " in line
                         and (offered is True or offered in line.split()))
             last = good[-1]

@@ -18,6 +18,7 @@
 #include <wolfssl/wolfcrypt/ecc.h>
 #include <wolfssl/wolfcrypt/hash.h>
 #include <wolfssl/wolfcrypt/rsa.h>
+#include <wolfssl/wolfcrypt/wc_mlkem.h>
 
 #include <vector/kernels.h>
 #if POSTERN_VECTOR_GCM
@@ -150,6 +151,23 @@ static enum verdict x25519_kernel(const struct field f[FIELDS]) {
 #endif
 }
 
+/* --- ML-KEM-768: public key, random bytes, ciphertext, shared secret --- */
+
+static enum verdict mlkem(const struct field f[FIELDS]) {
+    unsigned char secret[WC_ML_KEM_SS_SZ];
+    MlKemKey key;
+    if (wc_MlKemKey_Init(&key, WC_ML_KEM_768, NULL, INVALID_DEVID) != 0) {
+        return NOT_OFFERED;
+    }
+    bool taken =
+        wc_MlKemKey_DecodePublicKey(&key, f[0].bytes, f[0].len) == 0 &&
+        wc_MlKemKey_EncapsulateWithRandom(&key, out, secret, f[1].bytes, (int)f[1].len) == 0;
+    wc_MlKemKey_Free(&key);
+    bool right =
+        same(out, WC_ML_KEM_768_CIPHER_TEXT_SIZE, &f[2]) && same(secret, sizeof secret, &f[3]);
+    return taken && !right ? WRONG : judge(taken);
+}
+
 /* --- RSA: hash, key, message, signature --- */
 
 /* The length of the digest, 0 on failure. */
@@ -227,6 +245,7 @@ static struct kind {
 } kinds[] = {
     {.name = "gcm", .fields = 6, .check = gcm, .check_kernel = gcm_kernel},
     {.name = "x25519", .fields = 3, .check = x25519, .check_kernel = x25519_kernel},
+    {.name = "mlkem", .fields = 4, .check = mlkem},
     {.name = "pkcs1", .fields = 4, .check = pkcs1},
     {.name = "pss", .fields = 4, .check = pss},
     {.name = "ecdsa", .fields = 4, .check = ecdsa},
