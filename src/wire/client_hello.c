@@ -13,8 +13,9 @@ enum {
     RECORD_FIRST = 20, /* change_cipher_spec, alert, */
     RECORD_HANDSHAKE = 22,
     RECORD_LAST = 23, /* application_data */
-    /* A bound for the work of each CLIENT_HELLO_MORE: a client may send tiny records. */
-    RECORDS_MAX = 128,
+    /* A bound for the work of each CLIENT_HELLO_MORE: a client may send tiny records. Any usual
+     * ClientHello fits in this many of one byte each. */
+    RECORDS_MAX = 2048,
 
     MESSAGE_HEADER = 4,
     MESSAGE_CLIENT_HELLO = 1
