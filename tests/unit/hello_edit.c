@@ -76,6 +76,16 @@ void hello_add_key_shares(struct buf *hello, const uint8_t *shares, size_t len) 
     add_to_extension(hello, KEY_SHARE, shares, len);
 }
 
+void hello_move_key_shares_first(struct buf *hello) {
+    size_t from = extension_at(hello, KEY_SHARE) - 4, to = extensions_at(hello) + 2;
+    size_t len = 4 + get16(hello, from + 2);
+    uint8_t extension[4096];
+    ck_assert_uint_le(len, sizeof extension);
+    memcpy(extension, hello->data + from, len);
+    memmove(hello->data + to + len, hello->data + to, from - to);
+    memcpy(hello->data + to, extension, len);
+}
+
 uint8_t *hello_key_share(struct buf *hello, unsigned group, size_t *len) {
     size_t at = extension_at(hello, KEY_SHARE) + 2;
     while (get16(hello, at) != group) {

@@ -14,6 +14,9 @@ void hello_add_suites(struct buf *hello, const uint8_t *suites, size_t len);
 void hello_add_groups(struct buf *hello, const uint8_t *groups, size_t len);
 void hello_add_key_shares(struct buf *hello, const uint8_t *shares, size_t len);
 
+/* Puts the extension with the key shares before all others. */
+void hello_move_key_shares_first(struct buf *hello);
+
 /* The public key in its share of that group, and the key's length. */
 uint8_t *hello_key_share(struct buf *hello, unsigned group, size_t *len);
 

@@ -174,6 +174,18 @@ START_TEST(a_bad_key_share_gets_an_alert_and_no_server_hello) {
 }
 END_TEST
 
+/* The extension comes before supported_groups here, which the library then reported as missing. */
+START_TEST(an_empty_key_share_gets_a_decode_error) {
+    static const uint8_t empty[] = {0, 29, 0, 0};
+    struct pair p;
+    begin(&p, client_new(TLS1_3_VERSION));
+    hello_move_key_shares_first(&p.up);
+    hello_add_key_shares(&p.up, empty, sizeof empty);
+    check_alert(&p, give_hello(&p), ALERT_DECODE_ERROR);
+    pair_free(&p);
+}
+END_TEST
+
 START_TEST(a_refused_certificate_gets_one_alert) {
     struct pair p;
     SSL_CTX *client = client_new(versions[_i]);
@@ -275,6 +287,7 @@ static Suite *suite(void) {
     tcase_add_loop_test(tc, a_wrong_message_of_tls12_gets_its_alert, 0, COUNT(wrong_tls12));
     tcase_add_loop_test(tc, a_wrong_message_of_tls13_gets_its_alert, 0, COUNT(wrong_tls13));
     tcase_add_loop_test(tc, a_bad_key_share_gets_an_alert_and_no_server_hello, 0, 3);
+    tcase_add_test(tc, an_empty_key_share_gets_a_decode_error);
     tcase_add_loop_test(tc, a_refused_certificate_gets_one_alert, 0, 2);
     tcase_add_loop_test(tc, a_missing_certificate_gets_one_alert, 0, 2);
     tcase_add_loop_test(tc, a_forged_record_gets_one_alert, 0, 4);

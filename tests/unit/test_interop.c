@@ -183,6 +183,33 @@ START_TEST(the_early_data_that_is_skipped_is_bounded) {
 }
 END_TEST
 
+static enum engine_status answer(struct pair *p);
+
+/* RFC 8446 4.2.10: the client has been told that it is refused. */
+START_TEST(no_early_data_is_skipped_after_the_second_hello) {
+    static const uint8_t data[5 + 100] = {23, 3, 3, 0, 100};
+    struct pair p;
+    size_t n;
+    SSL_CTX *client = early_client(1);
+    SSL_SESSION *session = session_elsewhere(client, 0, 65536);
+    pair_init(&p, client, "localhost", session);
+    SSL_SESSION_free(session);
+    SSL_CTX_free(client);
+    ck_assert_int_eq(SSL_write_early_data(p.client, data, sizeof data, &n), 1);
+    pair_collect(&p);
+    ck_assert_int_eq(answer(&p), ENGINE_MORE);
+    p.up.len = 0;
+    pair_deliver(&p);
+    SSL_do_handshake(p.client);
+    pair_collect(&p);
+    ck_assert(buf_append(&p.up, data, sizeof data, SIZE_MAX));
+    p.in = (struct engine_input){p.up.data, p.up.len};
+    ck_assert_int_eq(engine_handshake(p.engine, &p.in, &p.out, NULL), ENGINE_FAILED);
+    ck_assert_uint_eq(engine_alert(p.engine), 20);
+    pair_free(&p);
+}
+END_TEST
+
 /* --- the ClientHello --- */
 
 static void first_hello(struct pair *p, SSL_CTX *client) {
@@ -390,6 +417,7 @@ static Suite *suite(void) {
     tcase_add_loop_test(tc, a_ticket_of_another_server_is_ignored_whatever_its_size, 0, 3);
     tcase_add_loop_test(tc, early_data_is_skipped, 0, 2);
     tcase_add_loop_test(tc, the_early_data_that_is_skipped_is_bounded, 0, 2);
+    tcase_add_test(tc, no_early_data_is_skipped_after_the_second_hello);
     tcase_add_loop_test(tc, any_number_of_suites_may_be_listed, 0, 2);
     tcase_add_test(tc, any_number_of_key_shares_may_be_sent);
     tcase_add_test(tc, a_share_of_our_own_groups_comes_once);
