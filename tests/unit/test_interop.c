@@ -335,6 +335,27 @@ static enum engine_status recut_handshake(struct pair *p, size_t size) {
     return p->status;
 }
 
+/* RFC 8446 5.1. The second hello, and the ChangeCipherSpec that tells middle boxes that all is as
+ * ever. */
+START_TEST(the_version_of_a_record_does_not_matter_in_tls13) {
+    struct pair p;
+    SSL_CTX *client = client_new(TLS1_3_VERSION);
+    SSL_CTX_set1_groups_list(client, "P-521:P-384");
+    first_hello(&p, client);
+    ck_assert_int_eq(answer(&p), ENGINE_MORE);
+    p.up.len = 0;
+    pair_deliver(&p);
+    SSL_do_handshake(p.client);
+    pair_collect(&p);
+    for (size_t at = 0; at < p.up.len;
+         at += 5 + ((size_t)p.up.data[at + 3] << 8) + p.up.data[at + 4]) {
+        p.up.data[at + 2] = 1;
+    }
+    ck_assert_int_eq(pair_handshake(&p, ctx), ENGINE_OK);
+    pair_free(&p);
+}
+END_TEST
+
 /* In TLS 1.2 the client's certificate, key exchange and signature are in plaintext too. */
 START_TEST(messages_may_be_cut_anywhere) {
     for (size_t size = 1; size < 12; size++) {
@@ -423,6 +444,7 @@ static Suite *suite(void) {
     tcase_add_test(tc, a_share_of_our_own_groups_comes_once);
     tcase_add_loop_test(tc, no_group_in_common_is_reported_as_such, 0, 2);
     tcase_add_test(tc, change_cipher_spec_follows_a_retry_request_at_once);
+    tcase_add_test(tc, the_version_of_a_record_does_not_matter_in_tls13);
     tcase_add_loop_test(tc, messages_may_be_cut_anywhere, 0, 2);
     tcase_add_test(tc, a_client_that_fell_back_in_vain_is_refused);
     tcase_add_test(tc, a_fallback_to_the_newest_version_that_is_served_is_fine);

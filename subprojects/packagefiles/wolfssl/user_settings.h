@@ -147,6 +147,8 @@ int postern_random(unsigned char *out, unsigned int len); /* 0, or -1; in poster
 #define WOLFSSL_SHAKE128
 #define WOLFSSL_SHAKE256
 #define POSTERN_GROUP_COUNT 4 /* group-count.diff */
+/* Else each client that did not use the first of our groups is sent the list of them. */
+#define WOLFSSL_NO_SERVER_GROUPS_EXT
 
 /* ---- Big numbers ----
  * RSA and the NIST curves have code of their own (SP); the rest goes the general way. */
