@@ -128,7 +128,8 @@ static const struct wrong wrong_tls12[] = {
 static const struct wrong wrong_tls13[] = {
     {"\x19\3\3\0\1x", 6, ALERT_UNEXPECTED_MESSAGE},
     {"\x14\3\3\0\1\2", 6, ALERT_UNEXPECTED_MESSAGE},
-    {"\x16\3\3\0\4\x14\0\0\0", 9, ALERT_UNEXPECTED_MESSAGE}, /* a message in plaintext */
+    {"\x14\3\3\0\1\1\x14\3\3\0\1\1", 12, ALERT_UNEXPECTED_MESSAGE}, /* twice */
+    {"\x16\3\3\0\4\x14\0\0\0", 9, ALERT_UNEXPECTED_MESSAGE},        /* a message in plaintext */
     {"\x17\3\3\0\x11sixteen bytes and 1", 22, ALERT_BAD_RECORD_MAC},
     {"\x17\3\3\x50\1", 5, ALERT_RECORD_OVERFLOW},
 };
