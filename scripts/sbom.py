@@ -1,0 +1,106 @@
+"""Writes the software bill of materials of a build: SPDX 2.3 as JSON. meson.build calls it.
+
+    sbom.py OUTPUT WRAP VERSION own|system WOLFSSL LIBUV INIH
+
+WRAP is subprojects/wolfssl.wrap; the last three are the versions that the program was built with.
+The same arguments and SOURCE_DATE_EPOCH make the same file.
+"""
+
+import configparser
+import datetime
+import json
+import os
+import sys
+import uuid
+
+NAMESPACE = "https://spdx.org/spdxdocs"
+# wolfSSL's ChangeLog: version 3 of the GPL instead of version 2 since this release.
+WOLFSSL_GPL3 = (5, 8, 2)
+
+
+def created():
+    """Debian's tools set the variable to the time of the newest entry of debian/changelog."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    utc = datetime.timezone.utc
+    now = datetime.datetime.fromtimestamp(int(epoch), utc) if epoch else datetime.datetime.now(utc)
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def package(name, version, licence, location, purl, **more):
+    """What SPDX calls a package. Nobody has read these sources file by file for their licences, so
+    none is concluded unless `more` does."""
+    return {
+        "SPDXID": f"SPDXRef-{name}",
+        "name": name,
+        "versionInfo": version,
+        "licenseDeclared": licence,
+        "licenseConcluded": "NOASSERTION",
+        "copyrightText": "NOASSERTION",
+        "downloadLocation": location,
+        "filesAnalyzed": False,
+        "externalRefs": [{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl",
+                          "referenceLocator": purl}],
+        **more,
+    }
+
+
+def wolfssl_licence(version):
+    numbers = tuple(int(part) for part in version.split("."))
+    return "GPL-3.0-or-later" if numbers >= WOLFSSL_GPL3 else "GPL-2.0-or-later"
+
+
+def wolfssl(wrap, version, own):
+    found = package("wolfssl", version, wolfssl_licence(version), "NOASSERTION",
+                    f"pkg:github/wolfSSL/wolfssl@v{version}-stable")
+    found["externalRefs"].append({
+        "referenceCategory": "SECURITY", "referenceType": "cpe23Type",
+        "referenceLocator": f"cpe:2.3:a:wolfssl:wolfssl:{version}:*:*:*:*:*:*:*"})
+    if own:
+        found["downloadLocation"] = wrap["source_url"]
+        found["checksums"] = [{"algorithm": "SHA256", "checksumValue": wrap["source_hash"]}]
+        found["comment"] = ("The checksum is the source archive's. Built with the changes in "
+                            "subprojects/packagefiles/wolfssl of Postern's source.")
+    return found
+
+
+def document(wrap, version, own, wolfssl_version, libuv, inih):
+    library = wolfssl(wrap, wolfssl_version, own)
+    packages = [
+        package("postern", version, "GPL-2.0-or-later", "NOASSERTION",
+                f"pkg:generic/postern@{version}", primaryPackagePurpose="APPLICATION",
+                licenseConcluded=library["licenseDeclared"]),
+        library,
+        package("libuv", libuv, "MIT", "NOASSERTION", f"pkg:github/libuv/libuv@v{libuv}"),
+        package("inih", inih, "BSD-3-Clause", "NOASSERTION", f"pkg:github/benhoyt/inih@r{inih}"),
+    ]
+    links = [("DOCUMENT", "DESCRIBES", "postern"),
+             ("postern", "STATIC_LINK" if own else "DYNAMIC_LINK", "wolfssl"),
+             ("postern", "DYNAMIC_LINK", "libuv"), ("postern", "DYNAMIC_LINK", "inih")]
+    contents = {
+        "spdxVersion": "SPDX-2.3",
+        "dataLicense": "CC0-1.0",
+        "SPDXID": "SPDXRef-DOCUMENT",
+        "name": f"postern-{version}",
+        "creationInfo": {"created": created(), "creators": [f"Tool: postern-sbom-{version}"]},
+        "packages": packages,
+        "relationships": [{"spdxElementId": f"SPDXRef-{one}", "relationshipType": kind,
+                           "relatedSpdxElement": f"SPDXRef-{other}"} for one, kind, other in links],
+    }
+    # Other contents must have another name.
+    identity = uuid.uuid5(uuid.NAMESPACE_URL, NAMESPACE + json.dumps(contents, sort_keys=True))
+    contents["documentNamespace"] = f"{NAMESPACE}/postern-{version}-{identity}"
+    return contents
+
+
+def main():
+    output, wrap_file, version, kind, *versions = sys.argv[1:]
+    wrap = configparser.ConfigParser(interpolation=None)
+    with open(wrap_file, encoding="utf-8") as file:
+        wrap.read_file(file)
+    with open(output, "w", encoding="utf-8") as file:
+        json.dump(document(wrap["wrap-file"], version, kind == "own", *versions), file, indent=2)
+        file.write("\n")
+
+
+if __name__ == "__main__":
+    main()
