@@ -68,6 +68,9 @@ static const struct config_word client_ids[] = {{"free", CLIENT_ID_FREE},
                                                 {"prefix", CLIENT_ID_PREFIX},
                                                 {NULL, 0}};
 
+static const struct config_word dials[] = {
+    {"first-byte", DIAL_AFTER_FIRST_BYTE}, {"handshake", DIAL_AFTER_HANDSHAKE}, {NULL, 0}};
+
 /* One row per key: to add a key, add a row (and its field in types.h, and its entry in
  * postern.conf(5), which a test compares with this). */
 /* clang-format off */
@@ -102,6 +105,7 @@ const struct config_key config_keys[] = {
     {"proxy_protocol",   KIND_WORD, L(proxy_protocol),   "off",    0, 0, proxy_protocols},
     {"mqtt",             KIND_WORD, L(mqtt),             "off",    0, 0, mqtts},
     {"client_id",        KIND_WORD, L(client_id),        "free",   0, 0, client_ids},
+    {"dial",             KIND_WORD, L(dial),             "first-byte", 0, 0, dials},
 
     {"max_connect_size", KIND_SIZE,  L(max_connect_size), "64k",   128, 1 << 20,  NULL},
     {"max_record_size",  KIND_SIZE,  L(max_record_size),  "16384", 512, 16384,    NULL},
@@ -115,6 +119,7 @@ const struct config_key config_keys[] = {
     {"resumption_lifetime",    KIND_DURATION, L(resumption_lifetime_ms),    "24h", 60000, 30 * DAY, NULL},
     {"first_byte_timeout",     KIND_DURATION, L(first_byte_timeout_ms),     "5s",  100, DAY, NULL},
     {"handshake_timeout",      KIND_DURATION, L(handshake_timeout_ms),      "10s", 100, DAY, NULL},
+    {"first_data_timeout",     KIND_DURATION, L(first_data_timeout_ms),     "10s", 100, DAY, off},
     {"connect_packet_timeout", KIND_DURATION, L(connect_packet_timeout_ms), "10s", 100, DAY, NULL},
     {"connect_timeout",        KIND_DURATION, L(connect_timeout_ms),        "5s",  100, DAY, NULL},
     {"write_timeout",          KIND_DURATION, L(write_timeout_ms),          "60s", 100, DAY, NULL},

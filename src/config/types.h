@@ -23,6 +23,7 @@ enum config_identity { IDENTITY_CN, IDENTITY_SAN_DNS, IDENTITY_SAN_URI, IDENTITY
 enum config_proxy_protocol { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_V2 };
 enum config_mqtt { MQTT_OFF, MQTT_CHECK, MQTT_IDENTITY };
 enum config_client_id { CLIENT_ID_FREE, CLIENT_ID_IDENTITY, CLIENT_ID_PREFIX };
+enum config_dial { DIAL_AFTER_FIRST_BYTE, DIAL_AFTER_HANDSHAKE };
 enum config_reload { RELOAD_SIGNAL, RELOAD_WATCH };
 
 /* A broker: HOST:PORT ([v6]:port too) or unix:/path. */
@@ -93,6 +94,7 @@ struct config_listener {
     struct config_networks deny;         /* count 0: none */
     enum config_mqtt mqtt;
     enum config_client_id client_id;
+    enum config_dial dial; /* with mqtt off */
     size_t max_connect_size;
     size_t max_record_size;
     size_t max_connections;             /* 0: no limit of ours */
@@ -106,6 +108,7 @@ struct config_listener {
     /* Milliseconds, or CONFIG_OFF. */
     uint64_t first_byte_timeout_ms;
     uint64_t handshake_timeout_ms;
+    uint64_t first_data_timeout_ms; /* with mqtt off */
     uint64_t connect_packet_timeout_ms;
     uint64_t connect_timeout_ms;
     uint64_t write_timeout_ms;

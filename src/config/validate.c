@@ -76,6 +76,18 @@ static int check_client_id(const struct subject *s, struct error *err) {
                          "checked; write mqtt = identity as well");
 }
 
+/* With mqtt on, no broker is dialled before the CONNECT packet: that is what it is for. */
+static int check_dial(const struct subject *s, struct error *err) {
+    const struct config_listener *l = s->listener;
+    if (l->dial == DIAL_AFTER_FIRST_BYTE || l->mqtt == MQTT_OFF) {
+        return 0;
+    }
+    return location_fail(location_of(s, "dial"), err,
+                         "dial = handshake with mqtt = %s, which lets nobody reach the broker "
+                         "before a valid CONNECT packet; remove dial, or write mqtt = off",
+                         l->mqtt == MQTT_CHECK ? "check" : "identity");
+}
+
 static int check_certificates(const struct subject *s, struct error *err) {
     const struct config_listener *l = s->listener;
     for (size_t i = 0; i < l->certificate_count; i++) {
@@ -145,8 +157,8 @@ int config_check(const struct config *config, const struct document *document, s
     for (size_t i = 0; i < config->listener_count; i++) {
         struct subject s = subject_at(config, document, i);
         if (check_versions(&s, err) != 0 || check_client_auth(&s, err) != 0 ||
-            check_client_id(&s, err) != 0 || check_certificates(&s, err) != 0 ||
-            check_addresses(config, document, i, err) != 0) {
+            check_client_id(&s, err) != 0 || check_dial(&s, err) != 0 ||
+            check_certificates(&s, err) != 0 || check_addresses(config, document, i, err) != 0) {
             return -1;
         }
     }
@@ -204,9 +216,27 @@ static void warn_identity_bypass(const struct config *config, const struct docum
     }
 }
 
+/* Client and broker would wait for each other's first word, without an end. */
+static void warn_silence(const struct config *config, const struct document *document) {
+    for (size_t i = 0; i < config->listener_count; i++) {
+        const struct config_listener *l = &config->listeners[i];
+        if (l->first_data_timeout_ms == CONFIG_OFF && l->dial == DIAL_AFTER_FIRST_BYTE &&
+            l->mqtt == MQTT_OFF) {
+            struct subject s = subject_at(config, document, i);
+            unsigned line = location_of(&s, "first_data_timeout").line;
+            log_message(LOG_LEVEL_WARNING, "config",
+                        "%s:%u: [listener %s] has first_data_timeout = off, and dials its broker "
+                        "at the client's first byte: a client that sends none stays for ever; if "
+                        "the broker speaks first, write dial = handshake as well",
+                        document->file, line, l->name);
+        }
+    }
+}
+
 void config_warn(const struct config *config, const struct document *document) {
     if (document->file != NULL) { /* a command line defines one of each */
         warn_unused(config, document);
         warn_identity_bypass(config, document);
+        warn_silence(config, document);
     }
 }

@@ -17,6 +17,7 @@ static const char *const names[REASON_COUNT] = {
     [REASON_NOT_MQTT] = "not_mqtt",
     [REASON_BAD_CLIENT_ID] = "bad_client_id",
     [REASON_BROKER_REFUSED] = "broker_refused",
+    [REASON_FIRST_DATA_TIMEOUT] = "first_data_timeout",
     [REASON_CONNECT_PACKET_TIMEOUT] = "connect_packet_timeout",
     [REASON_TLS_ERROR] = "tls_error",
     [REASON_NOT_TLS] = "not_tls",

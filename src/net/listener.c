@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <uv.h>
 
@@ -26,6 +27,12 @@ int listener_open(struct listener *l, struct poller *poller, int fd) {
 }
 
 bool listener_has_more(const struct listener *l) {
+    return l->more;
+}
+
+bool listener_is_waited_at(struct listener *l) {
+    struct pollfd queue = {.fd = l->handle.fd, .events = POLLIN};
+    l->more = l->more && poll(&queue, 1, 0) > 0;
     return l->more;
 }
 

@@ -23,6 +23,9 @@ int listener_open(struct listener *l, struct poller *poller, int fd)
 /* Whether there may be a connection to take. */
 bool listener_has_more(const struct listener *l);
 
+/* The same, by a look at the kernel's queue. */
+bool listener_is_waited_at(struct listener *l);
+
 /* The next connection and its peer, or:
  *   UV_EAGAIN        there is none now;
  *   UV_ECONNABORTED  this client was lost, the next may be fine;

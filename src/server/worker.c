@@ -17,6 +17,7 @@ struct mail {
     struct runtime *runtime; /* to adopt; NULL: none */
     bool drain, stop, room;
     uint64_t drain_ms;
+    struct worker_request request; /* for room; the last one counts, the others ask again */
 };
 
 struct worker_listener {
@@ -27,11 +28,12 @@ struct worker_listener {
 struct worker {
     struct worker_events events;
     struct loop *loop;
+    struct limits *limits;
     struct pool pool;
     struct worker_listener *listeners;
     size_t listener_count;
-    size_t next_listener; /* which one accepts first */
-    bool has_no_room;     /* clients wait for descriptors, and that was logged */
+    size_t next_listener;      /* which one accepts first */
+    uint64_t no_room_since_ms; /* clients wait for descriptors, and that was logged; 0: no */
 
     uv_thread_t thread;
     bool started;
@@ -75,41 +77,87 @@ static void on_accept_failed(struct worker *w, int status) {
 }
 
 /* Once until there is room again. */
-static void report_no_room(struct worker *w) {
-    if (!w->has_no_room) {
-        w->has_no_room = true;
+static void note_no_room(struct worker *w) {
+    if (w->no_room_since_ms == 0) {
+        w->no_room_since_ms = loop_now_ms(w->loop);
         log_message(LOG_LEVEL_WARNING, "accept failed",
                     "the limit of open files is reached and new clients wait: raise it (ulimit -n, "
                     "LimitNOFILE=)");
     }
 }
 
-/* True if this listener has done something: taken a connection or lost one. */
-static bool accept_from(struct worker *w, struct worker_listener *from) {
-    struct listener *l = &from->listener;
+/* Where all descriptors are held by sessions that have spoken, nobody makes room: after this time
+ * waiting does not help clients any more, and one that is refused can try another server. */
+enum { QUEUE_PATIENCE_MS = 5000 };
+
+enum answer { TAKE, LEAVE_IN_QUEUE, REFUSE };
+
+static enum answer answer_for(struct worker *w, size_t listener) {
+    switch (admission_make_room(&w->pool, listener)) {
+    case ADMISSION_ROOM:
+        w->no_room_since_ms = 0;
+        return TAKE;
+    case ADMISSION_NO_DESCRIPTORS:
+        note_no_room(w);
+        return loop_now_ms(w->loop) - w->no_room_since_ms < QUEUE_PATIENCE_MS ? LEAVE_IN_QUEUE
+                                                                              : REFUSE;
+    case ADMISSION_NO_PLACE:
+        break;
+    }
+    return LEAVE_IN_QUEUE;
+}
+
+/* Takes the next connection, or loses it; false: there is none now. */
+static bool take(struct worker *w, struct worker_listener *from, bool refuse) {
     struct address peer;
-    if (!listener_has_more(l)) {
-        return false;
-    }
-    if (!admission_make_room(&w->pool)) {
-        report_no_room(w);
-        starve(w, l);
-        return false;
-    }
-    w->has_no_room = false;
-    int fd = listener_accept(l, &peer);
+    int fd = listener_accept(&from->listener, &peer);
     if (fd < 0) {
         if (fd != UV_EAGAIN && fd != UV_ECONNABORTED) {
             on_accept_failed(w, fd);
         }
         return fd == UV_ECONNABORTED;
     }
+    if (refuse) {
+        session_refuse(&w->pool, from->index, fd, &peer);
+        return true;
+    }
     if (!session_begin(&w->pool, from->index, fd, &peer)) {
         on_accept_failed(w, UV_ENOMEM);
-        starve(w, l);
+        starve(w, &from->listener);
         return false;
     }
     return true;
+}
+
+/* A session is sent away only for a client that waits in the queue, and only by one worker, as all
+ * of them may watch one socket. While another one makes room, the next turn comes here again. */
+static bool take_when_full(struct worker *w, struct worker_listener *from) {
+    bool taken = false;
+    if (!limits_begin_making_room(w->limits)) {
+        return false;
+    }
+    if (listener_is_waited_at(&from->listener)) {
+        enum answer answer = answer_for(w, from->index);
+        if (answer == LEAVE_IN_QUEUE) {
+            starve(w, &from->listener);
+        } else {
+            taken = take(w, from, answer == REFUSE);
+        }
+    }
+    limits_end_making_room(w->limits);
+    return taken;
+}
+
+/* True if this listener has done something: taken a connection or lost one. */
+static bool accept_from(struct worker *w, struct worker_listener *from) {
+    if (!listener_has_more(&from->listener)) {
+        return false;
+    }
+    if (!admission_has_room(&w->pool, from->index)) {
+        return take_when_full(w, from);
+    }
+    w->no_room_since_ms = 0;
+    return take(w, from, false);
 }
 
 /* Each listener has its turn, whatever the others have to take. */
@@ -132,9 +180,17 @@ static void accept_again(void *arg) {
     }
 }
 
-static void ask_for_room(void *arg) {
+static void ask_for_room(void *arg, size_t listener) {
     struct worker *w = arg;
-    w->events.wants_room(w->events.arg, w);
+    w->events.wants_room(w->events.arg, w,
+                         (struct worker_request){.listener = listener, .asked = 1});
+}
+
+static void make_room_for_others(struct worker *w, struct worker_request request) {
+    if (!admission_make_room_for_others(&w->pool, request.listener)) {
+        request.asked++;
+        w->events.wants_room(w->events.arg, w, request);
+    }
 }
 
 static void close_listeners(struct worker *w) {
@@ -162,7 +218,7 @@ static void on_wake(void *arg) {
         w->events.adopted(w->events.arg);
     }
     if (mail.room) {
-        (void)admission_evict(&w->pool);
+        make_room_for_others(w, mail.request);
     }
     if (mail.stop || mail.drain) {
         close_listeners(w);
@@ -205,9 +261,10 @@ void worker_stop(struct worker *w) {
     uv_mutex_unlock(&w->mutex);
 }
 
-void worker_make_room(struct worker *w) {
+void worker_make_room(struct worker *w, struct worker_request request) {
     uv_mutex_lock(&w->mutex);
     w->mail.room = true;
+    w->mail.request = request;
     wake(w);
     uv_mutex_unlock(&w->mutex);
 }
@@ -310,6 +367,7 @@ struct worker *worker_new(struct limits *limits, struct runtime *runtime,
         return NULL;
     }
     w->events = *events;
+    w->limits = limits;
     w->listeners = calloc(socket_count, sizeof *w->listeners);
     *status = w->listeners == NULL ? UV_ENOMEM : make_loop_and_pool(w, limits, runtime);
     if (*status != 0) {

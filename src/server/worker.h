@@ -6,6 +6,7 @@
 #ifndef POSTERN_SERVER_WORKER_H
 #define POSTERN_SERVER_WORKER_H
 
+#include "session/admission.h"
 #include "session/limits.h"
 #include "session/runtime.h"
 
@@ -14,13 +15,21 @@
 
 struct worker;
 
+/* One session is to go, of that listener (or ADMISSION_ANY_LISTENER). It goes from worker to worker
+ * until one of them has made room, so that one place that is missing costs one session. */
+struct worker_request {
+    size_t listener;
+    size_t asked; /* workers that could not make room, the asking one included */
+};
+
 /* Events for the server, on the worker's thread. */
 struct worker_events {
     void *arg;
     void (*adopted)(void *arg); /* the runtime given last is in use */
     void (*stopped)(void *arg); /* the thread is about to end; worker_free will not block long */
-    /* Clients wait for descriptors: the other workers' oldest silent ones are to go. */
-    void (*wants_room)(void *arg, const struct worker *worker);
+    /* Clients wait for descriptors or places, and this worker has nobody who could make room: the
+     * next one is to be asked (worker_make_room), until all have been. */
+    void (*wants_room)(void *arg, const struct worker *worker, struct worker_request request);
 };
 
 /* A listening socket for the worker: it watches a duplicate, `fd` stays the caller's. */
@@ -54,7 +63,7 @@ void worker_stop(struct worker *w);
 /* Any thread. worker_turns differs afterwards, as soon as the loop has turned. */
 void worker_ping(struct worker *w);
 unsigned worker_turns(const struct worker *w);
-/* Any thread. The oldest silent client is to go: see wants_room. */
-void worker_make_room(struct worker *w);
+/* Any thread. See wants_room. */
+void worker_make_room(struct worker *w, struct worker_request request);
 
 #endif

@@ -39,13 +39,15 @@ static void on_stopped(void *arg) {
     }
 }
 
-/* That worker has clients waiting for descriptors. */
-static void on_wants_room(void *arg, const struct worker *worker) {
+/* Clients wait for room that this worker cannot make: the next one is asked. */
+static void on_wants_room(void *arg, const struct worker *worker, struct worker_request request) {
     struct workers *w = arg;
-    for (size_t i = 0; i < w->count; i++) {
-        if (w->all[i] != worker) {
-            worker_make_room(w->all[i]);
-        }
+    size_t i = 0;
+    while (i < w->count && w->all[i] != worker) {
+        i++;
+    }
+    if (request.asked < w->count) {
+        worker_make_room(w->all[(i + 1) % w->count], request);
     }
 }
 

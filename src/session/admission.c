@@ -1,13 +1,10 @@
 #include "session/admission.h"
 
 #include "session/closing.h"
+#include "session/eviction.h"
 #include "session/state.h"
 
 #include <assert.h>
-
-/* In a burst everybody is silent for a moment: only a client that has been so for longer makes
- * room. */
-enum { SILENT_GRACE_MS = 1000 };
 
 static bool is_in_any(const struct address *addr, const struct config_networks *networks) {
     for (size_t i = 0; i < networks->count; i++) {
@@ -33,8 +30,12 @@ static enum reason count_address(struct session *s, const struct config_listener
         config->new_connections_per_address.count == 0) {
         return REASON_NONE;
     }
-    enum reason reason =
-        limits_address_enters(s->pool->limits, &s->client_addr, pool_now_ms(s->pool), config);
+    struct limits *limits = s->pool->limits;
+    uint64_t now_ms = pool_now_ms(s->pool);
+    enum reason reason = limits_address_enters(limits, &s->client_addr, now_ms, config);
+    if (reason == REASON_LIMIT_ADDRESS && eviction_of_address(s)) {
+        reason = limits_address_enters(limits, &s->client_addr, now_ms, config);
+    }
     s->listed = reason == REASON_NONE;
     return reason;
 }
@@ -53,7 +54,8 @@ enum verdict admission_check(struct session *s) {
     if (is_denied(s, config)) {
         return session_end(s, REASON_DENIED, NULL);
     }
-    if (limits_connections_exceeded(s->pool->limits, s->listener, config->max_connections)) {
+    if (limits_connections_exceeded(s->pool->limits, s->listener, config->max_connections) &&
+        !eviction_from_listener(s->pool, s->listener)) {
         return session_end(s, REASON_LIMIT_CONNECTIONS, NULL);
     }
     enum reason reason = count_address(s, config);
@@ -67,19 +69,6 @@ enum verdict admission_check(struct session *s) {
     return SESSION_GOES_ON;
 }
 
-/* The oldest silent client, unless it has only just come. */
-static bool evict_silent(struct pool *pool) {
-    if (list_is_empty(&pool->silent)) {
-        return false;
-    }
-    struct session *oldest = session_of(container_of(pool->silent.next, struct pool_member, link));
-    if (pool_now_ms(pool) - oldest->accepted_ms < SILENT_GRACE_MS) {
-        return false;
-    }
-    session_end_now(oldest, REASON_FIRST_BYTE_TIMEOUT, "made room for another client");
-    return true;
-}
-
 /* --- handshakes ---
  *
  * max_handshakes bounds the handshakes that wait for a step of ours. One that waits for its client
@@ -89,31 +78,6 @@ static bool evict_silent(struct pool *pool) {
  * When either is full, somebody has to go. That is a session of the address that has the most
  * handshakes under way, so that one address, or a few, cannot keep the others out; and where all
  * have the same, the one that has waited longest for its client, or the newcomer. */
-
-/* How many entries of a list are looked at, evenly spread over all of it: an address that has a
- * large part of it is among them, wherever it stands. */
-enum { LOOKED_AT = 64 };
-
-/* Of a list that has about `count` entries, the oldest first, the one of that listener whose
- * address has the most handshakes, and how many that are; NULL if there is none. Not `except`. */
-static struct session *find_heaviest(struct list *list, size_t count, size_t listener,
-                                     const struct session *except, size_t *handshakes) {
-    struct session *heaviest = NULL;
-    size_t step = count / LOOKED_AT + 1, at = 0;
-    *handshakes = 0;
-    for (struct list *l = list->next; l != list; l = l->next, at++) {
-        struct session *s = session_of(container_of(l, struct pool_member, queue));
-        if (at % step != 0 || (except != NULL && s == except) || s->listener != listener) {
-            continue;
-        }
-        size_t of_address = limits_address_handshakes(s->pool->limits, &s->client_addr);
-        if (heaviest == NULL || of_address > *handshakes) {
-            heaviest = s;
-            *handshakes = of_address;
-        }
-    }
-    return heaviest;
-}
 
 void admission_queue_handshake(struct session *s) {
     if (s->counted) {
@@ -130,8 +94,8 @@ static bool make_room_in_queue(struct session *s) {
     struct pool *pool = s->pool;
     size_t own = limits_address_handshakes(pool->limits, &s->client_addr), light, heavy;
     size_t count = session_config(s)->max_handshakes;
-    struct session *a = find_heaviest(&pool->light.fresh, count, s->listener, s, &light);
-    struct session *b = find_heaviest(&pool->heavy.fresh, count, s->listener, s, &heavy);
+    struct session *a = eviction_find_heaviest(&pool->light.fresh, count, s->listener, s, &light);
+    struct session *b = eviction_find_heaviest(&pool->heavy.fresh, count, s->listener, s, &heavy);
     struct session *heaviest = light >= heavy ? a : b;
     if (heaviest == NULL || (light >= heavy ? light : heavy) <= own) {
         return false;
@@ -155,15 +119,13 @@ enum verdict admission_begin_handshake(struct session *s) {
 }
 
 void admission_await_client(struct session *s) {
-    struct awaited_list *awaited = &s->pool->awaited[s->listener];
+    struct wait_list *waiting = &s->pool->waits[s->listener * WAIT_KINDS + WAIT_FLIGHT];
+    size_t handshakes;
     closing_leave_handshakes(s);
-    s->awaited = true;
-    awaited->count++;
-    list_append(&awaited->oldest_first, &s->member.queue);
-    if (awaited->count > limits_max_awaited(s->pool->limits, session_config(s)->max_handshakes)) {
-        size_t handshakes;
-        struct session *heaviest =
-            find_heaviest(&awaited->oldest_first, awaited->count, s->listener, s, &handshakes);
+    session_await(s, WAIT_FLIGHT);
+    if (waiting->count > limits_max_awaited(s->pool->limits, session_config(s)->max_handshakes)) {
+        struct session *heaviest = eviction_find_heaviest(&waiting->oldest_first, waiting->count,
+                                                          s->listener, s, &handshakes);
         session_end_now(heaviest, REASON_LIMIT_HANDSHAKES,
                         "too many handshakes wait for their clients");
     }
@@ -171,43 +133,48 @@ void admission_await_client(struct session *s) {
 
 /* --- room --- */
 
-/* Handshakes that have waited for their clients for longer than a moment, of the address that has
- * the most of them. */
-static bool evict_awaited(struct pool *pool) {
-    struct session *heaviest = NULL;
-    size_t most = 0, handshakes;
-    for (size_t i = 0; i < pool->runtime->config->listener_count; i++) {
-        struct awaited_list *awaited = &pool->awaited[i];
-        struct session *s =
-            find_heaviest(&awaited->oldest_first, awaited->count, i, NULL, &handshakes);
-        if (s != NULL && handshakes > most &&
-            pool_now_ms(pool) - s->accepted_ms >= SILENT_GRACE_MS) {
-            heaviest = s;
-            most = handshakes;
-        }
-    }
-    if (heaviest == NULL) {
-        return false;
-    }
-    session_end_now(heaviest, REASON_LIMIT_HANDSHAKES, "made room for another client");
-    return true;
+static bool has_place(const struct pool *pool, size_t listener) {
+    size_t most = pool->runtime->listeners[listener].config->max_connections;
+    return limits_have_place(pool->limits, listener, most);
 }
 
-bool admission_evict(struct pool *pool) {
-    return evict_silent(pool) || evict_awaited(pool);
+bool admission_has_room(const struct pool *pool, size_t listener) {
+    return limits_have_room(pool->limits) && has_place(pool, listener);
 }
 
-/* Those that could go may all be with other pools: these are asked too, and the listener tries
- * again soon. */
-bool admission_make_room(struct pool *pool) {
-    if (limits_have_room(pool->limits) || admission_evict(pool)) {
-        return true;
+static void ask_for_room(struct pool *pool, size_t listener) {
+    if (limits_may_ask_for_room(pool->limits, pool_now_ms(pool))) {
+        pool->hooks.ask_for_room(pool->hooks.arg, listener);
     }
-    pool->hooks.ask_for_room(pool->hooks.arg);
-    return false;
+}
+
+enum admission_room admission_make_room(struct pool *pool, size_t listener) {
+    if (!limits_have_room(pool->limits) && !eviction_from_pool(pool)) {
+        ask_for_room(pool, ADMISSION_ANY_LISTENER);
+        return ADMISSION_NO_DESCRIPTORS;
+    }
+    if (has_place(pool, listener) || eviction_from_listener(pool, listener)) {
+        return ADMISSION_ROOM;
+    }
+    if (limits_newcomers(pool->limits, listener) == 0) {
+        return ADMISSION_ROOM; /* to be refused: nobody is going to make room */
+    }
+    ask_for_room(pool, listener);
+    return ADMISSION_NO_PLACE;
+}
+
+bool admission_make_room_for_others(struct pool *pool, size_t listener) {
+    if (listener == ADMISSION_ANY_LISTENER) {
+        return limits_have_room(pool->limits) || eviction_from_pool(pool);
+    }
+    return has_place(pool, listener) || eviction_from_listener(pool, listener);
 }
 
 /* --- reload --- */
+
+/* Of a pool with many sessions, in one turn: each is looked up in a list, which takes a microsecond
+ * at most. */
+enum { CHECKED_A_TURN = 256 };
 
 static void check_revoked(struct session *s, const struct runtime *next) {
     const struct runtime_listener *l = &next->listeners[s->listener];
@@ -217,11 +184,33 @@ static void check_revoked(struct session *s, const struct runtime *next) {
     }
 }
 
+static bool ends_sessions(const struct runtime *rt) {
+    for (size_t i = 0; i < rt->config->listener_count; i++) {
+        if (rt->config->listeners[i].revoked_sessions == REVOKED_END) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void admission_adopt(struct pool *pool, struct runtime *next) {
     runtime_unref(pool->runtime);
     pool->runtime = next;
-    for (struct list *l = pool->live.next, *after; l != &pool->live; l = after) {
-        after = l->next;
-        check_revoked(session_of(container_of(l, struct pool_member, link)), next);
+    pool->unchecked = ends_sessions(next) ? pool->session_count : 0;
+    admission_check_revoked(pool);
+}
+
+/* The list turns round once. What ends meanwhile is counted too much: then a session or two are
+ * checked twice, and none is left out, as new ones come last. */
+void admission_check_revoked(struct pool *pool) {
+    for (unsigned n = 0; n < CHECKED_A_TURN && pool->unchecked > 0; n++) {
+        if (list_is_empty(&pool->live)) {
+            pool->unchecked = 0;
+            return;
+        }
+        struct pool_member *m = container_of(pool->live.next, struct pool_member, link);
+        pool->unchecked--;
+        pool_rotate(pool, m);
+        check_revoked(session_of(m), pool->runtime);
     }
 }

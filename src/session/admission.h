@@ -6,6 +6,8 @@
 #include "session/runtime.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct pool;
 
@@ -17,13 +19,28 @@ enum verdict admission_check(struct session *s) __attribute__((warn_unused_resul
 /* Whether the peer of a new connection is one of accept_proxy's balancers. */
 bool admission_is_balancer(const struct session *s);
 
-/* Whether there are descriptors for one more session, after a client that is silent or awaited has
- * made room if need be. */
-bool admission_make_room(struct pool *pool) __attribute__((warn_unused_result));
+enum admission_room {
+    ADMISSION_ROOM,           /* accept the next one */
+    ADMISSION_NO_DESCRIPTORS, /* for any listener */
+    ADMISSION_NO_PLACE        /* for this listener: newcomers hold some of max_connections */
+};
 
-/* Ends the oldest silent client of this pool; if there is none that has been silent for a second, a
- * handshake that waits for its client, of the address that has the most. True if one went. */
-bool admission_evict(struct pool *pool);
+/* Whether there are descriptors and a place for one more connection of the listener as it is. */
+bool admission_has_room(const struct pool *pool, size_t listener);
+
+/* The same for a connection that waits, after a client of this pool that says nothing has made room
+ * if need be (eviction.h); within limits_begin_making_room. If there is none, other pools are
+ * asked, and the connection had better wait in the kernel's queue for a moment. */
+enum admission_room admission_make_room(struct pool *pool, size_t listener)
+    __attribute__((warn_unused_result));
+
+/* For the hook ask_for_room. */
+#define ADMISSION_ANY_LISTENER SIZE_MAX
+
+/* Another pool has asked: false if there is no room and nobody here can make some, so that the next
+ * pool is to be asked. */
+bool admission_make_room_for_others(struct pool *pool, size_t listener)
+    __attribute__((warn_unused_result));
 
 /* The ClientHello is whole: the session's handshake begins, and its first step is queued. Beyond
  * max_handshakes one of the address that has the most handshakes under way ends instead, be it this
@@ -38,9 +55,11 @@ void admission_queue_handshake(struct session *s);
  * room: of those that have waited longest, one of the address with the most handshakes. */
 void admission_await_client(struct session *s);
 
-/* A reload: takes the reference to `next`, which is current from now on, and ends the sessions
- * whose certificate it revokes or does not allow any more, where it asks for that
- * (revoked_sessions). */
+/* A reload: takes the reference to `next`, which is current from now on. Where it asks for that
+ * (revoked_sessions), sessions whose certificate it revokes or does not allow any more end:
+ * admission_check_revoked looks at some of those that are left, `unchecked` in the pool, and is to
+ * be called in each turn until none is. */
 void admission_adopt(struct pool *pool, struct runtime *next);
+void admission_check_revoked(struct pool *pool);
 
 #endif

@@ -9,18 +9,20 @@
 enum { LINGER_MS = 2000 };
 
 void closing_leave_handshakes(struct session *s) {
+    session_await_no_more(s);
     list_remove(&s->member.queue);
     if (s->counted) {
         s->counted = false;
         limits_handshake_leaves(s->pool->limits, s->listener);
     }
-    if (s->awaited) {
-        s->awaited = false;
-        s->pool->awaited[s->listener].count--;
-    }
 }
 
-void closing_end_handshake(struct session *s) {
+void closing_end_newcomer(struct session *s) {
+    session_await_no_more(s);
+    if (s->newcomer) {
+        s->newcomer = false;
+        limits_newcomer_leaves(s->pool->limits, s->listener);
+    }
     if (s->shaking) {
         s->shaking = false;
         limits_address_handshake_ends(s->pool->limits, &s->client_addr);
@@ -108,7 +110,7 @@ enum verdict session_end(struct session *s, enum reason reason, const char *deta
     /* However the session ends then: else the client could choose by how it leaves. */
     closing_line_write(s, s->answer.refusal != 0 ? REASON_BROKER_REFUSED : reason, detail);
     closing_leave_handshakes(s);
-    closing_end_handshake(s);
+    closing_end_newcomer(s);
     bool nothing_to_say = !client_can_hear(s, reason) && s->broker.queue == NULL;
     s->phase = PHASE_CLOSING;
     if (!s->established) { /* a paused one keeps others from the second stack */

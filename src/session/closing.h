@@ -26,7 +26,8 @@ void closing_check(struct session *s);
 /* Takes a session out of the handshake queues and their counters; harmless if it is in none. */
 void closing_leave_handshakes(struct session *s);
 
-/* Its handshake is over: its address has one less. Harmless if it is not under way. */
-void closing_end_handshake(struct session *s);
+/* Its client has said something for the broker, or is gone: nothing waits for that any more, and
+ * its listener and its address have a newcomer less. Harmless if it is none. */
+void closing_end_newcomer(struct session *s);
 
 #endif

@@ -67,6 +67,7 @@ static enum verdict on_whole_connect(struct session *s, size_t size) {
     if (!has_fitting_client_id(s, &connect)) {
         return refuse_client_id(s, &connect.client_id);
     }
+    closing_end_newcomer(s);
     return session_config(s)->mqtt == MQTT_IDENTITY ? rewrite(s, size, &connect)
                                                     : SESSION_NEXT_PHASE;
 }
@@ -116,6 +117,7 @@ static enum verdict enter(struct session *s) {
     if (s->client_eof) {
         return on_client_eof(s);
     }
+    session_await(s, WAIT_DATA);
     session_read(s, &s->client);
     return SESSION_GOES_ON;
 }

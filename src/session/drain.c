@@ -11,9 +11,6 @@ static struct session *first_of(struct list *list) {
 }
 
 static void end_all_without_broker(struct pool *pool) {
-    while (!list_is_empty(&pool->silent)) {
-        session_end_now(first_of(&pool->silent), REASON_DRAINED, NULL);
-    }
     for (struct list *l = pool->live.next, *next; l != &pool->live; l = next) {
         next = l->next;
         struct session *s = session_of(container_of(l, struct pool_member, link));

@@ -54,7 +54,6 @@ static bool begin(struct session *s) {
 static enum verdict on_complete(struct session *s) {
     s->established = true;
     closing_leave_handshakes(s);
-    closing_end_handshake(s);
     return SESSION_NEXT_PHASE;
 }
 

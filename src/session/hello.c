@@ -13,7 +13,7 @@
 
 static bool make_pending(struct session *s) {
     s->silent = false;
-    pool_on_first_byte(s->pool, &s->member);
+    session_await(s, WAIT_HELLO);
     s->pending = calloc(1, sizeof *s->pending);
     if (s->pending == NULL) {
         return false;
@@ -40,12 +40,14 @@ static enum verdict read_proxy_header(struct session *s) {
         p->destination = header.destination;
     }
     s->header_due = false;
+    session_await(s, WAIT_HELLO); /* its own time begins now, and not with its balancer's */
     buf_consume(&p->cipher, header.size);
     return admission_check(s);
 }
 
 static enum verdict on_whole_hello(struct session *s) {
     const char *name = s->pending->hello.server_name;
+    session_await_no_more(s);
     s->runtime = runtime_ref(s->pool->runtime);
     if (name[0] != '\0') {
         s->server_name = strdup(name);

@@ -7,11 +7,12 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { AWAITED_PER_PLACE = 4, AWAITED_MIN = 16 };
+enum { AWAITED_PER_PLACE = 4, AWAITED_MIN = 16, ASK_AGAIN_MS = 50 };
 
 /* A listener keeps its place over reloads. */
 struct listener_counts {
     atomic_size_t connections;
+    atomic_size_t newcomers;
     atomic_size_t handshakes;
     uint64_t ends_paid_until_us; /* session_log; both under ends_lock */
     uint64_t suppressed_ends;
@@ -19,6 +20,8 @@ struct listener_counts {
 
 struct limits {
     atomic_size_t sessions;
+    atomic_flag making_room;
+    atomic_uint_least64_t asked_ms; /* when a thread asked the others for room */
     size_t max_sessions;
     size_t threads;
     struct address_table *addresses;
@@ -31,6 +34,7 @@ struct limits *limits_new(size_t listeners, size_t threads, size_t max_sessions)
     if (limits == NULL) {
         return NULL;
     }
+    atomic_flag_clear(&limits->making_room);
     limits->threads = threads;
     limits->max_sessions = max_sessions;
     limits->addresses = address_table_new();
@@ -66,9 +70,24 @@ bool limits_have_room(const struct limits *limits) {
     return get(&limits->sessions) < limits->max_sessions;
 }
 
+bool limits_begin_making_room(struct limits *limits) {
+    return !atomic_flag_test_and_set_explicit(&limits->making_room, memory_order_acquire);
+}
+
+void limits_end_making_room(struct limits *limits) {
+    atomic_flag_clear_explicit(&limits->making_room, memory_order_release);
+}
+
+bool limits_may_ask_for_room(struct limits *limits, uint64_t now_ms) {
+    uint_least64_t asked_ms = atomic_load_explicit(&limits->asked_ms, memory_order_relaxed);
+    return (asked_ms == 0 || now_ms >= asked_ms + ASK_AGAIN_MS) &&
+           atomic_compare_exchange_strong(&limits->asked_ms, &asked_ms, now_ms);
+}
+
 void limits_session_begins(struct limits *limits, size_t listener) {
     add(&limits->sessions);
     add(&limits->listeners[listener].connections);
+    add(&limits->listeners[listener].newcomers);
 }
 
 void limits_session_ends(struct limits *limits, size_t listener) {
@@ -77,6 +96,10 @@ void limits_session_ends(struct limits *limits, size_t listener) {
 
 void limits_session_freed(struct limits *limits) {
     subtract(&limits->sessions);
+}
+
+void limits_newcomer_leaves(struct limits *limits, size_t listener) {
+    subtract(&limits->listeners[listener].newcomers);
 }
 
 /* --- addresses --- */
@@ -117,6 +140,10 @@ size_t limits_address_handshakes(const struct limits *limits, const struct addre
 bool limits_connections_exceeded(const struct limits *limits, size_t listener,
                                  size_t max_connections) {
     return max_connections > 0 && limits_connections(limits, listener) > max_connections;
+}
+
+bool limits_have_place(const struct limits *limits, size_t listener, size_t max_connections) {
+    return max_connections == 0 || limits_connections(limits, listener) < max_connections;
 }
 
 void limits_handshake_waits(struct limits *limits, size_t listener) {
@@ -176,6 +203,10 @@ size_t limits_sessions(const struct limits *limits) {
 
 size_t limits_connections(const struct limits *limits, size_t listener) {
     return get(&limits->listeners[listener].connections);
+}
+
+size_t limits_newcomers(const struct limits *limits, size_t listener) {
+    return get(&limits->listeners[listener].newcomers);
 }
 
 size_t limits_handshakes(const struct limits *limits, size_t listener) {

@@ -22,11 +22,23 @@ void limits_free(struct limits *limits); /* NULL is fine */
 /* Whether there are descriptors for one more session. */
 bool limits_have_room(const struct limits *limits);
 
+/* One thread at a time makes room for a client, so that one place that is missing costs one
+ * session: false if another does so now. */
+bool limits_begin_making_room(struct limits *limits) __attribute__((warn_unused_result));
+void limits_end_making_room(struct limits *limits);
+
+/* Whether a thread that cannot make room may ask the others: not all at the same time, as what one
+ * is given may be enough. */
+bool limits_may_ask_for_room(struct limits *limits, uint64_t now_ms)
+    __attribute__((warn_unused_result));
+
 /* A session holds descriptors from its begin until it is freed, and counts against its listener's
- * max_connections from its begin until it ends. */
+ * max_connections from its begin until it ends. It begins as a newcomer, and is one until its
+ * client has said something for the broker, or is gone. */
 void limits_session_begins(struct limits *limits, size_t listener);
 void limits_session_ends(struct limits *limits, size_t listener);
 void limits_session_freed(struct limits *limits);
+void limits_newcomer_leaves(struct limits *limits, size_t listener);
 
 /* Whether the listener's limits for an address (max_connections_per_address and
  * new_connections_per_address) allow one more connection of it: REASON_NONE, and it counts until
@@ -37,8 +49,8 @@ enum reason limits_address_enters(struct limits *limits, const struct address *a
     __attribute__((warn_unused_result));
 void limits_address_leaves(struct limits *limits, const struct address *address);
 
-/* Handshakes of an address, from the ClientHello to their end: its share counts when places are
- * scarce. */
+/* Handshakes of an address, from the ClientHello until the client has said something for the
+ * broker: its share counts when places are scarce. */
 void limits_address_handshake_begins(struct limits *limits, const struct address *address);
 void limits_address_handshake_ends(struct limits *limits, const struct address *address);
 size_t limits_address_handshakes(const struct limits *limits, const struct address *address);
@@ -46,6 +58,9 @@ size_t limits_address_handshakes(const struct limits *limits, const struct addre
 /* Whether more connections of the listener are open than `max_connections`; 0: no limit. */
 bool limits_connections_exceeded(const struct limits *limits, size_t listener,
                                  size_t max_connections);
+
+/* Whether there are places for one more, of `max_connections`. */
+bool limits_have_place(const struct limits *limits, size_t listener, size_t max_connections);
 
 /* A handshake waits for a step of ours, until limits_handshake_leaves. */
 void limits_handshake_waits(struct limits *limits, size_t listener);
@@ -74,6 +89,7 @@ uint64_t limits_take_suppressed_ends(struct limits *limits, size_t listener)
 
 size_t limits_sessions(const struct limits *limits);
 size_t limits_connections(const struct limits *limits, size_t listener);
+size_t limits_newcomers(const struct limits *limits, size_t listener);
 size_t limits_handshakes(const struct limits *limits, size_t listener);
 
 #endif

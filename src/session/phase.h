@@ -1,8 +1,8 @@
 /* What the phases of a session have in common: a table of functions, each with a verdict.
  *
- * A session goes through hello, handshake, connect packet (with mqtt on), dialling, relaying, and
- * from any of them to closing. session.c alone knows the order; a phase knows neither the others
- * nor who comes next. */
+ * A session goes through hello, handshake, first byte (with mqtt on: connect packet), dialling,
+ * relaying, and from any of them to closing. session.c alone knows the order; a phase knows neither
+ * the others nor who comes next. */
 #ifndef POSTERN_SESSION_PHASE_H
 #define POSTERN_SESSION_PHASE_H
 
@@ -43,7 +43,7 @@ struct phase {
     enum verdict (*on_silence_due)(struct session *s);
 };
 
-extern const struct phase phase_hello, phase_handshake, phase_connect_packet, phase_dialling,
-    phase_relaying, phase_closing;
+extern const struct phase phase_hello, phase_handshake, phase_first_byte, phase_connect_packet,
+    phase_dialling, phase_relaying, phase_closing;
 
 #endif

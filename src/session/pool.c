@@ -9,16 +9,10 @@
 enum { RETRY_MS = 100, REPORT_ENDS_MS = 1000 };
 
 static void init_lists(struct pool *pool) {
-    struct list *lists[] = {&pool->silent,
-                            &pool->live,
-                            &pool->lingering,
-                            &pool->closed,
-                            &pool->established_ready,
-                            &pool->pending_ready,
-                            &pool->light.begun,
-                            &pool->light.fresh,
-                            &pool->heavy.begun,
-                            &pool->heavy.fresh};
+    struct list *lists[] = {
+        &pool->live,          &pool->lingering,   &pool->closed,      &pool->established_ready,
+        &pool->pending_ready, &pool->light.begun, &pool->light.fresh, &pool->heavy.begun,
+        &pool->heavy.fresh};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         list_init(lists[i]);
     }
@@ -26,7 +20,7 @@ static void init_lists(struct pool *pool) {
 
 bool pool_init(struct pool *pool, struct loop *loop, struct limits *limits, struct runtime *runtime,
                const struct pool_hooks *hooks) {
-    size_t listeners = runtime->config->listener_count;
+    size_t waits = runtime->config->listener_count * WAIT_KINDS;
     *pool = (struct pool){
         .loop = loop,
         .poller = loop_poller(loop),
@@ -36,19 +30,19 @@ bool pool_init(struct pool *pool, struct loop *loop, struct limits *limits, stru
         .retry_ms = UINT64_MAX,
         .ends_due_ms = UINT64_MAX,
         .drain_tick_ms = UINT64_MAX,
-        .awaited = calloc(listeners, sizeof *pool->awaited),
+        .waits = calloc(waits, sizeof *pool->waits),
         .cipher = malloc(POOL_READ_SIZE),
         .plain = malloc(POOL_PLAIN_SIZE),
     };
-    if (pool->awaited == NULL || pool->cipher == NULL || pool->plain == NULL) {
-        free(pool->awaited);
+    if (pool->waits == NULL || pool->cipher == NULL || pool->plain == NULL) {
+        free(pool->waits);
         free(pool->cipher);
         free(pool->plain);
         return false;
     }
     init_lists(pool);
-    for (size_t i = 0; i < listeners; i++) {
-        list_init(&pool->awaited[i].oldest_first);
+    for (size_t i = 0; i < waits; i++) {
+        list_init(&pool->waits[i].oldest_first);
     }
     pool->runtime = runtime_ref(runtime);
     dialer_init(&pool->dialer, loop_uv(loop), pool->poller);
@@ -69,7 +63,7 @@ void pool_free(struct pool *pool) {
     deadlines_free(&pool->silence);
     engine_stack_free(pool->stack);
     buf_free(&pool->sealed);
-    free(pool->awaited);
+    free(pool->waits);
     free(pool->cipher);
     free(pool->plain);
 }
@@ -166,12 +160,12 @@ static void move(struct pool_member *m, struct list *to) {
 void pool_add(struct pool *pool, struct pool_member *m) {
     list_init(&m->ready);
     list_init(&m->queue);
-    list_append(&pool->silent, &m->link);
+    list_append(&pool->live, &m->link);
     pool->session_count++;
     pool->unfreed_count++;
 }
 
-void pool_on_first_byte(struct pool *pool, struct pool_member *m) {
+void pool_rotate(struct pool *pool, struct pool_member *m) {
     move(m, &pool->live);
 }
 

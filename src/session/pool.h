@@ -35,8 +35,8 @@ struct pool_hooks {
     bool (*can_accept)(void *arg);   /* whether there may be a connection to accept */
     bool (*accept)(void *arg);       /* accepts one, or loses it; false: there is none now */
     void (*accept_again)(void *arg); /* descriptors or memory may be there again */
-    void (*ask_for_room)(void *arg); /* other pools' oldest silent clients are to go */
-    void (*drained)(void *arg);      /* draining, and the last session is freed */
+    void (*ask_for_room)(void *arg, size_t listener); /* see admission_make_room_for_others */
+    void (*drained)(void *arg);                       /* draining, and the last session is freed */
 };
 
 /* Handshakes that can continue. Those that have had a step go first: fewer are under way at once.
@@ -45,17 +45,28 @@ struct handshake_queue {
     struct list begun, fresh;
 };
 
-/* Handshakes of one listener that wait for their clients. */
-struct awaited_list {
+/* What a session waits for from a client that nothing speaks for yet. Where places are scarce these
+ * make room for others, in this order. */
+enum wait_kind {
+    WAIT_NONE,
+    WAIT_BYTE,   /* the first one */
+    WAIT_HELLO,  /* the rest of the ClientHello; or all of it, after a balancer's header */
+    WAIT_FLIGHT, /* of the handshake */
+    WAIT_DATA,   /* the first plaintext; with mqtt on, a whole CONNECT packet */
+    WAIT_KINDS
+};
+
+/* Sessions of one listener that wait for the same from their clients (enum wait_kind). */
+struct wait_list {
     struct list oldest_first;
     size_t count;
 };
 
 /* A session's places in its pool. Embedded in the session. */
 struct pool_member {
-    struct list link;  /* in silent, live, lingering or closed */
+    struct list link;  /* in live, lingering or closed */
     struct list ready; /* in established_ready or pending_ready, or in neither */
-    struct list queue; /* in a handshake queue or an awaited list, or in neither */
+    struct list queue; /* in a handshake queue or a list of `waits`, or in neither */
     struct deadline progress, silence;
 };
 
@@ -68,20 +79,20 @@ struct pool {
     struct dialer dialer;
     struct prober prober;
 
-    struct list silent;    /* sessions that have not sent a byte, the oldest first */
-    struct list live;      /* the others, likewise */
+    struct list live;      /* sessions that have not ended, the oldest first */
     struct list lingering; /* ended, but something still has to leave or to be closed */
     struct list closed;    /* to be freed at the end of the turn */
-    size_t session_count;  /* of silent and live */
-    size_t unfreed_count;  /* of all four */
+    size_t session_count;  /* of live */
+    size_t unfreed_count;  /* of all three */
+    size_t unchecked;      /* the first ones of live, see admission_adopt */
 
     /* Sessions with something to read or to send that no event will report. */
     struct list established_ready, pending_ready;
     struct handshake_queue light, heavy;
-    struct awaited_list *awaited; /* one for each listener of the configuration */
-    struct engine_stack *stack;   /* for heavy steps; made when the first one comes */
-    uint64_t until_ns;            /* when this turn's budget for pending clients is spent */
-    unsigned next_work;           /* which kind of work comes first in the next turn */
+    struct wait_list *waits;    /* WAIT_KINDS for each listener of the configuration */
+    struct engine_stack *stack; /* for heavy steps; made when the first one comes */
+    uint64_t until_ns;          /* when this turn's budget for pending clients is spent */
+    unsigned next_work;         /* which kind of work comes first in the next turn */
 
     struct deadlines progress, silence;
     uint64_t due_ms;   /* at or before the next of them; UINT64_MAX: none */
@@ -136,9 +147,9 @@ bool pool_may_log_end(struct pool *pool, size_t listener, uint64_t *suppressed)
  * True if some is not due yet. */
 bool pool_report_suppressed(struct pool *pool, bool all);
 
-/* A session begins, sends its first byte, ends, and is closed: it moves from list to list. */
+/* A session begins, ends, and is closed: it moves from list to list. */
 void pool_add(struct pool *pool, struct pool_member *m);
-void pool_on_first_byte(struct pool *pool, struct pool_member *m);
+void pool_rotate(struct pool *pool, struct pool_member *m); /* to the end of live */
 void pool_linger(struct pool *pool, struct pool_member *m);
 void pool_defer_free(struct pool *pool, struct pool_member *m); /* until the end of this turn */
 

@@ -25,11 +25,19 @@ static enum verdict note_end(struct session *s, struct conn *conn) {
     return SESSION_GOES_ON;
 }
 
+static bool has_half_ended(const struct session *s) {
+    return s->client.ended || s->broker.ended;
+}
+
+/* Until the client's first byte first_data_timeout runs, whatever the broker sends. */
 static enum verdict note_activity(struct session *s) {
     struct pool *pool = s->pool;
     const struct config_listener *config = session_config(s);
-    uint64_t duration =
-        s->client.ended || s->broker.ended ? config->close_timeout_ms : config->idle_timeout_ms;
+    bool half_ended = has_half_ended(s);
+    uint64_t duration = half_ended ? config->close_timeout_ms : config->idle_timeout_ms;
+    if (s->newcomer && !half_ended) {
+        return SESSION_GOES_ON;
+    }
     if (duration != CONFIG_OFF &&
         !pool_set_deadline(pool, &pool->silence, &s->member.silence, duration)) {
         return session_end(s, REASON_OUT_OF_MEMORY, NULL);
@@ -38,6 +46,12 @@ static enum verdict note_activity(struct session *s) {
 }
 
 /* --- client to broker --- */
+
+/* With dial = handshake: the client has said its first word. */
+static void note_first_byte(struct session *s) {
+    closing_end_newcomer(s);
+    deadline_clear(&s->member.silence);
+}
 
 /* mqtt = identity: nothing after the CONNECT may change who the client is. */
 static enum verdict send_up(struct session *s, const uint8_t *plain, size_t len) {
@@ -66,6 +80,9 @@ static enum verdict relay_up(struct session *s, const uint8_t *cipher, size_t le
             return SESSION_ENDED;
         }
     } while (status == ENGINE_OK);
+    if (s->newcomer && s->up > 0) {
+        note_first_byte(s);
+    }
     if (s->broker.queue != NULL) {
         session_stop_reading(&s->client);
     }
@@ -178,8 +195,26 @@ static enum verdict hand_over_early_bytes(struct session *s) {
     return verdict;
 }
 
+/* With dial = handshake the broker is here before the client's first byte. */
+static enum verdict await_first_byte(struct session *s) {
+    struct pool *pool = s->pool;
+    uint64_t duration = session_config(s)->first_data_timeout_ms;
+    if (duration == CONFIG_OFF || s->up > 0) {
+        closing_end_newcomer(s);
+        return SESSION_GOES_ON;
+    }
+    session_await(s, WAIT_DATA);
+    if (!pool_set_deadline(pool, &pool->silence, &s->member.silence, duration)) {
+        return session_end(s, REASON_OUT_OF_MEMORY, NULL);
+    }
+    return SESSION_GOES_ON;
+}
+
 static enum verdict enter(struct session *s) {
     s->answer_open = session_config(s)->mqtt != MQTT_OFF;
+    if (s->newcomer && await_first_byte(s) == SESSION_ENDED) {
+        return SESSION_ENDED;
+    }
     if (note_activity(s) == SESSION_ENDED || hand_over_early_bytes(s) == SESSION_ENDED) {
         return SESSION_ENDED;
     }
@@ -223,8 +258,10 @@ static enum verdict on_progress_due(struct session *s) {
 }
 
 static enum verdict on_silence_due(struct session *s) {
-    bool one_ended = s->client.ended || s->broker.ended;
-    return session_end(s, one_ended ? REASON_CLOSE_TIMEOUT : REASON_IDLE_TIMEOUT, NULL);
+    if (has_half_ended(s)) {
+        return session_end(s, REASON_CLOSE_TIMEOUT, NULL);
+    }
+    return session_end(s, s->newcomer ? REASON_FIRST_DATA_TIMEOUT : REASON_IDLE_TIMEOUT, NULL);
 }
 
 const struct phase phase_relaying = {

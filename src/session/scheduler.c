@@ -1,5 +1,6 @@
 #include "session/scheduler.h"
 
+#include "session/admission.h"
 #include "session/drain.h"
 #include "session/pool.h"
 #include "session/session.h"
@@ -118,7 +119,7 @@ static void work_for_pending(struct pool *pool, uint64_t events_ns) {
 bool scheduler_has_work(void *arg) {
     struct pool *pool = arg;
     return !list_is_empty(&pool->established_ready) || !list_is_empty(&pool->closed) ||
-           has_pending_work(pool) || drain_is_done(pool);
+           has_pending_work(pool) || pool->unchecked > 0 || drain_is_done(pool);
 }
 
 static void free_closed(struct pool *pool) {
@@ -132,6 +133,9 @@ void scheduler_on_turn(void *arg, uint64_t events_ns) {
     serve_established(pool);
     if (has_pending_work(pool)) {
         work_for_pending(pool, events_ns);
+    }
+    if (pool->unchecked > 0) {
+        admission_check_revoked(pool);
     }
     free_closed(pool);
     if (drain_is_done(pool)) {

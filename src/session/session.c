@@ -13,11 +13,9 @@
 enum { READS_A_TURN = 8, TURN_NS = 500 * 1000 };
 
 static const struct phase *const phases[PHASE_COUNT] = {
-    [PHASE_HELLO] = &phase_hello,
-    [PHASE_HANDSHAKE] = &phase_handshake,
-    [PHASE_CONNECT_PACKET] = &phase_connect_packet,
-    [PHASE_DIALLING] = &phase_dialling,
-    [PHASE_RELAYING] = &phase_relaying,
+    [PHASE_HELLO] = &phase_hello,           [PHASE_HANDSHAKE] = &phase_handshake,
+    [PHASE_FIRST_BYTE] = &phase_first_byte, [PHASE_CONNECT_PACKET] = &phase_connect_packet,
+    [PHASE_DIALLING] = &phase_dialling,     [PHASE_RELAYING] = &phase_relaying,
     [PHASE_CLOSING] = &phase_closing,
 };
 
@@ -27,12 +25,21 @@ static const struct phase *phase_of(const struct session *s) {
 
 /* --- from phase to phase --- */
 
+static enum phase_id after_handshake(const struct session *s) {
+    const struct config_listener *config = session_config(s);
+    if (config->mqtt != MQTT_OFF) {
+        return PHASE_CONNECT_PACKET;
+    }
+    return config->dial == DIAL_AFTER_FIRST_BYTE ? PHASE_FIRST_BYTE : PHASE_DIALLING;
+}
+
 static enum phase_id next_phase(const struct session *s) {
     switch ((enum phase_id)s->phase) {
     case PHASE_HELLO:
         return PHASE_HANDSHAKE;
     case PHASE_HANDSHAKE:
-        return session_config(s)->mqtt != MQTT_OFF ? PHASE_CONNECT_PACKET : PHASE_DIALLING;
+        return after_handshake(s);
+    case PHASE_FIRST_BYTE:
     case PHASE_CONNECT_PACKET:
         return PHASE_DIALLING;
     case PHASE_DIALLING:
@@ -160,20 +167,26 @@ void session_on_silence_due(struct pool_member *m) {
 
 /* --- begin and end --- */
 
-static struct session *new_session(struct pool *pool, size_t listener, int fd) {
+/* NULL without memory: then the connection is closed. */
+static struct session *new_session(struct pool *pool, size_t listener, int fd,
+                                   const struct address *client_addr) {
     struct session *s = calloc(1, sizeof *s);
     if (s == NULL) {
+        close(fd);
         return NULL;
     }
     s->pool = pool;
     s->listener = (uint32_t)listener;
     s->phase = PHASE_HELLO;
-    s->silent = true;
+    s->silent = s->newcomer = true;
     s->accepted_ms = pool_now_ms(pool);
     conn_init(&s->client, on_client_ready);
     conn_init(&s->broker, on_broker_ready);
     s->client.handle.fd = fd;
+    s->client_addr = *client_addr;
+    s->client_addr.scope = 0; /* the interface is not part of what a log line names a client by */
     pool_add(pool, &s->member);
+    session_await(s, WAIT_BYTE);
     limits_session_begins(pool->limits, listener);
     return s;
 }
@@ -198,13 +211,10 @@ static void start_reading(struct session *s) {
 }
 
 bool session_begin(struct pool *pool, size_t listener, int fd, const struct address *client_addr) {
-    struct session *s = new_session(pool, listener, fd);
+    struct session *s = new_session(pool, listener, fd, client_addr);
     if (s == NULL) {
-        close(fd);
         return false;
     }
-    s->client_addr = *client_addr;
-    s->client_addr.scope = 0; /* the interface is not part of what a log line names a client by */
     s->header_due = admission_is_balancer(s);
     if (!s->header_due && admission_check(s) == SESSION_ENDED) {
         return true;
@@ -215,6 +225,13 @@ bool session_begin(struct pool *pool, size_t listener, int fd, const struct addr
     }
     start_reading(s);
     return true;
+}
+
+void session_refuse(struct pool *pool, size_t listener, int fd, const struct address *client_addr) {
+    struct session *s = new_session(pool, listener, fd, client_addr);
+    if (s != NULL) {
+        session_end_now(s, REASON_LIMIT_CONNECTIONS, "the limit of open files is reached");
+    }
 }
 
 void session_free(struct pool_member *m) {

@@ -19,6 +19,9 @@ struct pool_member;
 bool session_begin(struct pool *pool, size_t listener, int fd, const struct address *client_addr)
     __attribute__((warn_unused_result));
 
+/* Takes over `fd`, and closes it as limit_connections. */
+void session_refuse(struct pool *pool, size_t listener, int fd, const struct address *client_addr);
+
 /* Goes on with both sockets, and with what else the session waited for. */
 void session_serve(struct pool_member *m);
 

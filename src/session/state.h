@@ -26,6 +26,7 @@
 enum phase_id {
     PHASE_HELLO,          /* until the ClientHello is whole */
     PHASE_HANDSHAKE,      /* a step waits for us, or the client is awaited */
+    PHASE_FIRST_BYTE,     /* with mqtt off: until the client has sent a byte of plaintext */
     PHASE_CONNECT_PACKET, /* with mqtt on: until the CONNECT packet is whole */
     PHASE_DIALLING,       /* the broker is being reached */
     PHASE_RELAYING,
@@ -60,13 +61,15 @@ struct session {
     struct pool_member member;
     struct runtime *runtime; /* NULL until the ClientHello is whole */
     uint32_t listener;       /* index in any runtime */
+    uint32_t wait_began_ms;  /* since accepted_ms */
     uint16_t backend;        /* index: the one that took the connection */
     uint8_t phase;           /* enum phase_id */
+    uint8_t wait;            /* enum wait_kind: the pool's list that it is in */
     bool silent : 1;         /* no byte has come */
     bool header_due : 1;     /* a balancer's PROXY header must come first */
     bool heavy : 1;          /* its handshake steps may take long */
     bool counted : 1;        /* in limits: a handshake step waits for us */
-    bool awaited : 1;        /* in the pool's list of handshakes that wait for the client */
+    bool newcomer : 1;       /* its listener has a newcomer more in limits */
     bool shaking : 1;        /* its address has a handshake more in limits */
     bool listed : 1;         /* its address has a connection more in limits */
     bool established : 1;    /* the handshake is complete */
@@ -103,6 +106,11 @@ void session_read(struct session *s, struct conn *from);
 void session_stop_reading(struct conn *from);
 
 void session_free_pending(struct session *s);
+
+/* The session waits for its client, as the newest of its kind; or no more (harmless if it does
+ * not). */
+void session_await(struct session *s, enum wait_kind kind);
+void session_await_no_more(struct session *s);
 
 void session_check_ends(const struct session *s);
 

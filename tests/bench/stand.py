@@ -179,6 +179,12 @@ class Stand:
     def newcomers(self, inflight):
         return self._talker([self.tools / "bench-newcomers", f"127.0.0.1:{self.port}", inflight])
 
+    def crowd(self, *arguments):
+        return self._talker([self.tools / "bench-crowd", f"127.0.0.1:{self.port}", *arguments])
+
+    def visitors(self, rate):
+        return self._talker([self.tools / "bench-visitors", f"127.0.0.1:{self.port}", rate])
+
     def spent(self):
         """Processor seconds of the proxy until now, what follows a last byte included."""
         time.sleep(0.03)

@@ -327,10 +327,16 @@ class Case(unittest.TestCase):
 
         listener, main: pairs for these sections; more: further sections. Certificates are given
         as a pki.Certificate, or as a list of section names that `more` defines.
+
+        A broker that the test plays itself is dialled at the end of the handshake, and its client
+        may stay silent; the others are dialled as by default.
         """
+        played = isinstance(backend, FakeBroker) and backend.handler is None
         backend = getattr(backend, "address", backend)
         settings = {"workers": "2", "drain_timeout": "off", **dict(main)}
         keys = {"listen": listen, "backend": backend, **dict(listener)}
+        if played and "mqtt" not in keys:
+            keys = {"dial": "handshake", "first_data_timeout": "off", **keys}
         text = "".join(["[postern]\n", *(f"{k} = {v}\n" for k, v in settings.items()),
                         "\n[listener mqtt]\n"])
         if "certificates" not in keys:

@@ -11,6 +11,11 @@ BRIEF = {"connect_timeout": "500ms"}  # for how long clients wait for a broker t
 
 
 class Trouble(Case):
+    def postern(self, backend, listener=(), **options):
+        """The broker is dialled without a word of the client."""
+        return super().postern(backend, listener={"dial": "handshake", **dict(listener)},
+                               **options)
+
     def served(self, postern):
         """Whether a new client reaches the broker; it disconnects afterwards."""
         client = self.client(postern, handshake=False)

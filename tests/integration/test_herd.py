@@ -197,6 +197,7 @@ class Ports(Case):
         self.tried = 0
 
     def gateway(self, **listener):
+        listener = {"dial": "handshake", "first_data_timeout": "off", **listener}
         return self.postern(self.broker, listener=listener, listen="0.0.0.0:0",
                             wrapper=("ip", "netns", "exec", self.namespace.name, PROGRAM))
 

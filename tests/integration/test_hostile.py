@@ -139,6 +139,7 @@ class Ends(Case):
         postern = self.postern(self.silent_port(), listener={"connect_timeout": "60s"})
         before = postern.descriptors()
         client = self.client(postern)
+        client.send(b"x")
         wait_until(lambda: postern.descriptors() == before + 2, "the broker to be dialled")
         postern.signal(signal.SIGTERM)
         self.assertEqual(postern.end_of(client)["reason"], "drained")

@@ -38,6 +38,8 @@ class Limits(Case):
         postern = self.postern(self.fake_broker(echo), listener={"max_connections": "5"},
                                main={"workers": "3"})
         inside = [self.client(postern) for _ in range(5)]
+        for client in inside:
+            self.talks(client)
         for _ in range(10):
             self.assertIsNone(self.admitted(postern))
         event = postern.wait("handshake failed")
@@ -269,6 +271,30 @@ class Descriptors(Case):
                 return False
 
         self.wait_until(admitted, "new clients to be accepted")
+
+    def test_a_client_that_waits_for_descriptors_in_vain_is_refused_after_five_seconds(self):
+        postern = self.postern(self.fake_broker(echo), descriptors=130, main={"workers": "1"})
+        inside = []
+        while not postern.all("accept failed"):
+            client = self.client(postern, handshake=False)
+            client.sock.settimeout(0.5 * SLOW)
+            try:
+                client.handshake()
+                client.send(b"x")
+                client.recv_exactly(1)
+                inside.append(client)
+            except GONE:
+                client.cut()
+        late = self.tcp_client(postern)
+        start = time.monotonic()
+        self.assertEqual(late.raw_end()[0], b"")
+        self.assertGreater(time.monotonic() - start, 3)
+        event = postern.end_of(late)
+        self.assertEqual((event["reason"], event["error"]),
+                         ("limit_connections", "the limit of open files is reached"))
+        for client in inside:
+            client.send(b"y")
+            self.assertEqual(client.recv_exactly(1), b"y")
 
     def test_a_burst_at_one_listener_does_not_delay_another(self):
         """There is room for 60 or so: which client gets it must not depend on the burst."""

@@ -209,6 +209,7 @@ class Timeouts(Case):
         postern = self.postern(self.silent_port(), listener={"connect_timeout": "400ms"})
         start = time.monotonic()
         client = self.client(postern)
+        client.send(b"x")
         with self.assertRaises((Truncated, OSError, AssertionError)):
             client.recv_exactly(1)
         self.ends_within(postern, client, "broker_timeout", 0.4, start)

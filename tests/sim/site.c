@@ -59,6 +59,7 @@ static const char *common(enum site_variant variant) {
     case SITE_KEEPING:
         return "max_dials = 2, 5/s\nfirst_byte_timeout = 6s\nhandshake_timeout = "
                "20s\nconnect_packet_timeout = 15s\n"
+               "first_data_timeout = off\n"
                "connect_timeout = 3s\nwrite_timeout = 15s\nclose_timeout = 12s\n";
     case SITE_SMALL:
         return "max_record_size = 1024\nidle_timeout = 30s\nclose_timeout = 8s\n"
@@ -66,6 +67,7 @@ static const char *common(enum site_variant variant) {
     default:
         return "max_dials = 2\nfirst_byte_timeout = 4s\nhandshake_timeout = "
                "10s\nconnect_packet_timeout = 10s\n"
+               "first_data_timeout = 7s\n"
                "connect_timeout = 2s\nwrite_timeout = 8s\nclose_timeout = 8s\nidle_timeout = 40s\n";
     }
 }
@@ -79,7 +81,7 @@ static void write_config(enum site_variant variant, const char *ca, const char *
     char *file =
         text_of("[postern]\nlog_level = debug\nworkers = 1\n"
                 "[listener plain]\nlisten = 127.0.0.1:1\nbackend = 127.0.0.1:1001, 10.0.0.2:1002\n"
-                "certificates = ecdsa, rsa\n%s%s"
+                "certificates = ecdsa, rsa\ndial = handshake\n%s%s"
                 "[listener certs]\nlisten = 127.0.0.1:2\nbackend = broker.example:1003\n"
                 "certificates = ecdsa\nproxy_protocol = v2\n%s%s"
                 "[listener check]\nlisten = 127.0.0.1:3\nbackend = unix:/sim/broker\n"

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 enum site_listener {
-    SITE_PLAIN,    /* two backends, an ECDSA and an RSA key */
+    SITE_PLAIN,    /* two backends, an ECDSA and an RSA key, dial = handshake */
     SITE_CERTS,    /* client certificates, PROXY headers to a backend with a name */
     SITE_CHECK,    /* mqtt = check, a unix socket */
     SITE_IDENTITY, /* mqtt = identity */
@@ -20,7 +20,7 @@ enum site_listener {
 enum site_variant {
     SITE_BASE,
     SITE_REVOKING, /* a CRL lists SITE_REVOCABLE, and its sessions end */
-    SITE_KEEPING,  /* likewise, and they stay; longer timeouts, no idle_timeout */
+    SITE_KEEPING,  /* likewise, and they stay; longer timeouts, no idle_, no first_data_timeout */
     SITE_SMALL,    /* small records, TLS 1.2 */
     SITE_VARIANTS
 };

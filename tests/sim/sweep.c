@@ -11,7 +11,8 @@ enum { QUEUE_MAX = 256 * 1024, FLIGHT_MAX = 65536, CONNECT_MAX = 65536 };
 
 /* What the sessions add up to. */
 struct sums {
-    size_t awaited[SITE_LISTENERS], counted[SITE_LISTENERS], open[SITE_LISTENERS];
+    size_t waits[SITE_LISTENERS][WAIT_KINDS], newcomers[SITE_LISTENERS];
+    size_t counted[SITE_LISTENERS], open[SITE_LISTENERS];
     size_t checked[SITE_LISTENERS]; /* against max_connections: their client is known */
     size_t descriptors, queued, ready;
 };
@@ -37,10 +38,10 @@ static void show_conn(const char *name, const struct conn *conn) {
 }
 
 static _Noreturn void fail(const struct session *s, const char *condition) {
-    printf("client %u in phase %d:%s%s%s%s%s%s\n", id_of(s), s->phase, s->counted ? " counted" : "",
-           s->awaited ? " awaited" : "", s->established ? " established" : "",
-           s->answer_due ? " answer_due" : "", s->client_eof ? " client_eof" : "",
-           s->broker_first ? " broker_first" : "");
+    printf("client %u in phase %d, waits %d:%s%s%s%s%s%s\n", id_of(s), s->phase, s->wait,
+           s->counted ? " counted" : "", s->newcomer ? " newcomer" : "",
+           s->established ? " established" : "", s->answer_due ? " answer_due" : "",
+           s->client_eof ? " client_eof" : "", s->broker_first ? " broker_first" : "");
     show_conn("client", &s->client);
     show_conn("broker", &s->broker);
     trace_fail("%s", condition);
@@ -96,13 +97,28 @@ static bool is_paused(const struct session *s) {
 }
 
 static void check_handshake(const struct session *s, struct sums *sums) {
-    HOLDS(s, !(s->counted && s->awaited));
-    HOLDS(s, (s->counted || s->awaited) == (s->phase == PHASE_HANDSHAKE));
-    HOLDS(s, (s->counted || s->awaited) == !list_is_empty(&s->member.queue));
-    HOLDS(s, s->phase != PHASE_HANDSHAKE || s->awaited || is_paused(s));
-    sums->awaited[s->listener] += s->awaited;
+    bool awaited = s->wait == WAIT_FLIGHT;
+    HOLDS(s, !(s->counted && s->wait != WAIT_NONE));
+    HOLDS(s, (s->counted || awaited) == (s->phase == PHASE_HANDSHAKE));
+    HOLDS(s, (s->counted || s->wait != WAIT_NONE) == !list_is_empty(&s->member.queue));
+    HOLDS(s, s->phase != PHASE_HANDSHAKE || awaited || is_paused(s));
     sums->counted[s->listener] += s->counted;
     sums->queued += s->counted;
+}
+
+/* Whoever has said nothing for the broker can be asked to make room, unless it waits for us. */
+static void check_newcomer(const struct session *s, struct sums *sums) {
+    bool dials_first = session_config(s)->dial == DIAL_AFTER_HANDSHAKE;
+    bool early = s->phase <= PHASE_CONNECT_PACKET;
+    HOLDS(s, s->newcomer || !early);
+    HOLDS(s, !s->newcomer || early || (dials_first && s->phase != PHASE_CLOSING));
+    HOLDS(s, !s->newcomer || s->wait != WAIT_NONE || s->counted || s->phase == PHASE_DIALLING);
+    HOLDS(s, (s->wait == WAIT_BYTE) == (s->silent && s->phase == PHASE_HELLO));
+    HOLDS(s, s->phase != PHASE_DIALLING || dials_first || s->pending->plain.len > 0);
+    if (s->wait != WAIT_NONE) {
+        sums->waits[s->listener][s->wait]++;
+    }
+    sums->newcomers[s->listener] += s->newcomer;
 }
 
 /* A revoked certificate lets nobody in, and nobody stay whom the reload was to end. */
@@ -127,9 +143,14 @@ static void check_waits(const struct session *s) {
     case PHASE_DIALLING:
         HOLDS(s, progress);
         break;
+    case PHASE_FIRST_BYTE:
+        HOLDS(s, !progress);
+        HOLDS(s, silence || config->first_data_timeout_ms == CONFIG_OFF);
+        break;
     case PHASE_RELAYING:
         HOLDS(s, progress || !(s->answer_due || queued));
         HOLDS(s, silence || config->idle_timeout_ms == CONFIG_OFF);
+        HOLDS(s, silence || !s->newcomer);
         HOLDS(s, silence || !(s->client.ended || s->broker.ended));
         break;
     case PHASE_CLOSING:
@@ -147,6 +168,7 @@ static void check_session(const struct session *s, struct sums *sums) {
     check_deadline(s, &s->member.silence);
     check_bounds(s);
     check_handshake(s, sums);
+    check_newcomer(s, sums);
     check_waits(s);
     if (s->phase != PHASE_CLOSING) {
         check_revoked(s);
@@ -165,12 +187,11 @@ static void check_session(const struct session *s, struct sums *sums) {
 
 /* --- the lists --- */
 
-static size_t check_list(const struct list *head, struct sums *sums, bool silent, bool closing) {
+static size_t check_list(const struct list *head, struct sums *sums, bool closing) {
     size_t count = 0;
     for (const struct list *l = head->next; l != head; l = l->next) {
         const struct session *s = session_of(container_of(l, struct pool_member, link));
         NEED(l->next->prev == l && l->prev->next == l, "a list is torn");
-        HOLDS(s, s->silent == silent || closing);
         HOLDS(s, (s->phase == PHASE_CLOSING) == closing);
         check_session(s, sums);
         count++;
@@ -188,8 +209,13 @@ static size_t length(const struct list *head) {
 
 static void check_counters(const struct pool *pool, const struct sums *sums) {
     for (size_t i = 0; i < SITE_LISTENERS; i++) {
-        NEED(sums->awaited[i] == pool->awaited[i].count, "listener %zu: awaited", i);
-        NEED(sums->awaited[i] == length(&pool->awaited[i].oldest_first), "listener %zu: list", i);
+        for (size_t kind = 0; kind < WAIT_KINDS; kind++) {
+            const struct wait_list *waits = &pool->waits[i * WAIT_KINDS + kind];
+            NEED(sums->waits[i][kind] == waits->count, "listener %zu: waits %zu", i, kind);
+            NEED(waits->count == length(&waits->oldest_first), "listener %zu: list %zu", i, kind);
+        }
+        NEED(sums->newcomers[i] == limits_newcomers(world.limits, i), "listener %zu: %zu newcomers",
+             i, limits_newcomers(world.limits, i));
         NEED(sums->counted[i] == limits_handshakes(world.limits, i), "listener %zu: %zu handshakes",
              i, limits_handshakes(world.limits, i));
         NEED(sums->open[i] == limits_connections(world.limits, i), "listener %zu: %zu connections",
@@ -211,12 +237,11 @@ static void check_counters(const struct pool *pool, const struct sums *sums) {
 void sweep_always(void) {
     const struct pool *pool = &world.pool;
     struct sums sums = {0};
-    size_t silent = check_list(&pool->silent, &sums, true, false);
-    size_t live = check_list(&pool->live, &sums, false, false);
-    size_t lingering = check_list(&pool->lingering, &sums, false, true);
+    size_t live = check_list(&pool->live, &sums, false);
+    size_t lingering = check_list(&pool->lingering, &sums, true);
     NEED(list_is_empty(&pool->closed), "a closed session is left after the turn");
-    NEED(pool->session_count == silent + live, "%zu sessions", pool->session_count);
-    NEED(pool->unfreed_count == silent + live + lingering, "%zu unfreed", pool->unfreed_count);
+    NEED(pool->session_count == live, "%zu sessions", pool->session_count);
+    NEED(pool->unfreed_count == live + lingering, "%zu unfreed", pool->unfreed_count);
     NEED(world.accepted - world.ended == pool->session_count, "closing lines");
     NEED(pool->sealed.len == 0, "something sealed is left");
     uint64_t now_ms = loop_now_ms(world.loop);
@@ -252,11 +277,12 @@ static void check_at_rest(const struct session *s) {
     check_conn_at_rest(s, &s->broker);
     switch ((enum phase_id)s->phase) {
     case PHASE_HELLO:
+    case PHASE_FIRST_BYTE:
     case PHASE_CONNECT_PACKET:
         HOLDS(s, s->client.reading);
         break;
     case PHASE_HANDSHAKE:
-        HOLDS(s, s->awaited && s->client.reading && s->pending->cipher.len == 0);
+        HOLDS(s, s->wait == WAIT_FLIGHT && s->client.reading && s->pending->cipher.len == 0);
         break;
     case PHASE_DIALLING:
         HOLDS(s, dial_is_under_way(&s->pending->dial));
@@ -303,7 +329,6 @@ static void check_dials(void) {
 
 void sweep_at_rest(void) {
     const struct pool *pool = &world.pool;
-    check_all_at_rest(&pool->silent);
     check_all_at_rest(&pool->live);
     check_all_at_rest(&pool->lingering);
     check_dials();

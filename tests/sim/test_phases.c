@@ -21,6 +21,14 @@ static void reach(enum phase_id phase, size_t listener) {
     s = world_session(client);
 }
 
+/* The client's first bytes; it can speak already. */
+static void say(size_t len) {
+    client->up_max = len;
+    while (client->up_sent < len) {
+        client_send(client, SIZE_MAX);
+    }
+}
+
 /* What the client has sent and nobody has read, as an event of that phase. */
 static enum verdict feed(const struct phase *phase, size_t most) {
     static uint8_t bytes[SIM_PIPE_MAX];
@@ -107,13 +115,13 @@ START_TEST(a_handshake_is_counted_until_it_waits_for_the_client) {
     next(feed(&phase_hello, SIZE_MAX));
     s->phase = PHASE_HANDSHAKE;
     goes_on(phase_handshake.enter(s));
-    ck_assert(s->counted && !s->awaited && !list_is_empty(&world.pool.light.fresh));
+    ck_assert(s->counted && s->wait == WAIT_NONE && !list_is_empty(&world.pool.light.fresh));
     ck_assert_uint_eq(limits_handshakes(world.limits, SITE_CERTS), 1);
     list_remove(&s->member.queue);
     goes_on(handshake_step(s));
-    ck_assert(!s->counted && s->awaited);
+    ck_assert(!s->counted && s->wait == WAIT_FLIGHT);
     ck_assert_uint_eq(limits_handshakes(world.limits, SITE_CERTS), 0);
-    ck_assert_uint_eq(world.pool.awaited[SITE_CERTS].count, 1);
+    ck_assert_uint_eq(world.pool.waits[SITE_CERTS * WAIT_KINDS + WAIT_FLIGHT].count, 1);
 }
 END_TEST
 
@@ -127,7 +135,7 @@ START_TEST(the_last_step_completes_the_phase) {
         ck_assert_int_eq(verdict, s->established ? SESSION_NEXT_PHASE : SESSION_GOES_ON);
         client_read(client, SIZE_MAX);
     }
-    ck_assert(s->established && !s->awaited && !s->counted);
+    ck_assert(s->established && s->wait == WAIT_NONE && !s->counted);
 }
 END_TEST
 
@@ -155,6 +163,81 @@ START_TEST(a_client_that_leaves_in_the_handshake_has_closed) {
     ended(phase_handshake.on_client_error(s, UV_ECONNRESET), REASON_CLIENT_CLOSED);
     reach(PHASE_HANDSHAKE, SITE_PLAIN);
     ended(phase_handshake.on_progress_due(s), REASON_HANDSHAKE_TIMEOUT);
+}
+END_TEST
+
+/* --- first byte --- */
+
+static size_t dials(void) {
+    size_t count = 0;
+    for (struct list *l = world.brokers.next; l != &world.brokers; l = l->next) {
+        count++;
+    }
+    return count;
+}
+
+START_TEST(the_broker_is_dialled_at_the_first_byte) {
+    reach(PHASE_FIRST_BYTE, SITE_BALANCED);
+    ck_assert(s->newcomer && s->wait == WAIT_DATA && !deadline_is_set(&s->member.progress));
+    ck_assert_uint_eq(s->member.silence.at_ms, loop_now_ms(world.loop) + 7000);
+    ck_assert_uint_eq(dials(), 0);
+    say(1);
+    next(feed(&phase_first_byte, SIZE_MAX));
+    ck_assert(s->up == 1 && s->pending->plain.len == 1);
+    ck_assert(!s->newcomer && s->wait == WAIT_NONE && !deadline_is_set(&s->member.silence));
+}
+END_TEST
+
+/* Of TLS 1.3, whose client may send data with its last flight. */
+static void reach_with_1_3(enum phase_id phase) {
+    do {
+        reach(phase, SITE_CERTS);
+    } while (client->version != TLS1_3_VERSION);
+}
+
+START_TEST(a_byte_that_comes_with_the_end_of_the_handshake_is_not_waited_for) {
+    reach_with_1_3(PHASE_HANDSHAKE);
+    say(1);
+    world_turn();
+    ck_assert_int_eq(s->phase, PHASE_DIALLING);
+    ck_assert(s->up == 1 && s->pending->plain.len == 1 && s->pending->cipher.len == 0);
+    ck_assert(!s->newcomer && !deadline_is_set(&s->member.silence));
+}
+END_TEST
+
+START_TEST(key_updates_are_no_first_byte) {
+    reach_with_1_3(PHASE_FIRST_BYTE);
+    uint64_t due_ms = s->member.silence.at_ms;
+    client_update_keys(client, 3);
+    client_send(client, SIZE_MAX);
+    goes_on(feed(&phase_first_byte, SIZE_MAX));
+    ck_assert(s->wait == WAIT_DATA && s->member.silence.at_ms == due_ms);
+    client_update_keys(client, 64);
+    client_send(client, SIZE_MAX);
+    ended(feed(&phase_first_byte, SIZE_MAX), REASON_TLS_ERROR);
+}
+END_TEST
+
+START_TEST(a_client_without_a_byte_ends_and_no_broker_is_dialled) {
+    reach(PHASE_FIRST_BYTE, SITE_BALANCED);
+    ended(phase_first_byte.on_silence_due(s), REASON_FIRST_DATA_TIMEOUT);
+    reach(PHASE_FIRST_BYTE, SITE_BALANCED);
+    ended(phase_first_byte.on_client_eof(s), REASON_CLIENT_TRUNCATED);
+    reach(PHASE_FIRST_BYTE, SITE_BALANCED);
+    ended(phase_first_byte.on_client_error(s, UV_ECONNRESET), REASON_CLIENT_RESET);
+    reach(PHASE_FIRST_BYTE, SITE_BALANCED);
+    client_close(client, false); /* close_notify alone: half closed */
+    ended(feed(&phase_first_byte, SIZE_MAX), REASON_CLIENT_CLOSED);
+    ck_assert_uint_eq(dials(), 0);
+}
+END_TEST
+
+START_TEST(a_client_that_closes_after_its_first_byte_has_it_brought) {
+    reach(PHASE_FIRST_BYTE, SITE_BALANCED);
+    say(1);
+    client_close(client, false);
+    next(feed(&phase_first_byte, SIZE_MAX));
+    ck_assert(s->client.ended && s->pending->plain.len == 1);
 }
 END_TEST
 
@@ -517,12 +600,29 @@ START_TEST(without_memory_for_close_notify_there_is_no_end_in_order) {
 }
 END_TEST
 
-START_TEST(silence_has_two_names) {
+START_TEST(silence_has_three_names) {
     reach(PHASE_RELAYING, SITE_PLAIN);
+    ended(phase_relaying.on_silence_due(s), REASON_FIRST_DATA_TIMEOUT);
+    reach(PHASE_RELAYING, SITE_PLAIN);
+    say(1);
+    goes_on(feed(&phase_relaying, SIZE_MAX));
     ended(phase_relaying.on_silence_due(s), REASON_IDLE_TIMEOUT);
     reach(PHASE_RELAYING, SITE_PLAIN);
     goes_on(phase_relaying.on_broker_eof(s));
     ended(phase_relaying.on_silence_due(s), REASON_CLOSE_TIMEOUT);
+}
+END_TEST
+
+START_TEST(a_broker_that_speaks_first_does_not_speak_for_its_client) {
+    reach(PHASE_RELAYING, SITE_PLAIN);
+    uint64_t due_ms = s->member.silence.at_ms;
+    ck_assert(s->newcomer && s->wait == WAIT_DATA && due_ms == loop_now_ms(world.loop) + 7000);
+    goes_on(phase_relaying.on_broker_bytes(s, (const uint8_t *)"welcome", 7));
+    ck_assert(s->newcomer && s->member.silence.at_ms == due_ms);
+    say(1);
+    goes_on(feed(&phase_relaying, SIZE_MAX));
+    ck_assert(!s->newcomer && s->wait == WAIT_NONE);
+    ck_assert_uint_eq(s->member.silence.at_ms, loop_now_ms(world.loop) + 40000); /* idle */
 }
 END_TEST
 
@@ -571,6 +671,11 @@ int main(void) {
     tcase_add_test(test, noise_in_the_handshake_ends_it);
     tcase_add_test(test, last_words_in_the_handshake_are_read_first);
     tcase_add_test(test, a_client_that_leaves_in_the_handshake_has_closed);
+    tcase_add_test(test, the_broker_is_dialled_at_the_first_byte);
+    tcase_add_test(test, a_byte_that_comes_with_the_end_of_the_handshake_is_not_waited_for);
+    tcase_add_test(test, key_updates_are_no_first_byte);
+    tcase_add_test(test, a_client_without_a_byte_ends_and_no_broker_is_dialled);
+    tcase_add_test(test, a_client_that_closes_after_its_first_byte_has_it_brought);
     tcase_add_test(test, a_connect_is_waited_for_until_it_is_whole);
     tcase_add_test(test, a_connect_gets_the_clients_identity);
     tcase_add_test(test, another_packet_than_connect_ends_the_session);
@@ -598,7 +703,8 @@ int main(void) {
     tcase_add_test(test, a_client_that_breaks_as_it_is_told_of_the_end_is_no_reset);
     tcase_add_test(test, nothing_follows_bytes_that_were_lost);
     tcase_add_test(test, without_memory_for_close_notify_there_is_no_end_in_order);
-    tcase_add_test(test, silence_has_two_names);
+    tcase_add_test(test, silence_has_three_names);
+    tcase_add_test(test, a_broker_that_speaks_first_does_not_speak_for_its_client);
     tcase_add_test(test, a_closing_session_waits_for_both_ends);
     tcase_add_test(test, a_closing_session_waits_two_seconds);
     suite_add_tcase(suite, test);

@@ -59,9 +59,8 @@ START_TEST(kinds_of_work_take_turns) {
     world_settle();
     struct session *h = world_session(hello);
     sim_clock_set_tick(ONE_PIECE_NS);
-    list_remove(&h->member.queue); /* its first step is over: another one is made of nothing */
-    h->awaited = false;
-    world.pool.awaited[SITE_CERTS].count--;
+    /* its first step is over: another one is made of nothing */
+    session_await_no_more(h);
     h->counted = true;
     limits_handshake_waits(world.limits, SITE_CERTS);
     pool_queue_handshake(&world.pool, &h->member, false, true);
@@ -125,10 +124,12 @@ END_TEST
 START_TEST(sessions_move_from_list_to_list) {
     struct pool *pool = &world.pool;
     struct client *c = fixture_accept(CLIENT_HALF_HELLO, SITE_PLAIN);
-    ck_assert(length(&pool->silent) == 1 && pool->session_count == 1);
+    struct wait_list *waits = &pool->waits[SITE_PLAIN * WAIT_KINDS];
+    ck_assert(waits[WAIT_BYTE].count == 1 && length(&pool->live) == 1 && pool->session_count == 1);
     client_send(c, SIZE_MAX);
     world_settle();
-    ck_assert(length(&pool->silent) == 0 && length(&pool->live) == 1 && pool->session_count == 1);
+    ck_assert(waits[WAIT_BYTE].count == 0 && waits[WAIT_HELLO].count == 1);
+    ck_assert(length(&pool->live) == 1 && pool->session_count == 1);
     struct client *other = fixture_reach(PHASE_RELAYING, SITE_PLAIN);
     session_end_now(world_session(other), REASON_DRAINED, NULL);
     ck_assert(length(&pool->live) == 1 && length(&pool->lingering) == 1);
@@ -202,19 +203,6 @@ START_TEST(silent_clients_make_room_after_a_second) {
     ck_assert_uint_eq(count_ended(clients, WORLD_MAX_SESSIONS, REASON_FIRST_BYTE_TIMEOUT), 1);
     ck_assert_uint_eq(world.queued, 0);
     ck_assert_ptr_nonnull(world_session(late));
-}
-END_TEST
-
-START_TEST(connections_beyond_the_limit_are_refused) {
-    struct client *clients[11];
-    for (size_t i = 0; i < 11; i++) {
-        clients[i] = fixture_connect(CLIENT_SILENT, SITE_BALANCED);
-        clients[i]->addr = clients[i]->behind = clients[0]->behind;
-        clients[i]->addr.bytes[0] = 10; /* not a balancer */
-    }
-    world_settle();
-    ck_assert_uint_eq(count_ended(clients, 10, REASON_LIMIT_CONNECTIONS), 0);
-    has_ended(clients[10], REASON_LIMIT_CONNECTIONS);
 }
 END_TEST
 
@@ -326,7 +314,6 @@ int main(void) {
     tcase_add_test(test, a_deadline_that_was_moved_is_not_missed);
     tcase_add_test(test, the_handshake_that_waits_longest_for_its_client_makes_room);
     tcase_add_test(test, silent_clients_make_room_after_a_second);
-    tcase_add_test(test, connections_beyond_the_limit_are_refused);
     tcase_add_test(test, handshakes_beyond_the_limit_are_refused);
     tcase_add_test(test, a_reload_ends_revoked_sessions_where_it_should);
     tcase_add_test(test, a_drain_is_spread_over_its_time);

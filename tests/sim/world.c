@@ -7,6 +7,7 @@
 #include "session/admission.h"
 #include "session/closing_line.h"
 #include "session/drain.h"
+#include "session/eviction.h"
 #include "session/scheduler.h"
 #include "session/session.h"
 #include "session/state.h"
@@ -136,7 +137,7 @@ static bool accept_one(void *arg) {
     if (!can_accept(NULL)) {
         return false;
     }
-    if (!admission_make_room(&world.pool)) {
+    if (admission_make_room(&world.pool, world.queue[0]->listener) != ADMISSION_ROOM) {
         starve();
         return false;
     }
@@ -160,7 +161,7 @@ static void accept_again(void *arg) {
 }
 
 /* There is no other pool to ask. */
-static void ask_for_room(void *arg) {
+static void ask_for_room(void *arg, size_t listener) {
 }
 
 static void on_drained(void *arg) {
@@ -174,7 +175,7 @@ static void on_wake(void *arg) {
         admission_adopt(&world.pool, world.mail.adopt);
     }
     if (world.mail.room) {
-        (void)admission_evict(&world.pool);
+        (void)eviction_from_pool(&world.pool);
     }
     if (world.mail.lookup && sim_lookup_is_under_way()) {
         sim_lookup_end(world.mail.lookup_status);

@@ -679,6 +679,8 @@ static const struct {
     {LISTENER "tls_max = 1.2\ntls_min = 1.3\n" CERTIFICATE,
      ":3: tls_min is above tls_max in [listener mqtt]"},
     {LISTENER "client_auth = required\n" CERTIFICATE, ":2: client_auth without client_ca; "},
+    {LISTENER "mqtt = check\ndial = handshake\n" CERTIFICATE,
+     ":3: dial = handshake with mqtt = check, "},
     {LISTENER "client_auth = optional\nclient_crl = x\n" CERTIFICATE,
      ":2: client_auth without client_ca; "},
     {LISTENER "client_ca = ca\n" CERTIFICATE,

@@ -1,0 +1,134 @@
+#include "session/eviction.h"
+
+#include "session/closing.h"
+#include "session/state.h"
+
+enum { GRACE_MS = 1000, LOOKED_AT = 64 };
+
+static struct session *session_at(struct list *l) {
+    return session_of(container_of(l, struct pool_member, queue));
+}
+
+/* --- choosing --- */
+
+struct session *eviction_find_heaviest(struct list *list, size_t count, size_t listener,
+                                       const struct session *except, size_t *handshakes) {
+    struct session *heaviest = NULL;
+    size_t step = count / LOOKED_AT + 1, at = 0;
+    *handshakes = 0;
+    for (struct list *l = list->next; l != list; l = l->next, at++) {
+        struct session *s = session_at(l);
+        if (at % step != 0 || (except != NULL && s == except) || s->listener != listener) {
+            continue;
+        }
+        size_t of_address = limits_address_handshakes(s->pool->limits, &s->client_addr);
+        if (heaviest == NULL || of_address > *handshakes) {
+            heaviest = s;
+            *handshakes = of_address;
+        }
+    }
+    return heaviest;
+}
+
+static uint64_t waited_ms(const struct session *s) {
+    return pool_now_ms(s->pool) - s->accepted_ms - s->wait_began_ms;
+}
+
+/* The one that would go first of those that wait for the same, and how strongly it should: NULL if
+ * that one has only just begun to wait. */
+static struct session *find_first(struct pool *pool, size_t listener, enum wait_kind kind,
+                                  size_t *weight) {
+    struct wait_list *list = &pool->waits[listener * WAIT_KINDS + (size_t)kind];
+    struct session *first = NULL;
+    if (kind == WAIT_FLIGHT || kind == WAIT_DATA) {
+        first = eviction_find_heaviest(&list->oldest_first, list->count, listener, NULL, weight);
+    } else if (list->count > 0) {
+        first = session_at(list->oldest_first.next);
+        *weight = (size_t)waited_ms(first);
+    }
+    return first != NULL && waited_ms(first) >= GRACE_MS ? first : NULL;
+}
+
+/* --- ending --- */
+
+static enum reason reason_for(const struct session *s) {
+    switch ((enum wait_kind)s->wait) {
+    case WAIT_BYTE:
+        return REASON_FIRST_BYTE_TIMEOUT;
+    case WAIT_FLIGHT:
+        return REASON_LIMIT_HANDSHAKES;
+    case WAIT_DATA:
+        return session_config(s)->mqtt == MQTT_OFF ? REASON_FIRST_DATA_TIMEOUT
+                                                   : REASON_CONNECT_PACKET_TIMEOUT;
+    case WAIT_HELLO:
+    case WAIT_NONE:
+    case WAIT_KINDS:
+        break;
+    }
+    return REASON_LIMIT_CONNECTIONS;
+}
+
+/* The descriptors are wanted now: nobody is given time to read our last words. */
+static void evict(struct session *s) {
+    session_end_now(s, reason_for(s), "made room for another client");
+    closing_abort(s);
+}
+
+static bool evict_from(struct pool *pool, size_t first_listener, size_t end_listener) {
+    for (enum wait_kind kind = WAIT_BYTE; kind < WAIT_KINDS; kind++) {
+        struct session *chosen = NULL;
+        size_t most = 0, weight = 0;
+        for (size_t i = first_listener; i < end_listener; i++) {
+            struct session *s = find_first(pool, i, kind, &weight);
+            if (s != NULL && (chosen == NULL || weight > most)) {
+                chosen = s;
+                most = weight;
+            }
+        }
+        if (chosen != NULL) {
+            evict(chosen);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool eviction_from_pool(struct pool *pool) {
+    return evict_from(pool, 0, pool->runtime->config->listener_count);
+}
+
+bool eviction_from_listener(struct pool *pool, size_t listener) {
+    return evict_from(pool, listener, listener + 1);
+}
+
+/* --- of one address --- */
+
+static bool evict_of_list(struct wait_list *list, const struct session *newcomer) {
+    struct address key = address_client_key(&newcomer->client_addr);
+    size_t looked_at = 0;
+    for (struct list *l = list->oldest_first.next; l != &list->oldest_first; l = l->next) {
+        struct session *s = session_at(l);
+        struct address other = address_client_key(&s->client_addr);
+        if (++looked_at > LOOKED_AT || waited_ms(s) < GRACE_MS) {
+            break;
+        }
+        if (s != newcomer && s->listed && address_is_equal(&key, &other)) {
+            evict(s);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool eviction_of_address(const struct session *s) {
+    struct pool *pool = s->pool;
+    size_t listeners = pool->runtime->config->listener_count;
+    for (size_t kind = WAIT_BYTE; kind < WAIT_KINDS; kind++) {
+        for (size_t i = 0; i < listeners; i++) {
+            if (evict_of_list(&pool->waits[i * WAIT_KINDS + kind], s)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
