@@ -25,10 +25,10 @@ static const struct {
     {NO_PEER_CERT, REASON_NO_CERTIFICATE_GIVEN},
     /* Certificates are judged by path.c; these are of those that the library cannot read. */
     {MAX_CHAIN_ERROR, REASON_TOO_LARGE},
-    {ASN_PARSE_E, REASON_BAD_ENCODING},
-    {ASN_VERSION_E, REASON_BAD_ENCODING},
+    {HANDSHAKE_SIZE_ERROR,
+     REASON_TOO_LARGE}, /* of what clients send, only a chain can be that long */
+    {BUFFER_E, REASON_BAD_ENCODING},
     {ASN_PATHLEN_SIZE_E, REASON_BAD_ENCODING},
-    {ASN_SIG_OID_E, REASON_BAD_ENCODING},
     {ASN_UNKNOWN_OID_E, REASON_KEY_TYPE},
     {PEER_KEY_ERROR, REASON_KEY_TYPE},
     {RSA_KEY_SIZE_E, REASON_WEAK_KEY},
@@ -45,7 +45,9 @@ enum reason failure_reason(int code) {
             return table[i].reason;
         }
     }
-    return REASON_PROTOCOL_ERROR;
+    /* The library numbers what can be wrong with ASN.1 in a row. */
+    return code <= ASN_PARSE_E && code >= ASN_ALT_NAME_E ? REASON_BAD_ENCODING
+                                                         : REASON_PROTOCOL_ERROR;
 }
 
 static const uint8_t alerts[REASON_COUNT] = {
