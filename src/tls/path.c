@@ -383,7 +383,11 @@ static unsigned work_allowed_ns(const struct path_rules *rules) {
 static enum reason search(struct search *s) {
     struct path *path = s->path;
     push(s, &s->sent[0]);
-    if (!extend(s)) {
+    /* The client's signature of the handshake is checked too, once its path is good. */
+    if (!spend(s, (size_t)path_work(&s->sent[0]) * NS_SIGNATURE_US)) {
+        note(s, REASON_TOO_LARGE, &s->sent[0], 0);
+    }
+    if (s->over || !extend(s)) {
         path->count = 0;
         return s->reason;
     }
