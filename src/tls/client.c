@@ -16,9 +16,15 @@
 #include <wolfssl/error-ssl.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
 
-enum { SUBJECT_TEXT = 160 };
+enum { SUBJECT_TEXT = 160, LISTS_WORK_MAX = 1200 };
 
 /* --- the decision --- */
+
+/* One client's. The signatures of lists are paid for apart from those of certificates. */
+struct decision {
+    struct tls_clients *clients;
+    unsigned lists_work; /* path_work that is left for them */
+};
 
 static enum reason check_signature(void *arg, const struct x509 *cert, const struct x509 *issuer) {
     (void)arg;
@@ -35,17 +41,23 @@ static enum reason check_anchor(const struct tls_clients *clients, const struct 
     return REASON_NONE;
 }
 
-/* Whether a list that was held is by this CA, which a client sent along. That it is, is remembered
- * for the first that was found; that it is not is never concluded from that: the same CA can have
- * its name written in another way, and anybody can certify its key. */
+/* Whether a list that was held can be by this CA, which a client sent along. */
+static bool is_list_for(const struct held_crl *held, const struct x509 *cert,
+                        const struct x509 *issuer) {
+    return (cert->is_ca ? held->crl.covers_cas : held->crl.covers_users) &&
+           x509_name_equal(held->crl.issuer, issuer->subject) && clients_may_sign_lists(issuer);
+}
+
+/* Whether it is. That it is, is remembered for the first that was found; that it is not is never
+ * concluded from that: the same CA can have its name written in another way, and anybody can
+ * certify its key. */
 static bool is_list_of(struct tls_clients *clients, struct held_crl *held,
                        const struct x509 *issuer, const struct cert_id *id) {
     if (atomic_load(&held->is_signed) &&
         memcmp(held->signer, id->issuer_hash, TLS_ISSUER_HASH_SIZE) == 0) {
         return true;
     }
-    if (!x509_name_equal(held->crl.issuer, issuer->subject) || !clients_may_sign_lists(issuer) ||
-        signature_check(&held->crl.signature, issuer) != REASON_NONE) {
+    if (signature_check(&held->crl.signature, issuer) != REASON_NONE) {
         return false;
     }
     pthread_mutex_lock(&clients->held_lock);
@@ -57,15 +69,30 @@ static bool is_list_of(struct tls_clients *clients, struct held_crl *held,
     return true;
 }
 
+/* The client chose the CA's key, so it may be an expensive one. It pays for a list that was checked
+ * before as well: what is remembered must not change a decision. */
+static bool pay_for_list(struct decision *decision, const struct x509 *issuer) {
+    unsigned work = path_work(issuer);
+    bool enough = work <= decision->lists_work;
+    decision->lists_work = enough ? decision->lists_work - work : 0;
+    return enough;
+}
+
 /* By the lists of CAs that clients bring. */
-static enum reason check_held(struct tls_clients *clients, const struct x509 *cert,
+static enum reason check_held(struct decision *decision, const struct x509 *cert,
                               const struct x509 *issuer, const struct cert_id *id) {
+    struct tls_clients *clients = decision->clients;
     enum reason reason = REASON_NO_CRL;
     for (size_t i = 0; i < clients->held_count; i++) {
         struct held_crl *held = &clients->held[i];
         bool expired = held->crl.next_update != 0 && held->crl.next_update < (int64_t)time(NULL);
-        if (!(cert->is_ca ? held->crl.covers_cas : held->crl.covers_users) ||
-            !is_list_of(clients, held, issuer, id)) {
+        if (!is_list_for(held, cert, issuer)) {
+            continue;
+        }
+        if (!pay_for_list(decision, issuer)) {
+            return REASON_TOO_LARGE;
+        }
+        if (!is_list_of(clients, held, issuer, id)) {
             continue;
         }
         if (revocation_held_lists(&clients->revocation, (uint32_t)i, id)) {
@@ -77,7 +104,8 @@ static enum reason check_held(struct tls_clients *clients, const struct x509 *ce
 }
 
 static enum reason check_revocation(void *arg, const struct x509 *cert, const struct x509 *issuer) {
-    struct tls_clients *clients = arg;
+    struct decision *decision = arg;
+    struct tls_clients *clients = decision->clients;
     struct cert_id id;
     int64_t next_update;
     if (!clients->has_crl) {
@@ -90,7 +118,7 @@ static enum reason check_revocation(void *arg, const struct x509 *cert, const st
         return REASON_REVOKED;
     }
     if (!revocation_by(&clients->revocation, &id, cert->is_ca, &next_update)) {
-        return check_held(clients, cert, issuer, &id);
+        return check_held(decision, cert, issuer, &id);
     }
     bool expired = next_update < (int64_t)time(NULL);
     return expired && clients->refuse_expired_crl ? REASON_NO_CRL : REASON_NONE;
@@ -171,13 +199,14 @@ static void name_blamed(const struct path *path, struct client_cert *peer) {
 static enum reason decide(const struct tls_context *ctx, const struct x509 *sent, size_t count,
                           struct client_cert *peer) {
     struct tls_clients *clients = ctx->clients;
+    struct decision decision = {.clients = clients, .lists_work = LISTS_WORK_MAX};
     struct path_rules rules = {.anchors = clients->anchors,
                                .anchor_count = clients->ca_count,
                                .now = (int64_t)time(NULL),
                                .accept_v1 = clients->accept_v1,
                                .signed_by = check_signature,
                                .revoked = check_revocation,
-                               .arg = clients};
+                               .arg = &decision};
     struct path path;
     enum reason reason = clients->ca_count > 0 ? path_build(&rules, sent, count, &path)
                                                : path_pinned(&rules, sent, &path);
@@ -300,6 +329,12 @@ static bool is_missing_issuer(int code) {
     return code == ASN_NO_SIGNER_E || code == ASN_SELF_SIGNED_E;
 }
 
+/* What the library could not read, for whichever reason. */
+static enum reason unreadable_reason(int code) {
+    enum reason reason = failure_of(code).reason;
+    return reason == REASON_PROTOCOL_ERROR ? REASON_BAD_ENCODING : reason;
+}
+
 static bool refuse(struct engine *e, enum reason reason) {
     e->peer->presented = false;
     if (e->peer->refusal == REASON_NONE) {
@@ -320,7 +355,7 @@ static int on_verify(int verified, WOLFSSL_X509_STORE_CTX *store) {
         return verified;
     }
     if (!verified && !is_missing_issuer(store->error)) {
-        return refuse(e, failure_of(store->error).reason);
+        return refuse(e, unreadable_reason(store->error));
     }
     if (store->error_depth != 0 || e->peer->presented) {
         return true;

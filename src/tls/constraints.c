@@ -12,9 +12,12 @@ struct subtrees {
 
 struct check {
     struct subtrees trees;
-    unsigned *budget;
+    unsigned *budget_ns;
     enum reason reason;
 };
+
+/* Nanoseconds, measured and rounded up. */
+enum { NS_LIST_BYTE = 2, NS_BASE = 20, NS_DIRECTORY_BYTE = 16, NS_TEXT_BYTE = 3 };
 
 /* --- host names --- */
 
@@ -209,6 +212,17 @@ static void fail(struct check *check, enum reason reason) {
     }
 }
 
+/* Who chose the names and the constraints pays for comparing them. */
+static bool spend(struct check *check, size_t ns) {
+    if (ns > *check->budget_ns) {
+        *check->budget_ns = 0;
+        fail(check, REASON_TOO_LARGE);
+        return false;
+    }
+    *check->budget_ns -= (unsigned)ns;
+    return true;
+}
+
 /* Whether the name is within one of the subtrees of its kind; `*any` whether there is one. */
 static bool within(struct check *check, struct span list, unsigned type, struct span name,
                    bool excluded, bool *any) {
@@ -216,11 +230,11 @@ static bool within(struct check *check, struct span list, unsigned type, struct 
     struct span base;
     *any = false;
     while (next_base(&list, &kind, &base) && check->reason == REASON_NONE) {
-        if (*check->budget == 0) {
-            fail(check, REASON_TOO_LARGE);
+        size_t byte = type == X509_ALT_NAME ? NS_DIRECTORY_BYTE : NS_TEXT_BYTE;
+        size_t compared = kind == type ? (name.len + base.len) * byte : 0;
+        if (!spend(check, NS_BASE + compared)) {
             return false;
         }
-        --*check->budget;
         if (kind != type) {
             continue;
         }
@@ -290,18 +304,28 @@ static void check_subject(struct check *check, const struct x509 *cert) {
     check_common_names(check, cert);
 }
 
-enum reason constraints_check(struct span constraints, const struct x509 *cert, unsigned *budget) {
-    struct check check = {.budget = budget, .reason = REASON_NONE};
+static bool read_lists(struct check *check, struct span constraints) {
+    return read_list(&constraints, DER_CONTEXT_CONSTRUCTED | 0, &check->trees.permitted) &&
+           read_list(&constraints, DER_CONTEXT_CONSTRUCTED | 1, &check->trees.excluded) &&
+           constraints.len == 0;
+}
+
+enum reason constraints_check(struct span constraints, const struct x509 *cert,
+                              unsigned *budget_ns) {
+    struct check check = {.budget_ns = budget_ns, .reason = REASON_NONE};
     struct span rest = cert->alt_names, value;
     unsigned type;
-    if (!read_list(&constraints, DER_CONTEXT_CONSTRUCTED | 0, &check.trees.permitted) ||
-        !read_list(&constraints, DER_CONTEXT_CONSTRUCTED | 1, &check.trees.excluded) ||
-        constraints.len != 0) {
+    if (!spend(&check, constraints.len * NS_LIST_BYTE)) {
+        return check.reason;
+    }
+    if (!read_lists(&check, constraints)) {
         return REASON_NAME_CONSTRAINT;
     }
-    while (x509_next_alt_name(&rest, &type, &value)) {
+    while (check.reason == REASON_NONE && x509_next_alt_name(&rest, &type, &value)) {
         check_name(&check, type, value);
     }
-    check_subject(&check, cert);
+    if (check.reason == REASON_NONE) {
+        check_subject(&check, cert);
+    }
     return check.reason;
 }

@@ -46,7 +46,6 @@ static const struct {
     {BUFFER_ERROR, REASON_PROTOCOL_ERROR, ALERT_DECODE_ERROR},
     {DECODE_E, REASON_PROTOCOL_ERROR, ALERT_DECODE_ERROR},
     {INCOMPLETE_DATA, REASON_PROTOCOL_ERROR, ALERT_DECODE_ERROR},
-    {HANDSHAKE_SIZE_ERROR, REASON_PROTOCOL_ERROR, ALERT_DECODE_ERROR},
     {VERIFY_MAC_ERROR, REASON_PROTOCOL_ERROR, ALERT_BAD_RECORD_MAC},
     {DECRYPT_ERROR, REASON_PROTOCOL_ERROR, ALERT_BAD_RECORD_MAC},
     {VERIFY_FINISHED_ERROR, REASON_PROTOCOL_ERROR, ALERT_DECRYPT_ERROR},
@@ -56,10 +55,8 @@ static const struct {
     /* Certificates are judged by path.c; these are of those that the library cannot read. The alert
      * is that of the reason. */
     {MAX_CHAIN_ERROR, REASON_TOO_LARGE, 0},
-    {ASN_PARSE_E, REASON_BAD_ENCODING, 0},
-    {ASN_VERSION_E, REASON_BAD_ENCODING, 0},
+    {HANDSHAKE_SIZE_ERROR, REASON_TOO_LARGE, 0}, /* only a chain can be that long */
     {ASN_PATHLEN_SIZE_E, REASON_BAD_ENCODING, 0},
-    {ASN_SIG_OID_E, REASON_BAD_ENCODING, 0},
     {ASN_UNKNOWN_OID_E, REASON_KEY_TYPE, 0},
     {RSA_KEY_SIZE_E, REASON_WEAK_KEY, 0},
     {ECC_KEY_SIZE_E, REASON_WEAK_KEY, 0},
@@ -76,6 +73,10 @@ struct failure failure_of(int code) {
             uint8_t alert = (uint8_t)table[i].alert;
             return (struct failure){reason, alert != 0 ? alert : failure_alert(reason)};
         }
+    }
+    /* The library numbers what can be wrong with ASN.1 in a row. */
+    if (code <= ASN_PARSE_E && code >= ASN_ALT_NAME_E) {
+        return (struct failure){REASON_BAD_ENCODING, failure_alert(REASON_BAD_ENCODING)};
     }
     return (struct failure){REASON_PROTOCOL_ERROR, ALERT_HANDSHAKE_FAILURE};
 }

@@ -18,10 +18,21 @@ struct search {
     /* Signatures that were checked in this search; another path may need one again. */
     struct checked checked[PATH_SIGNATURES_MAX];
     size_t checked_count;
-    unsigned failures, work, steps, comparisons; /* that are left */
-    enum reason reason;                          /* the best one so far for a refusal */
-    bool over;                                   /* a bound was reached */
+    unsigned failures, steps; /* that are left */
+    unsigned work_ns;         /* likewise: nanoseconds of computing */
+    enum reason reason;       /* the best one so far for a refusal */
+    bool over;                /* a bound was reached */
 };
+
+/* Nanoseconds, measured and rounded up. */
+enum { NS_SIGNATURE_US = 1000, NS_NAME_BYTE = 16, NS_QUESTION = 2000, NS_QUESTION_BYTE = 4 };
+
+static bool spend(struct search *s, size_t ns) {
+    bool enough = ns <= s->work_ns;
+    s->work_ns = enough ? s->work_ns - (unsigned)ns : 0;
+    s->over |= !enough;
+    return enough;
+}
 
 /* --- single certificates --- */
 
@@ -122,12 +133,18 @@ static const struct x509 *top(const struct search *s) {
     return s->path->certs[s->path->count - 1];
 }
 
+/* Names that differ in their bytes are compared by character, and the client chose how long they
+ * are: it pays for that. */
+static bool same_name(struct search *s, struct span a, struct span b) {
+    return span_equal(a, b) || (spend(s, (a.len + b.len) * NS_NAME_BYTE) && x509_name_equal(a, b));
+}
+
 /* The same CA twice leads nowhere, also where it has several certificates (RFC 4158 5.2). */
-static bool is_in_path(const struct search *s, const struct x509 *cert) {
+static bool is_in_path(struct search *s, const struct x509 *cert) {
     for (size_t i = 0; i < s->path->count; i++) {
         const struct x509 *have = s->path->certs[i];
         if (have == cert || (span_equal(have->key_info, cert->key_info) &&
-                             x509_name_equal(have->subject, cert->subject))) {
+                             same_name(s, have->subject, cert->subject))) {
             return true;
         }
     }
@@ -176,12 +193,11 @@ static enum reason check_signature(struct search *s, const struct x509 *cert,
     if (recall(s, cert, issuer, &reason)) {
         return reason;
     }
-    unsigned work = path_work(issuer);
-    if (s->checked_count == PATH_SIGNATURES_MAX || s->failures == 0 || s->work < work) {
+    if (s->checked_count == PATH_SIGNATURES_MAX || s->failures == 0 ||
+        !spend(s, (size_t)path_work(issuer) * NS_SIGNATURE_US)) {
         s->over = true;
         return REASON_TOO_LARGE;
     }
-    s->work -= work;
     reason = s->rules->signed_by(s->rules->arg, cert, issuer);
     s->failures -= reason != REASON_NONE;
     s->over |= reason == REASON_OUT_OF_MEMORY;
@@ -210,7 +226,7 @@ static bool keeps_names(struct search *s, size_t ca) {
         const struct x509 *cert = s->path->certs[i];
         enum reason reason = i > 0 && cert->self_issued
                                  ? REASON_NONE
-                                 : constraints_check(constraints, cert, &s->comparisons);
+                                 : constraints_check(constraints, cert, &s->work_ns);
         if (reason != REASON_NONE) {
             s->over |= reason == REASON_TOO_LARGE;
             note(s, reason, cert, i);
@@ -225,7 +241,10 @@ static bool is_unrevoked(struct search *s) {
     const struct path *path = s->path;
     for (size_t i = path->count; i-- > 0 && s->rules->revoked != NULL;) {
         const struct x509 *issuer = i + 1 < path->count ? path->certs[i + 1] : NULL;
-        enum reason reason = s->rules->revoked(s->rules->arg, path->certs[i], issuer);
+        size_t asked = issuer != NULL ? issuer->subject.len + issuer->key_info.len : 0;
+        enum reason reason = spend(s, NS_QUESTION + asked * NS_QUESTION_BYTE)
+                                 ? s->rules->revoked(s->rules->arg, path->certs[i], issuer)
+                                 : REASON_TOO_LARGE;
         if (reason != REASON_NONE) {
             note(s, reason, path->certs[i], i);
             return false;
@@ -267,14 +286,15 @@ static bool is_candidate(struct search *s, const struct x509 *issuer) {
     if (s->over || issuer->subject_hash != cert->issuer_hash) {
         return false;
     }
-    if (s->steps == 0) {
-        s->over = true;
+    s->over |= s->steps == 0;
+    s->steps -= !s->over;
+    bool candidate = !s->over && same_name(s, issuer->subject, cert->issuer) &&
+                     !is_in_path(s, issuer) &&
+                     !(recall(s, cert, issuer, &reason) && reason != REASON_NONE);
+    if (s->over) {
         note(s, REASON_TOO_LARGE, cert, s->path->count - 1);
-        return false;
     }
-    s->steps--;
-    return x509_name_equal(issuer->subject, cert->issuer) && !is_in_path(s, issuer) &&
-           !(recall(s, cert, issuer, &reason) && reason != REASON_NONE);
+    return candidate && !s->over;
 }
 
 static void push(struct search *s, const struct x509 *cert) {
@@ -350,17 +370,34 @@ enum reason path_pinned(const struct path_rules *rules, const struct x509 *cert,
     return check_leaf(cert, rules);
 }
 
+/* Three signatures of the costliest anchor are added: a usual chain has one or two. */
+static unsigned work_allowed_ns(const struct path_rules *rules) {
+    unsigned most = 0;
+    for (size_t i = 0; i < rules->anchor_count; i++) {
+        unsigned work = path_work(rules->anchors[i]);
+        most = work > most ? work : most;
+    }
+    return (PATH_WORK_MAX + 3 * most) * NS_SIGNATURE_US;
+}
+
+static enum reason search(struct search *s) {
+    struct path *path = s->path;
+    push(s, &s->sent[0]);
+    /* The client's signature of the handshake is checked too, once its path is good. */
+    if (!spend(s, (size_t)path_work(&s->sent[0]) * NS_SIGNATURE_US)) {
+        note(s, REASON_TOO_LARGE, &s->sent[0], 0);
+    }
+    if (s->over || !extend(s)) {
+        path->count = 0;
+        return s->reason;
+    }
+    path->not_after = first_end(path);
+    path->blamed = NULL;
+    return REASON_NONE;
+}
+
 enum reason path_build(const struct path_rules *rules, const struct x509 *sent, size_t count,
                        struct path *path) {
-    struct search s = {.rules = rules,
-                       .sent = sent,
-                       .sent_count = count,
-                       .path = path,
-                       .failures = PATH_FAILURES_MAX,
-                       .work = PATH_WORK_MAX,
-                       .steps = PATH_STEPS_MAX,
-                       .comparisons = PATH_COMPARISONS_MAX,
-                       .reason = REASON_UNKNOWN_CA};
     memset(path, 0, sizeof *path);
     if (count == 0) {
         return REASON_NO_CERTIFICATE_GIVEN;
@@ -373,12 +410,12 @@ enum reason path_build(const struct path_rules *rules, const struct x509 *sent, 
     if (reason != REASON_NONE) {
         return reason;
     }
-    push(&s, &sent[0]);
-    if (!extend(&s)) {
-        path->count = 0;
-        return s.reason;
-    }
-    path->not_after = first_end(path);
-    path->blamed = NULL;
-    return REASON_NONE;
+    return search(&(struct search){.rules = rules,
+                                   .sent = sent,
+                                   .sent_count = count,
+                                   .path = path,
+                                   .failures = PATH_FAILURES_MAX,
+                                   .steps = PATH_STEPS_MAX,
+                                   .work_ns = work_allowed_ns(rules),
+                                   .reason = REASON_UNKNOWN_CA});
 }

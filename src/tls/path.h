@@ -15,9 +15,11 @@ enum {
     PATH_SENT_MAX = 16,          /* certificates of one client */
     PATH_SIGNATURES_MAX = 32,    /* signatures checked for one client */
     PATH_FAILURES_MAX = 16,      /* of these, bad ones */
-    PATH_WORK_MAX = 4000,        /* path_work of all of them */
     PATH_STEPS_MAX = 256,        /* issuers of the right name looked at */
-    PATH_COMPARISONS_MAX = 4096, /* of names with name constraints */
+    /* What all of it may take, in microseconds of a processor of 2023: signatures, the client's own
+     * in the handshake among them, comparing names, and asking about revocation. Three signatures
+     * of the costliest anchor come on top, as those are the operator's choice. */
+    PATH_WORK_MAX = 750,
     PATH_RSA_BITS_MIN = 2048,
     PATH_RSA_BITS_MAX = 8192,
     PATH_EXPONENT_BITS_MAX = 64

@@ -356,11 +356,22 @@ bool x509_read(struct x509 *cert, const uint8_t *der, size_t len) {
     return der_take_tag(&body, DER_SEQUENCE, &tbs) && read_tbs(cert, tbs);
 }
 
+/* GeneralName (RFC 5280 4.2.1.6): context tags 0 to 8, of which these are constructed. */
+static bool is_general_name(uint8_t tag) {
+    enum { CLASS = 0xc0, CONSTRUCTED = 0x20, LAST = 8 };
+    static const unsigned constructed = 1u << 0 | 1u << 3 | 1u << 4 | 1u << 5;
+    unsigned type = tag & 0x1f;
+    return (tag & CLASS) == DER_CONTEXT && type <= LAST &&
+           ((tag & CONSTRUCTED) != 0) == ((constructed >> type & 1) != 0);
+}
+
 bool x509_next_alt_name(struct span *rest, unsigned *type, struct span *value) {
+    struct span after = *rest;
     uint8_t tag;
-    if (!der_take(rest, &tag, value, NULL)) {
+    if (!der_take(&after, &tag, value, NULL) || !is_general_name(tag)) {
         return false;
     }
+    *rest = after;
     *type = tag & 0x1f;
     return true;
 }

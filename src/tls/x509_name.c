@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* More attributes in one RDN than anybody uses; such sets are compared byte by byte. */
-enum { RDN_ATTRIBUTES_MAX = 16 };
+enum { RDN_ATTRIBUTES_MAX = 8 };
 
 struct attribute {
     struct span oid, value;
@@ -145,13 +145,14 @@ static bool same_rdn(struct span a, struct span b) {
     return true;
 }
 
-bool x509_name_within(struct span name, struct span base) {
-    struct span rdns, wanted, a, b;
-    if (!der_take_tag(&name, DER_SEQUENCE, &rdns) || !der_take_tag(&base, DER_SEQUENCE, &wanted)) {
+/* Whether the name begins with all RDNs of `base`; then `rest` is set to those that follow. */
+static bool begins_with(struct span name, struct span base, struct span *rest) {
+    struct span wanted, a, b;
+    if (!der_take_tag(&name, DER_SEQUENCE, rest) || !der_take_tag(&base, DER_SEQUENCE, &wanted)) {
         return false;
     }
     while (wanted.len > 0) {
-        if (!der_take_tag(&wanted, DER_SET, &b) || !der_take_tag(&rdns, DER_SET, &a) ||
+        if (!der_take_tag(&wanted, DER_SET, &b) || !der_take_tag(rest, DER_SET, &a) ||
             !same_rdn(a, b)) {
             return false;
         }
@@ -159,8 +160,14 @@ bool x509_name_within(struct span name, struct span base) {
     return true;
 }
 
+bool x509_name_within(struct span name, struct span base) {
+    struct span rest;
+    return begins_with(name, base, &rest);
+}
+
 bool x509_name_equal(struct span a, struct span b) {
-    return span_equal(a, b) || (x509_name_within(a, b) && x509_name_within(b, a));
+    struct span rest;
+    return span_equal(a, b) || (begins_with(a, b, &rest) && rest.len == 0);
 }
 
 static uint32_t mix(uint32_t hash, uint32_t value) {

@@ -129,6 +129,15 @@ class Key:
         "ed25519": ["-algorithm", "ED25519"],
         "rsa": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
         "rsa4096": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"],
+        "rsa3072": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072"],
+        "rsa1024": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"],
+        # Five primes are found much faster than two large ones.
+        "rsa8192": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:8192", "-pkeyopt",
+                    "rsa_keygen_primes:5"],
+        "rsa_exponent": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-pkeyopt",
+                         "rsa_keygen_pubexp:18446744073709551853"],
+        "ed448": ["-algorithm", "ED448"],
+        "secp256k1": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp256k1"],
     }
 
     def __init__(self, kind):
@@ -147,8 +156,8 @@ class Key:
     def algorithm(self):
         if self.kind.startswith("rsa"):
             return seq(oid("1.2.840.113549.1.1.11"), b"\x05\x00")
-        if self.kind == "ed25519":
-            return seq(oid("1.3.101.112"))
+        if self.kind in ("ed25519", "ed448"):
+            return seq(oid("1.3.101.112" if self.kind == "ed25519" else "1.3.101.113"))
         return seq(oid("1.2.840.10045.4.3.2"))
 
     def sign(self, data):

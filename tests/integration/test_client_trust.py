@@ -4,13 +4,17 @@ versions, in any order of clients, and by resumption."""
 import contextlib
 import ssl
 import subprocess
+import types
 
+import chains
 from brokers import echo
+from chains import CLIENT, SERVER, Node
 from clients import Truncated, TlsClient, tls_context
 from harness import Case, main, pki
 
 BOTH = ("1.2", "1.3")
 ROOT = pki.authority("Root")
+EXPIRED = {"start": pki.NOW - 60 * pki.DAY, "end": pki.NOW - pki.DAY}
 
 
 class Trust(Case):
@@ -151,6 +155,73 @@ class Trust(Case):
                 client.handshake()
                 client.send(b"x")
                 client.recv_exactly(1)
+
+
+class Attacks(Case):
+    """Each by a full handshake in both versions, and again with the session that it left."""
+
+    def setUp(self):
+        super().setUp()
+        self.broker = self.fake_broker(echo)
+
+    def refused(self, postern, deserved, sent):
+        context_of = types.SimpleNamespace(pem=sent[0].pem, key_pem=sent[0].key_pem,
+                                           chain="".join(c.pem for c in sent[1:]))
+        for version in BOTH:
+            context = tls_context(None, version, context_of, ciphers="DEFAULT:@SECLEVEL=0")
+            session = None
+            for attempt in ("in full", "with its session"):
+                with self.subTest(version=version, attempt=attempt):
+                    client = self.client(postern, context=context, session=session,
+                                         handshake=False)
+                    with self.assertRaises((ssl.SSLError, Truncated, OSError)):
+                        client.handshake()
+                        client.send(b"hello")
+                        client.recv_exactly(5)
+                    end = postern.end_of(client)
+                    self.assertEqual((end.name, end["reason"]), ("handshake failed", deserved))
+                    session = client.tls.session
+        self.assertEqual(self.broker.connections(), 0, "the broker got no connection")
+
+    def test_each_is_refused_for_what_it_is(self):
+        root, past = chains.authority("Attacked"), Node("Past", ca=True, **EXPIRED)
+        shop = Node("Shop", root, ca=True, purposes=chains.purposes(SERVER))
+        code = Node("Code", root, ca=True, purposes=chains.purposes(chains.CODE))
+        short = Node("Short", root, ca=True, basic=(chains.basic(length=0), True))
+        tenant = Node("Tenant", root, ca=True, constraints=(
+            chains.constraints([chains.dns("tenant.example")]), True))
+        weak = Node("Weak", root, ca=True, kind="rsa1024")
+        client = Node("client", root, purposes=chains.purposes(CLIENT))
+
+        def namesake(issuer):
+            return Node("Attacked", issuer, ca=True, key=pki.key("ecdsa", "namesake"))
+
+        def outside(names):
+            return [Node("admin.example", tenant, names=names and chains.names(*names)), tenant]
+        table = {
+            "an expired anchor": ("expired", [Node("admin", past)]),
+            "a CA for servers": ("wrong_usage", [Node("admin", shop), shop]),
+            "a CA for code": ("wrong_usage", [Node("admin", code), code]),
+            "a CA for servers makes one like the root":
+                ("wrong_usage", [Node("admin", namesake(shop)), namesake(shop), shop]),
+            "a CA of path length 0 makes one like the root":
+                ("path_length", [Node("admin", namesake(short)), namesake(short), short]),
+            "a client makes one like the root":
+                ("unknown_ca", [Node("admin", namesake(client)), namesake(client), client]),
+            "a name outside, no other": ("name_constraint", outside(None)),
+            "a name outside, IP address": ("name_constraint", outside(["192.0.2.1"])),
+            "a name outside, URI": ("name_constraint", outside(["uri:urn:x"])),
+            "a name outside, registeredID": ("name_constraint", outside([(0x88, b"\x2a\x03")])),
+            "a weak key": ("weak_key", [Node("admin", root, kind="rsa1024")]),
+            "a CA with a weak key": ("weak_key", [Node("admin", weak), weak]),
+        }
+        self.write("attacked.pem", root.pem + past.pem)
+        for what, (deserved, sent) in table.items():
+            postern = self.postern(self.broker, listener={
+                "client_auth": "required", "client_ca": "attacked.pem"})
+            with self.subTest(what):
+                self.refused(postern, deserved, sent)
+            postern.stop()
 
 
 if __name__ == "__main__":

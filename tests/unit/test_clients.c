@@ -348,6 +348,42 @@ START_TEST(a_list_may_be_by_an_intermediate) {
 }
 END_TEST
 
+/* In one context: which list is whose is remembered there, and must not change a decision. */
+static void visit_twice(const struct pki *device, const struct pki *issuer, int version,
+                        enum reason reason) {
+    struct tls_context *ctx = site_load(&site, NULL);
+    for (int i = 0; i < 2; i++) {
+        SSL_CTX *client = client_with(version, device, issuer);
+        visit_in(ctx, client, NULL);
+        ck_assert_msg(seen.reason == reason, "%s", reason_name(seen.reason));
+        SSL_SESSION_free(seen.session);
+        SSL_CTX_free(client);
+    }
+    tls_context_unref(ctx);
+}
+
+START_TEST(lists_whose_signatures_are_expensive_are_few) {
+    if (!own_library()) {
+        return; /* it has no such keys */
+    }
+    struct pki heavy = pki_make((struct pki_spec){.cn = "Heavy", .ca = 1, .key = PKI_RSA8192}, &ca);
+    struct pki device = pki_make((struct pki_spec){.cn = "device-6"}, &heavy);
+    struct pki lost = pki_make((struct pki_spec){.cn = "device-7"}, &heavy);
+    const char *lists =
+        joined("h1.crl", pki_crl("hr.crl", &ca, NULL, 5), pki_crl("h.crl", &heavy, NULL, 5));
+    lists = joined("h2.crl", lists, pki_crl("hl.crl", &heavy, &lost, 5));
+    site.listener.client_crl = (char *)lists;
+    visit_twice(&device, &heavy, versions[_i], REASON_NONE);
+    visit_twice(&lost, &heavy, versions[_i], REASON_REVOKED);
+    lists = joined("h3.crl", lists, pki_crl("hm.crl", &heavy, NULL, 5));
+    site.listener.client_crl = (char *)joined("h4.crl", lists, pki_crl("hn.crl", &heavy, NULL, 5));
+    visit_twice(&device, &heavy, versions[_i], REASON_TOO_LARGE);
+    pki_free(&lost);
+    pki_free(&device);
+    pki_free(&heavy);
+}
+END_TEST
+
 /* In one context: what one client showed is remembered there, if anything is. */
 START_TEST(a_ca_of_the_same_key_under_a_name_written_in_another_way_takes_no_list_away) {
     struct pki variant =
@@ -634,6 +670,18 @@ START_TEST(resumption_ends_when_the_intermediate_expires) {
 }
 END_TEST
 
+START_TEST(resumption_ends_when_the_ca_expires) {
+    struct pki brief =
+        pki_make((struct pki_spec){.cn = "brief CA", .ca = 1, .to_seconds = 2}, NULL);
+    struct pki device = pki_make((struct pki_spec){.cn = "device-8"}, &brief);
+    site.listener.client_ca = (char *)pki_certs("brief.pem", &brief, NULL);
+    come_back(ways[_i], &device, NULL, three_seconds_later);
+    ck_assert_int_eq(seen.reason, REASON_NO_CERTIFICATE_GIVEN);
+    pki_free(&device);
+    pki_free(&brief);
+}
+END_TEST
+
 /* A visit with what the last one left, and no certificate to fall back on. */
 static void again(SSL_CTX *client) {
     SSL_SESSION *session = seen.session;
@@ -815,6 +863,7 @@ static Suite *suite(void) {
     tcase_add_loop_test(tc, an_expired_crl_still_refuses_what_it_lists, 0, 2);
     tcase_add_loop_test(tc, once_there_are_crls_clients_of_a_ca_without_one_are_refused, 0, 2);
     tcase_add_loop_test(tc, clients_of_a_revoked_intermediate_are_refused, 0, 2);
+    tcase_add_loop_test(tc, lists_whose_signatures_are_expensive_are_few, 0, 2);
     tcase_add_loop_test(tc, a_list_may_be_by_an_intermediate, 0, 2);
     tcase_add_loop_test(
         tc, a_ca_of_the_same_key_under_a_name_written_in_another_way_takes_no_list_away, 0, 2);
@@ -829,6 +878,7 @@ static Suite *suite(void) {
     tcase_add_loop_test(tc, a_session_from_before_certificates_were_required_is_refused, 0, 3);
     tcase_add_loop_test(tc, resumption_ends_when_the_certificate_expires, 0, 3);
     tcase_add_loop_test(tc, resumption_ends_when_the_intermediate_expires, 0, 3);
+    tcase_add_loop_test(tc, resumption_ends_when_the_ca_expires, 0, 3);
     tcase_add_loop_test(tc, resumption_ends_a_day_after_the_full_handshake_however_often_renewed, 0,
                         3);
     tcase_add_loop_test(tc, resumption_ends_with_a_list_that_must_not_expire, 0, 3);

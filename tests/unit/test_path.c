@@ -268,6 +268,38 @@ START_TEST(expensive_keys_are_few) {
 }
 END_TEST
 
+/* As long as a client makes them, and in two spellings, so that they cannot be compared by byte. */
+static enum reason spelled_in_two_ways(const char *name, size_t count) {
+    struct pki same[3], end;
+    const struct pki *certs[6] = {&end};
+    for (size_t i = 0; i < count; i++) {
+        same[i] = paths_ca("Same", NULL);
+        set_name(X509_get_subject_name(same[i].cert), V_ASN1_UTF8STRING, "Test", name);
+        set_name(X509_get_issuer_name(same[i].cert), V_ASN1_PRINTABLESTRING, "Test", name);
+        X509_sign(same[i].cert, same[i].key, EVP_sha256());
+        certs[1 + i] = &same[i];
+    }
+    end = paths_device(&same[0]);
+    set_name(X509_get_issuer_name(end.cert), V_ASN1_PRINTABLESTRING, "Test", name);
+    X509_sign(end.cert, same[0].key, EVP_sha256());
+    TRUST(&root);
+    enum reason reason = paths_build(certs);
+    for (size_t i = 0; i < count; i++) {
+        pki_free(&same[i]);
+    }
+    pki_free(&end);
+    return reason;
+}
+
+START_TEST(comparing_names_is_bounded) {
+    char name[3000] = {0};
+    memset(name, 'n', sizeof name - 1);
+    paths_is(spelled_in_two_ways("Same", 3), REASON_UNKNOWN_CA);
+    paths_is(spelled_in_two_ways(name, 1), REASON_UNKNOWN_CA);
+    paths_is(spelled_in_two_ways(name, 3), REASON_TOO_LARGE);
+}
+END_TEST
+
 static Suite *suite(void) {
     Suite *s = suite_create("path");
     TCase *tc = tcase_create("path");
@@ -283,6 +315,7 @@ static Suite *suite(void) {
     tcase_add_test(tc, a_multi_valued_rdn_compares_in_any_order);
     tcase_add_test(tc, path_lengths_count_the_cas_below);
     tcase_add_test(tc, the_work_is_bounded);
+    tcase_add_test(tc, comparing_names_is_bounded);
     if (!is_distribution_library()) {
         tcase_add_test(tc, expensive_keys_are_few);
     }

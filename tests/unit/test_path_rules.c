@@ -7,6 +7,7 @@
 #include <check.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static struct pki root, outsider;
@@ -120,6 +121,10 @@ static const struct {
     {{.serial = "7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF"}, REASON_NONE},
     {{.serial = "FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF"}, REASON_NONE}, /* 21 octets */
     {{.serial = "01FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF"}, REASON_BAD_ENCODING},
+    /* Alternative names that are none: an INTEGER, [9], and a DNS name as a constructed value. */
+    {{.extra = "2.5.29.17=DER:3003020161"}, REASON_BAD_ENCODING},
+    {{.extra = "2.5.29.17=DER:3003890161"}, REASON_BAD_ENCODING},
+    {{.extra = "2.5.29.17=DER:3005a203160161"}, REASON_BAD_ENCODING},
     {{.version1 = 1}, REASON_V1_CERTIFICATE},
     {{.hash = "SHA1"}, REASON_WEAK_SIGNATURE},
     {{.hash = "SHA224"}, REASON_WEAK_SIGNATURE},
@@ -232,7 +237,41 @@ START_TEST(names_must_keep_to_the_constraints_of_every_ca_above) {
 }
 END_TEST
 
-/* --- paths_signatures --- */
+static char *many(const char *format, int count, const char *text) {
+    char *all = malloc((size_t)count * (80 + strlen(text))), *at = all;
+    for (int i = 0; i < count; i++) {
+        at += sprintf(at, format, i > 0 ? "," : "", text, i);
+    }
+    return all;
+}
+
+/* Each name is compared with each constraint, and may be long. */
+START_TEST(comparing_names_with_constraints_is_bounded) {
+    char longer[600] = {0};
+    memset(longer, 'n', sizeof longer - 1);
+    const struct {
+        int count;
+        const char *label;
+        enum reason reason;
+    } cases[] = {
+        {60, "pump", REASON_NONE}, {200, "pump", REASON_TOO_LARGE}, {60, longer, REASON_TOO_LARGE}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *limits = many("%spermitted;DNS:%.0sd%d.example", cases[i].count, "");
+        char *alt = many("%sDNS:%s.d%d.example", cases[i].count, cases[i].label);
+        struct pki bound =
+            pki_make((struct pki_spec){.cn = "B", .ca = 1, .constraints = limits}, &root);
+        struct pki end = pki_make((struct pki_spec){.cn = "x", .alt = alt}, &bound);
+        TRUST(&root);
+        BAD(cases[i].reason, &end, &bound);
+        pki_free(&end);
+        pki_free(&bound);
+        free(alt);
+        free(limits);
+    }
+}
+END_TEST
+
+/* --- signatures --- */
 
 static const char *const pss[] = {"SHA256", "SHA384", "SHA512"};
 
@@ -270,6 +309,7 @@ static Suite *suite(void) {
     tcase_add_test(tc, version_1_is_accepted_for_leaves_alone);
     tcase_add_loop_test(tc, names_must_keep_to_the_constraints_of_every_ca_above, 0,
                         sizeof names / sizeof *names);
+    tcase_add_test(tc, comparing_names_with_constraints_is_bounded);
     tcase_add_loop_test(tc, signatures_by_rsa_pss_are_checked, 0, sizeof pss / sizeof *pss);
     suite_add_tcase(s, tc);
     return s;
