@@ -31,6 +31,7 @@ static void print_clients(const struct runtime_listener *l) {
     static const char *const auth[] = {"anyone", "certificate optional", "certificate required"};
     static const char *const identity[] = {"cn", "san-dns", "san-uri", "fingerprint"};
     static const char *const mqtt[] = {"", ", MQTT checked", ", identity as MQTT user name"};
+    static const char *const client_id[] = {"", ", client_id identity", ", client_id prefix"};
     static const char *const proxy[] = {"", ", PROXY v1 to the broker", ", PROXY v2 to the broker"};
     printf("  clients     %s", auth[config->client_auth]);
     if (config->client_auth != CLIENT_AUTH_NONE) {
@@ -40,7 +41,8 @@ static void print_clients(const struct runtime_listener *l) {
         printf(", identity %s",
                config->client_ca != NULL ? identity[config->identity] : "by client_allow");
     }
-    printf("%s%s%s\n", mqtt[config->mqtt], proxy[config->proxy_protocol],
+    printf("%s%s%s%s\n", mqtt[config->mqtt], client_id[config->client_id],
+           proxy[config->proxy_protocol],
            config->accept_proxy.count > 0 ? ", balancers' PROXY headers accepted" : "");
 }
 

@@ -1,7 +1,7 @@
 """client_id: with mqtt = identity, a client ID belongs to the identity of one certificate."""
 
 from clients import Mqtt, Truncated, mqtt_connect
-from harness import Case, main, pki
+from harness import Case, main, pki, run_program
 
 DEVICES = pki.authority("Device CA")
 GONE = (Truncated, OSError, AssertionError)
@@ -53,6 +53,17 @@ class ClientIds(Case):
         self.connect(postern, "device-2", "device-1")
         with self.assertRaises(GONE):
             victim.stream.recv_exactly(1)
+
+    def test_a_check_prints_the_rule(self):
+        self.write("client-ca.pem", DEVICES.pem)
+        for rule, says in (("free", "user name"), ("identity", "user name, client_id identity"),
+                           ("prefix", "user name, client_id prefix")):
+            file = self.write("postern.conf", self.config("127.0.0.1:1883", listener={
+                "client_auth": "required", "client_ca": "client-ca.pem", "mqtt": "identity",
+                "client_id": rule}))
+            done = run_program("--check", "-c", file)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertRegex(done.stdout, f"(?m)^  clients .*, identity as MQTT {says}$")
 
     def test_identity_allows_the_identity_alone(self):
         broker = self.fake_broker()

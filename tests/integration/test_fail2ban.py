@@ -114,15 +114,15 @@ class Filter(Case):
         for mode in ("normal", "aggressive"):
             self.check(events, [], mode)
 
-    def test_strangers_and_what_they_call_themselves(self):
-        stranger = pki.Authority("Other CA")
+    def test_unknown_clients_and_the_names_they_give_themselves(self):
+        other = pki.Authority("Other CA")
         postern = self.guarded(self.fake_broker(echo), client_auth="required",
                                client_ca="client-ca.pem")
         events = [self.come(postern, "203.0.113.1", self.log_in)]
         for number, name in enumerate(FORGERIES):
             events.append(self.come(postern, f"203.0.113.{2 + number}", self.log_in,
-                                    cert=stranger.issue(pki.common_names(name.encode()[:64]),
-                                                        usage="client")))
+                                    cert=other.issue(pki.common_names(name.encode()[:64]),
+                                                     usage="client")))
         self.assertEqual([e["reason"] for e in events],
                          ["no_certificate_given", *["unknown_ca"] * len(FORGERIES)])
         self.check(events, [f"203.0.113.{1 + n}" for n in range(len(events))])
@@ -137,6 +137,32 @@ class Filter(Case):
                   for number, name in enumerate(names)]
         self.assertEqual({e["reason"] for e in events}, {"not_allowed"})
         self.check(events, [f"203.0.113.{n}" for n in range(len(names))])
+
+    def test_clients_that_no_ca_vouches_for_and_that_are_not_listed(self):
+        self.write("allow", f"cert-sha256:{'0' * 64}\n")
+        postern = self.guarded(self.fake_broker(echo), client_auth="required", client_allow="allow")
+        unknown = pki.Authority("Other CA").issue("device-1", usage="client")
+        event = self.come(postern, "203.0.113.1", self.log_in, cert=unknown)
+        self.assertEqual(event["reason"], "not_allowed")
+        self.check([event], ["203.0.113.1"])
+
+    def test_names_that_their_ca_may_not_give(self):
+        permitted = pki.seq(pki.tlv(0xA0, pki.seq(pki.tlv(0x82, b"a.example"))))
+        site = pki.Authority("Site A", parent=DEVICES,
+                             extra=[pki.extension("2.5.29.30", permitted, critical=True)])
+        postern = self.guarded(self.fake_broker(echo), client_auth="required",
+                               client_ca="client-ca.pem")
+        names = [name.replace("+", "") for name in FORGERIES]
+        events = [self.come(postern, f"203.0.113.{number}", self.log_in,
+                            cert=site.issue(pki.common_names(name.encode()[:64]),
+                                            names=["b.example"], usage="client"))
+                  for number, name in enumerate(names)]
+        self.assertEqual({e["reason"] for e in events}, {"name_constraint"})
+        self.check(events, [f"203.0.113.{n}" for n in range(len(names))])
+        good = self.come(postern, "203.0.113.200", self.log_in,
+                         cert=site.issue("device-1", names=["x.a.example"], usage="client"))
+        self.assertEqual(good.name, "session end")
+        self.check([good], [])
 
     def test_identities_cannot_forge_an_address(self):
         def answer(peer):
