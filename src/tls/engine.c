@@ -185,6 +185,9 @@ static enum engine_status fail(struct engine *e, enum reason reason, uint8_t ale
         reason = e->handshaking ? REASON_ALERT_RECEIVED : reason;
     } else if (sent) {
         e->alert = e->alert != 0 ? e->alert : (uint8_t)alerts.last_tx.code;
+        /* This one it sends about nothing but a certificate that it cannot read. */
+        bool unread = alerts.last_tx.code == ALERT_BAD_CERTIFICATE;
+        reason = unread && reason == REASON_PROTOCOL_ERROR ? REASON_BAD_ENCODING : reason;
     } else if (alert != 0 && quirks_send_alert(e->ssl, alert)) {
         e->alert = alert;
     }

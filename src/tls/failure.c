@@ -55,7 +55,8 @@ static const struct {
      * is that of the reason. */
     {BUFFER_E, REASON_BAD_ENCODING, ALERT_DECODE_ERROR}, /* hellos were read before */
     {MAX_CHAIN_ERROR, REASON_TOO_LARGE, 0},
-    {HANDSHAKE_SIZE_ERROR, REASON_TOO_LARGE, 0}, /* only a chain can be that long */
+    /* Of what clients send in good faith, only a chain can be that long. */
+    {HANDSHAKE_SIZE_ERROR, REASON_TOO_LARGE, ALERT_DECODE_ERROR},
     {ASN_PATHLEN_SIZE_E, REASON_BAD_ENCODING, 0},
     {ASN_UNKNOWN_OID_E, REASON_KEY_TYPE, 0},
     {RSA_KEY_SIZE_E, REASON_WEAK_KEY, 0},
