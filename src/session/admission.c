@@ -36,7 +36,7 @@ static enum reason count_address(struct session *s, const struct config_listener
     if (reason == REASON_LIMIT_ADDRESS && eviction_of_address(s)) {
         reason = limits_address_enters(limits, &s->client_addr, now_ms, config);
     }
-    s->listed = reason == REASON_NONE;
+    s->in_connections = reason == REASON_NONE;
     return reason;
 }
 
@@ -80,11 +80,11 @@ enum verdict admission_check(struct session *s) {
  * have the same, the one that has waited longest for its client, or the newcomer. */
 
 void admission_queue_handshake(struct session *s) {
-    if (s->counted) {
+    if (s->in_steps) {
         return;
     }
     closing_leave_handshakes(s);
-    s->counted = true;
+    s->in_steps = true;
     limits_handshake_waits(s->pool->limits, s->listener);
     pool_queue_handshake(s->pool, &s->member, s->heavy, s->engine != NULL);
 }
@@ -107,8 +107,8 @@ static bool make_room_in_queue(struct session *s) {
 enum verdict admission_begin_handshake(struct session *s) {
     struct limits *limits = s->pool->limits;
     limits_address_handshake_begins(limits, &s->client_addr);
-    s->shaking = true;
-    s->counted = true;
+    s->in_handshakes = true;
+    s->in_steps = true;
     limits_handshake_waits(limits, s->listener);
     if (limits_handshakes_exceeded(limits, s->listener, session_config(s)->max_handshakes) &&
         !make_room_in_queue(s)) {

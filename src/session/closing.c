@@ -9,22 +9,22 @@
 enum { LINGER_MS = 2000 };
 
 void closing_leave_handshakes(struct session *s) {
-    session_await_no_more(s);
+    session_stop_waiting(s);
     list_remove(&s->member.queue);
-    if (s->counted) {
-        s->counted = false;
+    if (s->in_steps) {
+        s->in_steps = false;
         limits_handshake_leaves(s->pool->limits, s->listener);
     }
 }
 
 void closing_end_newcomer(struct session *s) {
-    session_await_no_more(s);
-    if (s->newcomer) {
-        s->newcomer = false;
+    session_stop_waiting(s);
+    if (s->in_newcomers) {
+        s->in_newcomers = false;
         limits_newcomer_leaves(s->pool->limits, s->listener);
     }
-    if (s->shaking) {
-        s->shaking = false;
+    if (s->in_handshakes) {
+        s->in_handshakes = false;
         limits_address_handshake_ends(s->pool->limits, &s->client_addr);
     }
 }
@@ -119,8 +119,8 @@ enum verdict session_end(struct session *s, enum reason reason, const char *deta
     }
     pool_linger(pool, &s->member);
     limits_session_ends(pool->limits, s->listener);
-    if (s->listed) {
-        s->listed = false;
+    if (s->in_connections) {
+        s->in_connections = false;
         limits_address_leaves(pool->limits, &s->client_addr);
     }
     if (nothing_to_say) {

@@ -112,7 +112,7 @@ static bool evict_of_list(struct wait_list *list, const struct session *newcomer
         if (++looked_at > LOOKED_AT || waited_ms(s) < GRACE_MS) {
             break;
         }
-        if (s != newcomer && s->listed && address_is_equal(&key, &other)) {
+        if (s != newcomer && s->in_connections && address_is_equal(&key, &other)) {
             evict(s);
             return true;
         }

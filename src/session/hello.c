@@ -47,7 +47,7 @@ static enum verdict read_proxy_header(struct session *s) {
 
 static enum verdict on_whole_hello(struct session *s) {
     const char *name = s->pending->hello.server_name;
-    session_await_no_more(s);
+    session_stop_waiting(s);
     s->runtime = runtime_ref(s->pool->runtime);
     if (name[0] != '\0') {
         s->server_name = strdup(name);

@@ -1,6 +1,7 @@
-/* Every limit that is counted over all threads of the process, with its counters. All of it is for
- * any thread; a counter is touched when a connection comes, goes, or waits for a step of its
- * handshake, never on the data path. */
+/* Limits on clients that are counted over all threads of the process, with their counters (those on
+ * connections to the broker are in broker/dial_limit.h). All of it is for any thread; a counter is
+ * touched when a connection comes, goes, or waits for a step of its handshake, never on the data
+ * path. */
 #ifndef POSTERN_SESSION_LIMITS_H
 #define POSTERN_SESSION_LIMITS_H
 
@@ -85,7 +86,7 @@ bool limits_end_may_be_logged(struct limits *limits, size_t listener, uint64_t n
 uint64_t limits_take_suppressed_ends(struct limits *limits, size_t listener)
     __attribute__((warn_unused_result));
 
-/* --- for the metrics: how many there are now --- */
+/* --- how many there are now, for tests --- */
 
 size_t limits_sessions(const struct limits *limits);
 size_t limits_connections(const struct limits *limits, size_t listener);

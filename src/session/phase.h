@@ -19,9 +19,15 @@ enum verdict {
                            turn, but nothing may be done with it any more */
 };
 
-/* The caller acts on the verdict. on_served and on_sent are NULL where a phase has nothing to do;
- * of the others each phase has those that can happen in it (no broker is open before dialling is
- * over, and a deadline that is not set does not come). */
+/* The caller acts on the verdict. A function is NULL only where its event cannot come in the phase
+ * (no broker is open before dialling is over, and a deadline that is not set does not come): it is
+ * called without a look. on_served, on_sent and enter may also be NULL where there is nothing to
+ * do.
+ *
+ * A session has two deadlines. Progress: this step must be complete by then (handshake_timeout,
+ * connect_packet_timeout, connect_timeout, write_timeout). Silence: begins anew with what comes
+ * (first_byte_timeout, first_data_timeout, idle_timeout, close_timeout, and the two seconds of
+ * closing). */
 struct phase {
     enum verdict (*enter)(struct session *s);
     enum verdict (*on_served)(

@@ -134,7 +134,7 @@ uint64_t pool_next_deadline_ms(void *pool);
 void pool_retry(struct pool *pool);
 
 /* Whether a line for this reason and this client may be written now, by what log_limit.h has for
- * lines that unauthenticated clients cause (an address of nobody is one, too); `*suppressed` is
+ * lines that unauthenticated clients cause (ADDRESS_NONE counts as an address); `*suppressed` is
  * how many were not. */
 bool pool_may_log(struct pool *pool, enum reason reason, const struct address *client,
                   uint64_t *suppressed) __attribute__((warn_unused_result));

@@ -35,7 +35,7 @@ static enum verdict note_activity(struct session *s) {
     const struct config_listener *config = session_config(s);
     bool half_ended = has_half_ended(s);
     uint64_t duration = half_ended ? config->close_timeout_ms : config->idle_timeout_ms;
-    if (s->newcomer && !half_ended) {
+    if (s->in_newcomers && !half_ended) {
         return SESSION_GOES_ON;
     }
     if (duration != CONFIG_OFF &&
@@ -80,7 +80,7 @@ static enum verdict relay_up(struct session *s, const uint8_t *cipher, size_t le
             return SESSION_ENDED;
         }
     } while (status == ENGINE_OK);
-    if (s->newcomer && s->up > 0) {
+    if (s->in_newcomers && s->up > 0) {
         note_first_byte(s);
     }
     if (s->broker.queue != NULL) {
@@ -212,7 +212,7 @@ static enum verdict await_first_byte(struct session *s) {
 
 static enum verdict enter(struct session *s) {
     s->answer_open = session_config(s)->mqtt != MQTT_OFF;
-    if (s->newcomer && await_first_byte(s) == SESSION_ENDED) {
+    if (s->in_newcomers && await_first_byte(s) == SESSION_ENDED) {
         return SESSION_ENDED;
     }
     if (note_activity(s) == SESSION_ENDED || hand_over_early_bytes(s) == SESSION_ENDED) {
@@ -261,7 +261,7 @@ static enum verdict on_silence_due(struct session *s) {
     if (has_half_ended(s)) {
         return session_end(s, REASON_CLOSE_TIMEOUT, NULL);
     }
-    return session_end(s, s->newcomer ? REASON_FIRST_DATA_TIMEOUT : REASON_IDLE_TIMEOUT, NULL);
+    return session_end(s, s->in_newcomers ? REASON_FIRST_DATA_TIMEOUT : REASON_IDLE_TIMEOUT, NULL);
 }
 
 const struct phase phase_relaying = {

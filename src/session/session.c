@@ -53,7 +53,7 @@ static enum phase_id next_phase(const struct session *s) {
 }
 
 /* Acts on a phase's verdict. */
-static void settle(struct session *s, enum verdict verdict) {
+static void act_on(struct session *s, enum verdict verdict) {
     while (verdict == SESSION_NEXT_PHASE) {
         s->phase = (uint8_t)next_phase(s);
         verdict = phase_of(s)->enter(s);
@@ -67,9 +67,9 @@ static void deliver_bytes(struct session *s, const struct conn *from, size_t len
     const struct phase *phase = phase_of(s);
     const uint8_t *data = s->pool->cipher;
     if (from == &s->client) {
-        settle(s, phase->on_client_bytes(s, data, len));
+        act_on(s, phase->on_client_bytes(s, data, len));
     } else {
-        settle(s, phase->on_broker_bytes(s, data, len));
+        act_on(s, phase->on_broker_bytes(s, data, len));
     }
 }
 
@@ -77,9 +77,9 @@ static void deliver_bytes(struct session *s, const struct conn *from, size_t len
 static void deliver_end(struct session *s, const struct conn *from, int code) {
     const struct phase *phase = phase_of(s);
     if (from == &s->client) {
-        settle(s, code == UV_EOF ? phase->on_client_eof(s) : phase->on_client_error(s, code));
+        act_on(s, code == UV_EOF ? phase->on_client_eof(s) : phase->on_client_error(s, code));
     } else {
-        settle(s, code == UV_EOF ? phase->on_broker_eof(s) : phase->on_broker_error(s, code));
+        act_on(s, code == UV_EOF ? phase->on_broker_eof(s) : phase->on_broker_error(s, code));
     }
 }
 
@@ -104,9 +104,9 @@ static void read_conn(struct session *s, struct conn *from) {
 static void flush_conn(struct session *s, struct conn *to) {
     int rc = conn_flush(to);
     if (rc != 0) {
-        settle(s, phase_of(s)->on_send_error(s, to, rc));
+        act_on(s, phase_of(s)->on_send_error(s, to, rc));
     } else if (to->queue == NULL && phase_of(s)->on_sent != NULL) {
-        settle(s, phase_of(s)->on_sent(s, to));
+        act_on(s, phase_of(s)->on_sent(s, to));
     }
 }
 
@@ -120,7 +120,7 @@ static void serve_conn(struct session *s, struct conn *conn) {
 void session_serve(struct pool_member *m) {
     struct session *s = session_of(m);
     if (phase_of(s)->on_served != NULL) {
-        settle(s, phase_of(s)->on_served(s));
+        act_on(s, phase_of(s)->on_served(s));
     }
     serve_conn(s, &s->client);
     serve_conn(s, &s->broker);
@@ -150,19 +150,19 @@ static void on_broker_ready(struct poll_handle *handle, unsigned events) {
 
 void session_step(struct pool_member *m) {
     struct session *s = session_of(m);
-    settle(s, handshake_step(s));
+    act_on(s, handshake_step(s));
 }
 
 /* --- deadlines --- */
 
 void session_on_progress_due(struct pool_member *m) {
     struct session *s = session_of(m);
-    settle(s, phase_of(s)->on_progress_due(s));
+    act_on(s, phase_of(s)->on_progress_due(s));
 }
 
 void session_on_silence_due(struct pool_member *m) {
     struct session *s = session_of(m);
-    settle(s, phase_of(s)->on_silence_due(s));
+    act_on(s, phase_of(s)->on_silence_due(s));
 }
 
 /* --- begin and end --- */
@@ -178,7 +178,7 @@ static struct session *new_session(struct pool *pool, size_t listener, int fd,
     s->pool = pool;
     s->listener = (uint32_t)listener;
     s->phase = PHASE_HELLO;
-    s->silent = s->newcomer = true;
+    s->silent = s->in_newcomers = true;
     s->accepted_ms = pool_now_ms(pool);
     conn_init(&s->client, on_client_ready);
     conn_init(&s->broker, on_broker_ready);

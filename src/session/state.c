@@ -38,14 +38,14 @@ void session_free_pending(struct session *s) {
 
 void session_await(struct session *s, enum wait_kind kind) {
     struct wait_list *list = &s->pool->waits[s->listener * WAIT_KINDS + (size_t)kind];
-    session_await_no_more(s);
+    session_stop_waiting(s);
     s->wait = (uint8_t)kind;
     s->wait_began_ms = (uint32_t)(pool_now_ms(s->pool) - s->accepted_ms);
     list->count++;
     list_append(&list->oldest_first, &s->member.queue);
 }
 
-void session_await_no_more(struct session *s) {
+void session_stop_waiting(struct session *s) {
     if (s->wait != WAIT_NONE) {
         s->pool->waits[s->listener * WAIT_KINDS + s->wait].count--;
         s->wait = WAIT_NONE;
@@ -65,8 +65,8 @@ void session_check_ends(const struct session *s) {
     assert(closing || s->phase != PHASE_RELAYING || !s->client_eof || s->client.ended);
     bool dialled = s->pending != NULL && s->pending->dial_done;
     assert(closing || dialled || s->phase == PHASE_RELAYING || !conn_is_open(&s->broker));
-    assert(!s->established || (s->engine != NULL && !s->counted));
-    assert(s->newcomer || (s->wait == WAIT_NONE && !s->shaking));
-    assert(!s->newcomer || s->up == 0 || s->phase == PHASE_DIALLING);
+    assert(!s->established || (s->engine != NULL && !s->in_steps));
+    assert(s->in_newcomers || (s->wait == WAIT_NONE && !s->in_handshakes));
+    assert(!s->in_newcomers || s->up == 0 || s->phase == PHASE_DIALLING);
     assert(s->silent || s->pending != NULL || s->phase >= PHASE_RELAYING);
 }

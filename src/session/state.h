@@ -47,15 +47,16 @@ struct pending {
     int dial_status;
 };
 
-/* Ends. There are five facts about them, and each has one place:
- *   conn.ended         that peer will say nothing more: a FIN, an error, or (the client) its
- *                      close_notify. Nothing is read from it any more, except while closing.
- *   client_eof         the client's TCP end has come. What came before may still have to be
- *                      decrypted, and holds a close_notify if the client ended in order.
- *   conn.shut_wanted   we will send it nothing more; conn.shut: our FIN is out.
+/* What is known of the ends, and where:
+ *   conn.ended         nothing more of what that peer sends is relayed. The broker: a FIN or an
+ * error. The client: its close_notify or an error, and a FIN only while closing. What a client
+ * sends after its close_notify is read and dropped. client_eof         the client's FIN has come.
+ * What came before may still have to be decrypted, and holds a close_notify if the client ended in
+ * order. conn.shut_wanted   nothing more is queued for that peer; conn.shut: our FIN is out.
  *   broker_first       the broker ended before the client: the reason of the closing line.
  *   phase == CLOSING   the session has ended: the closing line is written.
- * session_check_ends asserts what follows from what. */
+ * What the socket itself reported (hung_up, at_end) is conn.h's. session_check_ends asserts what
+ * follows from what, after each event that session.c passes to a phase. */
 struct session {
     struct pool *pool;
     struct pool_member member;
@@ -68,10 +69,10 @@ struct session {
     bool silent : 1;         /* no byte has come */
     bool header_due : 1;     /* a balancer's PROXY header must come first */
     bool heavy : 1;          /* its handshake steps may take long */
-    bool counted : 1;        /* in limits: a handshake step waits for us */
-    bool newcomer : 1;       /* its listener has a newcomer more in limits */
-    bool shaking : 1;        /* its address has a handshake more in limits */
-    bool listed : 1;         /* its address has a connection more in limits */
+    bool in_steps : 1;       /* counted in limits: a handshake step waits for us */
+    bool in_newcomers : 1;   /* counted in limits, with its listener */
+    bool in_handshakes : 1;  /* counted in limits, with its address */
+    bool in_connections : 1; /* counted in limits, with its address */
     bool established : 1;    /* the handshake is complete */
     bool answer_due : 1;     /* with mqtt on: the broker has not sent anything yet */
     bool answer_open : 1;    /* with mqtt on: its first packet is not known yet */
@@ -100,17 +101,17 @@ static inline bool session_is_closing(const struct session *s) {
     return s->phase == PHASE_CLOSING;
 }
 
-/* Reads that connection from now on, or no more; what comes goes to the session's phase. Reading
- * stays off after the end of what the peer sends. */
+/* Starts and stops reading that connection; what comes goes to the session's phase. Reading stays
+ * off after the end of what the peer sends. */
 void session_read(struct session *s, struct conn *from);
 void session_stop_reading(struct conn *from);
 
 void session_free_pending(struct session *s);
 
-/* The session waits for its client, as the newest of its kind; or no more (harmless if it does
- * not). */
+/* The session waits for its client from now on, as the newest of that kind. */
 void session_await(struct session *s, enum wait_kind kind);
-void session_await_no_more(struct session *s);
+/* It no longer does, if it did. */
+void session_stop_waiting(struct session *s);
 
 void session_check_ends(const struct session *s);
 

@@ -13,7 +13,7 @@
 enum verdict transfer_send(struct session *s, struct conn *to, const uint8_t *data, size_t len)
     __attribute__((warn_unused_result));
 
-/* Sends what the engine has appended to the pool's output; drops it once our close_notify is out.
+/* Sends what the engine has appended to the pool's output; drops it once client.shut_wanted is set.
  */
 enum verdict transfer_flush_engine(struct session *s) __attribute__((warn_unused_result));
 
@@ -23,7 +23,7 @@ enum verdict transfer_decrypt_early(struct session *s, const uint8_t *cipher, si
     __attribute__((warn_unused_result));
 
 /* While something is queued the progress deadline is write_timeout's, but only from the broker's
- * first answer on: before that, others need it. */
+ * first answer on: before that it is connect_timeout's. */
 enum verdict transfer_watch_queues(struct session *s) __attribute__((warn_unused_result));
 
 /* Both sides have ended in order: the one that was first names the reason. */

@@ -39,7 +39,7 @@ static void show_conn(const char *name, const struct conn *conn) {
 
 static _Noreturn void fail(const struct session *s, const char *condition) {
     printf("client %u in phase %d, waits %d:%s%s%s%s%s%s\n", id_of(s), s->phase, s->wait,
-           s->counted ? " counted" : "", s->newcomer ? " newcomer" : "",
+           s->in_steps ? " counted" : "", s->in_newcomers ? " newcomer" : "",
            s->established ? " established" : "", s->answer_due ? " answer_due" : "",
            s->client_eof ? " client_eof" : "", s->broker_first ? " broker_first" : "");
     show_conn("client", &s->client);
@@ -93,32 +93,32 @@ static void check_bounds(const struct session *s) {
 }
 
 static bool is_paused(const struct session *s) {
-    return s->counted && !list_is_empty(&s->member.queue);
+    return s->in_steps && !list_is_empty(&s->member.queue);
 }
 
 static void check_handshake(const struct session *s, struct sums *sums) {
     bool awaited = s->wait == WAIT_FLIGHT;
-    HOLDS(s, !(s->counted && s->wait != WAIT_NONE));
-    HOLDS(s, (s->counted || awaited) == (s->phase == PHASE_HANDSHAKE));
-    HOLDS(s, (s->counted || s->wait != WAIT_NONE) == !list_is_empty(&s->member.queue));
+    HOLDS(s, !(s->in_steps && s->wait != WAIT_NONE));
+    HOLDS(s, (s->in_steps || awaited) == (s->phase == PHASE_HANDSHAKE));
+    HOLDS(s, (s->in_steps || s->wait != WAIT_NONE) == !list_is_empty(&s->member.queue));
     HOLDS(s, s->phase != PHASE_HANDSHAKE || awaited || is_paused(s));
-    sums->counted[s->listener] += s->counted;
-    sums->queued += s->counted;
+    sums->counted[s->listener] += s->in_steps;
+    sums->queued += s->in_steps;
 }
 
 /* Whoever has said nothing for the broker can be asked to make room, unless it waits for us. */
 static void check_newcomer(const struct session *s, struct sums *sums) {
     bool dials_first = session_config(s)->dial == DIAL_AFTER_HANDSHAKE;
     bool early = s->phase <= PHASE_CONNECT_PACKET;
-    HOLDS(s, s->newcomer || !early);
-    HOLDS(s, !s->newcomer || early || (dials_first && s->phase != PHASE_CLOSING));
-    HOLDS(s, !s->newcomer || s->wait != WAIT_NONE || s->counted || s->phase == PHASE_DIALLING);
+    HOLDS(s, s->in_newcomers || !early);
+    HOLDS(s, !s->in_newcomers || early || (dials_first && s->phase != PHASE_CLOSING));
+    HOLDS(s, !s->in_newcomers || s->wait != WAIT_NONE || s->in_steps || s->phase == PHASE_DIALLING);
     HOLDS(s, (s->wait == WAIT_BYTE) == (s->silent && s->phase == PHASE_HELLO));
     HOLDS(s, s->phase != PHASE_DIALLING || dials_first || s->pending->plain.len > 0);
     if (s->wait != WAIT_NONE) {
         sums->waits[s->listener][s->wait]++;
     }
-    sums->newcomers[s->listener] += s->newcomer;
+    sums->newcomers[s->listener] += s->in_newcomers;
 }
 
 /* A revoked certificate lets nobody in, and nobody stay whom the reload was to end. */
@@ -150,7 +150,7 @@ static void check_waits(const struct session *s) {
     case PHASE_RELAYING:
         HOLDS(s, progress || !(s->answer_due || queued));
         HOLDS(s, silence || config->idle_timeout_ms == CONFIG_OFF);
-        HOLDS(s, silence || !s->newcomer);
+        HOLDS(s, silence || !s->in_newcomers);
         HOLDS(s, silence || !(s->client.ended || s->broker.ended));
         break;
     case PHASE_CLOSING:

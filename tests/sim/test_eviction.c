@@ -157,7 +157,7 @@ START_TEST(a_client_does_not_make_room_for_itself) {
     fill(clients, PHASE_RELAYING);
     limits_session_ends(world.limits, SITE_PLAIN);
     limits_newcomer_leaves(world.limits, SITE_PLAIN);
-    session_await_no_more(s);
+    session_stop_waiting(s);
     s->listener = SITE_BALANCED; /* the eleventh */
     limits_session_begins(world.limits, SITE_BALANCED);
     limits_session_freed(world.limits);

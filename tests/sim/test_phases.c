@@ -115,11 +115,11 @@ START_TEST(a_handshake_is_counted_until_it_waits_for_the_client) {
     next(feed(&phase_hello, SIZE_MAX));
     s->phase = PHASE_HANDSHAKE;
     goes_on(phase_handshake.enter(s));
-    ck_assert(s->counted && s->wait == WAIT_NONE && !list_is_empty(&world.pool.light.fresh));
+    ck_assert(s->in_steps && s->wait == WAIT_NONE && !list_is_empty(&world.pool.light.fresh));
     ck_assert_uint_eq(limits_handshakes(world.limits, SITE_CERTS), 1);
     list_remove(&s->member.queue);
     goes_on(handshake_step(s));
-    ck_assert(!s->counted && s->wait == WAIT_FLIGHT);
+    ck_assert(!s->in_steps && s->wait == WAIT_FLIGHT);
     ck_assert_uint_eq(limits_handshakes(world.limits, SITE_CERTS), 0);
     ck_assert_uint_eq(world.pool.waits[SITE_CERTS * WAIT_KINDS + WAIT_FLIGHT].count, 1);
 }
@@ -135,7 +135,7 @@ START_TEST(the_last_step_completes_the_phase) {
         ck_assert_int_eq(verdict, s->established ? SESSION_NEXT_PHASE : SESSION_GOES_ON);
         client_read(client, SIZE_MAX);
     }
-    ck_assert(s->established && s->wait == WAIT_NONE && !s->counted);
+    ck_assert(s->established && s->wait == WAIT_NONE && !s->in_steps);
 }
 END_TEST
 
@@ -178,13 +178,13 @@ static size_t dials(void) {
 
 START_TEST(the_broker_is_dialled_at_the_first_byte) {
     reach(PHASE_FIRST_BYTE, SITE_BALANCED);
-    ck_assert(s->newcomer && s->wait == WAIT_DATA && !deadline_is_set(&s->member.progress));
+    ck_assert(s->in_newcomers && s->wait == WAIT_DATA && !deadline_is_set(&s->member.progress));
     ck_assert_uint_eq(s->member.silence.at_ms, loop_now_ms(world.loop) + 7000);
     ck_assert_uint_eq(dials(), 0);
     say(1);
     next(feed(&phase_first_byte, SIZE_MAX));
     ck_assert(s->up == 1 && s->pending->plain.len == 1);
-    ck_assert(!s->newcomer && s->wait == WAIT_NONE && !deadline_is_set(&s->member.silence));
+    ck_assert(!s->in_newcomers && s->wait == WAIT_NONE && !deadline_is_set(&s->member.silence));
 }
 END_TEST
 
@@ -201,7 +201,7 @@ START_TEST(a_byte_that_comes_with_the_end_of_the_handshake_is_not_waited_for) {
     world_turn();
     ck_assert_int_eq(s->phase, PHASE_DIALLING);
     ck_assert(s->up == 1 && s->pending->plain.len == 1 && s->pending->cipher.len == 0);
-    ck_assert(!s->newcomer && !deadline_is_set(&s->member.silence));
+    ck_assert(!s->in_newcomers && !deadline_is_set(&s->member.silence));
 }
 END_TEST
 
@@ -616,12 +616,12 @@ END_TEST
 START_TEST(a_broker_that_speaks_first_does_not_speak_for_its_client) {
     reach(PHASE_RELAYING, SITE_PLAIN);
     uint64_t due_ms = s->member.silence.at_ms;
-    ck_assert(s->newcomer && s->wait == WAIT_DATA && due_ms == loop_now_ms(world.loop) + 7000);
+    ck_assert(s->in_newcomers && s->wait == WAIT_DATA && due_ms == loop_now_ms(world.loop) + 7000);
     goes_on(phase_relaying.on_broker_bytes(s, (const uint8_t *)"welcome", 7));
-    ck_assert(s->newcomer && s->member.silence.at_ms == due_ms);
+    ck_assert(s->in_newcomers && s->member.silence.at_ms == due_ms);
     say(1);
     goes_on(feed(&phase_relaying, SIZE_MAX));
-    ck_assert(!s->newcomer && s->wait == WAIT_NONE);
+    ck_assert(!s->in_newcomers && s->wait == WAIT_NONE);
     ck_assert_uint_eq(s->member.silence.at_ms, loop_now_ms(world.loop) + 40000); /* idle */
 }
 END_TEST

@@ -60,8 +60,8 @@ START_TEST(kinds_of_work_take_turns) {
     struct session *h = world_session(hello);
     sim_clock_set_tick(ONE_PIECE_NS);
     /* its first step is over: another one is made of nothing */
-    session_await_no_more(h);
-    h->counted = true;
+    session_stop_waiting(h);
+    h->in_steps = true;
     limits_handshake_waits(world.limits, SITE_CERTS);
     pool_queue_handshake(&world.pool, &h->member, false, true);
     pool_serve_later(&world.pool, &world_session(half)->member, false);
