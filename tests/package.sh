@@ -210,7 +210,11 @@ TEXT
 
 check_autopkgtest() {
     fresh_root || return
-    autopkgtest --no-built-binaries "$(package "$built")" "$built"/postern_*.dsc -- chroot "$root"
+    local status=0
+    autopkgtest --no-built-binaries "$(package "$built")" "$built"/postern_*.dsc -- chroot "$root" ||
+        status=$?
+    # 2: a test was skipped; `service` is, because a chroot is no machine of its own.
+    [ $status = 0 ] || [ $status = 2 ]
 }
 
 mkdir -p "$work/log"
