@@ -122,9 +122,8 @@ static const struct wrong wrong_tls12[] = {
     {"\x16\3\3\0\4\x0e\0\0\0", 9, ALERT_UNEXPECTED_MESSAGE},       /* a server's message */
     {"\x16\3\3\0\5\x10\0\0\1\0", 10, ALERT_DECODE_ERROR},          /* a key of no length */
     {"\x16\3\3\0\7\x10\0\0\3\2\4\4", 12, ALERT_ILLEGAL_PARAMETER}, /* a key of two bytes */
-    /* longer than any message: it counts as a chain of certificates */
-    {"\x16\3\3\0\4\x10\xff\xff\xff", 9, ALERT_CERTIFICATE_UNKNOWN},
-    {"\x16\3\3\x50\1", 5, ALERT_RECORD_OVERFLOW}, /* longer than any record */
+    {"\x16\3\3\0\4\x10\xff\xff\xff", 9, ALERT_DECODE_ERROR},       /* longer than any message */
+    {"\x16\3\3\x50\1", 5, ALERT_RECORD_OVERFLOW},                  /* longer than any record */
 };
 static const struct wrong wrong_tls13[] = {
     {"\x19\3\3\0\1x", 6, ALERT_UNEXPECTED_MESSAGE},
