@@ -22,6 +22,7 @@ enum { ADDRESS_TABLE_PLACES = 65536 };
 
 struct address_table;
 
+/* NULL without memory. */
 struct address_table *address_table_new(void) __attribute__((warn_unused_result));
 void address_table_free(struct address_table *table); /* NULL is fine */
 

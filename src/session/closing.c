@@ -49,7 +49,7 @@ void closing_abort(struct session *s) {
     free_if_closed(s);
 }
 
-void closing_check(struct session *s) {
+void closing_finish_if_sent(struct session *s) {
     assert(session_is_closing(s));
     if (s->client.ended && s->client.queue == NULL) {
         conn_close(&s->client);
@@ -63,7 +63,7 @@ void closing_check(struct session *s) {
 /* --- the end --- */
 
 /* Whether the client may still be reading, so that it should get the reason. */
-static bool client_can_hear(const struct session *s, enum reason reason) {
+static bool client_may_read(const struct session *s, enum reason reason) {
     if (s->client_eof || reason == REASON_CLIENT_RESET || reason == REASON_WRITE_TIMEOUT) {
         return false;
     }
@@ -72,14 +72,14 @@ static bool client_can_hear(const struct session *s, enum reason reason) {
 
 /* Whether close_notify is due. A reset broker's stream is cut short: the client must not take that
  * for a proper end. */
-static bool owes_close_notify(const struct session *s, enum reason reason) {
+static bool needs_close_notify(const struct session *s, enum reason reason) {
     return s->established && !s->client.shut_wanted && reason != REASON_BROKER_RESET &&
            reason != REASON_TLS_ERROR;
 }
 
-static void send_last_words(struct session *s, enum reason reason) {
+static void end_client_stream(struct session *s, enum reason reason) {
     struct buf *out = &s->pool->sealed;
-    if (owes_close_notify(s, reason)) {
+    if (needs_close_notify(s, reason)) {
         engine_close(s->engine, out);
     }
     if (!s->client.shut_wanted && out->len > 0 &&
@@ -90,9 +90,9 @@ static void send_last_words(struct session *s, enum reason reason) {
 }
 
 /* What the client can still receive, and the broker still take, and nothing else. */
-static void say_goodbye(struct session *s, enum reason reason) {
-    if (client_can_hear(s, reason)) {
-        send_last_words(s, reason);
+static void finish_sending(struct session *s, enum reason reason) {
+    if (client_may_read(s, reason)) {
+        end_client_stream(s, reason);
     } else {
         s->client.ended = true;
     }
@@ -111,7 +111,7 @@ enum verdict session_end(struct session *s, enum reason reason, const char *deta
     closing_line_write(s, s->answer.refusal != 0 ? REASON_BROKER_REFUSED : reason, detail);
     closing_leave_handshakes(s);
     closing_end_newcomer(s);
-    bool nothing_to_say = !client_can_hear(s, reason) && s->broker.queue == NULL;
+    bool nothing_to_send = !client_may_read(s, reason) && s->broker.queue == NULL;
     s->phase = PHASE_CLOSING;
     if (!s->established) { /* a paused one keeps others from the second stack */
         engine_free(s->engine);
@@ -123,19 +123,19 @@ enum verdict session_end(struct session *s, enum reason reason, const char *deta
         s->in_connections = false;
         limits_address_leaves(pool->limits, &s->client_addr);
     }
-    if (nothing_to_say) {
+    if (nothing_to_send) {
         pool->sealed.len = 0;
         closing_abort(s);
         return SESSION_ENDED;
     }
-    say_goodbye(s, reason);
+    finish_sending(s, reason);
     if (!pool_set_deadline(pool, &pool->silence, &s->member.silence, LINGER_MS)) {
         closing_abort(s);
         return SESSION_ENDED;
     }
     session_read(s, &s->client);
     session_read(s, &s->broker);
-    closing_check(s);
+    closing_finish_if_sent(s);
     return SESSION_ENDED;
 }
 
@@ -155,7 +155,7 @@ static enum verdict ignore(struct session *s, const uint8_t *data, size_t len) {
 
 static enum verdict end_conn(struct session *s, struct conn *conn) {
     conn->ended = true;
-    closing_check(s);
+    closing_finish_if_sent(s);
     return SESSION_GOES_ON;
 }
 
@@ -176,13 +176,13 @@ static enum verdict on_broker_error(struct session *s, int code) {
 }
 
 static enum verdict on_sent(struct session *s, struct conn *to) {
-    closing_check(s);
+    closing_finish_if_sent(s);
     return SESSION_GOES_ON;
 }
 
 static enum verdict on_send_error(struct session *s, struct conn *to, int code) {
     conn_close(to);
-    closing_check(s);
+    closing_finish_if_sent(s);
     return SESSION_GOES_ON;
 }
 

@@ -21,7 +21,7 @@ void closing_abort(struct session *s);
 
 /* A session that is closing is over as soon as nothing has to leave any more: then its sockets are
  * closed, and it is freed at the end of the turn. */
-void closing_check(struct session *s);
+void closing_finish_if_sent(struct session *s);
 
 /* Takes a session out of the handshake queues and their counters; harmless if it is in none. */
 void closing_leave_handshakes(struct session *s);

@@ -40,10 +40,10 @@ static bool may_log(struct session *s, enum reason reason, enum log_level level,
 
 /* A connection that never sent a byte is of no interest: a port scan, a health check. */
 static enum log_level level_of(const struct session *s, enum reason reason) {
-    bool never_spoke =
+    bool sent_nothing =
         s->silent && (reason == REASON_CLIENT_CLOSED || reason == REASON_CLIENT_RESET ||
                       reason == REASON_FIRST_BYTE_TIMEOUT);
-    return never_spoke ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
+    return sent_nothing ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
 }
 
 /* The alert of a handshake that failed: of the engine, or in answer to a malformed ClientHello. */

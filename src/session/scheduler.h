@@ -1,7 +1,7 @@
 /* Who gets time in a turn of the loop.
  *
  * Established sessions come first. What is done for pending clients, those that are not connected
- * to the broker yet or no more (accepting, reading, handshakes, closing), gets the time that they
+ * to the broker yet or no longer (accepting, reading, handshakes, closing), gets the time that they
  * leave: a small budget in each turn. A handshake is the expensive step, and any client can ask for
  * one, so the kinds of work take turns, a piece at a time, and the last piece may overrun the
  * budget: a light handshake step takes 0.1 ms, on slow processors up to 1 ms. A heavy step, which

@@ -8,7 +8,8 @@
  *
  * engine_handshake and engine_read return ENGINE_MORE only when the input is used up.
  *
- * An engine is used by one thread at a time, and belongs to the caller of engine_open. */
+ * The input is a struct engine_input (tls/types.h). An engine is used by one thread at a time, and
+ * belongs to the caller of engine_open. */
 #ifndef POSTERN_TLS_ENGINE_H
 #define POSTERN_TLS_ENGINE_H
 
@@ -70,19 +71,19 @@ enum engine_status engine_read(struct engine *e, struct engine_input *in, uint8_
     __attribute__((warn_unused_result));
 
 /* Seals all of `plain` in records of at most the size that was agreed on. ENGINE_OK or
- * ENGINE_FAILED. It appends at most engine_sealed_size(). */
+ * ENGINE_FAILED (without memory, too). It appends at most engine_sealed_size(). */
 enum engine_status engine_write(struct engine *e, const uint8_t *plain, size_t len, struct buf *out)
     __attribute__((warn_unused_result));
 size_t engine_sealed_size(const struct engine *e, size_t plain_len);
 
 /* After the handshake: appends close_notify (once; nothing may be written after it; reading may go
- * on). Nothing after a failure. */
+ * on). Nothing after a failure, or without memory. */
 void engine_close(struct engine *e, struct buf *out);
 
 /* After ENGINE_FAILED: the reason for the log. */
 enum reason engine_failure(const struct engine *e);
-/* Which certificate of the client is to blame, "CN=device (depth 0)"; NULL: none, or not known.
- * Until engine_free. */
+/* Which certificate of the client is to blame, "CN=device (depth 0)", and for not_allowed what to add
+ * to client_allow; NULL: none, or not known. Until engine_free. */
 const char *engine_failure_detail(const struct engine *e);
 /* The alert that was sent or received with the failure; 0: none. */
 uint8_t engine_alert(const struct engine *e);
