@@ -82,8 +82,8 @@ void engine_close(struct engine *e, struct buf *out);
 
 /* After ENGINE_FAILED: the reason for the log. */
 enum reason engine_failure(const struct engine *e);
-/* Which certificate of the client is to blame, "CN=device (depth 0)", and for not_allowed what to add
- * to client_allow; NULL: none, or not known. Until engine_free. */
+/* Which certificate of the client is to blame, "CN=device (depth 0)", and for not_allowed what to
+ * add to client_allow; NULL: none, or not known. Until engine_free. */
 const char *engine_failure_detail(const struct engine *e);
 /* The alert that was sent or received with the failure; 0: none. */
 uint8_t engine_alert(const struct engine *e);
