@@ -59,9 +59,9 @@ void backend_note_silence(struct backend *backend, int status, uint64_t began_ms
 
 void backend_forget_down(struct backend *backend); /* without a log line: it has no users */
 
-/* True for one caller at a time, which probes the backend until it calls backend_leave_probe. */
+/* True for one caller at a time, which probes the backend until it calls backend_release_probe. */
 bool backend_claim_probe(struct backend *backend) __attribute__((warn_unused_result));
-void backend_leave_probe(struct backend *backend);
+void backend_release_probe(struct backend *backend);
 
 /* --- dials: how many, and from where --- */
 
