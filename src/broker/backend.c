@@ -197,7 +197,7 @@ void backend_mark_up(struct backend *b, uint64_t now_ms) {
     if (!backend_is_down(b)) {
         return;
     }
-    dial_limit_go_gently(&b->limit, now_ms);
+    dial_limit_slow_down(&b->limit, now_ms);
     if (atomic_exchange(&b->down, false)) {
         struct log_line line;
         log_begin(&line, LOG_LEVEL_INFO, "backend up");
@@ -224,7 +224,7 @@ bool backend_claim_probe(struct backend *b) {
     return !atomic_exchange(&b->probed, true);
 }
 
-void backend_leave_probe(struct backend *b) {
+void backend_release_probe(struct backend *b) {
     atomic_store(&b->probed, false);
 }
 

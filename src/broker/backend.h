@@ -59,9 +59,9 @@ void backend_note_silence(struct backend *backend, int status, uint64_t began_ms
 
 void backend_forget_down(struct backend *backend); /* without a log line: it has no users */
 
-/* True for one caller at a time, which probes the backend until it calls backend_leave_probe. */
+/* True for one caller at a time, which probes the backend until it calls backend_release_probe. */
 bool backend_claim_probe(struct backend *backend) __attribute__((warn_unused_result));
-void backend_leave_probe(struct backend *backend);
+void backend_release_probe(struct backend *backend);
 
 /* --- dials: how many, and from where --- */
 
@@ -71,9 +71,9 @@ struct dial_limit *backend_limit(struct backend *backend);
 size_t backend_source(const struct backend *backend);
 void backend_use_source(struct backend *backend, size_t source);
 
-/* No local address has a free port for this broker: logged, at most every ten seconds. A second
- * long backend_has_ports says so without asking the system, which searches all of them each time.
- */
+/* No local address has a free port for this broker: logged, at most every ten seconds. For one
+ * second backend_has_ports returns false, so that the system does not search all ports for each
+ * dial. */
 void backend_note_no_ports(struct backend *backend, uint64_t now_ms);
 bool backend_has_ports(const struct backend *backend, uint64_t now_ms);
 

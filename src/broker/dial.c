@@ -91,9 +91,9 @@ static int connect_next(struct dial *d) {
     return connect_begin(&d->handle, d->dialer->poller, &to, on_writable);
 }
 
-/* --- what an attempt says about its backend --- */
+/* --- what an attempt shows about its backend --- */
 
-/* Our own shortages say nothing; and a lookup is cancelled only when this process stops. */
+/* Our own shortages show nothing; and a lookup is cancelled only when this process stops. */
 static bool means_down(int status) {
     return status != UV_EAGAIN && status != UV_EBUSY && status != UV_EMFILE &&
            status != UV_ENFILE && status != UV_ENOMEM && status != UV_EAI_MEMORY &&

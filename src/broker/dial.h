@@ -37,7 +37,7 @@ struct dialer {
     struct dial_queue queue;
     struct list waiting_for_any; /* dials whose backends are all down */
     uint64_t tick_ms;            /* when what waits is looked at; UINT64_MAX: nothing waits */
-    bool has_more;               /* some of the queue have their turn and go on in the next one */
+    bool has_more;               /* some of the queue have their turn and continue in the next */
     dialer_down_callback *on_down;
     void *on_down_arg;
 };

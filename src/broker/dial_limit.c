@@ -147,7 +147,7 @@ void dial_limit_counts(struct dial_limit *limit, size_t *under_way, size_t *wait
     pthread_mutex_unlock(&limit->mutex);
 }
 
-void dial_limit_go_gently(struct dial_limit *limit, uint64_t now_ms) {
+void dial_limit_slow_down(struct dial_limit *limit, uint64_t now_ms) {
     pthread_mutex_lock(&limit->mutex);
     limit->gentle_until_ms = now_ms + GENTLE_MS;
     pthread_mutex_unlock(&limit->mutex);

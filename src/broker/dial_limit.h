@@ -57,6 +57,6 @@ size_t dial_limit_admit(struct dial_limit *limit, const struct config_dials *bou
 void dial_limit_counts(struct dial_limit *limit, size_t *under_way, size_t *waiting);
 
 /* The broker was down and is back. */
-void dial_limit_go_gently(struct dial_limit *limit, uint64_t now_ms);
+void dial_limit_slow_down(struct dial_limit *limit, uint64_t now_ms);
 
 #endif

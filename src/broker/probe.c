@@ -19,7 +19,7 @@ static uint64_t now_ms(const struct prober *prober) {
 
 static void end(struct probe *p) {
     list_remove(&p->link);
-    backend_leave_probe(p->backend);
+    backend_release_probe(p->backend);
     dial_cancel(&p->dial);
     free(p->sources.all);
     free(p);
@@ -98,7 +98,7 @@ static void on_down(void *arg, struct backend *b, const struct config_sources *s
     }
     struct probe *p = make(prober, b, sources);
     if (p == NULL) {
-        backend_leave_probe(b);
+        backend_release_probe(b);
         return;
     }
     list_append(&prober->running, &p->link);

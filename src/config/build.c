@@ -65,7 +65,11 @@ static int parse_number(const struct config_key *key, const char *text, uint64_t
     if (parse(text, value, err) != 0) {
         char words[128];
         print_words(key->words, words, sizeof words);
-        return words[0] != '\0' ? error_append(err, ", or %s", words) : -1;
+        if (words[0] != '\0') {
+            return error_append(err, ", or %s", words);
+        }
+        bool has_no_limit = key->kind == KIND_COUNT && key->min == 0;
+        return has_no_limit ? error_append(err, "; 0 is no limit") : -1;
     }
     return *value >= key->min && *value <= key->max ? 0 : fail_range(key, err);
 }

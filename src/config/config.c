@@ -202,7 +202,8 @@ static char *read_file(const char *file, size_t *len, struct error *err) {
     ssize_t got = 0;
     *len = 0;
     if (fd < 0 || text == NULL) {
-        error_set(err, "%s: cannot open the configuration: %s", file, strerror(errno));
+        error_set(err, "%s: cannot open the configuration: %s%s", file, strerror(errno),
+                  errno == ENOENT ? "; name it with -c, or give --cert and --key" : "");
         goto fail;
     }
     do {

@@ -107,7 +107,7 @@ static int check_setting(struct lines *lines, const char *text, size_t len) {
         return -1;
     }
     if (text[key_len] == ':') {
-        fail(lines, "a : where = belongs; write key = value");
+        fail(lines, "found : instead of =; write key = value");
         return -1;
     }
     if (key_len == 0) {

@@ -91,9 +91,9 @@ int config_parse_dials(const char *text, struct config_dials *dials, struct erro
     bool is_rate = strchr(text, '/') != NULL;
     if (is_rate ? dials->rate.count > 0 : dials->under_way > 0) {
         return error_set(err,
-                         "two %s; write how many may be under way and how many a second, "
+                         "a second %s; write how many may be under way and how many a second, "
                          "as in 512, 10000/s",
-                         is_rate ? "rates" : "numbers");
+                         is_rate ? "rate" : "number of dials");
     }
     if (is_rate) {
         return config_parse_rate(text, &dials->rate, err);
@@ -109,13 +109,17 @@ int config_parse_dials(const char *text, struct config_dials *dials, struct erro
 }
 
 int config_parse_source(const char *text, struct address *source, struct error *err) {
-    if (address_parse_host(text, strlen(text), source) != ADDRESS_OK) {
-        return error_set(err,
-                         "%.60s is not an address of this machine; write numeric addresses "
-                         "without a port, as in 192.0.2.7, 192.0.2.8, or auto",
-                         text);
+    struct address unused;
+    if (address_parse_host(text, strlen(text), source) == ADDRESS_OK) {
+        return 0;
     }
-    return 0;
+    if (address_parse(text, &unused) == ADDRESS_OK) {
+        return error_set(err, "%.60s has a port; leave it out, as in 192.0.2.7", text);
+    }
+    return error_set(err,
+                     "%.60s is not a numeric address; write addresses of this machine without a "
+                     "port, as in 192.0.2.7, 192.0.2.8, or auto",
+                     text);
 }
 
 static void print_with_unit(uint64_t value, const struct unit *units, char *text, size_t size) {

@@ -38,6 +38,7 @@ void address_to_ipv6(const struct address *a, uint8_t out[16]);
 
 /* --- text --- */
 
+/* After anything but ADDRESS_OK the functions below leave zeros in `out`: ADDRESS_NONE. */
 enum address_status {
     ADDRESS_OK,
     ADDRESS_NO_PORT,       /* not HOST:PORT */
@@ -56,11 +57,11 @@ enum address_status address_parse(const char *text, struct address *out)
 enum address_status address_parse_host(const char *host, size_t len, struct address *out)
     __attribute__((warn_unused_result));
 
-/* Digits alone, at most five of them. */
+/* Digits alone, at most five of them. After false `*port` is undefined. */
 bool address_parse_port(const char *text, uint16_t *port) __attribute__((warn_unused_result));
 
 /* HOST:PORT or [HOST]:PORT taken apart; the parts point into the text and are not checked. False if
- * the text is neither. */
+ * the text is neither, and `out` is undefined. */
 struct address_parts {
     const char *host; /* without brackets */
     size_t host_len;
@@ -79,7 +80,9 @@ const char *address_print_host(const struct address *a, char text[ADDRESS_TEXT_S
 
 /* --- questions --- */
 
+/* In the port and the interface, too. */
 bool address_is_equal(const struct address *a, const struct address *b);
+
 bool address_is_any(const struct address *a);      /* 0.0.0.0, :: */
 bool address_is_loopback(const struct address *a); /* 127.0.0.0/8, ::1 */
 

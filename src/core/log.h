@@ -4,7 +4,7 @@
  * threads never mix. Nothing that a peer sends can forge a line: in text, a value with anything
  * outside [A-Za-z0-9._:/@+,[]-] is quoted, with \", \\ and \xNN; in JSON, what is not UTF-8 or is a
  * control character is escaped. While standard error accepts nothing (a stuck pipe), lines are
- * dropped and counted, and the caller goes on; the next line that is written follows a line `log
+ * dropped and counted, and the caller continues; the next line that is written follows a line `log
  * lines lost count=N`.
  *
  * Text starts with an RFC 3339 UTC time in milliseconds; where standard error is the journal

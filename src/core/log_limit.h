@@ -46,8 +46,8 @@ struct log_limit {
 };
 
 /* Whether a line for this reason and this client may be written now; if so, `*suppressed` is how
- * many of the reason before it were not, whoever caused them. Times are milliseconds of one
- * monotonic clock. */
+ * many of the reason before it were not, over all clients. Times are milliseconds of one monotonic
+ * clock. */
 bool log_limit_allows(struct log_limit *limit, enum reason reason, const struct address *client,
                       uint64_t now_ms, uint64_t *suppressed) __attribute__((warn_unused_result));
 

@@ -29,8 +29,9 @@ struct conn {
     bool cut : 1;           /* bytes for it are lost: none may follow them */
 };
 
-/* Makes a connection without a socket. With one in `handle.fd`, conn_open watches it: `on_ready` is
- * called for what comes from then on and passes it to conn_note. 0 or a libuv code. */
+/* Makes a connection without a socket. With one in `handle.fd`, which then is the connection's to
+ * close, conn_open watches it: `on_ready` is called for what comes from then on and passes it to
+ * conn_note. 0 or a libuv code; after a code the socket is open still, until conn_close. */
 void conn_init(struct conn *conn, void (*on_ready)(struct poll_handle *handle, unsigned events));
 int conn_open(struct conn *conn, struct poller *poller) __attribute__((warn_unused_result));
 bool conn_is_open(const struct conn *conn);
@@ -61,7 +62,8 @@ int conn_flush(struct conn *conn) __attribute__((warn_unused_result));
 /* Whether something waits, and has not moved since the previous call. */
 bool conn_is_stuck(struct conn *conn);
 
-/* Sends FIN, at once or after what waits. */
+/* Sends FIN, at once or after what waits. Nothing may be given to conn_send after it. May be called
+ * twice, and without a socket. */
 void conn_shut(struct conn *conn);
 
 #endif

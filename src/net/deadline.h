@@ -25,13 +25,14 @@ struct deadlines {
 };
 
 /* Sets or moves `d` to now + duration. False (and `d` unset) without memory for the first deadline
- * of a new duration. CONFIG_OFF as duration unsets. */
+ * of a new duration. A duration of UINT64_MAX (CONFIG_OFF of config/types.h) unsets it. */
 bool deadline_set(struct deadlines *all, struct deadline *d, uint64_t now_ms, uint64_t duration_ms)
     __attribute__((warn_unused_result));
 void deadline_clear(struct deadline *d); /* an unset one is fine */
 bool deadline_is_set(const struct deadline *d);
 
-/* Takes out and returns one deadline that is due, or NULL. */
+/* Takes out and returns one deadline that is due, or NULL. Of one duration they come in the order
+ * in which they are due; there is no order among those of different durations. */
 struct deadline *deadlines_take_due(struct deadlines *all, uint64_t now_ms);
 
 /* When the next one is due; UINT64_MAX if none is set. */

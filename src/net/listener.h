@@ -26,7 +26,8 @@ bool listener_has_more(const struct listener *l);
 /* The same, by a look at the kernel's queue. */
 bool listener_is_waited_at(struct listener *l);
 
-/* The next connection and its peer, or:
+/* The next connection: its descriptor, which is non-blocking, closed on exec, and the caller's to
+ * close, with its peer in `peer`. Or a libuv code, and `peer` is unchanged:
  *   UV_EAGAIN        there is none now;
  *   UV_ECONNABORTED  this client was lost, the next may be fine;
  *   another code     there are no descriptors or there is no memory: the listener starves. */

@@ -4,8 +4,8 @@
  *
  * A turn of the loop: the deadline, if it has come (in some versions of libuv after the sockets);
  * the sockets that have something to report, and on_wake; then on_turn, once. A callback of any of
- * these may leave work for on_turn: has_work is asked afterwards, and while it says yes the loop
- * does not wait. All callbacks are made on the thread that runs loop_run. */
+ * these may leave work for on_turn: has_work is called afterwards, and while it returns true the
+ * loop does not wait. All callbacks are made on the thread that runs loop_run. */
 #ifndef POSTERN_NET_LOOP_H
 #define POSTERN_NET_LOOP_H
 

@@ -1,7 +1,7 @@
 /* Which sockets of one thread have something to report, edge-triggered.
  *
  * An event reports once that something has become possible. Its receiver remembers that until a
- * call on the socket says EAGAIN, or transfers less than was asked for, which means the same
+ * call on the socket returns EAGAIN, or transfers less than was asked for, which means the same
  * (epoll(7)). So pausing and resuming cost no system call.
  *
  * epoll appears in poller.c alone; kqueue with EV_CLEAR has the same semantics. */
@@ -42,8 +42,8 @@ int poller_fd(const struct poller *p);
 int poller_watch(struct poller *p, struct poll_handle *handle, unsigned events)
     __attribute__((warn_unused_result));
 
-/* Calls `on_ready` of what has something to report now, 64 of them at most: with messages of MQTT
- * that is over within a millisecond, and poller_fd stays readable for the rest. A callback may
+/* Calls `on_ready` of what has something to report now, 64 of them at most, which takes less than a
+ * millisecond where they relay MQTT messages; poller_fd stays readable for the rest. A callback may
  * close any of the others, which are then not called any more, but whose memory must stay until
  * this returns. The handle that is being called may be freed within its own call, once its
  * descriptor is closed or has moved. */

@@ -26,7 +26,8 @@ struct allow_list;
 /* Reads the file. Where `names` is false, as there is no client_ca that vouches for a name, name:
  * entries are refused. NULL with the reason in `err`, "FILE:LINE: what is wrong; what would be
  * right": a line that is none of these, longer than ALLOW_LINE_MAX bytes or with a NUL, HEX of
- * another length, a name that identity.h refuses, an entry given twice, no entry at all. */
+ * another length, a name that identity.h refuses, an entry given twice. Or "FILE: ...": no entry at
+ * all, a file that cannot be read or is not a regular one, no memory. */
 struct allow_list *allow_list_read(const char *file, bool names, struct error *err)
     __attribute__((warn_unused_result));
 /* The same of a text that was read already; `file` stands in messages. */

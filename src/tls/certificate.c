@@ -259,15 +259,19 @@ static int fill(struct tls_certificate *certificate, const struct config_certifi
     return 0;
 }
 
+static int read_file(struct pem *pem, const char *file, const char *name, struct error *err) {
+    return pem_read(pem, file, err) == 0 ? 0 : error_prefix(err, "%s", name);
+}
+
 int certificate_load(struct tls_certificate *certificate, const struct config_certificate *section,
                      enum config_tls_version min, enum config_tls_version max, struct error *err) {
     struct pem cert, more = {0}, key = {0};
     int result = -1;
-    if (pem_read(&cert, section->cert, err) != 0) {
+    if (read_file(&cert, section->cert, "cert", err) != 0) {
         return -1;
     }
-    if ((section->chain == NULL || pem_read(&more, section->chain, err) == 0) &&
-        pem_read(&key, section->key, err) == 0) {
+    if ((section->chain == NULL || read_file(&more, section->chain, "chain", err) == 0) &&
+        read_file(&key, section->key, "key", err) == 0) {
         result = fill(certificate, section, min, max, &cert, &more, &key, err);
     }
     pem_free(&cert);

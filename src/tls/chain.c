@@ -145,8 +145,11 @@ static int order(struct chain *chain, const struct found *found, struct error *e
 int chain_build(struct chain *chain, const struct config_certificate *section,
                 const struct pem *cert, const struct pem *more, struct error *err) {
     struct found found = {0};
-    if (add_file(&found, cert, section->cert, err) != 0 ||
-        (section->chain != NULL && add_file(&found, more, section->chain, err) != 0) ||
+    if (add_file(&found, cert, section->cert, err) != 0) {
+        bool is_key = found.count == 0 && cert->count > 0 && pem_is_key(&cert->blocks[0]);
+        return is_key ? error_append(err, "; exchange cert and key") : -1;
+    }
+    if ((section->chain != NULL && add_file(&found, more, section->chain, err) != 0) ||
         order(chain, &found, err) != 0) {
         return -1;
     }

@@ -95,11 +95,18 @@ static int list_anchors(struct tls_clients *clients, struct error *err) {
     return 0;
 }
 
-/* A CA that cannot be used is ignored, as long as there is another. */
+static void warn_ignored(const struct error *why) {
+    if (why->text[0] != '\0') {
+        log_message(LOG_LEVEL_WARNING, "ca ignored", "%s", why->text);
+    }
+}
+
+/* A CA that cannot be used is ignored, as long as there is another. The last such CA is reported
+ * when it is known whether it is the error or a warning, and only once. */
 static int load_cas(struct tls_clients *clients, const char *file, struct error *err) {
     struct pem pem;
     size_t found = 0;
-    struct error why = {""};
+    struct error why = {""}, last = {""};
     if (pem_read(&pem, file, err) != 0) {
         return -1;
     }
@@ -109,7 +116,8 @@ static int load_cas(struct tls_clients *clients, const char *file, struct error 
         }
         found++;
         if (add_ca(clients, &pem.blocks[i], file, &why) != 0) {
-            log_message(LOG_LEVEL_WARNING, "ca ignored", "%s", why.text);
+            warn_ignored(&last);
+            last = why;
         }
     }
     const char *hint = file_kind_hint(&pem, FILE_CERTIFICATES);
@@ -119,9 +127,10 @@ static int load_cas(struct tls_clients *clients, const char *file, struct error 
                          hint);
     }
     if (clients->ca_count == 0) {
-        *err = why;
+        *err = last;
         return -1;
     }
+    warn_ignored(&last);
     return list_anchors(clients, err);
 }
 
@@ -339,17 +348,24 @@ static int load_allow(struct tls_clients *clients, const char *file, struct erro
     return clients->allow != NULL ? 0 : -1;
 }
 
+/* Loads the file of one key, if there is one; a failure names the key. */
+static int load_file(struct tls_clients *clients, const char *key, const char *file,
+                     int (*load)(struct tls_clients *clients, const char *file, struct error *err),
+                     struct error *err) {
+    return file == NULL || load(clients, file, err) == 0 ? 0 : error_prefix(err, "%s", key);
+}
+
 static int load_files(struct tls_clients *clients, const struct config_listener *listener,
                       struct error *err) {
     if (listener->client_ca == NULL && listener->client_allow == NULL) {
         return error_set(err, "client_auth asks for certificates, but neither client_ca nor "
                               "client_allow says whose");
     }
-    if ((listener->client_ca != NULL && load_cas(clients, listener->client_ca, err) != 0) ||
-        (listener->client_crl != NULL && load_crls(clients, listener->client_crl, err) != 0)) {
+    if (load_file(clients, "client_ca", listener->client_ca, load_cas, err) != 0 ||
+        load_file(clients, "client_crl", listener->client_crl, load_crls, err) != 0) {
         return -1;
     }
-    return listener->client_allow == NULL ? 0 : load_allow(clients, listener->client_allow, err);
+    return load_file(clients, "client_allow", listener->client_allow, load_allow, err);
 }
 
 struct tls_clients *clients_load(const struct config_listener *listener, struct error *err) {

@@ -13,10 +13,20 @@
 
 enum { FILE_MAX = 64 << 20 };
 
+/* A path is relative here only where the configuration's own path is, or on a command line. */
+static int refuse_open(const char *file, int error, struct error *err) {
+    char folder[256];
+    error_set(err, "%s: cannot open: %s", file, strerror(error));
+    if (error == ENOENT && file[0] != '/' && getcwd(folder, sizeof folder) != NULL) {
+        error_append(err, " (from the working directory %s)", folder);
+    }
+    return -1;
+}
+
 int file_read(struct buf *out, const char *file, bool *world_readable, struct error *err) {
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
-        return error_set(err, "%s: cannot open: %s", file, strerror(errno));
+        return refuse_open(file, errno, err);
     }
     struct stat st;
     int result = -1;

@@ -233,7 +233,11 @@ static int check(const struct key *key, const char *file, const struct x509 *lea
                          "why",
                          file, owner);
     default:
-        return error_set(err, "%s: the key does not belong to the certificate of %s", file, owner);
+        return error_set(
+            err,
+            "%s: the key does not belong to the certificate of %s; install the key and "
+            "the certificate of one renewal together",
+            file, owner);
     }
 }
 

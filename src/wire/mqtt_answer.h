@@ -1,7 +1,7 @@
 /* The broker's answer to a CONNECT: whether it refuses the client's login.
  *
  * Read is the first packet of the broker, byte by byte as it arrives, up to the code of a CONNACK
- * (MQTT 3.1.1 3.2, MQTT 5 3.2) and no further. What is no CONNACK is left alone. The codes of the
+ * (MQTT 3.1.1 3.2, MQTT 5 3.2) and no further. Other packets are left alone. The codes of the
  * two versions are different numbers, so that the version need not be known. */
 #ifndef POSTERN_WIRE_MQTT_ANSWER_H
 #define POSTERN_WIRE_MQTT_ANSWER_H

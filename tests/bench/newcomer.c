@@ -211,11 +211,11 @@ static size_t unseal(struct newcomer *s, uint8_t type, uint8_t *body, size_t bod
     size_t len = body_len - EXPLICIT - TAG;
     nonce_and_head(s->their_salt, s->their_count++, type, len, nonce, head);
     memcpy(nonce + SALT, body, EXPLICIT); /* the server's choice */
-    must(EVP_DecryptInit_ex2(s->open, NULL, NULL, nonce, NULL), "opening");
-    must(EVP_DecryptUpdate(s->open, NULL, &n, head, sizeof head), "opening");
-    must(EVP_DecryptUpdate(s->open, plain, &n, body + EXPLICIT, (int)len), "opening");
+    must(EVP_DecryptInit_ex2(s->open, NULL, NULL, nonce, NULL), "decrypting");
+    must(EVP_DecryptUpdate(s->open, NULL, &n, head, sizeof head), "decrypting");
+    must(EVP_DecryptUpdate(s->open, plain, &n, body + EXPLICIT, (int)len), "decrypting");
     must(EVP_CIPHER_CTX_ctrl(s->open, EVP_CTRL_AEAD_SET_TAG, TAG, body + EXPLICIT + len),
-         "opening");
+         "decrypting");
     must(EVP_DecryptFinal_ex(s->open, plain + n, &n), "a record that is not genuine");
     return len;
 }

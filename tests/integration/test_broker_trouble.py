@@ -32,7 +32,7 @@ class Trouble(Case):
         with self.assertRaises(GONE):
             client.recv_exactly(1)
 
-    def settled(self, postern, before):
+    def descriptors_return(self, postern, before):
         self.wait_until(lambda: postern.descriptors() <= before,
                         f"descriptors to come back to {before}")
 
@@ -115,9 +115,9 @@ class Trouble(Case):
         second = self.client(postern)
         second.close()
         self.assertEqual(postern.end_of(second)["reason"], "client_closed")
-        self.settled(postern, before + 2)
+        self.descriptors_return(postern, before + 2)
         first.close()
-        self.settled(postern, before)
+        self.descriptors_return(postern, before)
 
     def test_a_client_whose_turn_does_not_come_ends_with_that_reason(self):
         postern = self.postern(self.silent_port(), listener={"connect_timeout": "400ms",
@@ -198,13 +198,13 @@ class Trouble(Case):
             broker.handler = handler
             for _ in range(30):
                 self.served(postern)
-        self.settled(postern, before)
+        self.descriptors_return(postern, before)
         broker.down()
         for _ in range(30):
             self.served(postern)
         broker.up()
         self.wait_until(lambda: self.served(postern), "service to come back")
-        self.settled(postern, before)
+        self.descriptors_return(postern, before)
 
     def test_no_descriptor_is_lost_when_the_broker_does_not_answer(self):
         postern = self.postern(self.silent_port(), listener={"connect_timeout": "300ms"})
@@ -218,7 +218,7 @@ class Trouble(Case):
         for client in clients:
             self.lost(client)
             self.assertEqual(postern.end_of(client)["reason"], "broker_timeout")
-        self.settled(postern, before + 1)  # a probe may be under way
+        self.descriptors_return(postern, before + 1)  # a probe may be under way
 
     def test_clients_that_leave_while_the_broker_is_dialled_leak_nothing(self):
         postern = self.postern(self.silent_port(), listener={"connect_timeout": "30s"})
@@ -228,7 +228,7 @@ class Trouble(Case):
             getattr(client, leave)()
             self.assertIn(postern.end_of(client)["reason"],
                           ("client_closed", "client_truncated", "client_reset"))
-        self.settled(postern, before)
+        self.descriptors_return(postern, before)
 
 
 class Several(Case):

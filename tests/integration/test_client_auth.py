@@ -437,6 +437,19 @@ class Mistakes(Case):
                      client_ca="client-ca.pem")
         self.refused("identity", identity="name")
 
+    def test_authorities_that_cannot_be_used_are_reported_once(self):
+        ends = [DEVICES.issue(f"device-{n}", usage="client") for n in (1, 2)]
+        keys = {"client_auth": "required", "client_ca": "ca.pem"}
+        file = self.write("postern.conf", self.config("127.0.0.1:1883", listener=keys))
+        for good, code, warnings in (("", 1, 1), (DEVICES.pem, 0, 2)):
+            for order in (good + ends[0].pem + ends[1].pem, ends[0].pem + ends[1].pem + good):
+                self.write("ca.pem", order)
+                done = run_program("--check", "-c", file)
+                self.assertEqual(done.returncode, code, done.stderr)
+                for name in ("device-1", "device-2"):
+                    self.assertEqual(done.stderr.count(f'CN={name}'), 1, done.stderr)
+                self.assertEqual(done.stderr.count("ca ignored"), warnings, done.stderr)
+
     def test_expired_authorities_are_loaded_with_a_warning(self):
         old = pki.Authority("Old CA", start=pki.NOW - 60 * pki.DAY, end=pki.NOW - pki.DAY)
         self.write("client-ca.pem", old.pem)

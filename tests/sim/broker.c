@@ -60,7 +60,7 @@ static bool read_header(struct broker_end *b, const uint8_t *bytes, size_t len, 
     if (status == PROXY_HEADER_MORE) {
         return false;
     }
-    const struct address *wanted = &b->client->behind;
+    const struct address *wanted = &b->client->origin;
     NEED(header.has_addresses && address_is_equal(&header.source, wanted),
          "client %u: its broker gets another address", b->client->id);
     *used = header.size - before;

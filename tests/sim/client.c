@@ -1,4 +1,4 @@
-/* Clients: OpenSSL over memory BIOs, or bytes that are no TLS. */
+/* Clients: OpenSSL over memory BIOs, or bytes that are not TLS. */
 #include "loop.h"
 #include "peers.h"
 #include "random.h"
@@ -90,11 +90,11 @@ static void put_header(struct client *c) {
     } else if (random_one_in(3)) { /* the balancer's own */
         put_raw(c, local, 16);
     } else {
-        c->behind = address_from_bytes((uint8_t[]){172, 16, (uint8_t)(c->id >> 8), (uint8_t)c->id},
+        c->origin = address_from_bytes((uint8_t[]){172, 16, (uint8_t)(c->id >> 8), (uint8_t)c->id},
                                        4, (uint16_t)(1024 + c->id % 60000));
         char text[ADDRESS_TEXT_SIZE];
         int len = snprintf(line, sizeof line, "PROXY TCP4 %s 192.0.2.200 %u 8883\r\n",
-                           address_print_host(&c->behind, text), c->behind.port);
+                           address_print_host(&c->origin, text), c->origin.port);
         put_raw(c, line, (size_t)len);
     }
 }
@@ -202,7 +202,7 @@ static void choose_address(struct client *c) {
     if (c->listener == SITE_BALANCED && (c->kind == CLIENT_BAD_HEADER || !random_one_in(4))) {
         memcpy(c->addr.bytes, (uint8_t[]){192, 0, 2, 1}, 4);
     }
-    c->behind = c->addr;
+    c->origin = c->addr;
 }
 
 struct client *client_new(enum client_kind kind, size_t listener, enum site_cert cert) {

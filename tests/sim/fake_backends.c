@@ -101,7 +101,7 @@ void prober_on_time(struct prober *prober) {
 
 void prober_close(struct prober *prober) {
     while (probed_count > 0) {
-        backend_leave_probe(probed[--probed_count]);
+        backend_release_probe(probed[--probed_count]);
     }
 }
 
@@ -113,6 +113,6 @@ void sim_probe_succeed(void) {
     size_t which = (size_t)random_below(probed_count);
     struct backend *backend = probed[which];
     probed[which] = probed[--probed_count];
-    backend_leave_probe(backend);
+    backend_release_probe(backend);
     backend_mark_up(backend, sim_clock_ms());
 }

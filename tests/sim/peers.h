@@ -40,10 +40,10 @@ struct client {
     size_t listener;
     int version;
     enum site_cert cert;
-    struct address addr, behind; /* of the connection; of the client that the balancer speaks for */
+    struct address addr, origin; /* of the connection; of the client that the balancer speaks for */
     struct sim_socket *sock;
     struct buf raw; /* leaves before anything of TLS */
-    SSL *ssl;       /* NULL: says no TLS */
+    SSL *ssl;       /* NULL: does not speak TLS */
     struct stream up, up_at_broker, down;
     uint64_t up_sent, up_max, down_got;
     bool shaken;     /* hands */

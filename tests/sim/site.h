@@ -13,7 +13,7 @@ enum site_listener {
     SITE_CERTS,    /* client certificates, PROXY headers to a backend with a name */
     SITE_CHECK,    /* mqtt = check, a unix socket */
     SITE_IDENTITY, /* mqtt = identity */
-    SITE_BALANCED, /* behind a balancer, with low limits */
+    SITE_BALANCED, /* its clients come through a balancer; with low limits */
     SITE_LISTENERS
 };
 

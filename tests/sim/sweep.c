@@ -106,7 +106,7 @@ static void check_handshake(const struct session *s, struct sums *sums) {
     sums->queued += s->in_steps;
 }
 
-/* Whoever has said nothing for the broker can be asked to make room, unless it waits for us. */
+/* A client that has sent nothing for the broker can make room, unless it waits for us. */
 static void check_newcomer(const struct session *s, struct sums *sums) {
     bool dials_first = session_config(s)->dial == DIAL_AFTER_HANDSHAKE;
     bool early = s->phase <= PHASE_CONNECT_PACKET;

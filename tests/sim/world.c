@@ -84,7 +84,7 @@ static struct session *dialling_with(int fd) {
     trace_fail("no session dials with descriptor %d", fd);
 }
 
-/* Nobody reaches a broker who has not been let in. */
+/* Only a client that has been accepted reaches a broker. */
 static void check_may_dial(const struct session *s, const struct client *c) {
     bool known = c->cert == SITE_GOOD || c->cert == SITE_REVOCABLE ||
                  (c->cert == SITE_NAMELESS && c->listener != SITE_IDENTITY);

@@ -459,14 +459,20 @@ START_TEST(bad_ca_and_crl_files_are_refused) {
     site.listener.client_ca = NULL;
     not_loaded("client_ca");
     site.listener.client_ca = (char *)"/nonexistent/ca.pem";
-    not_loaded("/nonexistent/ca.pem: cannot open");
+    not_loaded("listener mqtt: client_ca: /nonexistent/ca.pem: cannot open: No such file");
     site.listener.client_ca = (char *)server_key;
     not_loaded("holds no certificate");
     site.listener.client_ca = (char *)pki_certs("leaf-as-ca.pem", &good, NULL);
     not_loaded("is not the certificate of a CA");
     site.listener.client_ca = (char *)ca_file;
     site.listener.client_crl = (char *)ca_file;
+    not_loaded("client_crl: ");
     not_loaded("holds no revocation list");
+    site.listener.client_crl = NULL;
+    site.listener.client_allow = (char *)"nonexistent.allow";
+    not_loaded("client_allow: nonexistent.allow: cannot open: No such file or directory (from the "
+               "working directory /");
+    site.listener.client_allow = NULL;
     struct pki impostor = pki_make((struct pki_spec){.cn = "Client CA", .ca = 1}, NULL);
     site.listener.client_crl = (char *)pki_crl("forged.crl", &impostor, NULL, 5);
     not_loaded("not signed by the CA");

@@ -469,7 +469,7 @@ static const struct {
     /* lines */
     {LISTENER "listen\n", ":2: a line without =; write key = value"},
     {LISTENER "listen ; = :1\n", ":2: a line without =; "},
-    {LISTENER "listen : 8883\n", ":2: a : where = belongs; write key = value"},
+    {LISTENER "listen : 8883\n", ":2: found : instead of =; write key = value"},
     {LISTENER "= 3\n", ":2: a line without a key before =; "},
     {LISTENER " listen = :1\n", ":2: an indented line; "},
     {LISTENER "backend = a:1,\n    b:2\n", ":3: an indented line; "},
@@ -564,6 +564,10 @@ static const struct {
     {LISTENER "max_connect_size = 127\n" CERTIFICATE, ":2: max_connect_size = 127: out of range"},
     {LISTENER "max_handshakes = 0\n" CERTIFICATE,
      ":2: max_handshakes = 0: out of range; write 1 to 100000"},
+    {LISTENER "max_handshakes = many\n" CERTIFICATE,
+     ":2: max_handshakes = many: not a whole number; write digits alone"},
+    {LISTENER "max_connections = unlimited\n" CERTIFICATE,
+     ":2: max_connections = unlimited: not a whole number; write digits alone; 0 is no limit"},
 
     /* addresses */
     {LISTENER "listen = 8883\n" CERTIFICATE,
@@ -641,14 +645,18 @@ static const struct {
     {LISTENER "max_dials = many\n" CERTIFICATE, ":2: max_dials = many: many is not a number of "},
     {LISTENER "max_dials = 1/d\n" CERTIFICATE, ":2: max_dials = 1/d: not a rate; "},
     {LISTENER "max_dials = 5, 6\n" CERTIFICATE,
-     ":2: max_dials = 5, 6: two numbers; write how many may be under way and how many a second, "
-     "as in 512, 10000/s"},
-    {LISTENER "max_dials = 5/s, 6, 7/s\n" CERTIFICATE, ":2: max_dials = 5/s, 6, 7/s: two rates; "},
+     ":2: max_dials = 5, 6: a second number of dials; write how many may be under way and how many "
+     "a second, as in 512, 10000/s"},
+    {LISTENER "max_dials = 5/s, 6, 7/s\n" CERTIFICATE,
+     ":2: max_dials = 5/s, 6, 7/s: a second rate; "},
     {LISTENER "max_dials = 5,\n" CERTIFICATE, ":2: max_dials = 5,: an empty item"},
     {LISTENER "backend_source = 192.0.2.1:0\n" CERTIFICATE,
-     ":2: backend_source = 192.0.2.1:0: 192.0.2.1:0 is not an address of this machine; write "
-     "numeric addresses without a port, as in 192.0.2.7, 192.0.2.8, or auto"},
-    {LISTENER "backend_source = eth0\n" CERTIFICATE, ":2: backend_source = eth0: eth0 is not an "},
+     ":2: backend_source = 192.0.2.1:0: 192.0.2.1:0 has a port; leave it out, as in 192.0.2.7"},
+    {LISTENER "backend_source = [::1]:1883\n" CERTIFICATE,
+     ":2: backend_source = [::1]:1883: [::1]:1883 has a port; "},
+    {LISTENER "backend_source = eth0\n" CERTIFICATE,
+     ":2: backend_source = eth0: eth0 is not a numeric address; write addresses of this machine "
+     "without a port, as in 192.0.2.7, 192.0.2.8, or auto"},
 
     /* networks */
     {LISTENER "deny = all\n" CERTIFICATE, ":2: deny = all: all is not a network; "},
@@ -737,7 +745,8 @@ END_TEST
 START_TEST(a_file_that_cannot_be_read_is_reported) {
     ck_assert_ptr_null(config_load("/nonexistent/p.conf", &err));
     ck_assert_str_eq(err.text, "/nonexistent/p.conf: cannot open the configuration: "
-                               "No such file or directory");
+                               "No such file or directory; name it with -c, or give --cert and "
+                               "--key");
     ck_assert_ptr_null(config_load("/", &err));
     ck_assert_str_eq(err.text, "/: cannot read the configuration: Is a directory");
     size_t len = (1 << 20) + 1;

@@ -61,9 +61,9 @@ static void refused(const char *cert, const char *chain, const char *key, const 
     refused(cert, chain, key, (const char *[]){"listener mqtt", "main", __VA_ARGS__, NULL})
 
 START_TEST(a_missing_file_is_named) {
-    REFUSED("/nonexistent/c.pem", NULL, leaf_key, "/nonexistent/c.pem", "No such file");
-    REFUSED(leaf_cert, "/nonexistent/ch.pem", leaf_key, "/nonexistent/ch.pem", "No such file");
-    REFUSED(leaf_cert, NULL, "/nonexistent/k.pem", "/nonexistent/k.pem", "No such file");
+    REFUSED("/nonexistent/c.pem", NULL, leaf_key, "main: cert: /nonexistent/c.pem", "No such file");
+    REFUSED(leaf_cert, "/nonexistent/h.pem", leaf_key, "chain: /nonexistent/h.pem", "No such file");
+    REFUSED(leaf_cert, NULL, "/nonexistent/k.pem", "key: /nonexistent/k.pem", "No such file");
     REFUSED("/tmp", NULL, leaf_key, "/tmp", "not a regular file");
 }
 END_TEST
@@ -71,8 +71,10 @@ END_TEST
 START_TEST(garbage_is_refused) {
     REFUSED(garbage, NULL, leaf_key, "garbage.pem", "not base64");
     REFUSED(empty, NULL, leaf_key, "empty.pem", "no certificate");
-    REFUSED(leaf_key, NULL, leaf_key, "leaf.key", "no certificate");
-    REFUSED(leaf_cert, NULL, leaf_cert, "leaf.pem", "no private key", "it is a certificate");
+    REFUSED(leaf_key, NULL, leaf_key, "leaf.key", "no certificate",
+            "it is a private key; exchange cert and key");
+    REFUSED(leaf_cert, NULL, leaf_cert, "leaf.pem", "no private key",
+            "it is a certificate; exchange cert and key");
     REFUSED(leaf_cert, NULL, empty, "empty.pem", "no private key");
     REFUSED(pki_text("cut.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n"), NULL, leaf_key, "cut.pem",
             "no matching END");
@@ -97,7 +99,7 @@ END_TEST
 
 START_TEST(a_key_of_another_certificate_is_refused) {
     REFUSED(leaf_cert, NULL, other_key, "other.key", "does not belong", "mqtt.example.org",
-            "leaf.pem");
+            "leaf.pem", "install the key and the certificate of one renewal together");
     REFUSED(leaf_cert, NULL, rsa_key, "rsa.key", "does not belong", "ECDSA P-256");
     REFUSED(rsa_cert, NULL, leaf_key, "leaf.key", "does not belong", "RSA 2048");
 }

@@ -769,7 +769,7 @@ START_TEST(a_successful_probe_marks_a_backend_as_up) {
     ck_assert_int_eq(listen(fd, 4), 0);
     wait_until(!backend_is_down(b));
     wait_until(backend_claim_probe(b)); /* and it is over */
-    backend_leave_probe(b);
+    backend_release_probe(b);
 }
 END_TEST
 
@@ -817,7 +817,7 @@ START_TEST(a_closed_prober_starts_no_probe) {
     prober_watch(&prober, &target);
     prober_close(&prober);
     ck_assert(backend_claim_probe(b)); /* its own probe has ended */
-    backend_leave_probe(b);
+    backend_release_probe(b);
     prober_watch(&prober, &target);
     ck_assert(backend_claim_probe(b));
 }

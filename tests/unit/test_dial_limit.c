@@ -1,4 +1,4 @@
-/* How many dials a broker gets, at a time and in a second, whoever asks. */
+/* How many dials a broker gets, at a time and in a second, over all threads. */
 #include "broker/dial_limit.h"
 #include "broker/source.h"
 #include "run.h"
@@ -77,7 +77,7 @@ END_TEST
 
 START_TEST(after_the_broker_came_back_dials_are_slower_and_irregular) {
     bounds.rate = (struct config_rate){1000, 1000};
-    dial_limit_go_gently(&limit, 0);
+    dial_limit_slow_down(&limit, 0);
     run();
     unsigned gentle = sum_of(1000, 9000) / 8, usual = sum_of(12000, 20000) / 8;
     ck_assert_uint_le(most_in(1000), 1000);

@@ -20,78 +20,78 @@ static void teardown(void) {
     limits_free(limits);
 }
 
-/* How many of so many ends are logged; `told` gets what their lines say is missing before them. */
+/* How many of so many ends are logged; `missing` grows by what their lines count as left out. */
 static uint64_t ends(size_t listener, uint64_t now_ms, struct config_rate rate, unsigned count,
-                     uint64_t *told) {
+                     uint64_t *missing) {
     uint64_t logged = 0, suppressed;
     for (unsigned i = 0; i < count; i++) {
         if (limits_end_may_be_logged(limits, listener, now_ms, rate, &suppressed)) {
             logged++;
-            *told += suppressed;
+            *missing += suppressed;
         }
     }
     return logged;
 }
 
 START_TEST(all_means_all) {
-    uint64_t told = 0;
-    ck_assert_uint_eq(ends(0, 1000, all, ENDS, &told), ENDS);
-    ck_assert_uint_eq(told, 0);
+    uint64_t missing = 0;
+    ck_assert_uint_eq(ends(0, 1000, all, ENDS, &missing), ENDS);
+    ck_assert_uint_eq(missing, 0);
 }
 END_TEST
 
 START_TEST(a_rate_bounds_the_lines_and_nothing_is_lost) {
-    uint64_t told = 0;
-    ck_assert_uint_eq(ends(0, 1000, hundred_a_second, ENDS, &told), 100);
-    ck_assert_uint_eq(ends(0, 1500, hundred_a_second, ENDS, &told), 50);
-    ck_assert_uint_eq(told, ENDS - 100);
+    uint64_t missing = 0;
+    ck_assert_uint_eq(ends(0, 1000, hundred_a_second, ENDS, &missing), 100);
+    ck_assert_uint_eq(ends(0, 1500, hundred_a_second, ENDS, &missing), 50);
+    ck_assert_uint_eq(missing, ENDS - 100);
     ck_assert_uint_eq(limits_take_suppressed_ends(limits, 0), ENDS - 50);
     ck_assert_uint_eq(limits_take_suppressed_ends(limits, 0), 0);
-    ck_assert_uint_eq(ends(0, 60000, hundred_a_second, 100, &told), 100);
+    ck_assert_uint_eq(ends(0, 60000, hundred_a_second, 100, &missing), 100);
 }
 END_TEST
 
 START_TEST(each_listener_has_its_own) {
-    uint64_t told = 0;
-    ck_assert_uint_eq(ends(0, 1000, ten_an_hour, ENDS, &told), 10);
-    ck_assert_uint_eq(ends(1, 1000, ten_an_hour, ENDS, &told), 10);
+    uint64_t missing = 0;
+    ck_assert_uint_eq(ends(0, 1000, ten_an_hour, ENDS, &missing), 10);
+    ck_assert_uint_eq(ends(1, 1000, ten_an_hour, ENDS, &missing), 10);
     ck_assert_uint_eq(limits_take_suppressed_ends(limits, 1), ENDS - 10);
 }
 END_TEST
 
-/* A reload to another rate: what was left out before is told all the same. */
+/* A reload to another rate: what was left out before is counted all the same. */
 START_TEST(the_rate_may_change) {
-    uint64_t told = 0;
-    (void)ends(0, 1000, ten_an_hour, ENDS, &told);
-    ck_assert_uint_eq(ends(0, 1000, all, ENDS, &told), ENDS);
+    uint64_t missing = 0;
+    (void)ends(0, 1000, ten_an_hour, ENDS, &missing);
+    ck_assert_uint_eq(ends(0, 1000, all, ENDS, &missing), ENDS);
     ck_assert_uint_eq(limits_take_suppressed_ends(limits, 0), ENDS - 10);
 }
 END_TEST
 
 struct count {
-    uint64_t logged, told;
+    uint64_t logged, missing;
 };
 
 static void *end_many(void *arg) {
     struct count *count = arg;
-    count->logged = ends(0, 1000, hundred_a_second, ENDS, &count->told);
+    count->logged = ends(0, 1000, hundred_a_second, ENDS, &count->missing);
     return NULL;
 }
 
 START_TEST(all_threads_share_one_rate) {
     pthread_t threads[THREADS];
     struct count counts[THREADS] = {0};
-    uint64_t logged = 0, told = 0;
+    uint64_t logged = 0, missing = 0;
     for (size_t i = 0; i < THREADS; i++) {
         ck_assert_int_eq(pthread_create(&threads[i], NULL, end_many, &counts[i]), 0);
     }
     for (size_t i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
         logged += counts[i].logged;
-        told += counts[i].told;
+        missing += counts[i].missing;
     }
     ck_assert_uint_eq(logged, 100);
-    ck_assert_uint_eq(logged + told + limits_take_suppressed_ends(limits, 0), THREADS * ENDS);
+    ck_assert_uint_eq(logged + missing + limits_take_suppressed_ends(limits, 0), THREADS * ENDS);
 }
 END_TEST
 
