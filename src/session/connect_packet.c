@@ -100,17 +100,12 @@ static enum verdict on_client_eof(struct session *s) {
 /* What came with the end of the handshake is read at once. */
 static enum verdict enter(struct session *s) {
     struct pool *pool = s->pool;
-    struct buf early = s->pending->cipher;
-    enum verdict verdict = SESSION_GOES_ON;
     if (!pool_set_deadline(pool, &pool->progress, &s->member.progress,
                            session_config(s)->connect_packet_timeout_ms)) {
         return session_end(s, REASON_OUT_OF_MEMORY, NULL);
     }
-    s->pending->cipher = (struct buf){0};
-    if (early.len > 0) {
-        verdict = on_client_bytes(s, early.data, early.len);
-    }
-    buf_free(&early);
+    enum verdict verdict = transfer_decrypt_pending(s);
+    verdict = verdict == SESSION_GOES_ON ? look_for_connect(s) : verdict;
     if (verdict != SESSION_GOES_ON) {
         return verdict;
     }

@@ -123,11 +123,10 @@ static enum verdict on_served(struct session *s) {
 static enum verdict on_client_eof(struct session *s) {
     struct pending *p = s->pending;
     s->client_eof = true;
-    if (p->plain.len == 0 && p->cipher.len > 0) {
-        if (transfer_decrypt_early(s, p->cipher.data, p->cipher.len) == SESSION_ENDED) {
+    if (p->plain.len == 0) {
+        if (transfer_decrypt_pending(s) == SESSION_ENDED) {
             return SESSION_ENDED;
         }
-        p->cipher.len = 0;
         s->up = p->plain.len;
     }
     if (p->plain.len > 0) {

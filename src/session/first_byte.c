@@ -29,14 +29,9 @@ static enum verdict on_client_eof(struct session *s) {
  * by then, and wait for nothing here. */
 static enum verdict enter(struct session *s) {
     struct pool *pool = s->pool;
-    struct buf early = s->pending->cipher;
-    enum verdict verdict = SESSION_GOES_ON;
     deadline_clear(&s->member.progress); /* handshake_timeout's */
-    s->pending->cipher = (struct buf){0};
-    if (early.len > 0) {
-        verdict = on_client_bytes(s, early.data, early.len);
-    }
-    buf_free(&early);
+    enum verdict verdict = transfer_decrypt_pending(s);
+    verdict = verdict == SESSION_GOES_ON ? look_for_byte(s) : verdict;
     if (verdict != SESSION_GOES_ON) {
         return verdict;
     }

@@ -100,3 +100,12 @@ enum verdict transfer_decrypt_early(struct session *s, const uint8_t *cipher, si
     s->client.ended = s->client.ended || status == ENGINE_CLOSED;
     return SESSION_GOES_ON;
 }
+
+enum verdict transfer_decrypt_pending(struct session *s) {
+    struct buf cipher = s->pending->cipher;
+    s->pending->cipher = (struct buf){0};
+    enum verdict verdict =
+        cipher.len > 0 ? transfer_decrypt_early(s, cipher.data, cipher.len) : SESSION_GOES_ON;
+    buf_free(&cipher);
+    return verdict;
+}

@@ -22,6 +22,9 @@ enum verdict transfer_flush_engine(struct session *s) __attribute__((warn_unused
 enum verdict transfer_decrypt_early(struct session *s, const uint8_t *cipher, size_t len)
     __attribute__((warn_unused_result));
 
+/* The same of what is in pending->cipher, as after the end of the handshake; empties it. */
+enum verdict transfer_decrypt_pending(struct session *s) __attribute__((warn_unused_result));
+
 /* While something is queued the progress deadline is write_timeout's, but only from the broker's
  * first answer on: before that it is connect_timeout's. */
 enum verdict transfer_watch_queues(struct session *s) __attribute__((warn_unused_result));
