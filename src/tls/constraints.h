@@ -8,8 +8,8 @@
 /* Whether every name of `cert` (alternative names, subject, its emailAddress attributes, and common
  * names that look like host names) keeps within `constraints`, the inside of the extension.
  * REASON_NAME_CONSTRAINT if one does not, and if a constraint cannot be read or cannot be applied
- * to a name of its kind. Reading and comparing take from `budget_ns`, by the length of what is read,
- * about the nanoseconds that they need; REASON_TOO_LARGE when none are left. */
+ * to a name of its kind. Reading and comparing take from `budget_ns`, by the length of what is
+ * read, about the nanoseconds that they need; REASON_TOO_LARGE when none are left. */
 enum reason constraints_check(struct span constraints, const struct x509 *cert,
                               unsigned *budget_ns);
 

@@ -12,10 +12,10 @@
 #include "tls/x509.h"
 
 enum {
-    PATH_SENT_MAX = 16,          /* certificates of one client */
-    PATH_SIGNATURES_MAX = 32,    /* signatures checked for one client */
-    PATH_FAILURES_MAX = 16,      /* of these, bad ones */
-    PATH_STEPS_MAX = 256,        /* issuers of the right name looked at */
+    PATH_SENT_MAX = 16,       /* certificates of one client */
+    PATH_SIGNATURES_MAX = 32, /* signatures checked for one client */
+    PATH_FAILURES_MAX = 16,   /* of these, bad ones */
+    PATH_STEPS_MAX = 256,     /* issuers of the right name looked at */
     /* What all of it may take, in microseconds of a processor of 2023: signatures, the client's own
      * in the handshake among them, comparing names, and asking about revocation. Three signatures
      * of the costliest anchor come on top, as those are the operator's choice. */
