@@ -54,7 +54,7 @@ static int load_parts(struct runtime *rt, const struct tls_shared *tls, struct b
     if (rt->config->ticket_keys != NULL) {
         rt->ticket_keys = tls_ticket_keys_read(rt->config->ticket_keys, err);
         if (rt->ticket_keys == NULL) {
-            return -1;
+            return error_prefix(err, "ticket_keys");
         }
     }
     rt->listeners = calloc(count, sizeof *rt->listeners);

@@ -72,10 +72,10 @@ def ladder(count):
 def order():
     root, one = authority(ROOT), authority("Sub", ROOT)
     end, three, nine = leaf(one), ladder(3), ladder(9)
-    stranger = authority("Stranger")
+    outsider = authority("Outsider")
     old, late = sub(**EXPIRED), sub(**EARLY)
     twin = sub(key=pki.key("ecdsa", "twin"), ski=None)
-    junk = [Node(f"Junk {n}", ca=True, key=stranger.key) for n in range(16)]
+    junk = [Node(f"Junk {n}", ca=True, key=outsider.key) for n in range(16)]
     return Group("Order", [root], [
         Row("issued by the root", [leaf(root)]),
         Row("leaf, CA", [end, one]),
@@ -88,10 +88,10 @@ def order():
         Row("nine CAs from the top", [nine[0], *nine[:0:-1]]),
         Row("the leaf twice", [end, end, one]),
         Row("the CA twice", [end, one, one]),
-        Row("a CA of somebody else among them", [end, stranger, one]),
+        Row("a CA of somebody else among them", [end, outsider, one]),
         Row("an expired CA of somebody else among them",
-            [end, Node("Stranger", ca=True, **EXPIRED), one]),
-        Row("somebody else's leaf among them", [end, leaf(stranger), one]),
+            [end, Node("Outsider", ca=True, **EXPIRED), one]),
+        Row("somebody else's leaf among them", [end, leaf(outsider), one]),
         Row("the CA's expired certificate first", [end, old, one]),
         Row("the CA's expired certificate last", [end, one, old]),
         Row("the CA's next certificate first", [end, late, one]),
@@ -105,7 +105,7 @@ def order():
         Row("the middle CA missing", [three[0], three[1], three[3]]),
         Row("only the CA's expired certificate", [end, old]),
         Row("self-signed", [Node()]),
-        Row("of a CA that is not trusted", [leaf(stranger), stranger]),
+        Row("of a CA that is not trusted", [leaf(outsider), outsider]),
         Row("of a CA that calls itself like the root",
             [leaf(Node(ROOT, ca=True, key=pki.key("ecdsa", "fake")))]),
         Row("of another client", [leaf(end, names=names("x.example")), end, one]),
@@ -396,12 +396,12 @@ def constrained():
 
 def anchors():
     """What is in client_ca beside, or instead of, a plain root."""
-    root, stranger = authority(ROOT), authority("Stranger")
+    root, outsider = authority(ROOT), authority("Outsider")
     one = authority("Sub", ROOT)
     past = Node("Past", ca=True, **EXPIRED)
     renewed = Node("Past", ca=True, key=past.key)
     gone = Node("Gone", ca=True, **EXPIRED)
-    crossed = Node("Gone", stranger, ca=True, key=gone.key)
+    crossed = Node("Gone", outsider, ca=True, key=gone.key)
     old = Node("Old", ca=True, version=1)
     shop = Node("Shop", ca=True, purposes=purposes(SERVER))
     weak = Node("Weak", ca=True, kind="rsa1024")
@@ -412,7 +412,7 @@ def anchors():
     sha1 = Node("Signed by SHA-1", ca=True, digest="sha1")
     inter = Node("Inter", authority("Unlisted"), ca=True)
     pin = Node("pinned")
-    trusted = [root, stranger, past, renewed, gone, old, shop, weak, odd, short, bound, sha1,
+    trusted = [root, outsider, past, renewed, gone, old, shop, weak, odd, short, bound, sha1,
                inter, pin]
     return Group("In `client_ca`", trusted, [
         Row("root beside thirteen others", [leaf(one), one]),

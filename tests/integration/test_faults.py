@@ -194,9 +194,9 @@ class Life(FaultCase):
         self.assertEqual(self.running.reload().name, "reload done")
         self.serves(self.running)
         self.descriptors = self.running.descriptors()
-        self.living = self.settled_living()
+        self.living = self.living_at_rest()
 
-    def settled_living(self):
+    def living_at_rest(self):
         """Allocations that stay when the sessions are over."""
         seen = []
         self.wait_until(lambda: seen.append(self.faults.living()) or len(seen) > 5

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct pki ecdsa, client_ca, stranger;
+static struct pki ecdsa, client_ca, outsider;
 static struct site site;
 static struct tls_context *ctx;
 
@@ -21,7 +21,7 @@ static void once(void) {
     ck_assert_msg(tls_library_start(&err) == 0, "%s", err.text);
     ecdsa = pki_make((struct pki_spec){.cn = "localhost", .alt = "DNS:localhost"}, NULL);
     client_ca = pki_make((struct pki_spec){.cn = "devices", .ca = 1}, NULL);
-    stranger = pki_make((struct pki_spec){.cn = "stranger", .usage = "clientAuth"}, NULL);
+    outsider = pki_make((struct pki_spec){.cn = "outsider", .usage = "clientAuth"}, NULL);
     site_init(&site, pki_certs("ecdsa.pem", &ecdsa, NULL), pki_key("ecdsa.key", &ecdsa));
     site.listener.client_auth = CLIENT_AUTH_REQUIRED;
     site.listener.client_ca = (char *)pki_certs("ca.pem", &client_ca, NULL);
@@ -30,7 +30,7 @@ static void once(void) {
 static void finally(void) {
     pki_free(&ecdsa);
     pki_free(&client_ca);
-    pki_free(&stranger);
+    pki_free(&outsider);
     pki_clean();
     tls_library_stop();
 }
@@ -192,8 +192,8 @@ START_TEST(a_refused_certificate_gets_one_alert) {
     SSL_CTX *client = client_new(versions[_i]);
     tls_context_unref(ctx);
     ctx = site_load(&site, NULL);
-    SSL_CTX_use_certificate(client, stranger.cert);
-    SSL_CTX_use_PrivateKey(client, stranger.key);
+    SSL_CTX_use_certificate(client, outsider.cert);
+    SSL_CTX_use_PrivateKey(client, outsider.key);
     begin(&p, client);
     ck_assert_int_eq(give_hello(&p), ENGINE_MORE);
     pair_deliver(&p);
