@@ -283,15 +283,28 @@ void client_chain_free(struct client_chain *chain) {
     free(chain);
 }
 
-enum reason clients_check_again(const struct tls_context *ctx, struct client_cert *peer) {
-    return clients_check(ctx, peer->chain->certs, peer->chain->count, peer);
-}
-
 enum reason clients_recheck(const struct tls_clients *clients, const struct client_cert *peer) {
     if (revocation_lists(&clients->revocation, &peer->id)) {
         return REASON_REVOKED;
     }
     return client_allow_still(clients, peer) ? REASON_NONE : REASON_NOT_ALLOWED;
+}
+
+enum reason clients_check_late(const struct tls_context *ctx, struct client_cert *peer,
+                               bool resumed) {
+    const struct tls_context *newer = peer->newer;
+    if (newer == NULL || newer->clients == NULL) {
+        return REASON_NONE;
+    }
+    if (peer->presented) {
+        return clients_check(newer, peer->chain->certs, peer->chain->count, peer);
+    }
+    if (!resumed || peer->id.serial_len == 0) {
+        return newer->clients->required ? REASON_NO_CERTIFICATE_GIVEN : REASON_NONE;
+    }
+    enum reason reason = clients_recheck(newer->clients, peer);
+    bool same = memcmp(newer->policy, ctx->policy, sizeof ctx->policy) == 0;
+    return reason == REASON_NONE && !same ? REASON_NO_CERTIFICATE_GIVEN : reason;
 }
 
 bool clients_resume(const struct tls_context *ctx, const struct client_cert *peer) {

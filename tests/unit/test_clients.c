@@ -285,28 +285,15 @@ START_TEST(once_there_are_crls_clients_of_a_ca_without_one_are_refused) {
 }
 END_TEST
 
-static const char *joined(const char *name, const char *a, const char *b) {
-    static char text[40000];
-    size_t len = 0;
-    const char *files[] = {a, b};
-    for (int i = 0; i < 2; i++) {
-        FILE *f = fopen(files[i], "r");
-        len += fread(text + len, 1, sizeof text - len - 1, f);
-        fclose(f);
-    }
-    text[len] = '\0';
-    return pki_text(name, text);
-}
-
 START_TEST(clients_of_a_revoked_intermediate_are_refused) {
     const char *root_crl = pki_crl("root.crl", &ca, &inter, 5);
     const char *root_clean = pki_crl("root-clean.crl", &ca, NULL, 5);
     const char *inter_crl = pki_crl("inter.crl", &inter, NULL, 5);
     site.listener.client_ca = (char *)pki_certs("ri.pem", &ca, &inter, NULL);
-    site.listener.client_crl = (char *)joined("clean.crl", root_clean, inter_crl);
+    site.listener.client_crl = (char *)pki_joined("clean.crl", root_clean, inter_crl);
     accepted(versions[_i], &by_inter, NULL, "device-3");
     accepted(versions[_i], &by_inter, &inter, "device-3");
-    site.listener.client_crl = (char *)joined("both.crl", root_crl, inter_crl);
+    site.listener.client_crl = (char *)pki_joined("both.crl", root_crl, inter_crl);
     refused(versions[_i], &by_inter, NULL, REASON_REVOKED, 44);
     refused(versions[_i], &by_inter, &inter, REASON_REVOKED, 44);
     /* The intermediate is not configured; the client sends it. */
@@ -320,7 +307,7 @@ END_TEST
 START_TEST(a_list_may_be_by_an_intermediate) {
     const char *root_crl = pki_crl("for-root.crl", &ca, NULL, 5);
     const char *strange =
-        joined("strange.crl", root_crl, pki_crl("strange-only.crl", &outsider_ca, NULL, 5));
+        pki_joined("strange.crl", root_crl, pki_crl("strange-only.crl", &outsider_ca, NULL, 5));
     struct pki lost = pki_make((struct pki_spec){.cn = "lost-too"}, &inter);
     struct pki silent = pki_make(
         (struct pki_spec){
@@ -330,7 +317,7 @@ START_TEST(a_list_may_be_by_an_intermediate) {
     accepted(versions[_i], &good, NULL, "device-1");
     refused(versions[_i], &by_inter, &inter, REASON_NO_CRL, 46);
     site.listener.client_crl =
-        (char *)joined("all.crl", strange, pki_crl("for-inter.crl", &inter, &lost, 5));
+        (char *)pki_joined("all.crl", strange, pki_crl("for-inter.crl", &inter, &lost, 5));
     for (int i = 0; i < 2; i++) {
         accepted(versions[_i], &by_inter, &inter, "device-3");
         refused(versions[_i], &lost, &inter, REASON_REVOKED, 44);
@@ -338,7 +325,7 @@ START_TEST(a_list_may_be_by_an_intermediate) {
     }
     refused(versions[_i], &lost, &silent, REASON_NO_CRL, 46); /* may not sign lists */
     site.listener.client_crl =
-        (char *)joined("stale-inter.crl", strange, pki_crl("old-inter.crl", &inter, &lost, -1));
+        (char *)pki_joined("stale-inter.crl", strange, pki_crl("old-inter.crl", &inter, &lost, -1));
     accepted(versions[_i], &by_inter, &inter, "device-3");
     refused(versions[_i], &lost, &inter, REASON_REVOKED, 44);
     site.listener.crl_expired = CRL_EXPIRED_REFUSE;
@@ -370,13 +357,14 @@ START_TEST(lists_whose_signatures_are_expensive_are_few) {
     struct pki device = pki_make((struct pki_spec){.cn = "device-6"}, &heavy);
     struct pki lost = pki_make((struct pki_spec){.cn = "device-7"}, &heavy);
     const char *lists =
-        joined("h1.crl", pki_crl("hr.crl", &ca, NULL, 5), pki_crl("h.crl", &heavy, NULL, 5));
-    lists = joined("h2.crl", lists, pki_crl("hl.crl", &heavy, &lost, 5));
+        pki_joined("h1.crl", pki_crl("hr.crl", &ca, NULL, 5), pki_crl("h.crl", &heavy, NULL, 5));
+    lists = pki_joined("h2.crl", lists, pki_crl("hl.crl", &heavy, &lost, 5));
     site.listener.client_crl = (char *)lists;
     visit_twice(&device, &heavy, versions[_i], REASON_NONE);
     visit_twice(&lost, &heavy, versions[_i], REASON_REVOKED);
-    lists = joined("h3.crl", lists, pki_crl("hm.crl", &heavy, NULL, 5));
-    site.listener.client_crl = (char *)joined("h4.crl", lists, pki_crl("hn.crl", &heavy, NULL, 5));
+    lists = pki_joined("h3.crl", lists, pki_crl("hm.crl", &heavy, NULL, 5));
+    site.listener.client_crl =
+        (char *)pki_joined("h4.crl", lists, pki_crl("hn.crl", &heavy, NULL, 5));
     visit_twice(&device, &heavy, versions[_i], REASON_TOO_LARGE);
     pki_free(&lost);
     pki_free(&device);
@@ -389,8 +377,8 @@ START_TEST(a_ca_of_the_same_key_under_a_name_written_in_another_way_takes_no_lis
     struct pki variant =
         pki_make((struct pki_spec){.cn = "CLIENT INTER", .ca = 1, .key_of = &inter}, &ca);
     site.listener.client_crl =
-        (char *)joined("both-names.crl", pki_crl("root-list.crl", &ca, NULL, 5),
-                       pki_crl("inter-list.crl", &inter, NULL, 5));
+        (char *)pki_joined("both-names.crl", pki_crl("root-list.crl", &ca, NULL, 5),
+                           pki_crl("inter-list.crl", &inter, NULL, 5));
     struct tls_context *ctx = site_load(&site, NULL);
     const struct pki *shown[] = {&variant, &inter, &variant, &inter};
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
