@@ -713,6 +713,73 @@ START_TEST(resumption_ends_with_a_list_that_must_not_expire) {
 }
 END_TEST
 
+/* As come_back, in one context, which remembers which list is whose. */
+static void come_back_to(struct tls_context *ctx, struct way way, const struct pki *cert,
+                         const struct pki *more, void (*change)(void)) {
+    SSL_CTX *with = client_with(way.version, cert, more),
+            *without = client_with(way.version, NULL, NULL);
+    if (!way.tickets) {
+        SSL_CTX_set_options(with, SSL_OP_NO_TICKET);
+        SSL_CTX_set_options(without, SSL_OP_NO_TICKET);
+    }
+    visit_in(ctx, with, NULL);
+    ck_assert_msg(seen.status == ENGINE_OK, "%s", reason_name(seen.reason));
+    SSL_SESSION *session = seen.session;
+    if (change != NULL) {
+        change();
+    }
+    visit_in(ctx, without, session);
+    SSL_SESSION_free(seen.session);
+    SSL_SESSION_free(session);
+    SSL_CTX_free(with);
+    SSL_CTX_free(without);
+}
+
+/* Of an intermediate there is a list for two days, and one for five that is about CAs only. */
+START_TEST(resumption_ends_with_the_list_that_covers_the_client) {
+    struct pki deep = pki_make((struct pki_spec){.cn = "Deep", .ca = 1}, &inter);
+    struct pki by_deep = pki_make((struct pki_spec){.cn = "device-9"}, &deep);
+    const char *lists =
+        pki_joined("s1.crl", pki_crl("sa.crl", &ca, NULL, 5), pki_crl("sb.crl", &inter, NULL, 2));
+    lists = pki_joined("s2.crl", lists, pki_crl_for("sc.crl", &inter, NULL, "onlyCA:TRUE"));
+    lists = pki_joined("s3.crl", lists, pki_crl("sd.crl", &deep, NULL, 5));
+    site.listener.client_crl = (char *)lists;
+    site.listener.crl_expired = CRL_EXPIRED_REFUSE;
+    struct tls_context *ctx = site_load(&site, &shared);
+    SSL_CTX *other = client_with(versions[1], &by_deep, &deep);
+    SSL_CTX_add1_chain_cert(other, inter.cert);
+    visit_in(ctx, other, NULL);
+    ck_assert_msg(seen.status == ENGINE_OK, "%s", reason_name(seen.reason));
+    SSL_SESSION_free(seen.session);
+    SSL_CTX_free(other);
+    ahead = 2 * 86400 - 600;
+    come_back_to(ctx, ways[_i], &by_inter, &inter, NULL);
+    ck_assert_int_eq(seen.status == ENGINE_OK, can_resume(ways[_i]));
+    come_back_to(ctx, ways[_i], &by_inter, &inter, twenty_minutes_later);
+    ck_assert_int_eq(seen.reason, REASON_NO_CERTIFICATE_GIVEN);
+    tls_context_unref(ctx);
+    pki_free(&by_deep);
+    pki_free(&deep);
+}
+END_TEST
+
+START_TEST(a_ca_of_the_same_key_under_a_name_written_in_another_way_ends_no_resumption) {
+    struct pki variant =
+        pki_make((struct pki_spec){.cn = "CLIENT INTER", .ca = 1, .key_of = &inter}, &ca);
+    site.listener.client_crl = (char *)pki_joined("v.crl", pki_crl("va.crl", &ca, NULL, 5),
+                                                  pki_crl("vb.crl", &inter, NULL, 5));
+    site.listener.crl_expired = CRL_EXPIRED_REFUSE;
+    struct tls_context *ctx = site_load(&site, &shared);
+    const struct pki *sent[] = {&variant, &inter};
+    for (size_t i = 0; i < sizeof sent / sizeof *sent; i++) {
+        come_back_to(ctx, ways[_i], &by_inter, sent[i], NULL);
+        ck_assert_int_eq(seen.status == ENGINE_OK, can_resume(ways[_i]));
+    }
+    tls_context_unref(ctx);
+    pki_free(&variant);
+}
+END_TEST
+
 START_TEST(two_hundred_attempts_to_resume_past_a_revocation_fail) {
     SSL_CTX *with = client_with(ways[_i].version, &revoked, NULL);
     if (!ways[_i].tickets) {
@@ -870,6 +937,9 @@ static Suite *suite(void) {
     tcase_add_loop_test(tc, resumption_ends_a_day_after_the_full_handshake_however_often_renewed, 0,
                         3);
     tcase_add_loop_test(tc, resumption_ends_with_a_list_that_must_not_expire, 0, 3);
+    tcase_add_loop_test(tc, resumption_ends_with_the_list_that_covers_the_client, 0, 3);
+    tcase_add_loop_test(
+        tc, a_ca_of_the_same_key_under_a_name_written_in_another_way_ends_no_resumption, 0, 3);
     tcase_add_loop_test(tc, two_hundred_attempts_to_resume_past_a_revocation_fail, 0, 3);
     tcase_add_loop_test(tc, a_recorded_ticket_gives_no_identity, 0, 2);
     tcase_add_loop_test(tc, a_retired_context_finishes_its_handshakes_and_starts_no_more, 0, 2);
