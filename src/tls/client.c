@@ -24,6 +24,8 @@ enum { SUBJECT_TEXT = 160, LISTS_WORK_MAX = 1200 };
 struct decision {
     struct tls_clients *clients;
     unsigned lists_work; /* path_work that is left for them */
+    /* When the first of the lists ends that the last path was checked by and that must not. */
+    int64_t lists_end;
 };
 
 static enum reason check_signature(void *arg, const struct x509 *cert, const struct x509 *issuer) {
@@ -78,14 +80,27 @@ static bool pay_for_list(struct decision *decision, const struct x509 *issuer) {
     return enough;
 }
 
+/* With the list, of several the last, by which a certificate is not revoked. */
+static enum reason check_end(struct decision *decision, int64_t next_update) {
+    if (!decision->clients->refuse_expired_crl) {
+        return REASON_NONE;
+    }
+    if (next_update < (int64_t)time(NULL)) {
+        return REASON_NO_CRL;
+    }
+    decision->lists_end = next_update < decision->lists_end ? next_update : decision->lists_end;
+    return REASON_NONE;
+}
+
 /* By the lists of CAs that clients bring. */
 static enum reason check_held(struct decision *decision, const struct x509 *cert,
                               const struct x509 *issuer, const struct cert_id *id) {
     struct tls_clients *clients = decision->clients;
-    enum reason reason = REASON_NO_CRL;
+    bool found = false;
+    int64_t last = INT64_MIN;
     for (size_t i = 0; i < clients->held_count; i++) {
         struct held_crl *held = &clients->held[i];
-        bool expired = held->crl.next_update != 0 && held->crl.next_update < (int64_t)time(NULL);
+        int64_t next_update = held->crl.next_update != 0 ? held->crl.next_update : INT64_MAX;
         if (!is_list_for(held, cert, issuer)) {
             continue;
         }
@@ -98,9 +113,10 @@ static enum reason check_held(struct decision *decision, const struct x509 *cert
         if (revocation_held_lists(&clients->revocation, (uint32_t)i, id)) {
             return REASON_REVOKED;
         }
-        reason = expired && clients->refuse_expired_crl ? reason : REASON_NONE;
+        found = true;
+        last = next_update > last ? next_update : last;
     }
-    return reason;
+    return found ? check_end(decision, last) : REASON_NO_CRL;
 }
 
 static enum reason check_revocation(void *arg, const struct x509 *cert, const struct x509 *issuer) {
@@ -111,7 +127,8 @@ static enum reason check_revocation(void *arg, const struct x509 *cert, const st
     if (!clients->has_crl) {
         return REASON_NONE;
     }
-    if (issuer == NULL) {
+    if (issuer == NULL) { /* a path is asked about from here on */
+        decision->lists_end = INT64_MAX;
         return check_anchor(clients, cert);
     }
     if (!revocation_id(&id, issuer, cert->serial) || revocation_lists(&clients->revocation, &id)) {
@@ -120,49 +137,17 @@ static enum reason check_revocation(void *arg, const struct x509 *cert, const st
     if (!revocation_by(&clients->revocation, &id, cert->is_ca, &next_update)) {
         return check_held(decision, cert, issuer, &id);
     }
-    bool expired = next_update < (int64_t)time(NULL);
-    return expired && clients->refuse_expired_crl ? REASON_NO_CRL : REASON_NONE;
+    return check_end(decision, next_update);
 }
 
-static int64_t held_end(const struct tls_clients *clients, const struct cert_id *id) {
-    int64_t end = 0;
-    for (size_t i = 0; i < clients->held_count; i++) {
-        struct held_crl *held = &clients->held[i];
-        int64_t next = held->crl.next_update != 0 ? held->crl.next_update : INT64_MAX;
-        if (atomic_load(&held->is_signed) && next > end &&
-            memcmp(held->signer, id->issuer_hash, TLS_ISSUER_HASH_SIZE) == 0) {
-            end = next;
-        }
-    }
-    return end;
-}
-
-/* The earliest end of what was checked: of a certificate, or of a list that must not expire. */
-static int64_t good_until(const struct tls_clients *clients, const struct path *path) {
-    int64_t end = path->not_after, next_update;
-    struct cert_id id;
-    for (size_t i = 0; i + 1 < path->count && clients->has_crl && clients->refuse_expired_crl;
-         i++) {
-        const struct x509 *cert = path->certs[i];
-        if (!revocation_id(&id, path->certs[i + 1], cert->serial)) {
-            continue;
-        }
-        if (!revocation_by(&clients->revocation, &id, cert->is_ca, &next_update)) {
-            next_update = held_end(clients, &id);
-        }
-        end = next_update < end ? next_update : end;
-    }
-    return end;
-}
-
-static enum reason fill(const struct tls_context *ctx, const struct path *path,
+static enum reason fill(const struct tls_context *ctx, const struct path *path, int64_t lists_end,
                         struct client_cert *peer) {
     const struct tls_clients *clients = ctx->clients;
     const struct x509 *leaf = path->certs[0];
     const struct x509 *issuer = path->count > 1 ? path->certs[1] : leaf;
     peer->has_identity =
         clients->ca_count > 0 && identity_read(ctx->identity, leaf, leaf->der, peer->text);
-    peer->not_after = good_until(clients, path);
+    peer->not_after = path->not_after < lists_end ? path->not_after : lists_end;
     if (!revocation_id(&peer->id, issuer, leaf->serial)) {
         return REASON_BAD_ENCODING;
     }
@@ -199,7 +184,8 @@ static void name_blamed(const struct path *path, struct client_cert *peer) {
 static enum reason decide(const struct tls_context *ctx, const struct x509 *sent, size_t count,
                           struct client_cert *peer) {
     struct tls_clients *clients = ctx->clients;
-    struct decision decision = {.clients = clients, .lists_work = LISTS_WORK_MAX};
+    struct decision decision = {
+        .clients = clients, .lists_work = LISTS_WORK_MAX, .lists_end = INT64_MAX};
     struct path_rules rules = {.anchors = clients->anchors,
                                .anchor_count = clients->ca_count,
                                .now = (int64_t)time(NULL),
@@ -211,7 +197,7 @@ static enum reason decide(const struct tls_context *ctx, const struct x509 *sent
     enum reason reason = clients->ca_count > 0 ? path_build(&rules, sent, count, &path)
                                                : path_pinned(&rules, sent, &path);
     if (reason == REASON_NONE) {
-        reason = fill(ctx, &path, peer);
+        reason = fill(ctx, &path, decision.lists_end, peer);
         path.blamed = path.certs[0];
     }
     if (reason == REASON_NONE) {
@@ -283,15 +269,28 @@ void client_chain_free(struct client_chain *chain) {
     free(chain);
 }
 
-enum reason clients_check_again(const struct tls_context *ctx, struct client_cert *peer) {
-    return clients_check(ctx, peer->chain->certs, peer->chain->count, peer);
-}
-
 enum reason clients_recheck(const struct tls_clients *clients, const struct client_cert *peer) {
     if (revocation_lists(&clients->revocation, &peer->id)) {
         return REASON_REVOKED;
     }
     return client_allow_still(clients, peer) ? REASON_NONE : REASON_NOT_ALLOWED;
+}
+
+enum reason clients_check_late(const struct tls_context *ctx, struct client_cert *peer,
+                               bool resumed) {
+    const struct tls_context *newer = peer->newer;
+    if (newer == NULL || newer->clients == NULL) {
+        return REASON_NONE;
+    }
+    if (peer->presented) {
+        return clients_check(newer, peer->chain->certs, peer->chain->count, peer);
+    }
+    if (!resumed || peer->id.serial_len == 0) {
+        return newer->clients->required ? REASON_NO_CERTIFICATE_GIVEN : REASON_NONE;
+    }
+    enum reason reason = clients_recheck(newer->clients, peer);
+    bool same = memcmp(newer->policy, ctx->policy, sizeof ctx->policy) == 0;
+    return reason == REASON_NONE && !same ? REASON_NO_CERTIFICATE_GIVEN : reason;
 }
 
 bool clients_resume(const struct tls_context *ctx, const struct client_cert *peer) {

@@ -20,8 +20,11 @@ bool clients_are_heavy(const struct tls_clients *clients);
 enum reason clients_check(const struct tls_context *ctx, const struct span *chain, size_t count,
                           struct client_cert *peer);
 
-/* The same by another context, of what an earlier decision in this handshake accepted. */
-enum reason clients_check_again(const struct tls_context *ctx, struct client_cert *peer);
+/* By what a reload during the handshake brought (peer->newer), once `ctx` let the client in. A
+ * client that resumed a session sent no certificate that could be checked again: it may do so only
+ * if both contexts ask the same of a full handshake, else REASON_NO_CERTIFICATE_GIVEN. */
+enum reason clients_check_late(const struct tls_context *ctx, struct client_cert *peer,
+                               bool resumed);
 
 /* Of a client that was accepted in an earlier connection, or by an earlier load, without what it
  * sent then: whether its own certificate was not revoked since and its entry in client_allow

@@ -317,6 +317,15 @@ static int load_crls(struct tls_clients *clients, const char *file, struct error
 
 /* --- all of it --- */
 
+/* Field by field: what lies between them may be anything. */
+static void hash_issuer(wc_Sha256 *sha, const struct revocation_issuer *issuer) {
+    const uint8_t covers[] = {issuer->users, issuer->cas};
+    wc_Sha256Update(sha, issuer->hash, sizeof issuer->hash);
+    wc_Sha256Update(sha, issuer->signer, sizeof issuer->signer);
+    wc_Sha256Update(sha, (const byte *)&issuer->next_update, sizeof issuer->next_update);
+    wc_Sha256Update(sha, covers, sizeof covers);
+}
+
 static int make_hash(struct tls_clients *clients, struct error *err) {
     const struct revocation *r = &clients->revocation;
     const uint8_t policy[] = {clients->has_crl, clients->refuse_expired_crl, clients->accept_v1,
@@ -330,7 +339,7 @@ static int make_hash(struct tls_clients *clients, struct error *err) {
         wc_Sha256Update(&sha, clients->cas[i].der.data, (word32)clients->cas[i].der.len);
     }
     for (size_t i = 0; i < r->issuer_count; i++) {
-        wc_Sha256Update(&sha, (const byte *)&r->issuers[i], sizeof r->issuers[i]);
+        hash_issuer(&sha, &r->issuers[i]);
     }
     for (size_t i = 0; i < clients->held_count; i++) {
         wc_Sha256Update(&sha, clients->held[i].der.data, (word32)clients->held[i].der.len);

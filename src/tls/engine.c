@@ -249,23 +249,15 @@ static bool has_required_certificate(const struct engine *e) {
            (e->resumed && e->peer->id.serial_len > 0);
 }
 
-/* By what a reload during the handshake brought. */
-static enum reason check_by_newer(struct engine *e) {
-    struct client_cert *peer = e->peer;
-    if (peer->newer == NULL || peer->newer->clients == NULL) {
-        return REASON_NONE;
-    }
-    if (peer->presented) {
-        return clients_check_again(peer->newer, peer);
-    }
-    return e->resumed && peer->id.serial_len > 0 ? clients_recheck(peer->newer->clients, peer)
-                                                 : REASON_NONE;
-}
-
 /* For the library and the client the handshake is complete: the alert is an encrypted one. */
 static enum engine_status refuse_late(struct engine *e, enum reason reason) {
+    bool tls13 = wolfSSL_version(e->ssl) == TLS1_3_VERSION;
+    uint8_t alert = failure_alert(reason);
+    if (reason == REASON_NO_CERTIFICATE_GIVEN) {
+        alert = tls13 ? ALERT_CERTIFICATE_REQUIRED : ALERT_HANDSHAKE_FAILURE;
+    }
     e->peer->refusal = reason;
-    return fail(e, reason, failure_alert(reason));
+    return fail(e, reason, alert);
 }
 
 static enum engine_status finish(struct engine *e) {
@@ -273,7 +265,7 @@ static enum engine_status finish(struct engine *e) {
     if (!has_required_certificate(e)) {
         return fail(e, REASON_NO_CERTIFICATE_GIVEN, 0);
     }
-    enum reason reason = check_by_newer(e);
+    enum reason reason = clients_check_late(e->ctx, e->peer, e->resumed);
     if (reason != REASON_NONE) {
         return refuse_late(e, reason);
     }

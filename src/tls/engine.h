@@ -46,9 +46,11 @@ void engine_free(struct engine *e);
 
 /* A reload has replaced the context that the engine was opened with. When the handshake completes,
  * the client's certificate must also pass all that `newer` asks; else it fails, with an alert, as
- * if that had been in force from the start. Of a client that resumes a session, only what is known
- * of its own certificate is looked at. Between calls of engine_handshake; the last call counts, and
- * a context that is retired already changes nothing. Holds `newer` as engine_open holds ctx. */
+ * if that had been in force from the start. A client that resumes a session with a certificate is
+ * refused if anything changed that a full handshake would have checked, and one without a
+ * certificate if `newer` requires one; the version that was agreed on stays. Between calls of
+ * engine_handshake; the last call counts, and a context that is retired already changes nothing.
+ * Holds `newer` as engine_open holds ctx. */
 void engine_check_by(struct engine *e, struct tls_context *newer);
 
 /* Continues the handshake: ENGINE_OK when it is complete, else ENGINE_MORE, ENGINE_PAUSED or

@@ -360,6 +360,37 @@ class NoResumptionPast(Case):
         self.assertEqual(sum(attempts), 0)
         self.assertEqual(broker.connections(), before)
 
+    def test_not_past_a_reload_that_comes_before_the_last_flight(self):
+        """The ticket was good when it was sent. The client holds back its Finished meanwhile."""
+        middle = pki.Authority("Device Intermediate", parent=DEVICES)
+        leaf = middle.issue("deep", usage="client", own_key=pki.key("ecdsa", "client"))
+        before = {"client-ca.pem": DEVICES.pem, "client.crl": DEVICES.crl() + middle.crl()}
+        for after in ({"client-ca.pem": pki.authority("Second Device CA").pem},
+                      {"client.crl": DEVICES.crl([middle.certificate]) + middle.crl()},
+                      {"client.crl": DEVICES.crl() + middle.crl([leaf])}):
+            broker = self.fake_broker(echo)
+            postern = self.guarded(broker, crl=before["client.crl"])
+            # The distribution's library has no room for the name in a ticket.
+            for context in list(self.contexts(leaf))[0 if own_library() else 2:]:
+                for name, text in before.items():
+                    self.write(name, text)
+                self.assertEqual(postern.reload().name, "reload done")
+                session = self.session(postern, context)
+                client = self.client(postern, context=context, session=session, handshake=False)
+                client.raw_send(client.hello())
+                while not client.step(client.raw_recv()):
+                    pass
+                self.assertTrue(client.tls.session_reused)
+                dialled = broker.connections()
+                for name, text in after.items():
+                    self.write(name, text)
+                self.assertEqual(postern.reload().name, "reload done")
+                client.raw_send(client.pending_output())
+                end = postern.end_of(client)
+                self.assertEqual((end.name, end["reason"]),
+                                 ("handshake failed", "no_certificate_given"))
+                self.assertEqual(broker.connections(), dialled)
+
     def test_not_past_a_removed_authority(self):
         other = pki.authority("Second Device CA")
         postern = self.guarded(self.fake_broker(echo), ca=DEVICES.pem + other.pem)

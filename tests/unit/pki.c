@@ -255,6 +255,20 @@ const char *pki_text(const char *name, const char *text) {
     return close_last(f);
 }
 
+const char *pki_joined(const char *name, const char *a, const char *b) {
+    static char text[40000];
+    size_t len = 0;
+    const char *parts[] = {a, b};
+    for (int i = 0; i < 2; i++) {
+        FILE *f = fopen(parts[i], "r");
+        NEED(f != NULL);
+        len += fread(text + len, 1, sizeof text - len - 1, f);
+        fclose(f);
+    }
+    text[len] = '\0';
+    return pki_text(name, text);
+}
+
 static X509_CRL *make_crl(const struct pki *issuer, const struct pki *listed, long days) {
     X509_CRL *crl = X509_CRL_new();
     ASN1_TIME *at = X509_gmtime_adj(NULL, -10 * DAY);

@@ -55,6 +55,7 @@ void pki_free(struct pki *p);
 const char *pki_certs(const char *name, const struct pki *first, ...); /* up to NULL */
 const char *pki_key(const char *name, const struct pki *p);
 const char *pki_text(const char *name, const char *text);
+const char *pki_joined(const char *name, const char *a, const char *b); /* two of them in one */
 /* Revokes `listed` (may be NULL); next update in `days` (negative: expired). */
 const char *pki_crl(const char *name, const struct pki *issuer, const struct pki *listed,
                     long days);

@@ -508,14 +508,12 @@ END_TEST
 
 /* A handshake that begins by the site as it was loaded into `before`, and completes when the site
  * has become what it is now. */
-static void visit_across(struct tls_context *before, int version, const struct pki *cert,
-                         const struct pki *more) {
+static void come_across(struct tls_context *before, SSL_CTX *client, SSL_SESSION *session) {
     struct tls_context *now = site_load(&site, &shared);
-    SSL_CTX *client = client_with(version, cert, more);
     struct pair p;
     memset(&seen, 0, sizeof seen);
     SSL_CTX_set_info_callback(client, on_info);
-    pair_init(&p, client, "localhost", NULL);
+    pair_init(&p, client, "localhost", session);
     SSL_do_handshake(p.client);
     pair_collect(&p);
     ck_assert_int_eq(client_hello_parse(p.up.data, p.up.len, &p.hello), CLIENT_HELLO_OK);
@@ -530,6 +528,12 @@ static void visit_across(struct tls_context *before, int version, const struct p
     look(&p);
     SSL_SESSION_free(seen.session);
     pair_free(&p);
+}
+
+static void visit_across(struct tls_context *before, int version, const struct pki *cert,
+                         const struct pki *more) {
+    SSL_CTX *client = client_with(version, cert, more);
+    come_across(before, client, NULL);
     SSL_CTX_free(client);
 }
 
@@ -577,6 +581,119 @@ START_TEST(a_client_that_a_reload_does_not_concern_completes_its_handshake) {
 }
 END_TEST
 
+/* --- the same with a session that is resumed --- */
+
+static void other_ca(void) {
+    struct pki other = pki_make((struct pki_spec){.cn = "Other CA", .ca = 1}, NULL);
+    site.listener.client_ca = (char *)pki_certs("other.pem", &other, NULL);
+    pki_free(&other);
+}
+static void revoked_sub(void) {
+    const char *own = pki_crl("own.crl", &ca, &sub, 5), *held = pki_crl("held.crl", &sub, NULL, 5);
+    site.listener.client_crl = (char *)pki_joined("revoked.crl", own, held);
+}
+static void list_of_sub(void) {
+    const char *own = pki_crl("own.crl", &ca, NULL, 5);
+    const char *held = pki_crl("held.crl", &sub, &by_sub, 5);
+    site.listener.client_crl = (char *)pki_joined("both.crl", own, held);
+}
+static void first_list(void) {
+    site.listener.client_crl = (char *)pki_crl("first.crl", &ca, NULL, 5);
+}
+static void other_identity(void) {
+    site.listener.identity = IDENTITY_FINGERPRINT;
+}
+static void no_version_1(void) {
+    site.listener.client_x509_v1 = X509_V1_REFUSE;
+}
+static void other_name(void) {
+    allow("key-sha256:%s gate\n", key_hex(&by_sub));
+}
+
+/* A session of a client that sent its intermediate, resumed while a reload changes that. */
+static void resume_across(struct way way, void (*change)(void)) {
+    SSL_CTX *client = client_with(way.version, &by_sub, &sub);
+    if (!way.tickets) {
+        SSL_CTX_set_options(client, SSL_OP_NO_TICKET);
+    }
+    visit(client, NULL);
+    ck_assert_msg(seen.reason == REASON_NONE, "%s", reason_name(seen.reason));
+    SSL_SESSION *session = seen.session;
+    struct tls_context *before = site_load(&site, &shared);
+    change();
+    come_across(before, client, session);
+    SSL_SESSION_free(session);
+    SSL_CTX_free(client);
+}
+
+static void (*const stricter[])(void) = {other_ca,       revoked_sub,  list_of_sub, first_list,
+                                         other_identity, no_version_1, other_name};
+
+START_TEST(nobody_resumes_past_a_reload_that_comes_during_the_handshake) {
+    if (is_distribution_library() && ways[_i].tickets) {
+        return; /* its tickets have no room for a name */
+    }
+    for (size_t i = 0; i < sizeof stricter / sizeof *stricter; i++) {
+        teardown();
+        setup();
+        resume_across(ways[_i], stricter[i]);
+        ck_assert_msg(seen.resumed, "change %zu", i);
+        ck_assert_msg(seen.reason == REASON_NO_CERTIFICATE_GIVEN ||
+                          seen.reason == REASON_NOT_ALLOWED,
+                      "change %zu: %s", i, reason_name(seen.reason));
+        if (seen.reason == REASON_NO_CERTIFICATE_GIVEN) {
+            is_refused(REASON_NO_CERTIFICATE_GIVEN, ways[_i].version == TLS1_2_VERSION ? 40 : 116);
+        }
+    }
+}
+END_TEST
+
+static void nothing(void) {
+}
+
+START_TEST(a_reload_that_changes_nothing_for_it_lets_a_client_resume) {
+    resume_across(ways[_i], nothing);
+    ck_assert_msg(seen.reason == REASON_NONE, "%s", reason_name(seen.reason));
+    ck_assert_str_eq(seen.identity, "device-3");
+}
+END_TEST
+
+/* In full handshakes and in resumed ones. */
+START_TEST(a_reload_during_the_handshake_may_require_certificates) {
+    static const enum config_client_auth from[] = {CLIENT_AUTH_NONE, CLIENT_AUTH_OPTIONAL};
+    for (size_t i = 0; i < 2; i++) {
+        site.listener.client_auth = from[i];
+        SSL_CTX *client;
+        SSL_SESSION *session = first_visit(ways[_i], NULL, &client);
+        struct tls_context *full = site_load(&site, &shared), *resumed = site_load(&site, &shared);
+        site.listener.client_auth = CLIENT_AUTH_REQUIRED;
+        come_across(full, client, NULL);
+        ck_assert(!seen.resumed);
+        is_refused(REASON_NO_CERTIFICATE_GIVEN, ways[_i].version == TLS1_2_VERSION ? 40 : 116);
+        come_across(resumed, client, session);
+        ck_assert(seen.resumed);
+        is_refused(REASON_NO_CERTIFICATE_GIVEN, ways[_i].version == TLS1_2_VERSION ? 40 : 116);
+        SSL_SESSION_free(session);
+        SSL_CTX_free(client);
+    }
+}
+END_TEST
+
+START_TEST(where_none_are_required_a_reload_refuses_nobody_without_one) {
+    SSL_CTX *client;
+    site.listener.client_auth = CLIENT_AUTH_NONE;
+    SSL_SESSION *session = first_visit(ways[_i], NULL, &client);
+    struct tls_context *full = site_load(&site, &shared), *resumed = site_load(&site, &shared);
+    site.listener.client_auth = CLIENT_AUTH_OPTIONAL;
+    come_across(full, client, NULL);
+    ck_assert_int_eq(seen.reason, REASON_NONE);
+    come_across(resumed, client, session);
+    ck_assert_int_eq(seen.reason, REASON_NONE);
+    SSL_SESSION_free(session);
+    SSL_CTX_free(client);
+}
+END_TEST
+
 static Suite *suite(void) {
     Suite *s = suite_create("client_allow");
     TCase *tc = tcase_create("client_allow");
@@ -606,6 +723,10 @@ static Suite *suite(void) {
     tcase_add_loop_test(
         tc, a_client_whose_ca_or_entry_a_reload_removes_during_its_handshake_is_refused, 0, 2);
     tcase_add_loop_test(tc, a_client_that_a_reload_does_not_concern_completes_its_handshake, 0, 2);
+    tcase_add_loop_test(tc, nobody_resumes_past_a_reload_that_comes_during_the_handshake, 0, 3);
+    tcase_add_loop_test(tc, a_reload_that_changes_nothing_for_it_lets_a_client_resume, 0, 3);
+    tcase_add_loop_test(tc, a_reload_during_the_handshake_may_require_certificates, 0, 3);
+    tcase_add_loop_test(tc, where_none_are_required_a_reload_refuses_nobody_without_one, 0, 3);
     suite_add_tcase(s, tc);
     return s;
 }

@@ -285,28 +285,15 @@ START_TEST(once_there_are_crls_clients_of_a_ca_without_one_are_refused) {
 }
 END_TEST
 
-static const char *joined(const char *name, const char *a, const char *b) {
-    static char text[40000];
-    size_t len = 0;
-    const char *files[] = {a, b};
-    for (int i = 0; i < 2; i++) {
-        FILE *f = fopen(files[i], "r");
-        len += fread(text + len, 1, sizeof text - len - 1, f);
-        fclose(f);
-    }
-    text[len] = '\0';
-    return pki_text(name, text);
-}
-
 START_TEST(clients_of_a_revoked_intermediate_are_refused) {
     const char *root_crl = pki_crl("root.crl", &ca, &inter, 5);
     const char *root_clean = pki_crl("root-clean.crl", &ca, NULL, 5);
     const char *inter_crl = pki_crl("inter.crl", &inter, NULL, 5);
     site.listener.client_ca = (char *)pki_certs("ri.pem", &ca, &inter, NULL);
-    site.listener.client_crl = (char *)joined("clean.crl", root_clean, inter_crl);
+    site.listener.client_crl = (char *)pki_joined("clean.crl", root_clean, inter_crl);
     accepted(versions[_i], &by_inter, NULL, "device-3");
     accepted(versions[_i], &by_inter, &inter, "device-3");
-    site.listener.client_crl = (char *)joined("both.crl", root_crl, inter_crl);
+    site.listener.client_crl = (char *)pki_joined("both.crl", root_crl, inter_crl);
     refused(versions[_i], &by_inter, NULL, REASON_REVOKED, 44);
     refused(versions[_i], &by_inter, &inter, REASON_REVOKED, 44);
     /* The intermediate is not configured; the client sends it. */
@@ -320,7 +307,7 @@ END_TEST
 START_TEST(a_list_may_be_by_an_intermediate) {
     const char *root_crl = pki_crl("for-root.crl", &ca, NULL, 5);
     const char *strange =
-        joined("strange.crl", root_crl, pki_crl("strange-only.crl", &outsider_ca, NULL, 5));
+        pki_joined("strange.crl", root_crl, pki_crl("strange-only.crl", &outsider_ca, NULL, 5));
     struct pki lost = pki_make((struct pki_spec){.cn = "lost-too"}, &inter);
     struct pki silent = pki_make(
         (struct pki_spec){
@@ -330,7 +317,7 @@ START_TEST(a_list_may_be_by_an_intermediate) {
     accepted(versions[_i], &good, NULL, "device-1");
     refused(versions[_i], &by_inter, &inter, REASON_NO_CRL, 46);
     site.listener.client_crl =
-        (char *)joined("all.crl", strange, pki_crl("for-inter.crl", &inter, &lost, 5));
+        (char *)pki_joined("all.crl", strange, pki_crl("for-inter.crl", &inter, &lost, 5));
     for (int i = 0; i < 2; i++) {
         accepted(versions[_i], &by_inter, &inter, "device-3");
         refused(versions[_i], &lost, &inter, REASON_REVOKED, 44);
@@ -338,7 +325,7 @@ START_TEST(a_list_may_be_by_an_intermediate) {
     }
     refused(versions[_i], &lost, &silent, REASON_NO_CRL, 46); /* may not sign lists */
     site.listener.client_crl =
-        (char *)joined("stale-inter.crl", strange, pki_crl("old-inter.crl", &inter, &lost, -1));
+        (char *)pki_joined("stale-inter.crl", strange, pki_crl("old-inter.crl", &inter, &lost, -1));
     accepted(versions[_i], &by_inter, &inter, "device-3");
     refused(versions[_i], &lost, &inter, REASON_REVOKED, 44);
     site.listener.crl_expired = CRL_EXPIRED_REFUSE;
@@ -370,13 +357,14 @@ START_TEST(lists_whose_signatures_are_expensive_are_few) {
     struct pki device = pki_make((struct pki_spec){.cn = "device-6"}, &heavy);
     struct pki lost = pki_make((struct pki_spec){.cn = "device-7"}, &heavy);
     const char *lists =
-        joined("h1.crl", pki_crl("hr.crl", &ca, NULL, 5), pki_crl("h.crl", &heavy, NULL, 5));
-    lists = joined("h2.crl", lists, pki_crl("hl.crl", &heavy, &lost, 5));
+        pki_joined("h1.crl", pki_crl("hr.crl", &ca, NULL, 5), pki_crl("h.crl", &heavy, NULL, 5));
+    lists = pki_joined("h2.crl", lists, pki_crl("hl.crl", &heavy, &lost, 5));
     site.listener.client_crl = (char *)lists;
     visit_twice(&device, &heavy, versions[_i], REASON_NONE);
     visit_twice(&lost, &heavy, versions[_i], REASON_REVOKED);
-    lists = joined("h3.crl", lists, pki_crl("hm.crl", &heavy, NULL, 5));
-    site.listener.client_crl = (char *)joined("h4.crl", lists, pki_crl("hn.crl", &heavy, NULL, 5));
+    lists = pki_joined("h3.crl", lists, pki_crl("hm.crl", &heavy, NULL, 5));
+    site.listener.client_crl =
+        (char *)pki_joined("h4.crl", lists, pki_crl("hn.crl", &heavy, NULL, 5));
     visit_twice(&device, &heavy, versions[_i], REASON_TOO_LARGE);
     pki_free(&lost);
     pki_free(&device);
@@ -389,8 +377,8 @@ START_TEST(a_ca_of_the_same_key_under_a_name_written_in_another_way_takes_no_lis
     struct pki variant =
         pki_make((struct pki_spec){.cn = "CLIENT INTER", .ca = 1, .key_of = &inter}, &ca);
     site.listener.client_crl =
-        (char *)joined("both-names.crl", pki_crl("root-list.crl", &ca, NULL, 5),
-                       pki_crl("inter-list.crl", &inter, NULL, 5));
+        (char *)pki_joined("both-names.crl", pki_crl("root-list.crl", &ca, NULL, 5),
+                           pki_crl("inter-list.crl", &inter, NULL, 5));
     struct tls_context *ctx = site_load(&site, NULL);
     const struct pki *shown[] = {&variant, &inter, &variant, &inter};
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
@@ -731,6 +719,73 @@ START_TEST(resumption_ends_with_a_list_that_must_not_expire) {
 }
 END_TEST
 
+/* As come_back, in one context, which remembers which list is whose. */
+static void come_back_to(struct tls_context *ctx, struct way way, const struct pki *cert,
+                         const struct pki *more, void (*change)(void)) {
+    SSL_CTX *with = client_with(way.version, cert, more),
+            *without = client_with(way.version, NULL, NULL);
+    if (!way.tickets) {
+        SSL_CTX_set_options(with, SSL_OP_NO_TICKET);
+        SSL_CTX_set_options(without, SSL_OP_NO_TICKET);
+    }
+    visit_in(ctx, with, NULL);
+    ck_assert_msg(seen.status == ENGINE_OK, "%s", reason_name(seen.reason));
+    SSL_SESSION *session = seen.session;
+    if (change != NULL) {
+        change();
+    }
+    visit_in(ctx, without, session);
+    SSL_SESSION_free(seen.session);
+    SSL_SESSION_free(session);
+    SSL_CTX_free(with);
+    SSL_CTX_free(without);
+}
+
+/* Of an intermediate there is a list for two days, and one for five that is about CAs only. */
+START_TEST(resumption_ends_with_the_list_that_covers_the_client) {
+    struct pki deep = pki_make((struct pki_spec){.cn = "Deep", .ca = 1}, &inter);
+    struct pki by_deep = pki_make((struct pki_spec){.cn = "device-9"}, &deep);
+    const char *lists =
+        pki_joined("s1.crl", pki_crl("sa.crl", &ca, NULL, 5), pki_crl("sb.crl", &inter, NULL, 2));
+    lists = pki_joined("s2.crl", lists, pki_crl_for("sc.crl", &inter, NULL, "onlyCA:TRUE"));
+    lists = pki_joined("s3.crl", lists, pki_crl("sd.crl", &deep, NULL, 5));
+    site.listener.client_crl = (char *)lists;
+    site.listener.crl_expired = CRL_EXPIRED_REFUSE;
+    struct tls_context *ctx = site_load(&site, &shared);
+    SSL_CTX *other = client_with(versions[1], &by_deep, &deep);
+    SSL_CTX_add1_chain_cert(other, inter.cert);
+    visit_in(ctx, other, NULL);
+    ck_assert_msg(seen.status == ENGINE_OK, "%s", reason_name(seen.reason));
+    SSL_SESSION_free(seen.session);
+    SSL_CTX_free(other);
+    ahead = 2 * 86400 - 600;
+    come_back_to(ctx, ways[_i], &by_inter, &inter, NULL);
+    ck_assert_int_eq(seen.status == ENGINE_OK, can_resume(ways[_i]));
+    come_back_to(ctx, ways[_i], &by_inter, &inter, twenty_minutes_later);
+    ck_assert_int_eq(seen.reason, REASON_NO_CERTIFICATE_GIVEN);
+    tls_context_unref(ctx);
+    pki_free(&by_deep);
+    pki_free(&deep);
+}
+END_TEST
+
+START_TEST(a_ca_of_the_same_key_under_a_name_written_in_another_way_ends_no_resumption) {
+    struct pki variant =
+        pki_make((struct pki_spec){.cn = "CLIENT INTER", .ca = 1, .key_of = &inter}, &ca);
+    site.listener.client_crl = (char *)pki_joined("v.crl", pki_crl("va.crl", &ca, NULL, 5),
+                                                  pki_crl("vb.crl", &inter, NULL, 5));
+    site.listener.crl_expired = CRL_EXPIRED_REFUSE;
+    struct tls_context *ctx = site_load(&site, &shared);
+    const struct pki *sent[] = {&variant, &inter};
+    for (size_t i = 0; i < sizeof sent / sizeof *sent; i++) {
+        come_back_to(ctx, ways[_i], &by_inter, sent[i], NULL);
+        ck_assert_int_eq(seen.status == ENGINE_OK, can_resume(ways[_i]));
+    }
+    tls_context_unref(ctx);
+    pki_free(&variant);
+}
+END_TEST
+
 START_TEST(two_hundred_attempts_to_resume_past_a_revocation_fail) {
     SSL_CTX *with = client_with(ways[_i].version, &revoked, NULL);
     if (!ways[_i].tickets) {
@@ -888,6 +943,9 @@ static Suite *suite(void) {
     tcase_add_loop_test(tc, resumption_ends_a_day_after_the_full_handshake_however_often_renewed, 0,
                         3);
     tcase_add_loop_test(tc, resumption_ends_with_a_list_that_must_not_expire, 0, 3);
+    tcase_add_loop_test(tc, resumption_ends_with_the_list_that_covers_the_client, 0, 3);
+    tcase_add_loop_test(
+        tc, a_ca_of_the_same_key_under_a_name_written_in_another_way_ends_no_resumption, 0, 3);
     tcase_add_loop_test(tc, two_hundred_attempts_to_resume_past_a_revocation_fail, 0, 3);
     tcase_add_loop_test(tc, a_recorded_ticket_gives_no_identity, 0, 2);
     tcase_add_loop_test(tc, a_retired_context_finishes_its_handshakes_and_starts_no_more, 0, 2);
