@@ -566,7 +566,7 @@ START_TEST(a_reset_after_an_end_in_order_is_just_a_close) {
 }
 END_TEST
 
-START_TEST(a_client_that_breaks_as_it_is_told_of_the_end_is_no_reset) {
+START_TEST(a_client_that_breaks_when_it_gets_the_end_is_no_reset) {
     reach(PHASE_RELAYING, SITE_PLAIN);
     client_reset(client);
     ended(phase_relaying.on_broker_eof(s), REASON_BROKER_CLOSED);
@@ -656,10 +656,7 @@ START_TEST(a_closing_session_waits_two_seconds) {
 }
 END_TEST
 
-int main(void) {
-    Suite *suite = suite_create("phases");
-    TCase *test = tcase_create("phases");
-    fixture_add(test);
+static void add_until_the_dial(TCase *test) {
     tcase_add_test(test, a_hello_is_waited_for_until_it_is_whole);
     tcase_add_test(test, what_is_not_tls_ends_in_hello);
     tcase_add_test(test, a_balancers_header_alone_leaves_its_client_silent);
@@ -680,6 +677,9 @@ int main(void) {
     tcase_add_test(test, a_connect_gets_the_clients_identity);
     tcase_add_test(test, another_packet_than_connect_ends_the_session);
     tcase_add_test(test, without_connect_the_session_ends);
+}
+
+static void add_from_the_dial_on(TCase *test) {
     tcase_add_test(test, a_broker_that_takes_it_completes_the_dial);
     tcase_add_test(test, a_dial_has_its_time_for_each_backend);
     tcase_add_test(test, brokers_that_refuse_are_waited_for_and_end_the_session);
@@ -700,13 +700,21 @@ int main(void) {
     tcase_add_test(test, the_first_side_that_ends_names_the_reason);
     tcase_add_test(test, an_end_out_of_order_ends_both_sides);
     tcase_add_test(test, a_reset_after_an_end_in_order_is_just_a_close);
-    tcase_add_test(test, a_client_that_breaks_as_it_is_told_of_the_end_is_no_reset);
+    tcase_add_test(test, a_client_that_breaks_when_it_gets_the_end_is_no_reset);
     tcase_add_test(test, nothing_follows_bytes_that_were_lost);
     tcase_add_test(test, without_memory_for_close_notify_there_is_no_end_in_order);
     tcase_add_test(test, silence_has_three_names);
     tcase_add_test(test, a_broker_that_speaks_first_does_not_speak_for_its_client);
     tcase_add_test(test, a_closing_session_waits_for_both_ends);
     tcase_add_test(test, a_closing_session_waits_two_seconds);
+}
+
+int main(void) {
+    Suite *suite = suite_create("phases");
+    TCase *test = tcase_create("phases");
+    fixture_add(test);
+    add_until_the_dial(test);
+    add_from_the_dial_on(test);
     suite_add_tcase(suite, test);
     return run_suite(suite, CK_FORK_GETENV);
 }

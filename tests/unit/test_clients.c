@@ -908,12 +908,7 @@ START_TEST(a_crl_identifies_the_sessions_to_end) {
 }
 END_TEST
 
-static Suite *suite(void) {
-    Suite *s = suite_create("clients");
-    TCase *tc = tcase_create("clients");
-    tcase_set_timeout(tc, 120);
-    tcase_add_unchecked_fixture(tc, once, finally);
-    tcase_add_checked_fixture(tc, setup, teardown);
+static void add_full_handshakes(TCase *tc) {
     tcase_add_loop_test(tc, a_client_of_the_ca_is_identified_by_name, 0, 2);
     tcase_add_loop_test(tc, a_client_without_a_certificate_is_refused_where_one_is_required, 0, 2);
     tcase_add_loop_test(tc, bad_certificates_are_refused_each_with_its_reason, 0, 2);
@@ -933,6 +928,9 @@ static Suite *suite(void) {
     tcase_add_test(tc, bad_ca_and_crl_files_are_refused);
     tcase_add_loop_test(tc, identities_come_from_the_configured_source, 0, 2);
     tcase_add_loop_test(tc, a_bad_identity_is_refused_where_the_broker_relies_on_it, 0, 2);
+}
+
+static void add_resumption(TCase *tc) {
     tcase_add_loop_test(tc, a_resumed_client_keeps_its_identity, 0, 3);
     tcase_add_loop_test(tc, a_name_too_long_for_a_ticket_means_full_handshakes, 0, 3);
     tcase_add_loop_test(tc, a_change_of_what_was_checked_ends_resumption, 0, 3);
@@ -950,6 +948,16 @@ static Suite *suite(void) {
     tcase_add_loop_test(tc, a_recorded_ticket_gives_no_identity, 0, 2);
     tcase_add_loop_test(tc, a_retired_context_finishes_its_handshakes_and_starts_no_more, 0, 2);
     tcase_add_loop_test(tc, a_crl_identifies_the_sessions_to_end, 0, 2);
+}
+
+static Suite *suite(void) {
+    Suite *s = suite_create("clients");
+    TCase *tc = tcase_create("clients");
+    tcase_set_timeout(tc, 120);
+    tcase_add_unchecked_fixture(tc, once, finally);
+    tcase_add_checked_fixture(tc, setup, teardown);
+    add_full_handshakes(tc);
+    add_resumption(tc);
     suite_add_tcase(s, tc);
     return s;
 }
