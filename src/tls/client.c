@@ -20,7 +20,8 @@ enum { SUBJECT_TEXT = 160, LISTS_WORK_MAX = 1200 };
 
 /* --- the decision --- */
 
-/* One client's. The signatures of lists are paid for apart from those of certificates. */
+/* One client's. The signatures of lists are paid for apart from those of certificates; to read each
+ * list once is added, as how long they are is the operator's choice. */
 struct decision {
     struct tls_clients *clients;
     unsigned lists_work; /* path_work that is left for them */
@@ -59,7 +60,8 @@ static bool is_list_of(struct tls_clients *clients, struct held_crl *held,
         memcmp(held->signer, id->issuer_hash, TLS_ISSUER_HASH_SIZE) == 0) {
         return true;
     }
-    if (signature_check(&held->crl.signature, issuer) != REASON_NONE) {
+    quirks_may_pause();
+    if (signature_check_digest(&held->crl.signature, &held->digest, issuer) != REASON_NONE) {
         return false;
     }
     pthread_mutex_lock(&clients->held_lock);
@@ -73,8 +75,9 @@ static bool is_list_of(struct tls_clients *clients, struct held_crl *held,
 
 /* The client chose the CA's key, so it may be an expensive one. It pays for a list that was checked
  * before as well: what is remembered must not change a decision. */
-static bool pay_for_list(struct decision *decision, const struct x509 *issuer) {
-    unsigned work = path_work(issuer);
+static bool pay_for_list(struct decision *decision, const struct held_crl *held,
+                         const struct x509 *issuer) {
+    unsigned work = clients_list_work(held, issuer);
     bool enough = work <= decision->lists_work;
     decision->lists_work = enough ? decision->lists_work - work : 0;
     return enough;
@@ -104,7 +107,7 @@ static enum reason check_held(struct decision *decision, const struct x509 *cert
         if (!is_list_for(held, cert, issuer)) {
             continue;
         }
-        if (!pay_for_list(decision, issuer)) {
+        if (!pay_for_list(decision, held, issuer)) {
             return REASON_TOO_LARGE;
         }
         if (!is_list_of(clients, held, issuer, id)) {
@@ -184,8 +187,9 @@ static void name_blamed(const struct path *path, struct client_cert *peer) {
 static enum reason decide(const struct tls_context *ctx, const struct x509 *sent, size_t count,
                           struct client_cert *peer) {
     struct tls_clients *clients = ctx->clients;
-    struct decision decision = {
-        .clients = clients, .lists_work = LISTS_WORK_MAX, .lists_end = INT64_MAX};
+    struct decision decision = {.clients = clients,
+                                .lists_work = LISTS_WORK_MAX + clients->held_work,
+                                .lists_end = INT64_MAX};
     struct path_rules rules = {.anchors = clients->anchors,
                                .anchor_count = clients->ca_count,
                                .now = (int64_t)time(NULL),

@@ -140,6 +140,17 @@ bool clients_may_sign_lists(const struct x509 *cert) {
     return !cert->has_key_usage || (cert->key_usage & X509_CRL_SIGN) != 0;
 }
 
+/* Without a digest, for each check. */
+static unsigned reading_work(const struct held_crl *held) {
+    enum { BYTES_A_MICROSECOND = 250 }; /* of SHA-512, rounded down */
+    return held->digest.len > 0 ? 0
+                                : (unsigned)(held->crl.signature.body.len / BYTES_A_MICROSECOND);
+}
+
+unsigned clients_list_work(const struct held_crl *held, const struct x509 *issuer) {
+    return path_work(issuer) + (issuer->key == X509_KEY_ED25519 ? reading_work(held) : 0);
+}
+
 /* Which of our CAs signed the list. There may be several of one name, with the keys of different
  * years. */
 static const struct x509 *find_signer(const struct tls_clients *clients, const struct crl *crl,
@@ -185,6 +196,8 @@ static int hold_crl(struct tls_clients *clients, struct pem_block *block, const 
     block->der = (struct buf){0};
     atomic_init(&held->is_signed, false);
     (void)crl_read(&held->crl, held->der.data, held->der.len); /* it was read before */
+    signature_digest(&held->crl.signature, &held->digest);
+    clients->held_work += reading_work(held);
     log_message(LOG_LEVEL_WARNING, "crl of another ca",
                 "%s: has a list by \"%s\", which is not in client_ca; it counts for clients that "
                 "send a CA of that name along",

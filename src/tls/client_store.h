@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "tls/allow_list.h"
 #include "tls/revocation.h"
+#include "tls/signature.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -20,6 +21,7 @@ struct ca {
 struct held_crl {
     struct buf der;
     struct crl crl; /* points into der */
+    struct signature_digest digest;
     /* Whom it was found to be signed by, once it was; written once, under the lock. */
     atomic_bool is_signed;
     uint8_t signer[TLS_ISSUER_HASH_SIZE];
@@ -32,6 +34,7 @@ struct tls_clients {
     struct revocation revocation;
     struct held_crl *held; /* in `revocation` under their numbers here */
     size_t held_count;
+    unsigned held_work;       /* what it takes to read those once that have no digest */
     struct allow_list *allow; /* NULL: no client_allow */
     pthread_mutex_t held_lock;
     bool has_crl, refuse_expired_crl, accept_v1;
@@ -42,6 +45,9 @@ struct tls_clients {
 
 /* keyUsage cRLSign, or no keyUsage. */
 bool clients_may_sign_lists(const struct x509 *cert);
+
+/* What it takes to check whether the list is by this CA, in the unit of path_work. */
+unsigned clients_list_work(const struct held_crl *held, const struct x509 *issuer);
 
 /* Reads client_ca, client_crl and client_allow; one of the first and the last must be there. NULL
  * with the reason in `err`. A CA that cannot be used is logged and left out; without one that can,

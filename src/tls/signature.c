@@ -128,30 +128,37 @@ enum reason signature_algorithm_check(const struct x509_signed *what) {
     return read_algorithm(&algorithm, what->algorithm);
 }
 
-static bool check_pss(const struct algorithm *algorithm, const struct x509_signed *what,
-                      RsaKey *key) {
-    uint8_t digest[64], plain[1024];
-    int digest_len = wc_HashGetDigestSize(algorithm->hash);
+static bool check_pss(const struct algorithm *algorithm, struct span signature,
+                      const struct signature_digest *digest, RsaKey *key) {
+    uint8_t plain[1024];
     int mgf = algorithm->hash == WC_HASH_TYPE_SHA256   ? WC_MGF1SHA256
               : algorithm->hash == WC_HASH_TYPE_SHA384 ? WC_MGF1SHA384
                                                        : WC_MGF1SHA512;
-    if (digest_len <= 0 || (size_t)digest_len > sizeof digest ||
-        what->signature.len > sizeof plain ||
-        wc_Hash(algorithm->hash, what->body.data, (word32)what->body.len, digest,
-                (word32)digest_len) != 0) {
+    if (signature.len > sizeof plain) {
         return false;
     }
     /* The input is only read; before 5.7 its parameter lacks the const. */
-    byte *in = (byte *)(uintptr_t)what->signature.data;
-    int len = wc_RsaPSS_Verify_ex(in, (word32)what->signature.len, plain, sizeof plain,
-                                  algorithm->hash, mgf, algorithm->salt_len, key);
-    return len > 0 && wc_RsaPSS_CheckPadding_ex(digest, (word32)digest_len, plain, (word32)len,
-                                                algorithm->hash, algorithm->salt_len,
+    byte *in = (byte *)(uintptr_t)signature.data;
+    int len = wc_RsaPSS_Verify_ex(in, (word32)signature.len, plain, sizeof plain, algorithm->hash,
+                                  mgf, algorithm->salt_len, key);
+    return len > 0 && wc_RsaPSS_CheckPadding_ex(digest->data, (word32)digest->len, plain,
+                                                (word32)len, algorithm->hash, algorithm->salt_len,
                                                 wc_RsaEncryptSize(key) * 8) == 0;
 }
 
-static enum reason check_rsa(const struct algorithm *algorithm, const struct x509_signed *what,
-                             const struct x509 *issuer) {
+/* PKCS #1 v1.5: the hash with the name of its algorithm in front (RFC 8017 9.2). */
+static bool check_pkcs1(const struct algorithm *algorithm, struct span signature,
+                        const struct signature_digest *digest, RsaKey *key) {
+    uint8_t encoded[sizeof digest->data + 32];
+    word32 len = wc_EncodeSignature(encoded, digest->data, (word32)digest->len,
+                                    wc_HashGetOID(algorithm->hash));
+    return len > digest->len && len <= sizeof encoded &&
+           wc_SignatureVerifyHash(algorithm->hash, WC_SIGNATURE_TYPE_RSA_W_ENC, encoded, len,
+                                  signature.data, (word32)signature.len, key, sizeof *key) == 0;
+}
+
+static enum reason check_rsa(const struct algorithm *algorithm, struct span signature,
+                             const struct signature_digest *digest, const struct x509 *issuer) {
     RsaKey *key = malloc(sizeof *key); /* up to 9 KB, more than a second stack should carry */
     word32 at = 0;
     if (key == NULL || wc_InitRsaKey(key, NULL) != 0) {
@@ -159,21 +166,16 @@ static enum reason check_rsa(const struct algorithm *algorithm, const struct x50
         return REASON_OUT_OF_MEMORY;
     }
     bool good =
-        wc_RsaPublicKeyDecode(issuer->key_info.data, &at, key, (word32)issuer->key_info.len) == 0;
-    if (good && algorithm->scheme == SCHEME_PSS) {
-        good = check_pss(algorithm, what, key);
-    } else if (good) {
-        good = wc_SignatureVerify(algorithm->hash, WC_SIGNATURE_TYPE_RSA_W_ENC, what->body.data,
-                                  (word32)what->body.len, what->signature.data,
-                                  (word32)what->signature.len, key, sizeof *key) == 0;
-    }
+        wc_RsaPublicKeyDecode(issuer->key_info.data, &at, key, (word32)issuer->key_info.len) == 0 &&
+        (algorithm->scheme == SCHEME_PSS ? check_pss(algorithm, signature, digest, key)
+                                         : check_pkcs1(algorithm, signature, digest, key));
     wc_FreeRsaKey(key);
     free(key);
     return good ? REASON_NONE : REASON_UNKNOWN_CA;
 }
 
-static enum reason check_ecdsa(const struct algorithm *algorithm, const struct x509_signed *what,
-                               const struct x509 *issuer) {
+static enum reason check_ecdsa(const struct algorithm *algorithm, struct span signature,
+                               const struct signature_digest *digest, const struct x509 *issuer) {
     ecc_key *key = malloc(sizeof *key);
     word32 at = 0;
     if (key == NULL || wc_ecc_init(key) != 0) {
@@ -182,9 +184,9 @@ static enum reason check_ecdsa(const struct algorithm *algorithm, const struct x
     }
     bool good =
         wc_EccPublicKeyDecode(issuer->key_info.data, &at, key, (word32)issuer->key_info.len) == 0 &&
-        wc_SignatureVerify(algorithm->hash, WC_SIGNATURE_TYPE_ECC, what->body.data,
-                           (word32)what->body.len, what->signature.data,
-                           (word32)what->signature.len, key, sizeof *key) == 0;
+        wc_SignatureVerifyHash(algorithm->hash, WC_SIGNATURE_TYPE_ECC, digest->data,
+                               (word32)digest->len, signature.data, (word32)signature.len, key,
+                               sizeof *key) == 0;
     wc_ecc_free(key);
     free(key);
     return good ? REASON_NONE : REASON_UNKNOWN_CA;
@@ -208,19 +210,59 @@ static bool has_curve(const struct x509 *cert) {
     return cert->key == X509_KEY_P256 || cert->key == X509_KEY_P384 || cert->key == X509_KEY_P521;
 }
 
-enum reason signature_check(const struct x509_signed *what, const struct x509 *issuer) {
+static void make_digest(const struct algorithm *algorithm, struct span body,
+                        struct signature_digest *digest) {
+    int len = wc_HashGetDigestSize(algorithm->hash);
+    digest->len = 0;
+    if (algorithm->scheme != SCHEME_ED25519 && len > 0 && (size_t)len <= sizeof digest->data &&
+        wc_Hash(algorithm->hash, body.data, (word32)body.len, digest->data, (word32)len) == 0) {
+        digest->len = (size_t)len;
+    }
+}
+
+void signature_digest(const struct x509_signed *what, struct signature_digest *digest) {
     struct algorithm algorithm;
-    enum reason reason = read_algorithm(&algorithm, what->algorithm);
-    if (reason != REASON_NONE) {
-        return reason;
+    digest->len = 0;
+    if (read_algorithm(&algorithm, what->algorithm) == REASON_NONE) {
+        make_digest(&algorithm, what->body, digest);
     }
-    switch (algorithm.scheme) {
+}
+
+static bool is_key_for(const struct algorithm *algorithm, const struct x509 *issuer) {
+    switch (algorithm->scheme) {
     case SCHEME_ECDSA:
-        return has_curve(issuer) ? check_ecdsa(&algorithm, what, issuer) : REASON_UNKNOWN_CA;
+        return has_curve(issuer);
     case SCHEME_ED25519:
-        return issuer->key == X509_KEY_ED25519 ? check_ed25519(what, issuer) : REASON_UNKNOWN_CA;
+        return issuer->key == X509_KEY_ED25519;
     default:
-        return issuer->key == X509_KEY_RSA ? check_rsa(&algorithm, what, issuer)
-                                           : REASON_UNKNOWN_CA;
+        return issuer->key == X509_KEY_RSA;
     }
+}
+
+enum reason signature_check_digest(const struct x509_signed *what,
+                                   const struct signature_digest *digest,
+                                   const struct x509 *issuer) {
+    struct algorithm algorithm;
+    struct signature_digest own;
+    enum reason reason = read_algorithm(&algorithm, what->algorithm);
+    if (reason != REASON_NONE || !is_key_for(&algorithm, issuer)) {
+        return reason != REASON_NONE ? reason : REASON_UNKNOWN_CA;
+    }
+    if (algorithm.scheme == SCHEME_ED25519) {
+        return check_ed25519(what, issuer);
+    }
+    if (digest == NULL || digest->len == 0) {
+        make_digest(&algorithm, what->body, &own);
+        digest = &own;
+    }
+    if (digest->len == 0) {
+        return REASON_OUT_OF_MEMORY;
+    }
+    return algorithm.scheme == SCHEME_ECDSA
+               ? check_ecdsa(&algorithm, what->signature, digest, issuer)
+               : check_rsa(&algorithm, what->signature, digest, issuer);
+}
+
+enum reason signature_check(const struct x509_signed *what, const struct x509 *issuer) {
+    return signature_check_digest(what, NULL, issuer);
 }

@@ -256,7 +256,7 @@ const char *pki_text(const char *name, const char *text) {
 }
 
 const char *pki_joined(const char *name, const char *a, const char *b) {
-    static char text[40000];
+    static char text[1 << 20];
     size_t len = 0;
     const char *parts[] = {a, b};
     for (int i = 0; i < 2; i++) {
@@ -300,6 +300,25 @@ const char *pki_crl(const char *name, const struct pki *issuer, const struct pki
                     long days) {
     X509_CRL *crl = make_crl(issuer, listed, days);
     NEED(X509_CRL_sign(crl, issuer->key, EVP_sha256()));
+    return save_crl(name, crl);
+}
+
+const char *pki_crl_long(const char *name, const struct pki *issuer, int count) {
+    X509_CRL *crl = make_crl(issuer, NULL, 5);
+    ASN1_INTEGER *serial = ASN1_INTEGER_new();
+    ASN1_TIME *at = X509_gmtime_adj(NULL, -5 * DAY);
+    for (int i = 0; i < count; i++) {
+        X509_REVOKED *revoked = X509_REVOKED_new();
+        NEED(ASN1_INTEGER_set(serial, 1000000000L + i));
+        X509_REVOKED_set_serialNumber(revoked, serial);
+        X509_REVOKED_set_revocationDate(revoked, at);
+        NEED(X509_CRL_add0_revoked(crl, revoked));
+    }
+    ASN1_TIME_free(at);
+    ASN1_INTEGER_free(serial);
+    X509_CRL_sort(crl);
+    bool hashes_itself = EVP_PKEY_id(issuer->key) == EVP_PKEY_ED25519;
+    NEED(X509_CRL_sign(crl, issuer->key, hashes_itself ? NULL : EVP_sha256()));
     return save_crl(name, crl);
 }
 

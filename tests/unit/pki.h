@@ -59,6 +59,8 @@ const char *pki_joined(const char *name, const char *a, const char *b); /* two o
 /* Revokes `listed` (may be NULL); next update in `days` (negative: expired). */
 const char *pki_crl(const char *name, const struct pki *issuer, const struct pki *listed,
                     long days);
+/* The same for five days, with so many serials that nobody has. */
+const char *pki_crl_long(const char *name, const struct pki *issuer, int count);
 /* The same for five days, with a critical issuingDistributionPoint; signed by RSA-PSS. */
 const char *pki_crl_for(const char *name, const struct pki *issuer, const struct pki *listed,
                         const char *point);
