@@ -367,7 +367,9 @@ enum reason path_pinned(const struct path_rules *rules, const struct x509 *cert,
     memset(path, 0, sizeof *path);
     path->certs[path->count++] = path->blamed = cert;
     path->not_after = cert->not_after;
-    return check_leaf(cert, rules);
+    enum reason reason = check_leaf(cert, rules);
+    /* The client's signature of the handshake is all that is left to check. */
+    return reason == REASON_NONE && path_work(cert) > PATH_WORK_MAX ? REASON_TOO_LARGE : reason;
 }
 
 /* Three signatures of the costliest anchor are added: a usual chain has one or two. */

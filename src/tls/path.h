@@ -54,7 +54,8 @@ enum reason path_build(const struct path_rules *rules, const struct x509 *sent, 
                        struct path *path);
 
 /* A path of this certificate alone, which is trusted for itself and not for who signed it: what is
- * checked of a client's own certificate, but for its signature. REASON_NONE or why not. */
+ * checked of a client's own certificate, but for its signature, and with the same bound of the work
+ * for its key. REASON_NONE or why not. */
 enum reason path_pinned(const struct path_rules *rules, const struct x509 *cert, struct path *path);
 
 /* What it takes to check a signature by this issuer, in microseconds of a processor of 2023. */

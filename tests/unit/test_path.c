@@ -268,6 +268,19 @@ START_TEST(expensive_keys_are_few) {
 }
 END_TEST
 
+/* With an exponent of 64 bits it takes four times as long as with the usual one of 17. */
+START_TEST(a_pinned_certificate_may_not_have_an_expensive_key_either) {
+    struct pki cert = pki_make((struct pki_spec){.cn = "device", .key = PKI_RSA8192}, NULL);
+    TRUST(&root);
+    BAD(REASON_UNKNOWN_CA, &cert);
+    struct x509 *read = &paths_sent[0];
+    paths_is(path_pinned(&paths_rules, read, &paths_found), REASON_NONE);
+    read->exponent_bits = PATH_EXPONENT_BITS_MAX;
+    paths_is(path_pinned(&paths_rules, read, &paths_found), REASON_TOO_LARGE);
+    pki_free(&cert);
+}
+END_TEST
+
 /* As long as a client makes them, and in two spellings, so that they cannot be compared by byte. */
 static enum reason spelled_in_two_ways(const char *name, size_t count) {
     struct pki same[3], end;
@@ -318,6 +331,7 @@ static Suite *suite(void) {
     tcase_add_test(tc, comparing_names_is_bounded);
     if (!is_distribution_library()) {
         tcase_add_test(tc, expensive_keys_are_few);
+        tcase_add_test(tc, a_pinned_certificate_may_not_have_an_expensive_key_either);
     }
     suite_add_tcase(s, tc);
     return s;
