@@ -109,9 +109,22 @@ static int load(struct reload *r, uint64_t now_ms, struct candidate *c, struct e
     return 0;
 }
 
+/* Reading such a file again would pass for a reload, and change nothing. */
+static void warn_orphans(struct reload *r) {
+    const char *file;
+    while ((file = watch_next_orphan(r->watch)) != NULL) {
+        log_message(LOG_LEVEL_WARNING, "file replaced out of sight",
+                    "%s was replaced or removed, but is mounted by itself, so that the old one "
+                    "stays in use and the new one cannot be seen; mount its folder instead of the "
+                    "file, and restart",
+                    file);
+    }
+}
+
 /* As load, of what may follow the current runtime. */
 static int query(struct reload *r, uint64_t now_ms, struct candidate *c, struct error *err) {
     watch_snapshot(r->watch, now_ms);
+    warn_orphans(r);
     if (load(r, now_ms, c, err) != 0) {
         return -1;
     }
@@ -188,7 +201,12 @@ void reload_request(struct reload *r, uint64_t now_ms) {
 
 void reload_look(struct reload *r, uint64_t now_ms) {
     struct error err;
-    if (!may_begin(r) || !watch_look(r->watch, now_ms)) {
+    if (!may_begin(r)) {
+        return;
+    }
+    bool due = watch_look(r->watch, now_ms);
+    warn_orphans(r);
+    if (!due) {
         return;
     }
     if (try_reload(r, now_ms, &err) != 0 && watch_give_up(r->watch, now_ms)) {
