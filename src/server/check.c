@@ -1,5 +1,6 @@
 /* `postern --check`: loads what a start would load and prints it, without serving anybody. */
 #include "core/log.h"
+#include "server/expiry.h"
 #include "server/server.h"
 #include "session/runtime.h"
 
@@ -89,6 +90,7 @@ enum server_exit server_check(const struct server_source *source) {
         for (size_t i = 0; i < rt->config->listener_count; i++) {
             print_listener(&rt->listeners[i]);
         }
+        expiry_warn_loaded(rt, (int64_t)time(NULL));
         printf("check passed\n");
     }
     enum server_exit result = rt != NULL ? SERVER_DONE : SERVER_UNUSABLE;

@@ -1,11 +1,14 @@
 #include "server/reload.h"
 
 #include "core/log.h"
+#include "server/expiry.h"
 #include "server/report.h"
 #include "server/systemd.h"
 #include "server/watch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct reload {
     struct reload_parts parts;
@@ -13,6 +16,7 @@ struct reload {
     struct runtime *retiring; /* until every worker has taken the current one */
     struct watch *watch;      /* of the files of the current one */
     bool wanted;
+    bool refused; /* the last one */
     bool stopped;
 };
 
@@ -105,9 +109,22 @@ static int load(struct reload *r, uint64_t now_ms, struct candidate *c, struct e
     return 0;
 }
 
+/* Reading such a file again would pass for a reload, and change nothing. */
+static void warn_orphans(struct reload *r) {
+    const char *file;
+    while ((file = watch_next_orphan(r->watch)) != NULL) {
+        log_message(LOG_LEVEL_WARNING, "file replaced out of sight",
+                    "%s was replaced or removed, but is mounted by itself, so that the old one "
+                    "stays in use and the new one cannot be seen; mount its folder instead of the "
+                    "file, and restart",
+                    file);
+    }
+}
+
 /* As load, of what may follow the current runtime. */
 static int query(struct reload *r, uint64_t now_ms, struct candidate *c, struct error *err) {
     watch_snapshot(r->watch, now_ms);
+    warn_orphans(r);
     if (load(r, now_ms, c, err) != 0) {
         return -1;
     }
@@ -124,6 +141,7 @@ static void commit(struct reload *r, struct candidate *c) {
     r->current = c->runtime;
     watch_free(r->watch);
     r->watch = c->watch;
+    r->refused = false;
     runtime_commit(r->current, r->parts.tls);
 }
 
@@ -148,9 +166,19 @@ int reload_first(struct reload *r, uint64_t now_ms, struct error *err) {
 
 /* --- when --- */
 
-static void log_refusal(const struct error *err) {
+static void refuse(struct reload *r, const struct error *err) {
+    r->refused = true;
+    reload_send_status(r);
     log_message(LOG_LEVEL_ERROR, "reload refused", "%s; the previous configuration stays in effect",
                 err->text);
+}
+
+void reload_send_status(const struct reload *r) {
+    char text[1024];
+    snprintf(text, sizeof text, "STATUS=%s",
+             r->refused ? "The last reload was refused; the log has the reason" : "Serving");
+    expiry_append(r->current, (int64_t)time(NULL), text, sizeof text);
+    systemd_send(text);
 }
 
 static bool may_begin(const struct reload *r) {
@@ -166,18 +194,23 @@ void reload_request(struct reload *r, uint64_t now_ms) {
     r->wanted = false;
     systemd_reloading();
     if (try_reload(r, now_ms, &err) != 0) {
-        log_refusal(&err);
-        systemd_send("READY=1\nSTATUS=The last reload was refused; the log has the reason");
+        systemd_send("READY=1");
+        refuse(r, &err);
     }
 }
 
 void reload_look(struct reload *r, uint64_t now_ms) {
     struct error err;
-    if (!may_begin(r) || !watch_look(r->watch, now_ms)) {
+    if (!may_begin(r)) {
+        return;
+    }
+    bool due = watch_look(r->watch, now_ms);
+    warn_orphans(r);
+    if (!due) {
         return;
     }
     if (try_reload(r, now_ms, &err) != 0 && watch_give_up(r->watch, now_ms)) {
-        log_refusal(&err);
+        refuse(r, &err);
     }
 }
 
@@ -186,9 +219,11 @@ void reload_finish(struct reload *r, uint64_t now_ms) {
     runtime_unref(r->retiring);
     r->retiring = NULL;
     report_certificates(r->current);
+    expiry_warn_loaded(r->current, (int64_t)time(NULL));
     log_message(LOG_LEVEL_INFO, "reload done", "all workers use the new configuration");
     if (!r->stopped) {
-        systemd_send("READY=1\nSTATUS=Serving");
+        systemd_send("READY=1");
+        reload_send_status(r);
     }
     if (r->wanted) {
         reload_request(r, now_ms);

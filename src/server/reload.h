@@ -39,6 +39,10 @@ int reload_first(struct reload *reload, uint64_t now_ms, struct error *err)
 /* The runtime in force, borrowed. */
 struct runtime *reload_current(const struct reload *reload);
 
+/* Tells the service manager (STATUS=) how things are: serving or not reloaded, and what ends
+ * soon. */
+void reload_send_status(const struct reload *reload);
+
 /* Requests a reload: now, or when the one under way has been adopted. What is wrong with
  * it is logged. */
 void reload_request(struct reload *reload, uint64_t now_ms);

@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "server/bind.h"
 #include "server/descriptors.h"
+#include "server/expiry.h"
 #include "server/reload.h"
 #include "server/report.h"
 #include "server/signals.h"
@@ -12,6 +13,7 @@
 
 #include <assert.h>
 #include <sched.h>
+#include <time.h>
 
 enum { LOOK_AT_FILES_MS = 1000, SESSION_CACHE_ENTRIES = 20000 };
 
@@ -28,6 +30,7 @@ struct server {
     struct signals signals;
     struct watchdog watchdog;
     uv_timer_t look_timer; /* runs while reload = watch is in effect */
+    uv_timer_t expiry_timer;
 
     bool stopping;
 };
@@ -64,6 +67,14 @@ static void on_reload_signal(void *arg) {
     reload_request(s->reload, uv_now(&s->loop));
 }
 
+/* --- every day --- */
+
+static void on_expiry_timer(uv_timer_t *timer) {
+    struct server *s = timer->data;
+    expiry_warn_daily(reload_current(s->reload), (int64_t)time(NULL));
+    reload_send_status(s->reload);
+}
+
 /* --- stop --- */
 
 /* The first time sessions end spread over drain_timeout, the second time at once. */
@@ -78,6 +89,7 @@ static void on_stop_signal(void *arg) {
     systemd_send("STOPPING=1\nSTATUS=Disconnecting clients");
     s->stopping = true;
     reload_stop(s->reload);
+    uv_timer_stop(&s->expiry_timer);
     watchdog_stopping(&s->watchdog);
     workers_drain(&s->workers, reload_current(s->reload)->config->drain_timeout_ms);
     bind_close(&s->bound);
@@ -136,6 +148,8 @@ static int init_loop(struct server *s, struct error *err) {
     s->has_loop = true;
     uv_timer_init(&s->loop, &s->look_timer);
     s->look_timer.data = s;
+    uv_timer_init(&s->loop, &s->expiry_timer);
+    s->expiry_timer.data = s;
     watchdog_init(&s->watchdog, &s->loop, &s->workers);
     struct workers_events events = {.arg = s, .adopted = on_adopted, .stopped = on_stopped};
     rc = workers_init(&s->workers, &s->loop, events);
@@ -185,10 +199,13 @@ static int open_service(struct server *s, struct error *err) {
 
 static void serve(struct server *s) {
     report_certificates(reload_current(s->reload));
+    expiry_warn_loaded(reload_current(s->reload), (int64_t)time(NULL));
     report_ready(reload_current(s->reload), &s->bound, s->workers.count);
     follow_reload_setting(s);
     watchdog_start(&s->watchdog);
-    systemd_send("READY=1\nSTATUS=Serving");
+    uv_timer_start(&s->expiry_timer, on_expiry_timer, EXPIRY_EVERY_MS, EXPIRY_EVERY_MS);
+    systemd_send("READY=1");
+    reload_send_status(s->reload);
     uv_run(&s->loop, UV_RUN_DEFAULT);
 }
 

@@ -7,6 +7,7 @@
 struct state {
     dev_t device;
     ino_t inode;
+    nlink_t links; /* 0: no name leads to it any more, but a mount does */
     off_t size;
     struct timespec modified, changed;
 };
@@ -14,6 +15,7 @@ struct state {
 struct watched {
     char *file;
     struct state in_use, seen;
+    bool orphaned; /* and watch_next_orphan has not told it */
 };
 
 struct watch {
@@ -32,6 +34,7 @@ static struct state state_of(const char *file) {
     if (stat(file, &st) == 0) {
         state.device = st.st_dev;
         state.inode = st.st_ino;
+        state.links = st.st_nlink;
         state.size = st.st_size;
         state.modified = st.st_mtim;
         state.changed = st.st_ctim;
@@ -39,10 +42,16 @@ static struct state state_of(const char *file) {
     return state;
 }
 
+static bool is_same_time(const struct timespec *a, const struct timespec *b) {
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+/* Losing its last name changes a file's ctime, and nothing that is read. */
 static bool is_same(const struct state *a, const struct state *b) {
+    bool lost_name = (a->links == 0) != (b->links == 0);
     return a->device == b->device && a->inode == b->inode && a->size == b->size &&
-           a->modified.tv_sec == b->modified.tv_sec && a->modified.tv_nsec == b->modified.tv_nsec &&
-           a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
+           is_same_time(&a->modified, &b->modified) &&
+           (lost_name || is_same_time(&a->changed, &b->changed));
 }
 
 struct watch *watch_new(void) {
@@ -83,13 +92,26 @@ bool watch_add(struct watch *w, const char *file) {
 static bool look_again(struct watch *w) {
     bool changed = false;
     for (size_t i = 0; i < w->count; i++) {
-        struct state now = state_of(w->files[i].file);
-        if (!is_same(&now, &w->files[i].seen)) {
-            w->files[i].seen = now;
+        struct watched *file = &w->files[i];
+        struct state now = state_of(file->file);
+        if (!is_same(&now, &file->seen)) {
             changed = true;
+        } else if (now.links == 0 && file->seen.links > 0) {
+            file->orphaned = true;
         }
+        file->seen = now;
     }
     return changed;
+}
+
+const char *watch_next_orphan(struct watch *w) {
+    for (size_t i = 0; i < w->count; i++) {
+        if (w->files[i].orphaned) {
+            w->files[i].orphaned = false;
+            return w->files[i].file;
+        }
+    }
+    return NULL;
 }
 
 static bool is_in_use(const struct watch *w) {

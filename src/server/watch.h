@@ -33,6 +33,11 @@ void watch_baseline(struct watch *watch);
  * now. */
 bool watch_look(struct watch *watch, uint64_t now_ms) __attribute__((warn_unused_result));
 
+/* The next file that was replaced or removed, as any call here that looks has seen, but stays in
+ * sight because it is mounted by itself: its link count fell to 0. Its successor cannot be seen.
+ * Each such file once, then NULL. That a file is like this is no change to watch_look. */
+const char *watch_next_orphan(struct watch *watch);
+
 /* After watch_look, when the files could not be used. False: they have changed meanwhile, or were
  * refused for less than WATCH_RETRY_MS; watch_look reports when to read them again. True: the
  * refusal is to be reported, and watch_look returns false until they change. */

@@ -241,6 +241,18 @@ static WOLFSSL_METHOD *method_for(enum config_tls_version min, enum config_tls_v
     return min == CONFIG_TLS_1_3 ? wolfTLSv1_3_server_method() : wolfSSLv23_server_method();
 }
 
+static int list_ends(struct tls_certificate *certificate, const struct chain *chain,
+                     struct error *err) {
+    for (size_t i = 0; i < chain->count; i++) {
+        const struct chain_cert *sent = &chain->certs[i];
+        if (ends_add_certificate(&certificate->ends, TLS_END_CERTIFICATE, sent->file, &sent->cert,
+                                 err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int fill(struct tls_certificate *certificate, const struct config_certificate *section,
                 enum config_tls_version min, enum config_tls_version max, const struct pem *cert,
                 const struct pem *more, const struct pem *key, struct error *err) {
@@ -252,7 +264,8 @@ static int fill(struct tls_certificate *certificate, const struct config_certifi
     if (certificate->ssl_ctx == NULL || !describe(certificate, &chain.certs[0].cert, section)) {
         return error_set(err, "out of memory");
     }
-    if (use_files(certificate, &chain, key, section, err) != 0) {
+    if (use_files(certificate, &chain, key, section, err) != 0 ||
+        list_ends(certificate, &chain, err) != 0) {
         return -1;
     }
     warn(&chain, key, section);
@@ -286,6 +299,7 @@ void certificate_free(struct tls_certificate *certificate) {
         free(certificate->names[i]);
     }
     free(certificate->names);
+    ends_free(&certificate->ends);
     free((char *)certificate->info.section);
     free((char *)certificate->info.file);
     free((char *)certificate->info.subject);

@@ -73,6 +73,9 @@ static int add_ca(struct tls_clients *clients, struct pem_block *block, const ch
     if (fault != NULL) {
         return error_set(why, "%s: \"%s\" %s", file, subject, fault);
     }
+    if (ends_add_certificate(&clients->ends, TLS_END_CA, file, &ca.cert, why) != 0) {
+        return -1;
+    }
     struct ca *more = realloc(clients->cas, (clients->ca_count + 1) * sizeof *more);
     if (more == NULL) {
         return error_set(why, "out of memory");
@@ -236,6 +239,9 @@ static int add_crl(struct tls_clients *clients, struct pem_block *block, const c
                          issuer);
     }
     warn_stale(clients, &crl, file, issuer);
+    if (ends_add_crl(&clients->ends, file, &crl, err) != 0) {
+        return -1;
+    }
     const struct x509 *signer = find_signer(clients, &crl, &known);
     if (signer != NULL) {
         return add_signed_crl(clients, &crl, signer, err);
@@ -424,6 +430,7 @@ void clients_free(struct tls_clients *clients) {
     free(clients->anchors);
     allow_list_free(clients->allow);
     revocation_free(&clients->revocation);
+    ends_free(&clients->ends);
     free(clients);
 }
 

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "tls/allow_list.h"
+#include "tls/ends.h"
 #include "tls/revocation.h"
 #include "tls/signature.h"
 
@@ -40,6 +41,7 @@ struct tls_clients {
     bool has_crl, refuse_expired_crl, accept_v1;
     atomic_bool v1_seen; /* a client of version 1 was let in, and logged */
     bool required;
+    struct ends ends; /* of the CAs and lists */
     uint8_t hash[TLS_HASH_SIZE];
 };
 

@@ -279,6 +279,16 @@ const struct tls_certificate_info *tls_context_certificate(const struct tls_cont
     return index < ctx->certificate_count ? &ctx->certificates[index].info : NULL;
 }
 
+void tls_context_each_end(const struct tls_context *ctx,
+                          void (*visit)(void *arg, const struct tls_end *end), void *arg) {
+    for (size_t i = 0; i < ctx->certificate_count; i++) {
+        ends_each(&ctx->certificates[i].ends, visit, arg);
+    }
+    if (ctx->clients != NULL) {
+        ends_each(&ctx->clients->ends, visit, arg);
+    }
+}
+
 const struct tls_allow_counts *tls_context_allow_counts(const struct tls_context *ctx) {
     return ctx->has_allow ? &ctx->allow_counts : NULL;
 }

@@ -51,6 +51,11 @@ size_t tls_context_certificates(const struct tls_context *ctx);
 const struct tls_certificate_info *tls_context_certificate(const struct tls_context *ctx,
                                                            size_t index);
 
+/* Calls `visit` for everything that ends at a date and has been loaded: the server certificates and
+ * what is sent with them, CAs and lists of clients. Not of a context that was retired. */
+void tls_context_each_end(const struct tls_context *ctx,
+                          void (*visit)(void *arg, const struct tls_end *end), void *arg);
+
 /* What client_allow holds, for --check; NULL without one. */
 const struct tls_allow_counts *tls_context_allow_counts(const struct tls_context *ctx);
 

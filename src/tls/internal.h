@@ -4,6 +4,7 @@
 
 #include "core/buf.h"
 #include "core/reason.h"
+#include "tls/ends.h"
 #include "tls/groups.h"
 #include "tls/types.h"
 #include "tls/wolfssl.h"
@@ -25,6 +26,7 @@ struct tls_certificate {
     char **names; /* DNS names, lower case; "*.example.org" is a wildcard */
     size_t name_count;
     struct tls_certificate_info info; /* its strings are ours */
+    struct ends ends;                 /* of all that is sent */
 };
 
 /* What client certificates are checked against (client.c). */

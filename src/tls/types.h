@@ -30,6 +30,16 @@ struct tls_certificate_info {
     int64_t not_before, not_after; /* seconds since 1970 */
 };
 
+/* Something that ends at a date: a certificate that is sent, a CA in client_ca, a list in
+ * client_crl (which ends at its nextUpdate). */
+enum tls_end_kind { TLS_END_CERTIFICATE, TLS_END_CA, TLS_END_CRL };
+struct tls_end {
+    enum tls_end_kind kind;
+    const char *file;
+    const char *subject;           /* of a list its issuer; printable ASCII */
+    int64_t not_before, not_after; /* seconds since 1970 */
+};
+
 /* How many entries of each kind client_allow has. */
 struct tls_allow_counts {
     size_t names, certificates, keys;

@@ -122,6 +122,33 @@ class Watching(Case):
         self.assertEqual(postern.reload().name, "reload done")
         self.assertEqual(self.client(postern).peer_serial(), second.serial_hex)
 
+    def mounted(self):
+        """The configuration with a certificate that is named as itself, past all names, which is
+        what a mount of the single file comes to."""
+        file = os.open(self.path("main/cert.pem"), os.O_RDONLY)
+        self.addCleanup(os.close, file)
+        path = f"/proc/{os.getpid()}/fd/{file}"
+        return path, self.text.replace("main/cert.pem", path)
+
+    def test_a_mounted_file_that_is_replaced_out_of_sight_is_reported_once_with_what_to_do(self):
+        path, text = self.mounted()
+        postern = self.postern(text=text)
+        mark = postern.mark()
+        pki.write(self.path("main/cert.pem"), self.new().pem)
+        line = postern.wait("file replaced out of sight", timeout=WITHIN)
+        self.assertIn(path, line["message"])
+        self.assertIn("mount its folder", line["message"])
+        self.assertRaises(AssertionError, postern.wait, "reload done", since=mark, timeout=3)
+        self.assertEqual(postern.reload().name, "reload done")
+        self.assertEqual(len(postern.all("file replaced out of sight")), 1)
+
+    def test_a_signal_reports_it_without_watching(self):
+        path, text = self.mounted()
+        postern = self.postern(text=text.replace("reload = watch", "reload = signal"))
+        pki.write(self.path("main/cert.pem"), self.new().pem)
+        self.assertEqual(postern.reload().name, "reload done")
+        self.assertIn(path, postern.wait("file replaced out of sight").raw)
+
     def test_without_watch_nothing_is_noticed(self):
         postern = self.postern(text=self.text.replace("reload = watch", "reload = signal"))
         self.new().write(self.path("main"))

@@ -2,6 +2,7 @@
 #include "server/watch.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,6 +163,61 @@ START_TEST(a_file_that_vanishes_is_a_change) {
 }
 END_TEST
 
+/* A path that leads to the file itself and not to its name, as a mount of a single file does. */
+static int mount_cert(char path[64]) {
+    int fd = open(cert, O_RDONLY);
+    ck_assert_int_ge(fd, 0);
+    snprintf(path, 64, "/proc/self/fd/%d", fd);
+    ck_assert(watch_add(watch, path));
+    watch_baseline(watch);
+    return fd;
+}
+
+START_TEST(a_mounted_file_that_is_replaced_out_of_sight_is_told_once) {
+    char path[64];
+    watch_free(watch);
+    watch = watch_new();
+    int fd = mount_cert(path);
+    ck_assert(!watch_look(watch, 1000));
+    ck_assert_ptr_null(watch_next_orphan(watch));
+    put(other, "cert 2");
+    ck_assert_int_eq(rename(other, cert), 0);
+    for (uint64_t now = 2000; now < 10000; now += 1000) {
+        ck_assert(!watch_look(watch, now)); /* the same would be read once more */
+        const char *orphan = watch_next_orphan(watch);
+        if (now == 2000) {
+            ck_assert_str_eq(orphan, path);
+        } else {
+            ck_assert_ptr_null(orphan);
+        }
+    }
+    ck_assert_int_eq(close(fd), 0);
+}
+END_TEST
+
+START_TEST(a_mounted_file_that_is_rewritten_is_a_change) {
+    char path[64];
+    watch_free(watch);
+    watch = watch_new();
+    int fd = mount_cert(path);
+    put(cert, "cert 2, longer");
+    ck_assert(!watch_look(watch, 1000));
+    ck_assert(watch_look(watch, 2000));
+    ck_assert_ptr_null(watch_next_orphan(watch));
+    ck_assert_int_eq(close(fd), 0);
+}
+END_TEST
+
+START_TEST(what_is_replaced_or_vanishes_in_sight_is_no_orphan) {
+    put(other, "cert 2");
+    ck_assert_int_eq(rename(other, cert), 0);
+    ck_assert_int_eq(unlink(key), 0);
+    ck_assert(!watch_look(watch, 1000));
+    ck_assert(watch_look(watch, 2000));
+    ck_assert_ptr_null(watch_next_orphan(watch));
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("watch");
     TCase *tests = tcase_create("watch");
@@ -176,6 +232,9 @@ int main(void) {
     tcase_add_test(tests, what_changes_while_the_files_are_read_is_read_again);
     tcase_add_test(tests, a_reload_that_fails_hides_no_change);
     tcase_add_test(tests, a_file_that_vanishes_is_a_change);
+    tcase_add_test(tests, a_mounted_file_that_is_replaced_out_of_sight_is_told_once);
+    tcase_add_test(tests, a_mounted_file_that_is_rewritten_is_a_change);
+    tcase_add_test(tests, what_is_replaced_or_vanishes_in_sight_is_no_orphan);
     suite_add_tcase(suite, tests);
     return run_suite(suite, CK_FORK_GETENV);
 }

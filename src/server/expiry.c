@@ -1,0 +1,123 @@
+#include "server/expiry.h"
+
+#include "core/log.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { DAY = 24 * 3600, EARLIEST = 30 * DAY, LIFETIME_SHARE = 3, DATE_TEXT = 32 };
+
+static const char *const kind_words[] = {
+    [TLS_END_CERTIFICATE] = "certificate",
+    [TLS_END_CA] = "ca",
+    [TLS_END_CRL] = "crl",
+};
+
+bool expiry_is_due(int64_t not_before, int64_t not_after, int64_t now) {
+    int64_t share = (not_after - not_before) / LIFETIME_SHARE;
+    int64_t ahead = share < EARLIEST ? share : EARLIEST;
+    return now > not_after || not_after - now <= ahead;
+}
+
+static void print_date(char text[DATE_TEXT], const char *format, int64_t seconds) {
+    struct tm utc;
+    time_t when = (time_t)seconds;
+    if (gmtime_r(&when, &utc) == NULL || strftime(text, DATE_TEXT, format, &utc) == 0) {
+        snprintf(text, DATE_TEXT, "?");
+    }
+}
+
+/* --- the log --- */
+
+struct warning {
+    const char *listener;
+    int64_t now;
+    bool with_ended;
+};
+
+static void warn(void *arg, const struct tls_end *end) {
+    const struct warning *w = arg;
+    bool has_ended = w->now > end->not_after;
+    if (!expiry_is_due(end->not_before, end->not_after, w->now) || (has_ended && !w->with_ended)) {
+        return;
+    }
+    char date[DATE_TEXT];
+    print_date(date, "%Y-%m-%dT%H:%M:%SZ", end->not_after);
+    struct log_line line;
+    log_begin(&line, LOG_LEVEL_WARNING, "expires");
+    log_str(&line, "listener", w->listener);
+    log_str(&line, "kind", kind_words[end->kind]);
+    log_str(&line, "subject", end->subject);
+    log_str(&line, "file", end->file);
+    log_str(&line, "end", date);
+    log_num(&line, "days", has_ended ? 0 : (uint64_t)(end->not_after - w->now) / DAY);
+    if (has_ended) {
+        log_str(&line, "expired", "yes");
+    }
+    log_end(&line);
+}
+
+static void warn_all(const struct runtime *rt, int64_t now, bool with_ended) {
+    for (size_t i = 0; i < rt->config->listener_count; i++) {
+        struct warning w = {
+            .listener = rt->config->listeners[i].name, .now = now, .with_ended = with_ended};
+        tls_context_each_end(rt->listeners[i].tls, warn, &w);
+    }
+}
+
+void expiry_warn_loaded(const struct runtime *rt, int64_t now) {
+    warn_all(rt, now, false);
+}
+
+void expiry_warn_daily(const struct runtime *rt, int64_t now) {
+    warn_all(rt, now, true);
+}
+
+/* --- the status --- */
+
+struct summary {
+    int64_t now;
+    const struct tls_end *first; /* NULL: none is due */
+    size_t due;
+};
+
+static void count(void *arg, const struct tls_end *end) {
+    struct summary *s = arg;
+    if (expiry_is_due(end->not_before, end->not_after, s->now)) {
+        s->due++;
+        if (s->first == NULL || end->not_after < s->first->not_after) {
+            s->first = end;
+        }
+    }
+}
+
+/* systemd refuses a status that is not UTF-8; names of files need not be. */
+static void make_plain(char *text) {
+    for (char *c = text; *c != '\0'; c++) {
+        if (*c < ' ' || *c > '~') {
+            *c = '?';
+        }
+    }
+}
+
+void expiry_append(const struct runtime *rt, int64_t now, char *text, size_t size) {
+    static const char *const words[] = {"certificate", "CA", "revocation list of"};
+    struct summary s = {.now = now};
+    char date[DATE_TEXT], more[32] = "";
+    for (size_t i = 0; i < rt->config->listener_count; i++) {
+        tls_context_each_end(rt->listeners[i].tls, count, &s);
+    }
+    if (s.first == NULL) {
+        return;
+    }
+    print_date(date, "%Y-%m-%d", s.first->not_after);
+    if (s.due > 1) {
+        snprintf(more, sizeof more, ", and %zu more", s.due - 1);
+    }
+    size_t len = strlen(text);
+    snprintf(text + len, size - len, "; %s \"%s\" in %s %s on %s%s", words[s.first->kind],
+             s.first->subject, s.first->file, now > s.first->not_after ? "ended" : "ends", date,
+             more);
+    make_plain(text + len);
+}
