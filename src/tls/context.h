@@ -52,7 +52,8 @@ const struct tls_certificate_info *tls_context_certificate(const struct tls_cont
                                                            size_t index);
 
 /* Calls `visit` for everything that ends at a date and has been loaded: the server certificates and
- * what is sent with them, CAs and lists of clients. Not of a context that was retired. */
+ * what is sent with them, CAs and lists of clients. `end` is valid as long as the context is, and
+ * has not been retired. */
 void tls_context_each_end(const struct tls_context *ctx,
                           void (*visit)(void *arg, const struct tls_end *end), void *arg);
 
