@@ -22,7 +22,8 @@ enum fact {
     TIME = CLIENT_CLOSED << 16, /* has passed since the accept */
     LOGIN_REFUSED = CLIENT_CLOSED << 17,
     FOREIGN_ID = CLIENT_CLOSED << 18,
-    ANY = CLIENT_CLOSED << 19
+    OVERTAKEN = CLIENT_CLOSED << 19, /* by a reload, with an old session in its hello */
+    ANY = CLIENT_CLOSED << 20
 };
 
 /* At least one of these facts. What is not here does not happen to an undamaged client. */
@@ -48,7 +49,7 @@ static const unsigned causes[REASON_COUNT] = {
     [REASON_HANDSHAKE_TIMEOUT] = TIME,
     [REASON_NO_SHARED_CIPHER] = NO_CIPHER,
     [REASON_UNSUPPORTED_VERSION] = OLD_TLS,
-    [REASON_NO_CERTIFICATE_GIVEN] = 1 << SITE_NONE,
+    [REASON_NO_CERTIFICATE_GIVEN] = 1 << SITE_NONE | OVERTAKEN,
     [REASON_UNKNOWN_CA] = 1 << SITE_STRANGER,
     [REASON_EXPIRED] = 1 << SITE_EXPIRED,
     [REASON_NOT_YET_VALID] = 1 << SITE_EARLY,
@@ -78,7 +79,9 @@ static unsigned facts_of_kind(const struct client *c) {
 /* A reload to SITE_SMALL leaves the plain listener with TLS 1.2 alone. */
 static unsigned facts_of_site(const struct client *c) {
     bool old = c->listener == SITE_PLAIN && c->version == TLS1_3_VERSION;
-    return ANY | (site_wants_certificate(c->listener) ? 1u << c->cert : 0u) |
+    bool overtaken = c->offers_session && c->reloads != world.reloads;
+    return ANY | (overtaken ? OVERTAKEN : 0u) |
+           (site_wants_certificate(c->listener) ? 1u << c->cert : 0u) |
            (site_is_mqtt(c->listener) ? MQTT : 0u) | (c->listener == SITE_BALANCED ? LIMITED : 0u) |
            (world.pool.draining ? DRAINING : 0u) | (old ? OLD_TLS : 0u);
 }

@@ -3,6 +3,7 @@
 #include "peers.h"
 #include "random.h"
 #include "trace.h"
+#include "world.h"
 
 #include <openssl/err.h>
 #include <stdlib.h>
@@ -168,10 +169,12 @@ static void configure_tls(struct client *c) {
     }
     if (c->kind == CLIENT_GOOD && !rsa && *saved_for(c) != NULL && !random_one_in(3)) {
         SSL_set_session(c->ssl, *saved_for(c));
+        c->offers_session = true;
     }
 }
 
 static void begin_tls(struct client *c) {
+    c->reloads = world.reloads;
     c->version = c->kind == CLIENT_OLD                             ? TLS1_1_VERSION
                  : c->kind == CLIENT_NO_CIPHER || random_one_in(2) ? TLS1_2_VERSION
                                                                    : TLS1_3_VERSION;

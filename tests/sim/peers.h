@@ -44,6 +44,8 @@ struct client {
     struct sim_socket *sock;
     struct buf raw; /* leaves before anything of TLS */
     SSL *ssl;       /* NULL: does not speak TLS */
+    bool offers_session;
+    unsigned reloads; /* how many there were when it began */
     struct stream up, up_at_broker, down;
     uint64_t up_sent, up_max, down_got;
     bool shaken;     /* hands */

@@ -202,6 +202,7 @@ static void note_established(void) {
 }
 
 void world_adopt(enum site_variant variant) {
+    world.reloads++;
     struct runtime *old = world.runtime;
     note_established();
     world.runtime = site_load(variant);

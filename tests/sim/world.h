@@ -45,7 +45,8 @@ struct world {
 
     bool forged;            /* a test makes events itself: their causes are not checked */
     size_t troubles_before; /* this turn */
-    unsigned failing;       /* one allocation in so many; 0: none */
+    unsigned reloads;
+    unsigned failing; /* one allocation in so many; 0: none */
 
     uint64_t accepted, ended, established;
     uint64_t reasons[REASON_COUNT];
