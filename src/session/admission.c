@@ -118,11 +118,17 @@ enum verdict admission_begin_handshake(struct session *s) {
     return SESSION_GOES_ON;
 }
 
-void admission_await_client(struct session *s) {
+void admission_await_client(struct session *s, bool answered) {
     struct wait_list *waiting = &s->pool->waits[s->listener * WAIT_KINDS + WAIT_FLIGHT];
+    uint32_t began_ms = s->wait_began_ms;
     size_t handshakes;
     closing_leave_handshakes(s);
     session_await(s, WAIT_FLIGHT);
+    if (!answered) {
+        s->wait_began_ms = began_ms;
+        list_remove(&s->member.queue);
+        list_prepend(&waiting->oldest_first, &s->member.queue);
+    }
     if (waiting->count > limits_max_awaited(s->pool->limits, session_config(s)->max_handshakes)) {
         struct session *heaviest = eviction_find_heaviest(&waiting->oldest_first, waiting->count,
                                                           s->listener, s, &handshakes);

@@ -51,9 +51,12 @@ enum verdict admission_begin_handshake(struct session *s) __attribute__((warn_un
  * handshake has begun is not refused any more. */
 void admission_queue_handshake(struct session *s);
 
-/* All that the client sent is used up. Another session that waits for its client may end to make
- * room: of those that have waited longest, one of the address with the most handshakes. */
-void admission_await_client(struct session *s);
+/* All that the client sent is used up; `answered`: we sent it something in return. If not, what
+ * came is part of a flight and no progress: the session has waited since our last answer, and
+ * stands first in its list, so that nobody stays by sending a byte now and then. Another session
+ * that waits for its client may end to make room: of those that have waited longest, one of the
+ * address with the most handshakes. */
+void admission_await_client(struct session *s, bool answered);
 
 /* A reload: takes the reference to `next`, which is current from now on. Where it asks for that
  * (revoked_sessions), sessions whose certificate it revokes or does not allow any more end:

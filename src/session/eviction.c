@@ -3,7 +3,7 @@
 #include "session/closing.h"
 #include "session/state.h"
 
-enum { GRACE_MS = 1000, LOOKED_AT = 64 };
+enum { GRACE_MS = 1000, LOOKED_AT = 64, FOLLOWED = 1024 };
 
 static struct session *session_at(struct list *l) {
     return session_of(container_of(l, struct pool_member, queue));
@@ -11,14 +11,21 @@ static struct session *session_at(struct list *l) {
 
 /* --- choosing --- */
 
-struct session *eviction_find_heaviest(struct list *list, size_t count, size_t listener,
-                                       const struct session *except, size_t *handshakes) {
+static uint64_t waited_ms(const struct session *s) {
+    return pool_now_ms(s->pool) - s->accepted_ms - s->wait_began_ms;
+}
+
+/* As eviction_find_heaviest, of those that have waited for `grace_ms`. */
+static struct session *find_heaviest(struct list *list, size_t count, size_t listener,
+                                     const struct session *except, uint64_t grace_ms,
+                                     size_t *handshakes) {
     struct session *heaviest = NULL;
-    size_t step = count / LOOKED_AT + 1, at = 0;
+    size_t step = (count < FOLLOWED ? count : FOLLOWED) / LOOKED_AT + 1, at = 0;
     *handshakes = 0;
-    for (struct list *l = list->next; l != list; l = l->next, at++) {
+    for (struct list *l = list->next; l != list && at < FOLLOWED; l = l->next, at++) {
         struct session *s = session_at(l);
-        if (at % step != 0 || (except != NULL && s == except) || s->listener != listener) {
+        if (at % step != 0 || (except != NULL && s == except) || s->listener != listener ||
+            (grace_ms > 0 && waited_ms(s) < grace_ms)) {
             continue;
         }
         size_t of_address = limits_address_handshakes(s->pool->limits, &s->client_addr);
@@ -30,8 +37,9 @@ struct session *eviction_find_heaviest(struct list *list, size_t count, size_t l
     return heaviest;
 }
 
-static uint64_t waited_ms(const struct session *s) {
-    return pool_now_ms(s->pool) - s->accepted_ms - s->wait_began_ms;
+struct session *eviction_find_heaviest(struct list *list, size_t count, size_t listener,
+                                       const struct session *except, size_t *handshakes) {
+    return find_heaviest(list, count, listener, except, 0, handshakes);
 }
 
 /* The one that would go first of those that wait for the same, and how strongly it should: NULL if
@@ -39,14 +47,15 @@ static uint64_t waited_ms(const struct session *s) {
 static struct session *find_first(struct pool *pool, size_t listener, enum wait_kind kind,
                                   size_t *weight) {
     struct wait_list *list = &pool->waits[listener * WAIT_KINDS + (size_t)kind];
-    struct session *first = NULL;
     if (kind == WAIT_FLIGHT || kind == WAIT_DATA) {
-        first = eviction_find_heaviest(&list->oldest_first, list->count, listener, NULL, weight);
-    } else if (list->count > 0) {
-        first = session_at(list->oldest_first.next);
-        *weight = (size_t)waited_ms(first);
+        return find_heaviest(&list->oldest_first, list->count, listener, NULL, GRACE_MS, weight);
     }
-    return first != NULL && waited_ms(first) >= GRACE_MS ? first : NULL;
+    if (list->count == 0) {
+        return NULL;
+    }
+    struct session *first = session_at(list->oldest_first.next);
+    *weight = (size_t)waited_ms(first);
+    return *weight >= GRACE_MS ? first : NULL;
 }
 
 /* --- ending --- */
@@ -93,8 +102,24 @@ static bool evict_from(struct pool *pool, size_t first_listener, size_t end_list
     return false;
 }
 
+/* The oldest of those that have ended and wait for their clients to close. */
+static bool abort_lingering(struct pool *pool) {
+    size_t looked_at = 0;
+    for (struct list *l = pool->lingering.next; l != &pool->lingering; l = l->next) {
+        struct session *s = session_of(container_of(l, struct pool_member, link));
+        if (++looked_at > LOOKED_AT) {
+            break;
+        }
+        if (!conn_is_open(&s->broker)) {
+            closing_abort(s);
+            return true;
+        }
+    }
+    return false;
+}
+
 bool eviction_from_pool(struct pool *pool) {
-    return evict_from(pool, 0, pool->runtime->config->listener_count);
+    return abort_lingering(pool) || evict_from(pool, 0, pool->runtime->config->listener_count);
 }
 
 bool eviction_from_listener(struct pool *pool, size_t listener) {

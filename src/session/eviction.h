@@ -17,7 +17,8 @@
 struct pool;
 struct session;
 
-/* True if one went. */
+/* True if one went: for a descriptor also one that has ended and waits for its client to close, of
+ * those without a broker's connection the oldest; before all others. */
 bool eviction_from_pool(struct pool *pool);
 bool eviction_from_listener(struct pool *pool, size_t listener);
 
@@ -27,8 +28,8 @@ bool eviction_of_address(const struct session *s);
 
 /* Of a list that has about `count` entries, the oldest first, the one of that listener whose
  * address has the most handshakes, and how many that are; NULL if there is none. Not `except`. If
- * the list is long, a part of its entries is looked at, evenly spread over all of it: an address
- * that has a large part of it is among them, wherever it stands. */
+ * the list is long, 64 of its entries are looked at, evenly spread over the 1,024 that are oldest:
+ * an address that has a large part of them is among them, wherever it stands. */
 struct session *eviction_find_heaviest(struct list *list, size_t count, size_t listener,
                                        const struct session *except, size_t *handshakes);
 

@@ -66,6 +66,7 @@ static enum verdict after_step(struct session *s, enum engine_status status) {
     if (s->client_eof && status == ENGINE_MORE && cipher->len == 0) {
         return session_end(s, REASON_CLIENT_CLOSED, NULL);
     }
+    bool answered = s->pool->sealed.len > 0;
     if (transfer_flush_engine(s) == SESSION_ENDED) {
         return SESSION_ENDED;
     }
@@ -76,7 +77,7 @@ static enum verdict after_step(struct session *s, enum engine_status status) {
     if (status == ENGINE_PAUSED) {
         pool_resume_handshake(s->pool, &s->member);
     } else {
-        admission_await_client(s);
+        admission_await_client(s, answered);
     }
     return SESSION_GOES_ON;
 }

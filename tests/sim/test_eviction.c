@@ -74,10 +74,8 @@ START_TEST(a_broker_that_was_dialled_first_makes_nobody_safe) {
 }
 END_TEST
 
-/* A device that is slow, and an address that finishes handshakes and says nothing. */
-START_TEST(of_those_that_say_nothing_the_busiest_address_goes_first) {
-    struct client *slow = fixture_reach(PHASE_FIRST_BYTE, SITE_CERTS);
-    struct client *crowd[3];
+/* One address that finishes handshakes and says nothing. */
+static void silent_crowd(struct client *crowd[3]) {
     for (int i = 0; i < 3; i++) {
         crowd[i] = fixture_connect(CLIENT_GOOD, SITE_CERTS);
         crowd[i]->addr.bytes[3] = 99;
@@ -90,11 +88,56 @@ START_TEST(of_those_that_say_nothing_the_busiest_address_goes_first) {
         }
         ck_assert_int_eq(world_session(crowd[i])->wait, WAIT_DATA);
     }
+}
+
+/* A device that is slow, and such a crowd. */
+START_TEST(of_those_that_say_nothing_the_busiest_address_goes_first) {
+    struct client *slow = fixture_reach(PHASE_FIRST_BYTE, SITE_CERTS);
+    struct client *crowd[3];
+    silent_crowd(crowd);
     pass(GRACE_MS);
     ck_assert(eviction_from_pool(&world.pool) && eviction_from_pool(&world.pool));
     is_evicted(crowd[0], REASON_FIRST_DATA_TIMEOUT);
     is_evicted(crowd[1], REASON_FIRST_DATA_TIMEOUT);
     ck_assert(slow->lines == 0 && crowd[2]->lines == 0);
+}
+END_TEST
+
+START_TEST(those_that_have_just_come_do_not_protect_others) {
+    struct client *old = fixture_reach(PHASE_FIRST_BYTE, SITE_CERTS);
+    struct client *crowd[3];
+    pass(GRACE_MS);
+    silent_crowd(crowd);
+    ck_assert(eviction_from_pool(&world.pool));
+    is_evicted(old, REASON_FIRST_DATA_TIMEOUT);
+}
+END_TEST
+
+START_TEST(a_client_stays_no_longer_by_sending_a_byte_now_and_then) {
+    struct client *slow = fixture_reach(PHASE_HANDSHAKE, SITE_CHECK);
+    client_read(slow, SIZE_MAX);
+    pass(GRACE_MS / 2);
+    struct client *other = fixture_reach(PHASE_HANDSHAKE, SITE_CHECK);
+    client_send(slow, 1);
+    pass(GRACE_MS / 2);
+    ck_assert_int_eq(world_session(slow)->wait, WAIT_FLIGHT);
+    ck_assert(eviction_from_pool(&world.pool));
+    is_evicted(slow, REASON_LIMIT_HANDSHAKES);
+    ck_assert_uint_eq(other->lines, 0);
+}
+END_TEST
+
+START_TEST(a_client_that_was_refused_and_does_not_close_goes_before_all_others) {
+    struct client *silent = fixture_accept(CLIENT_SILENT, SITE_PLAIN);
+    struct client *refused = fixture_accept(CLIENT_BAD_HELLO, SITE_PLAIN);
+    client_send(refused, SIZE_MAX);
+    pass(GRACE_MS);
+    has_ended(refused, REASON_PROTOCOL_ERROR);
+    ck_assert_ptr_nonnull(world_session(refused));
+    ck_assert(eviction_from_pool(&world.pool));
+    world_settle();
+    ck_assert_ptr_null(world_session(refused));
+    ck_assert_uint_eq(silent->lines, 0);
 }
 END_TEST
 
@@ -177,6 +220,9 @@ int main(void) {
     tcase_add_test(test, the_least_advanced_goes_first);
     tcase_add_test(test, a_broker_that_was_dialled_first_makes_nobody_safe);
     tcase_add_test(test, of_those_that_say_nothing_the_busiest_address_goes_first);
+    tcase_add_test(test, those_that_have_just_come_do_not_protect_others);
+    tcase_add_test(test, a_client_stays_no_longer_by_sending_a_byte_now_and_then);
+    tcase_add_test(test, a_client_that_was_refused_and_does_not_close_goes_before_all_others);
     tcase_add_test(test, at_max_connections_a_newcomer_makes_room_after_a_second);
     tcase_add_test(test, where_nobody_can_make_room_a_client_is_refused_at_once);
     tcase_add_test(test, another_pool_that_asks_gets_room_once);
