@@ -1,8 +1,10 @@
 #include "core/log_limit.h"
 
+#include "core/hash.h"
 #include "core/log.h"
 
 #include <string.h>
+#include <sys/random.h>
 
 /* What a line costs, and by how much an account may be ahead of the clock. */
 enum {
@@ -15,23 +17,26 @@ enum {
     REPORT_MS = 1000
 };
 
+bool log_limit_init(struct log_limit *limit) {
+    *limit = (struct log_limit){0};
+    return getrandom(&limit->secret, sizeof limit->secret, 0) == (ssize_t)sizeof limit->secret;
+}
+
 /* --- places --- */
 
-/* Of a client key only the first eight bytes are used. Addresses that are chosen to share a set
- * displace each other, which gives them no more lines than their reason has: so there is no secret
- * in it. */
-static size_t set_of(const struct address *key, enum reason reason) {
+/* Of a client key only the first eight bytes are used. Nobody can choose addresses that share a set
+ * and displace each other, each time as quiet ones. */
+static size_t set_of(const struct log_limit *limit, const struct address *key, enum reason reason) {
     uint64_t h;
     memcpy(&h, key->bytes, sizeof h);
-    h = (h + ((uint64_t)reason << 8) + key->family) * 0x9e3779b97f4a7c15u; /* of the golden ratio */
-    _Static_assert(LOG_LIMIT_SETS == 256, "the highest byte, which all bits have an effect on");
-    return h >> 56;
+    h = hash_mix(h ^ limit->secret);
+    return hash_mix(h + ((uint64_t)reason << 8) + key->family) % LOG_LIMIT_SETS;
 }
 
 /* The place of that address and reason, which may be new. */
 static struct log_limit_place *find_or_make(struct log_limit *limit, const struct address *key,
                                             enum reason reason) {
-    struct log_limit_place *set = limit->places[set_of(key, reason)], *quietest = set;
+    struct log_limit_place *set = limit->places[set_of(limit, key, reason)], *quietest = set;
     for (size_t i = 0; i < LOG_LIMIT_WAYS; i++) {
         if (set[i].reason == (uint32_t)reason && address_is_equal(&set[i].key, key)) {
             return &set[i];

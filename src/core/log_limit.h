@@ -8,10 +8,11 @@
  * ten seconds, written or not: it takes many new addresses, and not only many lines, to hide an
  * address's first line.
  *
- * Addresses are kept in a table of fixed size, in which each may be in four places. When all four
- * are taken, it gets the place of the one that has been quiet for longest. An address that has lost
- * its place starts anew; so a full table lets more lines of an address pass, within what its reason
- * may have, and hides nothing. */
+ * Addresses are kept in a table of fixed size, in which each may be in 16 places, decided by a
+ * random number. When all of them are taken, it gets the place of the one that has been quiet for
+ * longest. An address that has lost its place starts anew; so a full table lets more lines of an
+ * address pass, within what its reason may have, and hides nothing.
+ */
 #ifndef POSTERN_CORE_LOG_LIMIT_H
 #define POSTERN_CORE_LOG_LIMIT_H
 
@@ -22,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LOG_LIMIT_WAYS = 4, LOG_LIMIT_SETS = 256 };
+enum { LOG_LIMIT_WAYS = 16, LOG_LIMIT_SETS = 64 };
 
 /* Of one address and one reason. Lines are paid for with time: an account may be ahead of the clock
  * by what its lines at once cost. */
@@ -39,11 +40,15 @@ struct log_limit_total {
     uint64_t since_ms; /* when the first of these was suppressed */
 };
 
-/* Embedded (48 KB); the fields are log_limit.c's. Zeroed, nothing has been logged. */
+/* Embedded (48 KB); the fields are log_limit.c's. */
 struct log_limit {
+    uint64_t secret; /* decides where an address is kept */
     struct log_limit_place places[LOG_LIMIT_SETS][LOG_LIMIT_WAYS];
     struct log_limit_total of[REASON_COUNT];
 };
+
+/* Nothing has been logged. False without randomness. */
+bool log_limit_init(struct log_limit *limit) __attribute__((warn_unused_result));
 
 /* Whether a line for this reason and this client may be written now; if so, `*suppressed` is how
  * many of the reason before it were not, over all clients. Times are milliseconds of one monotonic

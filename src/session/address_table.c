@@ -1,5 +1,6 @@
 #include "session/address_table.h"
 
+#include "core/hash.h"
 #include "session/rate.h"
 
 #include <pthread.h>
@@ -50,18 +51,11 @@ void address_table_free(struct address_table *table) {
 
 /* --- places --- */
 
-static uint64_t mix(uint64_t h) {
-    h ^= h >> 32;
-    h *= 0xd6e8feb86659fd93u; /* odd, with bits all over (Jon Maiga's mx3) */
-    h ^= h >> 32;
-    h *= 0xd6e8feb86659fd93u;
-    return h ^ h >> 32;
-}
-
 static size_t set_of(const struct address_table *table, const struct address *key) {
     uint64_t half[2];
     memcpy(half, key->bytes, sizeof half);
-    return mix(mix(half[0] ^ table->key[0]) + half[1] + table->key[1] + key->family) % SETS;
+    return hash_mix(hash_mix(half[0] ^ table->key[0]) + half[1] + table->key[1] + key->family) %
+           SETS;
 }
 
 static bool is_of(const struct place *place, const struct address *key) {

@@ -34,7 +34,8 @@ bool pool_init(struct pool *pool, struct loop *loop, struct limits *limits, stru
         .cipher = malloc(POOL_READ_SIZE),
         .plain = malloc(POOL_PLAIN_SIZE),
     };
-    if (pool->waits == NULL || pool->cipher == NULL || pool->plain == NULL) {
+    if (pool->waits == NULL || pool->cipher == NULL || pool->plain == NULL ||
+        !log_limit_init(&pool->log_limit)) {
         free(pool->waits);
         free(pool->cipher);
         free(pool->plain);

@@ -16,7 +16,7 @@ static FILE *captured;
 static int saved_stderr;
 
 static void setup(void) {
-    memset(&limit, 0, sizeof limit);
+    ck_assert(log_limit_init(&limit));
     now_ms = 1000;
     written = counted = 0;
     log_setup(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
@@ -214,6 +214,36 @@ START_TEST(what_is_suppressed_is_reported_after_a_second) {
 }
 END_TEST
 
+static size_t set_of(struct log_limit *in, struct address a) {
+    struct address key = address_client_key(&a);
+    uint64_t suppressed;
+    (void)!log_limit_allows(in, REASON_NOT_TLS, &a, now_ms, &suppressed);
+    for (size_t set = 0; set < LOG_LIMIT_SETS; set++) {
+        for (size_t way = 0; way < LOG_LIMIT_WAYS; way++) {
+            if (address_is_equal(&in->places[set][way].key, &key)) {
+                return set;
+            }
+        }
+    }
+    ck_abort_msg("an address is kept nowhere");
+}
+
+START_TEST(nobody_can_choose_addresses_that_share_a_set) {
+    enum { SHARING = 8 };
+    struct log_limit other;
+    ck_assert(log_limit_init(&other));
+    size_t here = set_of(&limit, numbered(0)), there = set_of(&other, numbered(0));
+    unsigned sharing = 1, sharing_there = 1;
+    for (uint32_t n = 1; sharing < SHARING; n++) {
+        if (set_of(&limit, numbered(n)) == here) {
+            sharing++;
+            sharing_there += set_of(&other, numbered(n)) == there;
+        }
+    }
+    ck_assert_uint_lt(sharing_there, SHARING);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("log_limit");
     TCase *test = tcase_create("log_limit");
@@ -227,6 +257,7 @@ int main(void) {
     tcase_add_test(test, a_full_table_hides_nothing);
     tcase_add_test(test, a_network_of_64_bits_is_one_address);
     tcase_add_test(test, neighbours_do_not_share_one_set);
+    tcase_add_test(test, nobody_can_choose_addresses_that_share_a_set);
     tcase_add_test(test, every_line_is_written_or_counted_once);
     tcase_add_test(test, what_is_suppressed_is_reported_after_a_second);
     suite_add_tcase(suite, test);
