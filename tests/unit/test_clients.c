@@ -506,7 +506,7 @@ static const struct {
     {"x", too_long, IDENTITY_SAN_URI},
 };
 
-START_TEST(a_bad_identity_is_refused_where_the_broker_relies_on_it) {
+START_TEST(a_bad_identity_is_refused_where_the_broker_gets_it) {
     memset(too_long, 'a', 270);
     memcpy(too_long, "URI:urn:", 8);
     for (size_t i = 0; i < sizeof bad_identities / sizeof *bad_identities; i++) {
@@ -517,6 +517,12 @@ START_TEST(a_bad_identity_is_refused_where_the_broker_relies_on_it) {
         accepted(versions[_i], &bad, NULL, "-");
         site.listener.mqtt = MQTT_IDENTITY;
         refused(versions[_i], &bad, NULL, REASON_BAD_IDENTITY, 49);
+        site.listener.mqtt = MQTT_OFF;
+        site.listener.proxy_protocol = PROXY_PROTOCOL_V2;
+        refused(versions[_i], &bad, NULL, REASON_BAD_IDENTITY, 49);
+        site.listener.proxy_protocol = PROXY_PROTOCOL_V1; /* it has no name */
+        accepted(versions[_i], &bad, NULL, "-");
+        site.listener.proxy_protocol = PROXY_PROTOCOL_OFF;
         pki_free(&bad);
     }
 }
@@ -953,7 +959,7 @@ static void add_full_handshakes(TCase *tc) {
     tcase_add_loop_test(tc, a_list_may_be_signed_by_rsa_pss, 0, 2);
     tcase_add_test(tc, bad_ca_and_crl_files_are_refused);
     tcase_add_loop_test(tc, identities_come_from_the_configured_source, 0, 2);
-    tcase_add_loop_test(tc, a_bad_identity_is_refused_where_the_broker_relies_on_it, 0, 2);
+    tcase_add_loop_test(tc, a_bad_identity_is_refused_where_the_broker_gets_it, 0, 2);
 }
 
 static void add_resumption(TCase *tc) {
