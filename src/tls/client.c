@@ -273,8 +273,23 @@ void client_chain_free(struct client_chain *chain) {
     free(chain);
 }
 
+/* Whether its issuer is in client_ca and revoked, in every certificate that it has there. */
+static bool is_issuer_revoked(const struct tls_clients *clients, const struct client_cert *peer) {
+    bool revoked = false;
+    for (size_t i = 0; i < clients->ca_count; i++) {
+        const struct ca *ca = &clients->cas[i];
+        if (memcmp(ca->hash, peer->id.issuer_hash, sizeof ca->hash) == 0) {
+            if (!ca->revoked) {
+                return false;
+            }
+            revoked = true;
+        }
+    }
+    return revoked;
+}
+
 enum reason clients_recheck(const struct tls_clients *clients, const struct client_cert *peer) {
-    if (revocation_lists(&clients->revocation, &peer->id)) {
+    if (revocation_lists(&clients->revocation, &peer->id) || is_issuer_revoked(clients, peer)) {
         return REASON_REVOKED;
     }
     return client_allow_still(clients, peer) ? REASON_NONE : REASON_NOT_ALLOWED;

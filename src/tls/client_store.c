@@ -73,6 +73,9 @@ static int add_ca(struct tls_clients *clients, struct pem_block *block, const ch
     if (fault != NULL) {
         return error_set(why, "%s: \"%s\" %s", file, subject, fault);
     }
+    if (!revocation_hash(&ca.cert, ca.hash)) {
+        return error_set(why, "out of memory");
+    }
     if (ends_add_certificate(&clients->ends, TLS_END_CA, file, &ca.cert, why) != 0) {
         return -1;
     }

@@ -16,6 +16,7 @@ struct ca {
     struct buf der;
     struct x509 cert; /* points into der */
     bool revoked;     /* by the list of another CA here */
+    uint8_t hash[TLS_ISSUER_HASH_SIZE];
 };
 
 /* A list by a CA that is not in client_ca: clients may send that one along. */

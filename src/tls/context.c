@@ -216,7 +216,8 @@ struct tls_context *tls_context_load(const struct config_listener *listener,
     }
     ctx->client_auth = listener->client_auth;
     ctx->identity = listener->identity;
-    ctx->identity_required = listener->mqtt == MQTT_IDENTITY;
+    ctx->identity_required =
+        listener->mqtt == MQTT_IDENTITY || listener->proxy_protocol == PROXY_PROTOCOL_V2;
     ctx->resumption_seconds = (int64_t)(listener->resumption_lifetime_ms / 1000);
     ctx->max_record_size = (uint16_t)listener->max_record_size;
     ctx->tls_min = listener->tls_min;

@@ -49,7 +49,7 @@ struct tls_context {
     struct tls_allow_counts allow_counts;
     enum config_client_auth client_auth;
     enum config_identity identity;
-    bool identity_required;     /* a broker relies on it: a bad one ends the handshake */
+    bool identity_required;     /* the broker gets it: a bad one ends the handshake */
     int64_t resumption_seconds; /* from a full handshake */
     uint16_t max_record_size;
     struct groups groups;

@@ -5,7 +5,7 @@
 
 #include <wolfssl/wolfcrypt/sha256.h>
 
-static bool hash_issuer(const struct x509 *issuer, uint8_t out[TLS_ISSUER_HASH_SIZE]) {
+bool revocation_hash(const struct x509 *issuer, uint8_t out[TLS_ISSUER_HASH_SIZE]) {
     wc_Sha256 sha;
     uint8_t hash[WC_SHA256_DIGEST_SIZE];
     if (wc_InitSha256(&sha) != 0) {
@@ -31,7 +31,7 @@ static bool set_serial(struct cert_id *id, struct span serial) {
 
 bool revocation_id(struct cert_id *id, const struct x509 *issuer, struct span serial) {
     memset(id, 0, sizeof *id);
-    return hash_issuer(issuer, id->issuer_hash) && set_serial(id, serial);
+    return revocation_hash(issuer, id->issuer_hash) && set_serial(id, serial);
 }
 
 static int compare(const void *a, const void *b) {
@@ -65,7 +65,7 @@ int revocation_share(struct revocation *r, const struct crl *crl, const struct x
                                         crl->next_update != 0 ? crl->next_update : INT64_MAX,
                                     .users = crl->covers_users,
                                     .cas = crl->covers_cas};
-    if (!hash_issuer(signer, one.signer) || !hash_issuer(issuer, one.hash) ||
+    if (!revocation_hash(signer, one.signer) || !revocation_hash(issuer, one.hash) ||
         add_issuer(r, &one) != 0) {
         return error_set(err, "out of memory");
     }
@@ -109,7 +109,7 @@ int revocation_add(struct revocation *r, const struct crl *crl, const struct x50
     if (revocation_share(r, crl, signer, signer, err) != 0) {
         return -1;
     }
-    if (!hash_issuer(signer, template.issuer_hash)) {
+    if (!revocation_hash(signer, template.issuer_hash)) {
         return error_set(err, "out of memory");
     }
     return add_serials(r, crl, &template, err);

@@ -38,6 +38,8 @@ bool revocation_held_lists(const struct revocation *r, uint32_t number, const st
 void revocation_sort(struct revocation *r);
 void revocation_free(struct revocation *r);
 
+/* What names an issuer in ids: of its name and key. False without memory. */
+bool revocation_hash(const struct x509 *issuer, uint8_t out[TLS_ISSUER_HASH_SIZE]);
 /* The id of a certificate. False if its serial is longer than RFC 5280 4.1.2.2 allows. */
 bool revocation_id(struct cert_id *id, const struct x509 *issuer, struct span serial);
 bool revocation_lists(const struct revocation *r, const struct cert_id *id);

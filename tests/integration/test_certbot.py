@@ -55,13 +55,13 @@ class Hook(unittest.TestCase):
             if not os.path.islink(link):
                 os.symlink(os.path.join("..", "..", "archive", name, file), link)
 
-    def run_hook(self, name=NAME, **more):
+    def run_hook(self, name=NAME, cwd=None, **more):
         environment = {**os.environ, "RENEWED_LINEAGE": self.path("live", name),
                        "POSTERN_CERTS": self.path("certs"), "POSTERN_GROUP": OWN_GROUP,
                        "POSTERN_CONF": self.path("postern.conf"),
                        "POSTERN_RELOAD": f"echo x >>{shlex.quote(self.path('reloads'))}", **more}
         return subprocess.run([HOOK], env=environment, text=True, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, check=False)
+                              stderr=subprocess.STDOUT, cwd=cwd, check=False)
 
     def install(self, name=NAME, **more):
         result = self.run_hook(name, **more)
@@ -108,6 +108,15 @@ class Hook(unittest.TestCase):
     def test_relative_paths_start_at_the_configurations_folder(self):
         self.configure(f"key=certs/{NAME}/privkey.pem   ; a comment")
         self.install()
+        self.assertEqual(self.installed(), self.pair.pem)
+
+    def test_the_shells_own_paths_for_folders_do_not_count(self):
+        for folder in ("etc", "elsewhere/etc"):
+            os.makedirs(self.path(folder))
+            pki.write(self.path(folder, "postern.conf"),
+                      f"[certificate main]\nkey = ../certs/{NAME}/privkey.pem\n")
+        self.install(cwd=self.folder, POSTERN_CONF="etc/postern.conf",
+                     CDPATH=self.path("elsewhere"))
         self.assertEqual(self.installed(), self.pair.pem)
 
     def test_a_commented_line_does_not_count_as_use(self):
@@ -293,7 +302,8 @@ class Hook(unittest.TestCase):
         self.assertEqual(os.listdir(self.path("certs", NAME)), ["mine"])
 
     def test_a_group_that_does_not_exist_is_refused_by_name(self):
-        self.assertIn("no-such-group", self.refused(POSTERN_GROUP="no-such-group"))
+        for group in ("no-such-group", "--reference=/etc/passwd"):
+            self.assertIn(f"to group {group};", self.refused(POSTERN_GROUP=group))
         self.assertFalse(os.path.exists(self.path("certs", NAME)))
 
     @unittest.skipIf(any(g.gr_name == "postern" for g in grp.getgrall()), "the group is here")

@@ -202,6 +202,21 @@ class Certs(unittest.TestCase):
         self.assertEqual(done.returncode, 2, done.stderr)
         self.assertEqual(os.listdir(os.path.dirname(self.dir)), [])
 
+    def test_values_are_neither_options_nor_shortcuts_of_the_shell(self):
+        self.assertIn("cannot give files to group --reference=",
+                      self.refused(1, "--group", "--reference=/etc/passwd", "a.lan"))
+        scratch = os.path.dirname(self.dir)
+        elsewhere = os.path.join(scratch, "elsewhere")
+        os.makedirs(os.path.join(elsewhere, "sub"))
+        variables = {**os.environ, "CDPATH": elsewhere, "OLDPWD": elsewhere}
+        for folder in ("sub", "-", "-P"):
+            done = subprocess.run([MAKE_CERTS, "--dir", folder, "a.lan"], text=True,
+                                  capture_output=True, cwd=scratch, env=variables)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("ca.pem", os.listdir(os.path.join(scratch, folder)))
+        self.assertEqual(os.listdir(elsewhere), ["sub"])
+        self.assertEqual(os.listdir(os.path.join(elsewhere, "sub")), [])
+
     def test_long_names_fit(self):
         name = ".".join(["a" * 40] * 4)
         self.make(name)

@@ -143,7 +143,7 @@ class ToTheBroker(Case):
                 self.assertEqual(postern.end_of(client)["resumed"], resumed)
 
     def name_sent(self, cert, **listener):
-        """The client's name in the header, None without one."""
+        """The client's name in the header."""
         broker = self.fake_broker()
         self.write("client-ca.pem", DEVICES.pem)
         postern = self.postern(broker, listener={
@@ -164,7 +164,20 @@ class ToTheBroker(Case):
         for names in ((b"one", b"two"), (b"plus+",), (b"#",), (b"tab\t",),
                       ("zero\u200bwidth".encode(),), ("\u202ereverse".encode(),)):
             with self.subTest(names=names):
-                self.assertIsNone(self.name_sent(device(pki.common_names(*names))))
+                broker = self.fake_broker()
+                postern = self.postern(broker, listener={
+                    "proxy_protocol": "v2", "client_auth": "required",
+                    "client_ca": "client-ca.pem"})
+                for version in BOTH:
+                    client = self.client(postern, version, handshake=False,
+                                         cert=device(pki.common_names(*names)))
+                    with self.assertRaises(GONE):
+                        client.handshake()
+                        client.recv_exactly(1)
+                    event = postern.end_of(client)
+                    self.assertEqual((event.name, event["reason"]),
+                                     ("handshake failed", "bad_identity"))
+                self.assertEqual(broker.connections(), 0)
 
     def test_the_header_comes_in_one_write_before_anything_else_and_is_small(self):
         broker = self.fake_broker()

@@ -506,7 +506,7 @@ static const struct {
     {"x", too_long, IDENTITY_SAN_URI},
 };
 
-START_TEST(a_bad_identity_is_refused_where_the_broker_relies_on_it) {
+START_TEST(a_bad_identity_is_refused_where_the_broker_gets_it) {
     memset(too_long, 'a', 270);
     memcpy(too_long, "URI:urn:", 8);
     for (size_t i = 0; i < sizeof bad_identities / sizeof *bad_identities; i++) {
@@ -517,6 +517,12 @@ START_TEST(a_bad_identity_is_refused_where_the_broker_relies_on_it) {
         accepted(versions[_i], &bad, NULL, "-");
         site.listener.mqtt = MQTT_IDENTITY;
         refused(versions[_i], &bad, NULL, REASON_BAD_IDENTITY, 49);
+        site.listener.mqtt = MQTT_OFF;
+        site.listener.proxy_protocol = PROXY_PROTOCOL_V2;
+        refused(versions[_i], &bad, NULL, REASON_BAD_IDENTITY, 49);
+        site.listener.proxy_protocol = PROXY_PROTOCOL_V1; /* it has no name */
+        accepted(versions[_i], &bad, NULL, "-");
+        site.listener.proxy_protocol = PROXY_PROTOCOL_OFF;
         pki_free(&bad);
     }
 }
@@ -908,6 +914,32 @@ START_TEST(a_crl_identifies_the_sessions_to_end) {
 }
 END_TEST
 
+/* That is in client_ca itself, so that its sessions can be told. */
+START_TEST(so_does_a_crl_that_is_about_or_by_an_intermediate) {
+    const char *own = pki_crl("lr.crl", &ca, NULL, 5), *by = pki_crl("li.crl", &inter, NULL, 5);
+    const char *after[] = {
+        pki_joined("l1.crl", pki_crl("lq.crl", &ca, &inter, 5), by),
+        pki_joined("l2.crl", own, pki_crl("lj.crl", &inter, &by_inter, 5)),
+    };
+    site.listener.client_ca = (char *)pki_certs("li.pem", &ca, &inter, NULL);
+    site.listener.client_crl = (char *)pki_joined("l0.crl", own, by);
+    struct tls_context *before = site_load(&site, &shared);
+    struct pair lost = session_of(before, versions[_i], &by_inter);
+    struct pair kept = session_of(before, versions[_i], &good);
+    ck_assert(!engine_is_revoked(lost.engine, before));
+    for (size_t i = 0; i < sizeof after / sizeof *after; i++) {
+        site.listener.client_crl = (char *)after[i];
+        struct tls_context *now = site_load(&site, &shared);
+        ck_assert(engine_is_revoked(lost.engine, now));
+        ck_assert(!engine_is_revoked(kept.engine, now));
+        tls_context_unref(now);
+    }
+    pair_free(&lost);
+    pair_free(&kept);
+    tls_context_unref(before);
+}
+END_TEST
+
 static void add_full_handshakes(TCase *tc) {
     tcase_add_loop_test(tc, a_client_of_the_ca_is_identified_by_name, 0, 2);
     tcase_add_loop_test(tc, a_client_without_a_certificate_is_refused_where_one_is_required, 0, 2);
@@ -927,7 +959,7 @@ static void add_full_handshakes(TCase *tc) {
     tcase_add_loop_test(tc, a_list_may_be_signed_by_rsa_pss, 0, 2);
     tcase_add_test(tc, bad_ca_and_crl_files_are_refused);
     tcase_add_loop_test(tc, identities_come_from_the_configured_source, 0, 2);
-    tcase_add_loop_test(tc, a_bad_identity_is_refused_where_the_broker_relies_on_it, 0, 2);
+    tcase_add_loop_test(tc, a_bad_identity_is_refused_where_the_broker_gets_it, 0, 2);
 }
 
 static void add_resumption(TCase *tc) {
@@ -948,6 +980,7 @@ static void add_resumption(TCase *tc) {
     tcase_add_loop_test(tc, a_recorded_ticket_gives_no_identity, 0, 2);
     tcase_add_loop_test(tc, a_retired_context_finishes_its_handshakes_and_starts_no_more, 0, 2);
     tcase_add_loop_test(tc, a_crl_identifies_the_sessions_to_end, 0, 2);
+    tcase_add_loop_test(tc, so_does_a_crl_that_is_about_or_by_an_intermediate, 0, 2);
 }
 
 static Suite *suite(void) {
