@@ -170,6 +170,14 @@ static int add_source(const struct build *b, const struct config_key *key, void 
     return source != NULL ? config_parse_source(item, source, b->err) : -1;
 }
 
+static int add_protocol(const struct build *b, const struct config_key *key, void *base,
+                        const char *item) {
+    struct config_protocols *protocols = (void *)((char *)base + key->offset);
+    char **protocol =
+        add_element((void **)&protocols->all, &protocols->count, sizeof *protocol, b->err);
+    return protocol != NULL ? config_parse_protocol(item, protocol, b->err) : -1;
+}
+
 static int add_item(const struct build *b, const struct config_key *key, void *base,
                     const char *item) {
     switch (key->kind) {
@@ -177,6 +185,8 @@ static int add_item(const struct build *b, const struct config_key *key, void *b
         return add_network(b, key, base, item);
     case KIND_SOURCES:
         return add_source(b, key, base, item);
+    case KIND_ALPN:
+        return add_protocol(b, key, base, item);
     case KIND_DIALS:
         return config_parse_dials(item, (void *)((char *)base + key->offset), b->err);
     default:
@@ -238,6 +248,7 @@ static int set_value(const struct build *b, const struct config_key *key, const 
     case KIND_BACKENDS:
     case KIND_NETWORKS:
     case KIND_SOURCES:
+    case KIND_ALPN:
     case KIND_DIALS:
     case KIND_CERTIFICATES:
         return set_list(b, key, text, base);

@@ -68,6 +68,8 @@ static const struct config_word client_ids[] = {{"free", CLIENT_ID_FREE},
                                                 {"prefix", CLIENT_ID_PREFIX},
                                                 {NULL, 0}};
 
+static const struct config_word alpn_requireds[] = {
+    {"no", ALPN_NOT_REQUIRED}, {"yes", ALPN_REQUIRED}, {NULL, 0}};
 static const struct config_word dials[] = {
     {"first-byte", DIAL_AFTER_FIRST_BYTE}, {"handshake", DIAL_AFTER_HANDSHAKE}, {NULL, 0}};
 
@@ -94,6 +96,8 @@ const struct config_key config_keys[] = {
     {"tls_max",          KIND_WORD, L(tls_max),          "1.3",    0, 0, tls_versions},
     {"ciphers",          KIND_TEXT, L(ciphers),          "",       0, 0, NULL},
     {"groups",           KIND_TEXT, L(groups),           "",       0, 0, NULL},
+    {"alpn",             KIND_ALPN, L(alpn),             "mqtt",   0, 0, NULL},
+    {"alpn_required",    KIND_WORD, L(alpn_required),    "no",     0, 0, alpn_requireds},
     {"client_auth",      KIND_WORD, L(client_auth),      "none",   0, 0, client_auths},
     {"client_ca",        KIND_PATH, L(client_ca),        "",       0, 0, NULL},
     {"client_crl",       KIND_PATH, L(client_crl),       "",       0, 0, NULL},

@@ -25,6 +25,7 @@ enum config_kind {
     KIND_DIALS,    /* struct config_dials */
     KIND_NETWORKS, /* struct config_networks */
     KIND_SOURCES,  /* struct config_sources */
+    KIND_ALPN,     /* struct config_protocols */
     KIND_ADDRESSES,
     KIND_BACKENDS,
     KIND_CERTIFICATES

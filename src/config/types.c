@@ -8,6 +8,10 @@ static void free_listener(struct config_listener *l) {
         free(l->backends[i].host);
         free(l->backends[i].path);
     }
+    for (size_t i = 0; i < l->alpn.count; i++) {
+        free(l->alpn.all[i]);
+    }
+    free(l->alpn.all);
     free(l->addresses);
     free(l->backends);
     free(l->certificates);

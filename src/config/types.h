@@ -23,6 +23,7 @@ enum config_identity { IDENTITY_CN, IDENTITY_SAN_DNS, IDENTITY_SAN_URI, IDENTITY
 enum config_proxy_protocol { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_V2 };
 enum config_mqtt { MQTT_OFF, MQTT_CHECK, MQTT_IDENTITY };
 enum config_client_id { CLIENT_ID_FREE, CLIENT_ID_IDENTITY, CLIENT_ID_PREFIX };
+enum config_alpn_required { ALPN_NOT_REQUIRED, ALPN_REQUIRED };
 enum config_dial { DIAL_AFTER_FIRST_BYTE, DIAL_AFTER_HANDSHAKE };
 enum config_reload { RELOAD_SIGNAL, RELOAD_WATCH };
 
@@ -58,6 +59,13 @@ struct config_sources {
     size_t count; /* 0: the system chooses */
 };
 
+/* Application protocols (RFC 7301), in order of preference: 1 to 255 characters each. It owns all.
+ */
+struct config_protocols {
+    char **all;
+    size_t count;
+};
+
 struct config_certificate {
     char *name;
     char *cert;  /* absolute, or relative to the working directory: ready to open */
@@ -78,6 +86,8 @@ struct config_listener {
     enum config_tls_version tls_min, tls_max;
     char *ciphers; /* NULL: the default */
     char *groups;  /* NULL: the default */
+    struct config_protocols alpn;
+    enum config_alpn_required alpn_required;
 
     enum config_client_auth client_auth;
     char *client_ca;    /* NULL: none */

@@ -88,6 +88,26 @@ static int check_dial(const struct subject *s, struct error *err) {
                          l->mqtt == MQTT_CHECK ? "check" : "identity");
 }
 
+/* A client for which http/1.1 was chosen speaks WebSocket, which no check of MQTT understands. */
+static int check_alpn(const struct subject *s, struct error *err) {
+    const struct config_listener *l = s->listener;
+    for (size_t i = 0; i < l->alpn.count; i++) {
+        if (l->mqtt != MQTT_OFF && strcmp(l->alpn.all[i], "http/1.1") == 0) {
+            return location_fail(location_of(s, "alpn"), err,
+                                 "alpn has http/1.1 with mqtt = %s, which such a client does not "
+                                 "speak; remove it, or write mqtt = off",
+                                 l->mqtt == MQTT_CHECK ? "check" : "identity");
+        }
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(l->alpn.all[i], l->alpn.all[j]) == 0) {
+                return location_fail(location_of(s, "alpn"), err,
+                                     "alpn names %s twice; once is enough", l->alpn.all[i]);
+            }
+        }
+    }
+    return 0;
+}
+
 static int check_certificates(const struct subject *s, struct error *err) {
     const struct config_listener *l = s->listener;
     for (size_t i = 0; i < l->certificate_count; i++) {
@@ -157,7 +177,7 @@ int config_check(const struct config *config, const struct document *document, s
     for (size_t i = 0; i < config->listener_count; i++) {
         struct subject s = subject_at(config, document, i);
         if (check_versions(&s, err) != 0 || check_client_auth(&s, err) != 0 ||
-            check_client_id(&s, err) != 0 || check_dial(&s, err) != 0 ||
+            check_client_id(&s, err) != 0 || check_dial(&s, err) != 0 || check_alpn(&s, err) != 0 ||
             check_certificates(&s, err) != 0 || check_addresses(config, document, i, err) != 0) {
             return -1;
         }

@@ -271,6 +271,21 @@ int config_parse_network(const char *text, struct address_network *network, stru
     }
 }
 
+int config_parse_protocol(const char *text, char **name, struct error *err) {
+    size_t len = strlen(text);
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] < ' ' || text[i] > '~') {
+            return error_set(err, "a protocol's name has printable characters of ASCII only; write "
+                                  "names as in mqtt, x-amzn-mqtt-ca");
+        }
+    }
+    if (len > 255) {
+        return error_set(err, "a protocol's name has %zu characters; write at most 255", len);
+    }
+    *name = strdup(text);
+    return *name != NULL ? 0 : no_memory(err);
+}
+
 int config_parse_path(const char *text, const char *folder, char **path, struct error *err) {
     if (text[0] == '/' || folder == NULL || folder[0] == '\0') {
         *path = strdup(text);

@@ -52,6 +52,11 @@ int config_parse_source(const char *text, struct address *source, struct error *
 int config_parse_network(const char *text, struct address_network *network, struct error *err)
     __attribute__((warn_unused_result));
 
+/* The name of an application protocol, which is allocated: 1 to 255 printable characters of ASCII.
+ */
+int config_parse_protocol(const char *text, char **name, struct error *err)
+    __attribute__((warn_unused_result));
+
 /* A file; a relative path is one in `folder` (NULL: stays relative). */
 int config_parse_path(const char *text, const char *folder, char **path, struct error *err)
     __attribute__((warn_unused_result));

@@ -3,6 +3,7 @@
 #include "tls/ciphers.h"
 #include "tls/client.h"
 #include "tls/client_store.h"
+#include "tls/hello.h"
 #include "tls/internal.h"
 #include "tls/quirks.h"
 #include "tls/tickets.h"
@@ -108,6 +109,7 @@ static int configure(struct tls_certificate *certificate, const struct tls_conte
     wolfSSL_CTX_SetIORecv(ssl_ctx, on_receive);
     wolfSSL_CTX_SetIOSend(ssl_ctx, on_send);
     wolfSSL_CTX_set_group_messages(ssl_ctx);
+    hello_attach(ssl_ctx);
     wolfSSL_CTX_set_timeout(ssl_ctx, TLS_RESUME_SECONDS);
     /* The library's own cache, which is process-wide and not bound to a context, is never used. */
     wolfSSL_CTX_set_session_cache_mode(ssl_ctx, ctx->shared.sessions != NULL
@@ -168,7 +170,7 @@ static int load_certificates(struct tls_context *ctx, const struct config_listen
     if (ciphers_list(listener->ciphers, ctx->tls_min == CONFIG_TLS_1_2,
                      ctx->tls_max == CONFIG_TLS_1_3, ciphers, err) != 0 ||
         groups_read(listener->groups, &ctx->groups, err) != 0 ||
-        hash_policy(ctx, listener, ciphers, err) != 0) {
+        hello_load(ctx, listener, err) != 0 || hash_policy(ctx, listener, ciphers, err) != 0) {
         return -1;
     }
     ctx->certificates = calloc(listener->certificate_count, sizeof *ctx->certificates);
@@ -243,6 +245,7 @@ void tls_context_unref(struct tls_context *ctx) {
         certificate_free(&ctx->certificates[i]);
     }
     free(ctx->certificates);
+    free(ctx->protocols);
     clients_free(ctx->clients);
     free(ctx);
 }

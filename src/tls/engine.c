@@ -1,6 +1,7 @@
 #include "tls/engine.h"
 #include "tls/ciphers.h"
 #include "tls/client.h"
+#include "tls/hello.h"
 #include "tls/internal.h"
 #include "tls/quirks.h"
 
@@ -9,7 +10,6 @@
 #include <string.h>
 
 #include <wolfssl/error-ssl.h>
-#include <wolfssl/wolfcrypt/sha256.h>
 
 enum {
     /* Per record: header, explicit nonce (TLS 1.2 with AES) or content type (TLS 1.3), tag. */
@@ -75,19 +75,6 @@ int engine_send(struct engine *e, const uint8_t *buf, size_t size) {
     return WOLFSSL_CBIO_ERR_GENERAL;
 }
 
-static int make_binding(struct client_cert *peer, const struct tls_context *ctx,
-                        const char *server_name) {
-    wc_Sha256 sha;
-    if (wc_InitSha256(&sha) != 0) {
-        return -1;
-    }
-    wc_Sha256Update(&sha, ctx->policy, sizeof ctx->policy);
-    wc_Sha256Update(&sha, (const byte *)server_name, (word32)strlen(server_name));
-    wc_Sha256Final(&sha, peer->binding);
-    wc_Sha256Free(&sha);
-    return 0;
-}
-
 static void choose_record_size(struct engine *e, const struct client_hello *hello) {
     e->record_size = e->ctx->max_record_size;
     if (hello->max_fragment != 0) {
@@ -99,7 +86,7 @@ static void choose_record_size(struct engine *e, const struct client_hello *hell
 /* What needs memory and can fail. */
 static bool make_parts(struct engine *e, const struct client_hello *hello) {
     e->peer = calloc(1, sizeof *e->peer);
-    if (e->peer == NULL || make_binding(e->peer, e->ctx, hello->server_name) != 0) {
+    if (e->peer == NULL || hello_note(e->peer, e->ctx, hello) != 0) {
         return false;
     }
     e->ssl = wolfSSL_new(tls_context_choose(e->ctx, hello)->ssl_ctx);
@@ -107,13 +94,17 @@ static bool make_parts(struct engine *e, const struct client_hello *hello) {
 }
 
 /* REASON_NONE: the handshake can begin. A client of TLS 1.2 may leave its groups out. */
-static enum reason find_obstacle(const struct tls_context *ctx, const struct client_hello *hello) {
+static enum reason find_obstacle(const struct engine *e, const struct client_hello *hello) {
+    const struct tls_context *ctx = e->ctx;
     if (!(hello->offers_tls13 && ctx->tls_max == CONFIG_TLS_1_3) &&
         !(hello->offers_tls12 && ctx->tls_min == CONFIG_TLS_1_2)) {
         return REASON_UNSUPPORTED_VERSION;
     }
-    bool shared = !hello->groups_given || (hello->groups & ctx->groups.bits) != 0;
-    return shared ? REASON_NONE : REASON_NO_SHARED_GROUP;
+    if (hello->groups_given && (hello->groups & ctx->groups.bits) == 0) {
+        return REASON_NO_SHARED_GROUP;
+    }
+    bool unanswered = ctx->protocol_required && e->peer->protocol == NULL;
+    return unanswered ? REASON_NO_APPLICATION_PROTOCOL : REASON_NONE;
 }
 
 struct engine *engine_open(struct tls_context *ctx, const struct client_hello *hello) {
@@ -128,7 +119,7 @@ struct engine *engine_open(struct tls_context *ctx, const struct client_hello *h
         engine_free(e);
         return NULL;
     }
-    e->peer->refusal = find_obstacle(ctx, hello);
+    e->peer->refusal = find_obstacle(e, hello);
     choose_record_size(e, hello);
     wolfSSL_SetIOReadCtx(e->ssl, e);
     wolfSSL_SetIOWriteCtx(e->ssl, e);
@@ -321,7 +312,8 @@ enum engine_status engine_handshake(struct engine *e, struct engine_input *in, s
         return ENGINE_FAILED;
     }
     if (e->peer->refusal == REASON_UNSUPPORTED_VERSION ||
-        e->peer->refusal == REASON_NO_SHARED_GROUP) {
+        e->peer->refusal == REASON_NO_SHARED_GROUP ||
+        e->peer->refusal == REASON_NO_APPLICATION_PROTOCOL) {
         return refuse(e, out);
     }
     if (stack != NULL && !engine_stack_is_free(stack, e)) {

@@ -53,8 +53,11 @@ struct tls_context {
     int64_t resumption_seconds; /* from a full handshake */
     uint16_t max_record_size;
     struct groups groups;
+    uint8_t *protocols; /* of the listener's alpn, in order: each with its length before it */
+    size_t protocols_len;
+    bool protocol_required;
     enum config_tls_version tls_min, tls_max;
-    /* SHA-256 over what a full handshake would have checked; see engine.c for the server name. */
+    /* SHA-256 over what a full handshake would have checked; see hello.c for the server name. */
     uint8_t policy[TLS_HASH_SIZE];
 };
 
@@ -83,6 +86,8 @@ struct client_cert {
     struct tls_context *newer;      /* counted as its user; NULL: none */
     enum reason refusal;            /* why our own checks refused the certificate */
     uint8_t binding[TLS_HASH_SIZE]; /* what tickets and sessions are tied to */
+    uint8_t offer[TLS_HASH_SIZE];   /* what a second hello must repeat */
+    const uint8_t *protocol;        /* answers ALPN: in ctx, its length before it; NULL: none */
     int64_t resume_until;           /* of the session that is resumed */
     uint8_t ticket_mac[16];         /* of the one ticket that was accepted */
     uint8_t ticket_generation;      /* resumptions in a row before the accepted ticket's */

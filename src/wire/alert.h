@@ -1,4 +1,4 @@
-/* TLS alerts: their numbers, and one in plaintext. RFC 8446 6, RFC 5246 7.2, RFC 7507. */
+/* TLS alerts: their numbers, and one in plaintext. RFC 8446 6, RFC 5246 7.2, RFC 7507, RFC 7301. */
 #ifndef POSTERN_WIRE_ALERT_H
 #define POSTERN_WIRE_ALERT_H
 
@@ -23,7 +23,8 @@ enum alert {
     ALERT_DECRYPT_ERROR = 51,
     ALERT_PROTOCOL_VERSION = 70,
     ALERT_INTERNAL_ERROR = 80,
-    ALERT_CERTIFICATE_REQUIRED = 116
+    ALERT_CERTIFICATE_REQUIRED = 116,
+    ALERT_NO_APPLICATION_PROTOCOL = 120
 };
 
 enum { ALERT_RECORD_SIZE = 7 };

@@ -27,6 +27,7 @@ enum extension {
     EXT_SUPPORTED_GROUPS = 10,
     EXT_POINT_FORMATS = 11,
     EXT_SIGNATURE_ALGORITHMS = 13,
+    EXT_PROTOCOLS = 16, /* application_layer_protocol_negotiation */
     EXT_SESSION_TICKET = 35,
     EXT_PRE_SHARED_KEY = 41,
     EXT_SUPPORTED_VERSIONS = 43
@@ -270,6 +271,29 @@ static bool read_versions(struct cursor c, struct offer *offer) {
     return true;
 }
 
+/* The first name that does not fit ends what is kept. */
+static bool read_protocols(struct cursor c, struct client_hello *out) {
+    struct cursor list, name;
+    bool full = false;
+
+    if (!take_vector16(&c, &list) || c.left != 0 || list.left == 0) {
+        return false;
+    }
+    while (list.left > 0) {
+        if (!take_vector8(&list, &name) || name.left == 0) {
+            return false;
+        }
+        full |= name.left >= sizeof out->protocols - out->protocols_len;
+        if (!full) {
+            uint8_t *to = out->protocols + out->protocols_len;
+            to[0] = (uint8_t)name.left;
+            memcpy(to + 1, name.at, name.left);
+            out->protocols_len += (uint16_t)(1 + name.left);
+        }
+    }
+    return true;
+}
+
 static bool read_extension(uint16_t type, struct cursor c, struct offer *offer,
                            struct client_hello *out) {
     switch (type) {
@@ -283,6 +307,8 @@ static bool read_extension(uint16_t type, struct cursor c, struct offer *offer,
         return read_point_formats(c);
     case EXT_SIGNATURE_ALGORITHMS:
         return read_algorithms(c, offer);
+    case EXT_PROTOCOLS:
+        return read_protocols(c, out);
     case EXT_SUPPORTED_VERSIONS:
         return read_versions(c, offer);
     case EXT_SESSION_TICKET:
@@ -391,18 +417,22 @@ static void conclude(const struct offer *offer, struct client_hello *out) {
                       (any_group || (out->groups & HELLO_P384) != 0 || out->offers_tls13);
 }
 
-static enum client_hello_status read_message(const uint8_t *message, size_t len,
-                                             struct client_hello *out) {
-    struct cursor body = {message + MESSAGE_HEADER, len - MESSAGE_HEADER};
+enum client_hello_status client_hello_parse_body(const uint8_t *body, size_t len,
+                                                 struct client_hello *out) {
     struct offer offer = {0};
 
     memset(out, 0, sizeof *out);
-    if (!read_body(body, &offer, out)) {
+    if (!read_body((struct cursor){body, len}, &offer, out)) {
         out->alert = out->alert != 0 ? out->alert : ALERT_DECODE_ERROR;
         return CLIENT_HELLO_BAD;
     }
     conclude(&offer, out);
     return CLIENT_HELLO_OK;
+}
+
+static enum client_hello_status read_message(const uint8_t *message, size_t len,
+                                             struct client_hello *out) {
+    return client_hello_parse_body(message + MESSAGE_HEADER, len - MESSAGE_HEADER, out);
 }
 
 /* A function of its own, so that only a message in several records needs this stack. */

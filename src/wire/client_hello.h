@@ -2,9 +2,9 @@
  *
  * A pure function over the bytes that a client has sent so far: it finds out whether they are TLS,
  * whether the ClientHello is whole, and what the choice of a certificate needs. RFC 8446 4.1.2,
- * RFC 5246 7.4.1.2, RFC 6066 3 and 4. The message may be cut into any number of records
- * (RFC 8446 5.1); records without content are refused. What this parser accepts and the TLS library
- * then refuses is the library's to report. */
+ * RFC 5246 7.4.1.2, RFC 6066 3 and 4, RFC 7301 3.1. The message may be cut into any number of
+ * records (RFC 8446 5.1); records without content are refused. What this parser accepts and the TLS
+ * library then refuses is the library's to report. */
 #ifndef POSTERN_WIRE_CLIENT_HELLO_H
 #define POSTERN_WIRE_CLIENT_HELLO_H
 
@@ -14,6 +14,10 @@
 
 /* More than any client needs (post-quantum key shares included); a longer one is refused. */
 enum { CLIENT_HELLO_MAX = 16384 };
+
+/* Of a client's list of protocols, the names that fit in so many bytes count: more than 20 times
+ * what clients send. */
+enum { CLIENT_HELLO_PROTOCOLS_MAX = 512 };
 
 enum client_hello_status {
     CLIENT_HELLO_OK,
@@ -49,12 +53,20 @@ struct client_hello {
     uint16_t max_fragment; /* RFC 6066 4: 512, 1024, 2048, 4096; 0: not asked for */
     bool has_session_id;   /* a session to resume is named */
     bool has_ticket;       /* session_ticket with content, or pre_shared_key */
-    uint8_t alert;         /* enum alert; with CLIENT_HELLO_BAD what the client is to be sent */
+    /* The names that application_layer_protocol_negotiation lists, each with its length in a byte
+     * before it: whole names, in the client's order. No bytes: the extension is absent. */
+    uint16_t protocols_len;
+    uint8_t protocols[CLIENT_HELLO_PROTOCOLS_MAX];
+    uint8_t alert; /* enum alert; with CLIENT_HELLO_BAD what the client is to be sent */
 };
 
 /* `len` bytes from the very first one. `out` is filled for CLIENT_HELLO_OK, its `alert` for
  * CLIENT_HELLO_BAD; it may be written to with any result. No allocation; time linear in `len`. */
 enum client_hello_status client_hello_parse(const uint8_t *data, size_t len,
                                             struct client_hello *out);
+
+/* The same of a whole message without its header: CLIENT_HELLO_OK or CLIENT_HELLO_BAD. */
+enum client_hello_status client_hello_parse_body(const uint8_t *body, size_t len,
+                                                 struct client_hello *out);
 
 #endif

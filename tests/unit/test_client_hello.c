@@ -488,6 +488,13 @@ static const struct bad_extension bad_extensions[] = {
     {11, "\0", 1},                  /* an empty list */
     {11, "\2\0", 2},                /* a list longer than the extension */
     {11, "\1\0\0", 3},              /* bytes after the list */
+    {16, "", 0},                    /* protocols: nothing */
+    {16, "\0\0", 2},                /* an empty list */
+    {16, "\0\1\0", 3},              /* an empty name (RFC 7301 3.1) */
+    {16, "\0\4\2h2\0", 6},          /* after another */
+    {16, "\0\3\3h2", 5},            /* a name longer than the list */
+    {16, "\0\4\2h2", 5},            /* a list longer than the extension */
+    {16, "\0\3\2h2\0", 6},          /* bytes after the list */
     {13, "\0\0", 2},                /* signature_algorithms likewise */
     {13, "\0\3\4\3\4", 5},
     {13, "\0\2\4\3\4", 5},
@@ -613,6 +620,40 @@ START_TEST(the_groups_that_we_know_are_noted) {
 }
 END_TEST
 
+START_TEST(protocols_are_noted_in_the_clients_order) {
+    static struct bytes extensions;
+    struct client_hello hello;
+
+    offer_of(&(struct recipe){0x0303, 0, both_gcm, 2, NULL}, &hello);
+    ck_assert_uint_eq(hello.protocols_len, 0);
+    EXTENSION(&extensions, 16, 0, 8, 2, 'h', '2', 4, 'm', 'q', 't', 't');
+    offer_of(&(struct recipe){0x0303, 0, both_gcm, 2, &extensions}, &hello);
+    ck_assert_uint_eq(hello.protocols_len, 8);
+    ck_assert_mem_eq(hello.protocols, "\2h2\4mqtt", 8);
+}
+END_TEST
+
+/* Names of 2 bytes with their length: 170 fit in 512 bytes; and of one that does not fit, nothing.
+ */
+START_TEST(of_a_list_of_protocols_that_is_too_long_the_first_count) {
+    static struct bytes list, extensions;
+    struct client_hello hello;
+    static const uint8_t rest[] = {1, 'x', 1, 'y', 1, 'z'};
+
+    for (size_t names = 169; names <= 1000; names += names < 172 ? 1 : 400) {
+        list.len = extensions.len = 0;
+        put_u16(&list, names * 3 + sizeof rest);
+        for (size_t i = 0; i < names; i++) {
+            put(&list, "\2h2", 3);
+        }
+        put(&list, rest, sizeof rest);
+        put_extension(&extensions, 16, list.data, list.len);
+        offer_of(&(struct recipe){0x0303, 0, both_gcm, 2, &extensions}, &hello);
+        ck_assert_uint_eq(hello.protocols_len, names == 169 ? 511 : names == 170 ? 512 : 510);
+    }
+}
+END_TEST
+
 START_TEST(tls13_is_decided_by_signature_algorithms_alone) {
     static struct bytes extensions;
     struct client_hello hello;
@@ -702,6 +743,8 @@ int main(void) {
     tcase_add_test(read, absent_algorithms_and_groups_mean_any_in_tls12);
     tcase_add_test(read, ecdsa_in_tls12_needs_p256_and_an_algorithm);
     tcase_add_test(read, the_groups_that_we_know_are_noted);
+    tcase_add_test(read, protocols_are_noted_in_the_clients_order);
+    tcase_add_test(read, of_a_list_of_protocols_that_is_too_long_the_first_count);
     tcase_add_test(read, tls13_is_decided_by_signature_algorithms_alone);
     tcase_add_test(read, cbc_suites_count_only_if_no_aead_suite_is_offered);
     tcase_add_test(read, only_the_four_fragment_lengths_of_the_rfc_count);

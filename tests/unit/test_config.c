@@ -146,6 +146,9 @@ START_TEST(the_smallest_file_gets_every_default) {
     ck_assert_uint_eq(l->max_dials.rate.count, 10000);
     ck_assert_uint_eq(l->max_dials.rate.period_ms, 1000);
     ck_assert_uint_eq(l->backend_source.count, 0);
+    ck_assert_uint_eq(l->alpn.count, 1);
+    ck_assert_str_eq(l->alpn.all[0], "mqtt");
+    ck_assert_int_eq(l->alpn_required, ALPN_NOT_REQUIRED);
     ck_assert_uint_eq(l->session_log.count, 0);
     ck_assert_int_eq(l->mqtt, MQTT_OFF);
     ck_assert_int_eq(l->client_id, CLIENT_ID_FREE);
@@ -178,6 +181,7 @@ START_TEST(every_key_sets_its_field) {
              "allow = 10.0.0.0/8\ndeny = 10.1.0.0/16, ::1\nmax_connections_per_address = 7\n"
              "new_connections_per_address = 90/m\nsession_log = 100/s\nclient_id = prefix\n"
              "max_dials = 7\nbackend_source = 192.0.2.1, 2001:db8::1\n"
+             "alpn = x-amzn-mqtt-ca, mqtt\nalpn_required = yes\n"
              "max_connect_size = 1M\nmax_record_size = 512\nmax_connections = 7\n"
              "max_handshakes = 8\nfirst_byte_timeout = 100ms\nhandshake_timeout = 1s\n"
              "connect_packet_timeout = 2s\nconnect_timeout = 3s\nwrite_timeout = 1m\n"
@@ -228,6 +232,9 @@ START_TEST(every_key_sets_its_field) {
     ck_assert_uint_eq(l->max_dials.under_way, 7);
     ck_assert_uint_eq(l->max_dials.rate.count, 0); /* each figure stands alone */
     ck_assert_uint_eq(l->backend_source.count, 2);
+    ck_assert_uint_eq(l->alpn.count, 2);
+    ck_assert_str_eq(l->alpn.all[0], "x-amzn-mqtt-ca");
+    ck_assert_int_eq(l->alpn_required, ALPN_REQUIRED);
     ck_assert_uint_eq(l->backend_source.all[1].family, ADDRESS_IPV6);
     ck_assert_uint_eq(l->session_log.count, 100);
     ck_assert_uint_eq(l->session_log.period_ms, 1000);
@@ -658,6 +665,15 @@ static const struct {
      ":2: backend_source = eth0: eth0 is not a numeric address; write addresses of this machine "
      "without a port, as in 192.0.2.7, 192.0.2.8, or auto"},
 
+    /* protocols */
+    {LISTENER "alpn =\n" CERTIFICATE, ":2: alpn has no value; leave the line out for the default"},
+    {LISTENER "alpn = mqtt,\n" CERTIFICATE, ":2: alpn = mqtt,: an empty item in the list; "},
+    {LISTENER "alpn = caf\xc3\xa9\n" CERTIFICATE,
+     ":2: alpn = caf\xc3\xa9: a protocol's name has printable characters of ASCII only"},
+    {LISTENER "alpn = " A54 A54 A54 A54 A54 "\n" CERTIFICATE, ":2: alpn = aaa"},
+    {LISTENER "alpn_required = true\n" CERTIFICATE,
+     ":2: alpn_required = true: not a valid value; write no or yes"},
+
     /* networks */
     {LISTENER "deny = all\n" CERTIFICATE, ":2: deny = all: all is not a network; "},
     {LISTENER "allow = 10.0.0.0/8,\n" CERTIFICATE, ":2: allow = 10.0.0.0/8,: an empty item"},
@@ -689,6 +705,9 @@ static const struct {
     {LISTENER "client_auth = required\n" CERTIFICATE, ":2: client_auth without client_ca; "},
     {LISTENER "mqtt = check\ndial = handshake\n" CERTIFICATE,
      ":3: dial = handshake with mqtt = check, "},
+    {LISTENER "mqtt = check\nalpn = mqtt, http/1.1\n" CERTIFICATE,
+     ":3: alpn has http/1.1 with mqtt = check, which such a client does not speak; remove it, or "},
+    {LISTENER "alpn = mqtt, h2, mqtt\n" CERTIFICATE, ":2: alpn names mqtt twice; once is enough"},
     {LISTENER "client_auth = optional\nclient_crl = x\n" CERTIFICATE,
      ":2: client_auth without client_ca; "},
     {LISTENER "client_ca = ca\n" CERTIFICATE,

@@ -42,6 +42,7 @@ AGREED = {
     "config_listener": ("config", NOTHING, "part of struct config"),
     "config_networks": ("config", NOTHING, "part of struct config"),
     "config_dials": ("config", NOTHING, "part of struct config"),
+    "config_protocols": ("config", {"all", "count"}, "part of struct config; a context copies them"),
     "config_sources": ("config", {"all", "count"}, "part of struct config; a probe has a copy"),
     "config_rate": ("config", NOTHING, "part of struct config"),
     "config_option": ("config", ALL, "an argument of config_from_options"),
