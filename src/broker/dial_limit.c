@@ -16,6 +16,11 @@ static struct pace pace_of(struct config_rate rate) {
     return (struct pace){interval_ns, (burst - 1) * interval_ns};
 }
 
+/* Of the clocks, that of an interval, which is not 0. */
+static size_t clock_at(uint64_t interval_ns) {
+    return (size_t)(63 - __builtin_clzll(interval_ns));
+}
+
 void dial_limit_init(struct dial_limit *limit) {
     *limit = (struct dial_limit){.random = 1};
     pthread_mutex_init(&limit->mutex, NULL);
@@ -47,7 +52,8 @@ static size_t by_rate(const struct dial_limit *limit, struct config_rate rate, u
     if (now_ns < limit->gentle_until_ms * 1000000) {
         pace.ahead_ns /= 2;
     }
-    uint64_t from_ns = limit->next_ns > now_ns ? limit->next_ns : now_ns;
+    uint64_t next_ns = limit->clocks[clock_at(pace.interval_ns)].next_ns;
+    uint64_t from_ns = next_ns > now_ns ? next_ns : now_ns;
     if (from_ns > now_ns + pace.ahead_ns) {
         return 0;
     }
@@ -68,20 +74,28 @@ static size_t allowed(const struct dial_limit *limit, const struct config_dials 
     return number < rate ? number : rate;
 }
 
-/* Counts one, and moves the time of the next. */
+static void move(struct dial_limit *limit, struct dial_clock *clock, uint64_t now_ms) {
+    uint64_t now_ns = now_ms * 1000000, interval_ns = clock->interval_ns;
+    if (now_ms < limit->gentle_until_ms) {
+        interval_ns += next_random(limit) % (interval_ns / 2 + 1);
+    }
+    clock->next_ns = (clock->next_ns > now_ns ? clock->next_ns : now_ns) + interval_ns;
+}
+
+/* Counts one, and moves the times of the next. */
 static void begin(struct dial_limit *limit, struct config_rate rate, uint64_t now_ms) {
     limit->under_way++;
     if (rate.count == 0) {
         return;
     }
-    uint64_t now_ns = now_ms * 1000000, interval_ns = pace_of(rate).interval_ns;
-    if (limit->next_ns < now_ns) {
-        limit->next_ns = now_ns;
+    uint64_t interval_ns = pace_of(rate).interval_ns;
+    size_t own = clock_at(interval_ns);
+    limit->clocks[own].interval_ns = interval_ns;
+    for (size_t i = 0; i <= own; i++) {
+        if (limit->clocks[i].interval_ns != 0) {
+            move(limit, &limit->clocks[i], now_ms);
+        }
     }
-    if (now_ms < limit->gentle_until_ms) {
-        interval_ns += next_random(limit) % (interval_ns / 2 + 1);
-    }
-    limit->next_ns += interval_ns;
 }
 
 /* --- for the threads --- */

@@ -11,8 +11,12 @@
  * a quarter on average, so that several proxies that lost their clients at the same moment do not
  * dial in step.
  *
- * For any thread; a mutex is held for a few instructions. Times are milliseconds of one monotonic
- * clock. */
+ * Each rate has a clock of its own, which all dials of the same or a lower rate move, by an
+ * interval of that clock: a broker gets no more than the highest rate in use, and a listener with a
+ * low one does not stop the others. Rates within a factor of two may share a clock.
+ *
+ * For any thread; a mutex is held for a microsecond at most. Times are milliseconds of one
+ * monotonic clock. */
 #ifndef POSTERN_BROKER_DIAL_LIMIT_H
 #define POSTERN_BROKER_DIAL_LIMIT_H
 
@@ -23,13 +27,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { DIAL_CLOCKS = 64 }; /* one for each power of two of an interval in ns */
+
+struct dial_clock {
+    uint64_t next_ns;     /* when the next dial is due */
+    uint64_t interval_ns; /* as last asked for; 0: never */
+};
+
 /* Embedded in what it limits; the fields are dial_limit.c's. */
 struct dial_limit {
     pthread_mutex_t mutex; /* guards what follows */
     size_t under_way, waiting;
-    uint64_t next_ns;         /* when the next dial is due, by the rate */
     uint64_t gentle_until_ms; /* since the broker came back */
     uint64_t random;
+    struct dial_clock clocks[DIAL_CLOCKS]; /* the shortest intervals first */
 };
 
 void dial_limit_init(struct dial_limit *limit);

@@ -91,6 +91,43 @@ START_TEST(after_the_broker_came_back_dials_are_slower_and_irregular) {
 }
 END_TEST
 
+static bool begins(const struct config_dials *of, uint64_t now_ms) {
+    bool admitted = dial_limit_begin(&limit, of, now_ms);
+    if (admitted) {
+        dial_limit_end(&limit);
+    } else {
+        dial_limit_gives_up(&limit);
+    }
+    return admitted;
+}
+
+START_TEST(a_low_rate_of_one_listener_does_not_hold_up_another) {
+    struct config_dials low = {.rate = {10, 60000}}, high = {.rate = {10000, 1000}};
+    for (uint64_t now_ms = 0; now_ms < STEPS_MS; now_ms++) {
+        begun[now_ms] = begins(&low, now_ms);
+        ck_assert(begins(&high, now_ms));
+    }
+    ck_assert_uint_ge(sum_of(0, STEPS_MS), 2);
+    ck_assert_uint_le(sum_of(0, STEPS_MS), 4);
+}
+END_TEST
+
+START_TEST(the_broker_gets_no_more_than_the_highest_rate_of_its_listeners) {
+    struct config_dials low = {.rate = {30, 1000}}, high = {.rate = {100, 1000}};
+    unsigned of_low = 0;
+    for (uint64_t now_ms = 0; now_ms < STEPS_MS; now_ms++) {
+        bool low_begins = begins(&low, now_ms);
+        of_low += low_begins;
+        begun[now_ms] = low_begins;
+        while (begins(&high, now_ms)) {
+            begun[now_ms]++;
+        }
+    }
+    ck_assert_uint_le(most_in(1000), 101); /* one of the low rate does not wait for the high one */
+    ck_assert_uint_ge(of_low, 30 * SECONDS / 10 * 9);
+}
+END_TEST
+
 START_TEST(only_so_many_are_under_way) {
     bounds.under_way = 3;
     for (int i = 0; i < 3; i++) {
@@ -200,6 +237,8 @@ int main(void) {
     tcase_add_test(dials, no_second_has_more_dials_than_the_rate_and_few_have_less);
     tcase_add_test(dials, a_rate_may_be_of_a_minute);
     tcase_add_test(dials, after_the_broker_came_back_dials_are_slower_and_irregular);
+    tcase_add_test(dials, a_low_rate_of_one_listener_does_not_hold_up_another);
+    tcase_add_test(dials, the_broker_gets_no_more_than_the_highest_rate_of_its_listeners);
     tcase_add_test(dials, only_so_many_are_under_way);
     tcase_add_test(dials, nobody_overtakes_what_waits);
     tcase_add_test(dials, what_becomes_free_is_shared_in_proportion);
