@@ -71,6 +71,17 @@ ssize_t conn_read(struct conn *conn, uint8_t *into, size_t room) {
     return got;
 }
 
+int conn_error(struct conn *conn) {
+    int error = 0;
+    socklen_t len = sizeof error;
+    if (!conn->failed || !conn_is_open(conn)) {
+        return 0;
+    }
+    conn->failed = false; /* reading SO_ERROR clears it */
+    getsockopt(conn->handle.fd, SOL_SOCKET, SO_ERROR, &error, &len);
+    return error == EPIPE ? 0 : uv_translate_sys_error(error);
+}
+
 /* --- sending --- */
 
 /* What the peer takes now, or a libuv code. */

@@ -47,6 +47,11 @@ void conn_note(struct conn *conn, unsigned events);
 ssize_t conn_read(struct conn *conn, uint8_t *into, size_t room)
     __attribute__((warn_unused_result));
 
+/* The error of a socket that is not read, which reading would report only after what the peer sent
+ * before it: a libuv code. 0: none, or the peer had sent FIN before (EPIPE), so that what it sent
+ * is whole and can be read still. */
+int conn_error(struct conn *conn) __attribute__((warn_unused_result));
+
 /* Sends what the peer takes and keeps the rest, in order and without a limit: the caller bounds
  * what waits. 0 or a libuv code (UV_ENOMEM for every shortage of ours). After a code nothing waits
  * any more and nothing can be sent: the peer must not take what follows a gap for the stream. */

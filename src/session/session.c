@@ -110,11 +110,27 @@ static void flush_conn(struct session *s, struct conn *to) {
     }
 }
 
+/* A client that breaks while nothing is read from it: it is waited for no longer, and no broker is
+ * dialled for it. What it had to say in order stays due. */
+static void check_unread_client(struct session *s) {
+    bool waits = s->phase == PHASE_DIALLING || s->phase == PHASE_RELAYING;
+    if (!waits || s->client.reading || s->client.ended || s->client_eof) {
+        return;
+    }
+    int error = conn_error(&s->client);
+    if (error != 0) {
+        deliver_end(s, &s->client, error);
+    }
+}
+
 static void serve_conn(struct session *s, struct conn *conn) {
     if (conn->queue != NULL) {
         flush_conn(s, conn);
     }
     read_conn(s, conn);
+    if (conn == &s->client) {
+        check_unread_client(s);
+    }
 }
 
 void session_serve(struct pool_member *m) {

@@ -558,6 +558,85 @@ START_TEST(an_end_out_of_order_ends_both_sides) {
 }
 END_TEST
 
+/* A client that sends until nothing is read from it any more. */
+static void fill_up(void) {
+    client->up_max = UINT64_MAX;
+    for (int i = 0; i < 20; i++) {
+        client_send(client, SIZE_MAX);
+        world_settle();
+    }
+    ck_assert(!s->client.reading && client->sock->in.len > 0);
+    ck_assert_uint_eq(client->lines, 0);
+}
+
+/* Its broker takes next to nothing. */
+static void reach_deaf_broker(void) {
+    reach_broker(SITE_CHECK);
+    answer("\x20\2\0\0", 4);
+    client->broker->sock->out.fixed = true;
+    client->broker->sock->out.capacity = 100;
+}
+
+static void was_reset(void) {
+    ck_assert_uint_eq(client->lines, 1);
+    ck_assert_str_eq(reason_name(client->reason), "client_reset");
+}
+
+START_TEST(a_reset_is_seen_while_the_client_is_not_read) {
+    reach_deaf_broker();
+    fill_up();
+    client_reset(client);
+    world_settle();
+    was_reset();
+
+    fixture_backends(MOOD_IS_SLOW);
+    reach(PHASE_DIALLING, SITE_PLAIN);
+    fill_up();
+    client_reset(client);
+    world_settle();
+    was_reset();
+    ck_assert(s->pending == NULL || !dial_is_under_way(&s->pending->dial));
+}
+END_TEST
+
+START_TEST(a_reset_is_seen_that_comes_before_reading_stops) {
+    reach_deaf_broker();
+    client->up_max = UINT64_MAX;
+    for (int i = 0; i < 4; i++) {
+        client_send(client, SIZE_MAX);
+    }
+    client_reset(client);
+    world_settle();
+    was_reset();
+}
+END_TEST
+
+START_TEST(a_client_that_ends_while_it_is_not_read_is_brought_to_its_broker) {
+    for (int i = 0; i < 2; i++) {
+        reach_deaf_broker();
+        fill_up();
+        client_fin(client);
+        world_settle();
+        ck_assert_uint_eq(client->lines, 0);
+        if (i == 1) { /* it is gone, and answers what comes late */
+            client_reset(client);
+            world_settle();
+            ck_assert_uint_eq(client->lines, 0);
+        }
+        uint64_t before = s->up;
+        size_t unread = client->sock->in.len;
+        client->broker->sock->out.capacity = SIM_PIPE_MAX;
+        for (int turn = 0; turn < 20; turn++) {
+            broker_read(client->broker, SIZE_MAX);
+            world_settle();
+        }
+        ck_assert_uint_gt(client->up_sent, before);
+        ck_assert(unread > 0 && client->broker->up_got > before);
+        ck_assert_str_eq(reason_name(client->reason), "client_truncated");
+    }
+}
+END_TEST
+
 START_TEST(a_reset_after_an_end_in_order_is_just_a_close) {
     reach(PHASE_RELAYING, SITE_PLAIN);
     goes_on(phase_relaying.on_broker_eof(s));
@@ -699,6 +778,9 @@ static void add_from_the_dial_on(TCase *test) {
     tcase_add_test(test, a_queue_from_before_the_broker_is_under_write_timeout);
     tcase_add_test(test, the_first_side_that_ends_names_the_reason);
     tcase_add_test(test, an_end_out_of_order_ends_both_sides);
+    tcase_add_test(test, a_reset_is_seen_while_the_client_is_not_read);
+    tcase_add_test(test, a_reset_is_seen_that_comes_before_reading_stops);
+    tcase_add_test(test, a_client_that_ends_while_it_is_not_read_is_brought_to_its_broker);
     tcase_add_test(test, a_reset_after_an_end_in_order_is_just_a_close);
     tcase_add_test(test, a_client_that_breaks_when_it_gets_the_end_is_no_reset);
     tcase_add_test(test, nothing_follows_bytes_that_were_lost);
