@@ -392,6 +392,10 @@ void dial_expire(struct dial *d) {
     go_on(d);
 }
 
+void dial_yield(struct dial *d) {
+    dial_queue_yield(&d->queued);
+}
+
 void dial_cancel(struct dial *d) {
     switch (d->state) {
     case DIAL_IDLE:

@@ -109,6 +109,10 @@ void dial_take(struct dial *dial, struct poll_handle *into);
  * way. */
 void dial_expire(struct dial *dial);
 
+/* Nobody waits for this dial any more, but it is to be made: wherever it waits for its turn, others
+ * of its thread go first. */
+void dial_yield(struct dial *dial);
+
 /* Gives up, and leaves any queue at once; `done` is not called any more. Nothing happens to one
  * that is over, or was never started if zeroed. The memory must stay until poller_dispatch has
  * returned. */

@@ -13,8 +13,9 @@ struct dial_line {
     struct backend *backend;
     const struct config_dials *bounds;
     struct list waiting; /* struct dial_waiter */
-    size_t count;
-    size_t places; /* of these, how many may begin; they count as under way */
+    struct list last;    /* those that yield */
+    size_t count;        /* of both */
+    size_t places;       /* of these, how many may begin; they count as under way */
 };
 
 void dial_queue_init(struct dial_queue *queue) {
@@ -57,9 +58,14 @@ static struct dial_line *find_or_make(struct dial_queue *queue, struct backend *
         line->backend = backend;
         line->bounds = bounds;
         list_init(&line->waiting);
+        list_init(&line->last);
         list_append(&queue->lines, &line->link);
     }
     return line;
+}
+
+static struct list *part_of(struct dial_line *line, const struct dial_waiter *waiter) {
+    return waiter->last ? &line->last : &line->waiting;
 }
 
 /* `before` is the head for the last place, or the first waiter. */
@@ -81,7 +87,7 @@ static int line_up(struct dial_queue *queue, struct backend *backend,
     if (line == NULL) {
         return UV_ENOMEM;
     }
-    insert(line, &line->waiting, waiter);
+    insert(line, part_of(line, waiter), waiter);
     return 0;
 }
 
@@ -120,9 +126,18 @@ int dial_queue_return(struct dial_queue *queue, struct backend *backend,
         return UV_ENOMEM;
     }
     dial_limit_waits_again(backend_limit(backend));
-    insert(line, line->waiting.next, waiter);
+    insert(line, part_of(line, waiter)->next, waiter);
     give_places_back(line);
     return 0;
+}
+
+void dial_queue_yield(struct dial_waiter *waiter) {
+    struct dial_line *line = waiter->line;
+    if (!waiter->last && line != NULL) {
+        list_remove(&waiter->link);
+        list_append(&line->last, &waiter->link);
+    }
+    waiter->last = true;
 }
 
 void dial_queue_leave(struct dial_waiter *waiter) {
@@ -137,7 +152,8 @@ void dial_queue_leave(struct dial_waiter *waiter) {
 }
 
 static struct dial_waiter *take_first(struct dial_line *line) {
-    struct dial_waiter *first = container_of(line->waiting.next, struct dial_waiter, link);
+    struct list *part = list_is_empty(&line->waiting) ? &line->last : &line->waiting;
+    struct dial_waiter *first = container_of(part->next, struct dial_waiter, link);
     take_out(first);
     return first;
 }
@@ -145,7 +161,7 @@ static struct dial_waiter *take_first(struct dial_line *line) {
 /* They have another backend, or wait for any. */
 static void dissolve(struct dial_line *line) {
     give_places_back(line);
-    for (size_t left = line->count; left > 0 && !list_is_empty(&line->waiting); left--) {
+    for (size_t left = line->count; left > 0 && line->count > 0; left--) {
         struct dial_waiter *first = take_first(line);
         dial_limit_gives_up(backend_limit(line->backend));
         first->go(first, false);

@@ -1,5 +1,5 @@
 /* Dials of one thread that wait because their broker has enough of them (dial_limit.h): a line for
- * each backend, in the order in which they came. */
+ * each backend, in the order in which they came; those that yield come last. */
 #ifndef POSTERN_BROKER_DIAL_QUEUE_H
 #define POSTERN_BROKER_DIAL_QUEUE_H
 
@@ -23,6 +23,7 @@ struct dial_queue {
 struct dial_waiter {
     struct list link;
     struct dial_line *line;
+    bool last; /* dial_queue_yield */
     void (*go)(struct dial_waiter *waiter, bool admitted);
 };
 
@@ -51,6 +52,10 @@ int dial_queue_line_up(struct dial_queue *queue, struct backend *backend,
 int dial_queue_return(struct dial_queue *queue, struct backend *backend,
                       const struct config_dials *bounds, struct dial_waiter *waiter)
     __attribute__((warn_unused_result));
+
+/* From now on all others of a line go before it: nobody is there any more who waits for it. It may
+ * be in a line or not. */
+void dial_queue_yield(struct dial_waiter *waiter);
 
 /* Leaves the line at once. */
 void dial_queue_leave(struct dial_waiter *waiter);

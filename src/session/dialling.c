@@ -130,6 +130,7 @@ static enum verdict on_client_eof(struct session *s) {
         s->up = p->plain.len;
     }
     if (p->plain.len > 0) {
+        dial_yield(&p->dial);
         return SESSION_GOES_ON;
     }
     return session_end(s, s->client.ended ? REASON_CLIENT_CLOSED : REASON_CLIENT_TRUNCATED, NULL);
@@ -146,6 +147,9 @@ static enum verdict enter(struct session *s) {
     p->dial_starting = true;
     dial_start(&p->dial, &s->pool->dialer, &session_listener(s)->target, on_dialled);
     p->dial_starting = false;
+    if (s->client_eof) {
+        dial_yield(&p->dial);
+    }
     return on_served(s);
 }
 

@@ -259,6 +259,50 @@ START_TEST(what_is_too_much_waits_and_is_served_in_order) {
 }
 END_TEST
 
+START_TEST(those_who_yield_are_served_after_all_others) {
+    struct client *clients = new_clients(12);
+    bounds.under_way = 1;
+    broker.queue_max = 0;
+    for (size_t i = 0; i < 12; i++) {
+        clients[i].dialer = &dialers[0];
+        start(&clients[i]);
+        if (i >= 1 && i <= 5) {
+            dial_yield(&clients[i].dial);
+            dial_yield(&clients[i].dial); /* again is nothing new */
+        }
+    }
+    dial_cancel(&clients[3].dial);
+    broker.queue_max = SIZE_MAX;
+    milliseconds(1500);
+    for (size_t i = 6; i < 12; i++) {
+        ck_assert_uint_eq(clients[i].place, i - 5);
+    }
+    ck_assert(clients[1].place == 7 && clients[2].place == 8 && !clients[3].done);
+    ck_assert(clients[4].place == 9 && clients[5].place == 10);
+    free(clients);
+}
+END_TEST
+
+START_TEST(those_who_yield_while_their_broker_is_down_are_served_last_too) {
+    struct client *clients = new_clients(20);
+    broker.up = false;
+    for (size_t i = 0; i < 20; i++) {
+        clients[i].dialer = &dialers[0];
+        start(&clients[i]);
+    }
+    for (size_t i = 0; i < 10; i++) {
+        dial_yield(&clients[i].dial);
+    }
+    broker.up = true;
+    milliseconds(1000);
+    ck_assert(look_after(clients, 20));
+    for (size_t i = 0; i < 20; i++) {
+        ck_assert_uint_eq(clients[i].place < 10, i >= 10);
+    }
+    free(clients);
+}
+END_TEST
+
 START_TEST(the_bound_holds_over_all_threads) {
     struct client *clients = new_clients(400);
     bounds.under_way = 30;
@@ -557,6 +601,8 @@ int main(void) {
     tcase_add_checked_fixture(test, setup, teardown);
     tcase_set_timeout(test, 60);
     tcase_add_test(test, what_is_too_much_waits_and_is_served_in_order);
+    tcase_add_test(test, those_who_yield_are_served_after_all_others);
+    tcase_add_test(test, those_who_yield_while_their_broker_is_down_are_served_last_too);
     tcase_add_test(test, the_bound_holds_over_all_threads);
     tcase_add_test(test, one_that_leaves_while_it_waits_leaves_its_place_in_the_queue);
     tcase_add_test(test, those_who_leave_as_their_turn_comes_leave_no_trace);

@@ -412,6 +412,7 @@ START_TEST(a_client_that_leaves_after_its_words_has_them_brought) {
     goes_on(feed(&phase_dialling, SIZE_MAX));
     goes_on(phase_dialling.on_client_eof(s));
     ck_assert_uint_eq(s->pending->plain.len, 100);
+    ck_assert(s->pending->dial.queued.last); /* after those who are still there */
 }
 END_TEST
 
