@@ -230,8 +230,9 @@ static void do_wait(void) {
 
 static void do_wait_long(void) {
     uint64_t next = pool_next_deadline_ms(&world.pool), now = sim_clock_ms();
-    uint64_t ms = random_one_in(8) ? random_below(20000) : next != UINT64_MAX ? next - now : 0;
-    trace_action(step, "%" PRIu64 " ms, the next deadline in %" PRIu64, ms, next - now);
+    uint64_t ahead = next != UINT64_MAX && next > now ? next - now : 0; /* it may be due already */
+    uint64_t ms = random_one_in(8) ? random_below(20000) : ahead;
+    trace_action(step, "%" PRIu64 " ms, the next deadline in %" PRIu64, ms, ahead);
     sim_clock_advance(ms);
 }
 
