@@ -39,7 +39,7 @@ int reload_first(struct reload *reload, uint64_t now_ms, struct error *err)
 /* The runtime in force, borrowed. */
 struct runtime *reload_current(const struct reload *reload);
 
-/* Tells the service manager (STATUS=) how things are: serving or not reloaded, and what ends
+/* Shows the service manager (STATUS=) how things are: serving or not reloaded, and what ends
  * soon. */
 void reload_send_status(const struct reload *reload);
 

@@ -15,7 +15,7 @@ struct state {
 struct watched {
     char *file;
     struct state in_use, seen;
-    bool orphaned; /* and watch_next_orphan has not told it */
+    bool orphaned; /* and watch_next_orphan has not reported it */
 };
 
 struct watch {

@@ -246,7 +246,7 @@ enum reason clients_check(const struct tls_context *ctx, const struct span *chai
 
 struct client_chain {
     size_t count;
-    struct span certs[]; /* they point behind the last of them */
+    struct span certs[]; /* they point into what follows the last of them */
 };
 
 /* NULL without memory. */

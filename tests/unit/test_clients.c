@@ -914,7 +914,7 @@ START_TEST(a_crl_identifies_the_sessions_to_end) {
 }
 END_TEST
 
-/* That is in client_ca itself, so that its sessions can be told. */
+/* That is in client_ca itself, so that its sessions can be found. */
 START_TEST(so_does_a_crl_that_is_about_or_by_an_intermediate) {
     const char *own = pki_crl("lr.crl", &ca, NULL, 5), *by = pki_crl("li.crl", &inter, NULL, 5);
     const char *after[] = {

@@ -185,7 +185,7 @@ END_TEST
 
 static enum engine_status answer(struct pair *p);
 
-/* RFC 8446 4.2.10: the client has been told that it is refused. */
+/* RFC 8446 4.2.10: the client knows by then that its 0-RTT is refused. */
 START_TEST(no_early_data_is_skipped_after_the_second_hello) {
     static const uint8_t data[5 + 100] = {23, 3, 3, 0, 100};
     struct pair p;
@@ -335,7 +335,7 @@ static enum engine_status recut_handshake(struct pair *p, size_t size) {
     return p->status;
 }
 
-/* RFC 8446 5.1. The second hello, and the ChangeCipherSpec that tells middle boxes that all is as
+/* RFC 8446 5.1. The second hello, and the ChangeCipherSpec that shows middle boxes that all is as
  * ever. */
 START_TEST(the_version_of_a_record_does_not_matter_in_tls13) {
     struct pair p;
