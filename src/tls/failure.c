@@ -58,6 +58,7 @@ static const struct {
     /* Of what clients send in good faith, only a chain can be that long. */
     {HANDSHAKE_SIZE_ERROR, REASON_TOO_LARGE, ALERT_DECODE_ERROR},
     {ASN_PATHLEN_SIZE_E, REASON_BAD_ENCODING, 0},
+    {ASN_CRIT_EXT_E, REASON_CRITICAL_EXTENSION, 0},
     {ASN_UNKNOWN_OID_E, REASON_KEY_TYPE, 0},
     {RSA_KEY_SIZE_E, REASON_WEAK_KEY, 0},
     {ECC_KEY_SIZE_E, REASON_WEAK_KEY, 0},
