@@ -131,7 +131,7 @@ static void teardown(void) {
     pki_clean();
 }
 
-static const uint8_t update[] = {24, 0, 0, 1, 0}, twice[] = {24, 0, 0, 1, 0, 24, 0, 0, 1, 0};
+static const uint8_t update[] = {24, 0, 0, 1, 0};
 
 START_TEST(records_that_are_sealed_here_are_read) {
     struct pair p;
@@ -145,10 +145,12 @@ START_TEST(records_that_are_sealed_here_are_read) {
 }
 END_TEST
 
+#ifdef POSTERN_OWN_WOLFSSL /* key-update-boundary.diff */
 START_TEST(two_key_updates_in_one_record_are_refused) {
     struct pair p;
     size_t got;
     struct keys k = connect_pair(&p);
+    const uint8_t twice[] = {24, 0, 0, 1, 0, 24, 0, 0, 1, 0};
     seal(&k, &p.up, twice, sizeof twice, HANDSHAKE);
     ck_assert_int_eq(read_up(&p, &got), ENGINE_FAILED);
     ck_assert_int_eq(engine_failure(p.engine), REASON_TLS_ERROR);
@@ -156,6 +158,7 @@ START_TEST(two_key_updates_in_one_record_are_refused) {
     pair_free(&p);
 }
 END_TEST
+#endif
 
 static void seal_updates(struct keys *k, struct pair *p, unsigned count) {
     for (unsigned i = 0; i < count; i++) {
@@ -210,7 +213,9 @@ int main(void) {
     TCase *test = tcase_create("key_updates");
     tcase_add_checked_fixture(test, setup, teardown);
     tcase_add_test(test, records_that_are_sealed_here_are_read);
+#ifdef POSTERN_OWN_WOLFSSL
     tcase_add_test(test, two_key_updates_in_one_record_are_refused);
+#endif
     tcase_add_test(test, key_updates_are_bounded_per_record_of_data);
     tcase_add_test(test, empty_records_are_bounded_per_record_of_data);
     suite_add_tcase(suite, test);
