@@ -26,13 +26,6 @@ enum fact {
     ANY = CLIENT_CLOSED << 20
 };
 
-/* The distribution's library takes an alert that comes in pieces for noise. */
-#ifdef POSTERN_OWN_WOLFSSL
-enum { CUT_ALERT = 0 };
-#else
-enum { CUT_ALERT = DISTRUSTS };
-#endif
-
 /* At least one of these facts. What is not here does not happen to an undamaged client. */
 static const unsigned causes[REASON_COUNT] = {
     [REASON_CLIENT_CLOSED] = CLIENT_CLOSED | CLIENT_FIN | CLIENT_DEAD,
@@ -67,7 +60,7 @@ static const unsigned causes[REASON_COUNT] = {
     [REASON_LIMIT_HANDSHAKES] = ANY,
     [REASON_NO_BACKEND] = ANY,
     [REASON_ALERT_RECEIVED] = DISTRUSTS,
-    [REASON_PROTOCOL_ERROR] = NO_TLS | CUT_ALERT,
+    [REASON_PROTOCOL_ERROR] = NO_TLS,
     [REASON_REVOKED] = 1 << SITE_REVOCABLE,
     [REASON_DRAINED] = DRAINING,
 };
