@@ -1,5 +1,6 @@
 """What the bench reads from the machine and sets on it: processors, clocks, memory, ports, facts for the report."""
 
+import contextlib
 import os
 import platform
 import random
@@ -35,6 +36,16 @@ class Processors:
         """The command, changed so that it starts there."""
         batch = ["chrt", "-b", "0"] if self.together else []
         return ["taskset", "-c", ",".join(map(str, processors))] + batch + command
+
+    @staticmethod
+    def prefer(pid, rank):
+        """It runs as soon as it can, before every process of a lower rank: good clients that share
+        a processor with a crowd otherwise wait for the crowd's slice of time (3 ms), and that is
+        what would be measured. Nothing happens where the user may not ask for it."""
+        for member in family(pid):
+            for task in os.listdir(f"/proc/{member}/task"):
+                with contextlib.suppress(PermissionError):
+                    os.sched_setscheduler(int(task), os.SCHED_FIFO, os.sched_param(rank))
 
     @staticmethod
     def keep(processors, pid):
