@@ -45,6 +45,9 @@ int engine_receive(struct engine *e, uint8_t *buf, size_t size) {
     }
     size_t n = size < in->len ? size : in->len;
     memcpy(buf, in->data, n);
+    if (e->handshaking) {
+        quirks_note_flight(&e->peer->flight, in->data, n);
+    }
     in->data += n;
     in->len -= n;
     call->consumed = true;
@@ -67,6 +70,9 @@ int engine_send(struct engine *e, const uint8_t *buf, size_t size) {
     if (call->reading && ++e->answers > ANSWERS_MAX) {
         e->failure = REASON_TLS_ERROR;
         return WOLFSSL_CBIO_ERR_GENERAL;
+    }
+    if (e->handshaking) {
+        e->peer->flight.answered = true;
     }
     if (call->out == NULL || append(e, call->out, buf, size)) {
         return (int)size;
@@ -197,12 +203,12 @@ static enum engine_status refuse(struct engine *e, struct buf *out) {
     return ENGINE_FAILED;
 }
 
-/* As fail; what an older library does not report is found here. `received` is the alert that the
- * input began with. */
-static enum engine_status fail_handshake(struct engine *e, int code, uint8_t received) {
+/* As fail; what an older library does not report is found here. */
+static enum engine_status fail_handshake(struct engine *e, int code) {
     struct failure failure = failure_of(code);
-    if (received != 0) {
-        e->alert = received;
+    e->peer->flight.answered = false; /* by the library's own alert at most */
+    quirks_note_flight(&e->peer->flight, e->call->in->data, e->call->in->len);
+    if (quirks_is_plaintext_alert(&e->peer->flight, &e->alert)) {
         e->failure = REASON_ALERT_RECEIVED;
         return ENGINE_FAILED;
     }
@@ -275,7 +281,6 @@ int engine_accept(struct engine *e) {
 }
 
 static enum engine_status shake_hands(struct engine *e, struct engine_call *call) {
-    uint8_t received = quirks_plaintext_alert(call->in->data, call->in->len);
     int code;
     /* Whether a paused step consumed input before is not known here: it counts as if it had. */
     for (call->consumed = e->call != NULL;; call->consumed = false) {
@@ -289,7 +294,7 @@ static enum engine_status shake_hands(struct engine *e, struct engine_call *call
             return ENGINE_OK;
         }
         if (code != WOLFSSL_ERROR_WANT_READ) {
-            return fail_handshake(e, code, received);
+            return fail_handshake(e, code);
         }
         if (call->in->len == 0) {
             return ENGINE_MORE;

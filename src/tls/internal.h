@@ -6,6 +6,7 @@
 #include "core/reason.h"
 #include "tls/ends.h"
 #include "tls/groups.h"
+#include "tls/quirks.h"
 #include "tls/types.h"
 #include "tls/wolfssl.h"
 #include "tls/x509.h"
@@ -87,6 +88,7 @@ struct client_cert {
     enum reason refusal;            /* why our own checks refused the certificate */
     uint8_t binding[TLS_HASH_SIZE]; /* what tickets and sessions are tied to */
     uint8_t offer[TLS_HASH_SIZE];   /* what a second hello must repeat */
+    struct flight_start flight;     /* the client's last */
     const uint8_t *protocol;        /* answers ALPN: in ctx, its length before it; NULL: none */
     int64_t resume_until;           /* of the session that is resumed */
     uint8_t ticket_mac[16];         /* of the one ticket that was accepted */

@@ -88,6 +88,8 @@ void quirks_may_pause(void) {
 #endif
 }
 
+enum { RECORD_HEADER = 5, RECORD_CHANGE_CIPHER_SPEC = 20, RECORD_HANDSHAKE = 22 };
+
 /* --- alerts --- */
 
 bool quirks_send_alert(WOLFSSL *ssl, uint8_t description) {
@@ -100,16 +102,31 @@ bool quirks_send_alert(WOLFSSL *ssl, uint8_t description) {
 #endif
 }
 
-uint8_t quirks_plaintext_alert(const uint8_t *in, size_t len) {
-    static const uint8_t ccs[] = {20, 3, 3, 0, 1, 1}, alert[] = {21, 3},
-                         fatal[] = {0, 2, ALERT_FATAL};
+void quirks_note_flight(struct flight_start *start, const uint8_t *in, size_t len) {
+    if (start->answered) {
+        *start = (struct flight_start){0};
+    }
+    size_t room = sizeof start->bytes - start->len, n = len < room ? len : room;
+    if (n > 0) {
+        memcpy(start->bytes + start->len, in, n);
+        start->len = (uint8_t)(start->len + n);
+    }
+}
+
+bool quirks_is_plaintext_alert(const struct flight_start *start, uint8_t *description) {
+    static const uint8_t ccs[] = {20, 3, 3, 0, 1, 1}, type[] = {21, 3}, length[] = {0, 2};
+    const uint8_t *in = start->bytes;
+    size_t len = start->len;
     if (len >= sizeof ccs && memcmp(in, ccs, sizeof ccs) == 0) {
         in += sizeof ccs;
         len -= sizeof ccs;
     }
-    bool found = len >= 7 && memcmp(in, alert, sizeof alert) == 0 &&
-                 memcmp(in + 3, fatal, sizeof fatal) == 0;
-    return found ? in[6] : 0;
+    if (len < RECORD_HEADER || memcmp(in, type, sizeof type) != 0 ||
+        memcmp(in + 3, length, sizeof length) != 0 || (len > 5 && in[5] != ALERT_FATAL)) {
+        return false;
+    }
+    *description = len > 6 ? in[6] : 0;
+    return true;
 }
 
 bool quirks_append_alert(struct buf *out, uint8_t description) {
@@ -119,8 +136,6 @@ bool quirks_append_alert(struct buf *out, uint8_t description) {
 }
 
 /* --- records --- */
-
-enum { RECORD_HEADER = 5, RECORD_CHANGE_CIPHER_SPEC = 20, RECORD_HANDSHAKE = 22 };
 
 static bool append_cut(struct buf *out, const uint8_t *record, size_t body, size_t record_size) {
     for (size_t at = 0; at < body;) {

@@ -41,10 +41,21 @@ void quirks_may_pause(void);
  * distribution's, or if it fails (postern_alert.h). */
 bool quirks_send_alert(WOLFSSL *ssl, uint8_t description);
 
-/* The description of a fatal alert in plaintext at the front of `in`, perhaps after the
- * ChangeCipherSpec that TLS 1.3 clients send for middle boxes; 0: there is none. A client that
- * refuses our certificate may send it so; 5.5.4 and 5.7.2 report a parse error instead. */
-uint8_t quirks_plaintext_alert(const uint8_t *in, size_t len);
+/* How a flight of the client begins, which may arrive in pieces. Zeroed: none of it is known. */
+struct flight_start {
+    uint8_t bytes[13]; /* ChangeCipherSpec, alert */
+    uint8_t len;
+    bool answered; /* the next byte begins another flight */
+};
+
+/* Adds what came next of this flight; what is beyond the start is left out. */
+void quirks_note_flight(struct flight_start *start, const uint8_t *in, size_t len);
+
+/* Whether the flight is a fatal alert in plaintext, perhaps after the ChangeCipherSpec that TLS 1.3
+ * clients send for middle boxes. A client that refuses our certificate may send it so; 5.5.4 and
+ * 5.7.2 report a parse error instead, and may do so at the alert's header: then what the client
+ * complains about has not come yet and the description is 0. */
+bool quirks_is_plaintext_alert(const struct flight_start *start, uint8_t *description);
 
 /* Appends a fatal alert in plaintext; false without memory. For failures that the library does not
  * report to the client (no version in common, which it reports as no suite in common; in 5.5.4 and

@@ -302,6 +302,23 @@ START_TEST(a_client_that_rejects_our_certificate_is_reported_with_its_alert) {
 }
 END_TEST
 
+START_TEST(such_an_alert_may_come_in_pieces) {
+    SSL_CTX *client = client_new(versions[_i]);
+    SSL_CTX_set_verify(client, SSL_VERIFY_PEER, NULL);
+    for (size_t step = 1; step <= 13; step++) {
+        struct pair p;
+        pair_init(&p, client, "localhost", NULL);
+        p.step = step;
+        ck_assert_int_eq(pair_handshake(&p, ctx), ENGINE_FAILED);
+        ck_assert_int_eq(engine_failure(p.engine), REASON_ALERT_RECEIVED);
+        bool cut_early = is_distribution_library() && engine_alert(p.engine) == 0;
+        ck_assert(cut_early || engine_alert(p.engine) == SSL_AD_UNKNOWN_CA);
+        pair_free(&p);
+    }
+    SSL_CTX_free(client);
+}
+END_TEST
+
 START_TEST(a_hello_retry_request_works) {
     struct pair p;
     SSL_CTX *client = client_new(TLS1_3_VERSION);
@@ -542,6 +559,7 @@ static Suite *suite(void) {
     tcase_add_test(tc, a_client_without_a_common_suite_gets_an_alert);
     tcase_add_test(tc, a_client_of_an_unsupported_version_gets_an_alert);
     tcase_add_loop_test(tc, a_client_that_rejects_our_certificate_is_reported_with_its_alert, 0, 2);
+    tcase_add_loop_test(tc, such_an_alert_may_come_in_pieces, 0, 2);
     tcase_add_test(tc, a_hello_retry_request_works);
     tcase_add_test(tc, tls13_looks_like_resumption_to_middle_boxes);
     tcase_add_test(tc, suites_are_chosen_in_the_servers_order);

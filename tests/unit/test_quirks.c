@@ -10,28 +10,45 @@
 #define CCS   20, 3, 3, 0, 1, 1
 #define FATAL 21, 3, 3, 0, 2, 2, 48
 
+/* What is found in a flight of these bytes: the alert's description, 0 where it has not come, or
+ * -1. */
+static int alert_in(const uint8_t *in, size_t len, size_t piece) {
+    struct flight_start start = {0};
+    for (size_t at = 0; at < len; at += piece) {
+        size_t n = len - at < piece ? len - at : piece;
+        uint8_t *exact = malloc(n); /* what follows does not belong to the input */
+        memcpy(exact, in + at, n);
+        quirks_note_flight(&start, exact, n);
+        free(exact);
+    }
+    uint8_t description = 255;
+    return quirks_is_plaintext_alert(&start, &description) ? description : -1;
+}
+
 START_TEST(a_fatal_alert_in_plaintext_is_found) {
     static const uint8_t alone[] = {FATAL}, after[] = {CCS, FATAL, 1, 2, 3};
-    ck_assert_uint_eq(quirks_plaintext_alert(alone, sizeof alone), 48);
-    ck_assert_uint_eq(quirks_plaintext_alert(after, sizeof after), 48);
+    for (size_t piece = 1; piece <= sizeof after; piece++) {
+        ck_assert_int_eq(alert_in(alone, sizeof alone, piece), 48);
+        ck_assert_int_eq(alert_in(after, sizeof after, piece), 48);
+    }
+}
+END_TEST
+
+START_TEST(an_alert_is_known_by_its_header) {
+    static const uint8_t whole[] = {CCS, FATAL};
+    for (size_t len = 0; len < sizeof whole; len++) {
+        ck_assert_int_eq(alert_in(whole, len, len + 1), len < sizeof whole - 2 ? -1 : 0);
+    }
 }
 END_TEST
 
 START_TEST(anything_else_is_not_taken_for_a_fatal_alert) {
     static const uint8_t warning[] = {21, 3, 3, 0, 2, 1, 0}, sealed[] = {21, 3, 3, 0, 19, 2, 48},
-                         data[] = {23, 3, 3, 0, 2, 2, 48}, twice[] = {CCS, CCS, FATAL},
-                         whole[] = {CCS, FATAL};
-    ck_assert_uint_eq(quirks_plaintext_alert(warning, sizeof warning), 0);
-    ck_assert_uint_eq(quirks_plaintext_alert(sealed, sizeof sealed), 0);
-    ck_assert_uint_eq(quirks_plaintext_alert(data, sizeof data), 0);
-    ck_assert_uint_eq(quirks_plaintext_alert(twice, sizeof twice), 0);
-    ck_assert_uint_eq(quirks_plaintext_alert(NULL, 0), 0);
-    for (size_t len = 0; len < sizeof whole; len++) {
-        uint8_t *exact = malloc(len + 1); /* the byte after it does not belong to the input */
-        memcpy(exact, whole, len + 1);
-        ck_assert_uint_eq(quirks_plaintext_alert(exact, len), 0);
-        free(exact);
-    }
+                         data[] = {23, 3, 3, 0, 2, 2, 48}, twice[] = {CCS, CCS, FATAL};
+    ck_assert_int_eq(alert_in(warning, sizeof warning, 7), -1);
+    ck_assert_int_eq(alert_in(sealed, sizeof sealed, 7), -1);
+    ck_assert_int_eq(alert_in(data, sizeof data, 7), -1);
+    ck_assert_int_eq(alert_in(twice, sizeof twice, 7), -1);
 }
 END_TEST
 
@@ -89,6 +106,7 @@ int main(void) {
     Suite *suite = suite_create("quirks");
     TCase *test = tcase_create("quirks");
     tcase_add_test(test, a_fatal_alert_in_plaintext_is_found);
+    tcase_add_test(test, an_alert_is_known_by_its_header);
     tcase_add_test(test, anything_else_is_not_taken_for_a_fatal_alert);
     tcase_add_test(test, our_alert_is_one_record);
     tcase_add_test(test, plaintext_handshake_records_are_cut);
