@@ -153,6 +153,12 @@ static bool accept_from(struct worker *w, struct worker_listener *from) {
     if (!listener_has_more(&from->listener)) {
         return false;
     }
+    if (admission_is_crowded(&w->pool, from->index)) {
+        if (!scheduler_has_handshakes(&w->pool)) {
+            starve(w, &from->listener); /* they are other threads' */
+        }
+        return false;
+    }
     if (!admission_has_room(&w->pool, from->index)) {
         return take_when_full(w, from);
     }

@@ -77,7 +77,14 @@ enum verdict admission_check(struct session *s) {
  *
  * When either is full, somebody has to go. That is a session of the address that has the most
  * handshakes under way, so that one address, or a few, cannot keep the others out; and where all
- * have the same, the one that has waited longest for its client, or the newcomer. */
+ * have the same, the one that has waited longest for its client, or the newcomer.
+ *
+ * Where very many addresses have a few handshakes each, that would refuse whoever comes last, a
+ * household with five devices as well. There newcomers are let in beyond the limit instead, and no
+ * more are accepted until the number is below it again: they wait in the kernel's queue, and nobody
+ * is refused as long as that is short enough. */
+
+enum { MOST = 2 }; /* times max_handshakes */
 
 void admission_queue_handshake(struct session *s) {
     if (s->in_steps) {
@@ -89,10 +96,10 @@ void admission_queue_handshake(struct session *s) {
     pool_queue_handshake(s->pool, &s->member, s->heavy, s->engine != NULL);
 }
 
-/* Whether one whose address has more handshakes than the address of `s` has made room. */
+/* Whether one that weighs more than `s` has made room. */
 static bool make_room_in_queue(struct session *s) {
     struct pool *pool = s->pool;
-    size_t own = limits_address_handshakes(pool->limits, &s->client_addr), light, heavy;
+    size_t own = eviction_weight(s), light, heavy;
     size_t count = session_config(s)->max_handshakes;
     struct session *a = eviction_find_heaviest(&pool->light.fresh, count, s->listener, s, &light);
     struct session *b = eviction_find_heaviest(&pool->heavy.fresh, count, s->listener, s, &heavy);
@@ -104,14 +111,24 @@ static bool make_room_in_queue(struct session *s) {
     return true;
 }
 
+static bool may_exceed(const struct session *s) {
+    size_t most = MOST * session_config(s)->max_handshakes;
+    return eviction_weight(s) == 0 &&
+           !limits_handshakes_exceeded(s->pool->limits, s->listener, most);
+}
+
+bool admission_is_crowded(const struct pool *pool, size_t listener) {
+    return limits_handshakes_exceeded(pool->limits, listener,
+                                      pool->runtime->listeners[listener].config->max_handshakes);
+}
+
 enum verdict admission_begin_handshake(struct session *s) {
     struct limits *limits = s->pool->limits;
     limits_address_handshake_begins(limits, &s->client_addr);
     s->in_handshakes = true;
     s->in_steps = true;
     limits_handshake_waits(limits, s->listener);
-    if (limits_handshakes_exceeded(limits, s->listener, session_config(s)->max_handshakes) &&
-        !make_room_in_queue(s)) {
+    if (admission_is_crowded(s->pool, s->listener) && !make_room_in_queue(s) && !may_exceed(s)) {
         return session_end(s, REASON_LIMIT_HANDSHAKES, NULL);
     }
     pool_queue_handshake(s->pool, &s->member, s->heavy, false);
@@ -121,7 +138,7 @@ enum verdict admission_begin_handshake(struct session *s) {
 void admission_await_client(struct session *s, bool answered) {
     struct wait_list *waiting = &s->pool->waits[s->listener * WAIT_KINDS + WAIT_FLIGHT];
     uint32_t began_ms = s->wait_began_ms;
-    size_t handshakes;
+    size_t weight;
     closing_leave_handshakes(s);
     session_await(s, WAIT_FLIGHT);
     if (!answered) {
@@ -130,8 +147,8 @@ void admission_await_client(struct session *s, bool answered) {
         list_prepend(&waiting->oldest_first, &s->member.queue);
     }
     if (waiting->count > limits_max_awaited(s->pool->limits, session_config(s)->max_handshakes)) {
-        struct session *heaviest = eviction_find_heaviest(&waiting->oldest_first, waiting->count,
-                                                          s->listener, s, &handshakes);
+        struct session *heaviest =
+            eviction_find_heaviest(&waiting->oldest_first, waiting->count, s->listener, s, &weight);
         session_end_now(heaviest, REASON_LIMIT_HANDSHAKES,
                         "too many handshakes wait for their clients");
     }

@@ -44,8 +44,12 @@ bool admission_make_room_for_others(struct pool *pool, size_t listener)
 
 /* The ClientHello is whole: the session's handshake begins, and its first step is queued. Beyond
  * max_handshakes one of the address that has the most handshakes under way ends instead, be it this
- * one. */
+ * one; but if its address has few, it stays, up to twice max_handshakes. */
 enum verdict admission_begin_handshake(struct session *s) __attribute__((warn_unused_result));
+
+/* More handshakes of the listener than max_handshakes wait for us, so no more connections had
+ * better be accepted. */
+bool admission_is_crowded(const struct pool *pool, size_t listener);
 
 /* A further step can be made: counts the session and queues it for the scheduler. A session whose
  * handshake has begun is not refused any more. */

@@ -3,7 +3,7 @@
 #include "session/closing.h"
 #include "session/state.h"
 
-enum { GRACE_MS = 1000, LOOKED_AT = 64, FOLLOWED = 1024 };
+enum { GRACE_MS = 1000, LOOKED_AT = 64, FOLLOWED = 1024, FEW = 16 };
 
 static struct session *session_at(struct list *l) {
     return session_of(container_of(l, struct pool_member, queue));
@@ -15,31 +15,42 @@ static uint64_t waited_ms(const struct session *s) {
     return pool_now_ms(s->pool) - s->accepted_ms - s->wait_began_ms;
 }
 
+static size_t handshakes_of_address(const struct session *s) {
+    return limits_address_handshakes(s->pool->limits, &s->client_addr);
+}
+
+size_t eviction_weight(const struct session *s) {
+    size_t handshakes = handshakes_of_address(s);
+    return handshakes > session_config(s)->max_handshakes / FEW ? handshakes : 0;
+}
+
+typedef size_t weigh_fn(const struct session *s);
+
 /* As eviction_find_heaviest, of those that have waited for `grace_ms`. */
 static struct session *find_heaviest(struct list *list, size_t count, size_t listener,
                                      const struct session *except, uint64_t grace_ms,
-                                     size_t *handshakes) {
+                                     weigh_fn *weigh, size_t *weight) {
     struct session *heaviest = NULL;
     size_t step = (count < FOLLOWED ? count : FOLLOWED) / LOOKED_AT + 1, at = 0;
-    *handshakes = 0;
+    *weight = 0;
     for (struct list *l = list->next; l != list && at < FOLLOWED; l = l->next, at++) {
         struct session *s = session_at(l);
         if (at % step != 0 || (except != NULL && s == except) || s->listener != listener ||
             (grace_ms > 0 && waited_ms(s) < grace_ms)) {
             continue;
         }
-        size_t of_address = limits_address_handshakes(s->pool->limits, &s->client_addr);
-        if (heaviest == NULL || of_address > *handshakes) {
+        size_t weighs = weigh(s);
+        if (heaviest == NULL || weighs > *weight) {
             heaviest = s;
-            *handshakes = of_address;
+            *weight = weighs;
         }
     }
     return heaviest;
 }
 
 struct session *eviction_find_heaviest(struct list *list, size_t count, size_t listener,
-                                       const struct session *except, size_t *handshakes) {
-    return find_heaviest(list, count, listener, except, 0, handshakes);
+                                       const struct session *except, size_t *weight) {
+    return find_heaviest(list, count, listener, except, 0, eviction_weight, weight);
 }
 
 /* The one that would go first of those that wait for the same, and how strongly it should: NULL if
@@ -48,7 +59,8 @@ static struct session *find_first(struct pool *pool, size_t listener, enum wait_
                                   size_t *weight) {
     struct wait_list *list = &pool->waits[listener * WAIT_KINDS + (size_t)kind];
     if (kind == WAIT_FLIGHT || kind == WAIT_DATA) {
-        return find_heaviest(&list->oldest_first, list->count, listener, NULL, GRACE_MS, weight);
+        return find_heaviest(&list->oldest_first, list->count, listener, NULL, GRACE_MS,
+                             handshakes_of_address, weight);
     }
     if (list->count == 0) {
         return NULL;

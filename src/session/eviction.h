@@ -3,9 +3,9 @@
  * waits for, one that has finished it and sent nothing (or no whole CONNECT packet).
  *
  * Of each kind it is the one that has waited longest, or of the last two one whose address has the
- * most handshakes. In a burst everybody waits for a moment, so only clients go that have waited for
- * a second. Their sockets are closed at once. The functions look at a bounded number of sessions,
- * and only at those of this pool. */
+ * most handshakes. In a burst everybody waits for a moment, so only clients go
+ * that have waited for a second. Their sockets are closed at once. The functions look at a bounded
+ * number of sessions, and only at those of this pool. */
 #ifndef POSTERN_SESSION_EVICTION_H
 #define POSTERN_SESSION_EVICTION_H
 
@@ -26,11 +26,16 @@ bool eviction_from_listener(struct pool *pool, size_t listener);
  * that have waited longest, if they are very many. */
 bool eviction_of_address(const struct session *s);
 
-/* Of a list that has about `count` entries, the oldest first, the one of that listener whose
- * address has the most handshakes, and how many that are; NULL if there is none. Not `except`. If
+/* What a handshake weighs where there are more than max_handshakes: how many its address has under
+ * way, or 0 where these are few, one in 16 of max_handshakes. A household with five devices is not
+ * to go because very many others have one each. */
+size_t eviction_weight(const struct session *s);
+
+/* Of a list that has about `count` entries, the oldest first, the one of that listener that weighs
+ * the most, and how much; the oldest of several; NULL if there is none. Not `except`. If
  * the list is long, 64 of its entries are looked at, evenly spread over the 1,024 that are oldest:
  * an address that has a large part of them is among them, wherever it stands. */
 struct session *eviction_find_heaviest(struct list *list, size_t count, size_t listener,
-                                       const struct session *except, size_t *handshakes);
+                                       const struct session *except, size_t *weight);
 
 #endif

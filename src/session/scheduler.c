@@ -95,9 +95,12 @@ static bool (*const kinds[])(struct pool *pool) = {serve_pending, step_light, ac
                                                    step_heavy};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
+bool scheduler_has_handshakes(const struct pool *pool) {
+    return !is_empty(&pool->light) || !is_empty(&pool->heavy) || engine_stack_has_work(pool->stack);
+}
+
 static bool has_pending_work(const struct pool *pool) {
-    return !list_is_empty(&pool->pending_ready) || !is_empty(&pool->light) ||
-           !is_empty(&pool->heavy) || engine_stack_has_work(pool->stack) ||
+    return !list_is_empty(&pool->pending_ready) || scheduler_has_handshakes(pool) ||
            pool->hooks.can_accept(pool->hooks.arg);
 }
 

@@ -132,6 +132,13 @@ class Addresses(Case):
         except GONE:
             return None
 
+    def completes(self, client, answer=None):
+        """A client whose ClientHello was answered, or will be, finishes the handshake and is served."""
+        client.step(answer or client.raw_recv())
+        client.handshake()
+        client.send(b"x")
+        self.assertEqual(client.recv_exactly(1), b"x")
+
     def test_denied_networks_are_refused_before_any_byte(self):
         postern = self.postern(self.fake_broker(echo), listener={"deny": "127.0.0.2, 127.0.8.0/24"})
         for source in ("127.0.0.2", "127.0.8.9"):
@@ -185,10 +192,7 @@ class Addresses(Case):
         other = half_done(self, postern, source="127.0.0.1")
         crowd = [half_done(self, postern, source="127.0.0.2") for _ in range(40)]
         self.assertEqual(postern.end_of(crowd[0])["reason"], "limit_handshakes")
-        other.step(other.answer)
-        other.handshake()
-        other.send(b"x")
-        self.assertEqual(other.recv_exactly(1), b"x")
+        self.completes(other, other.answer)
 
     def test_one_address_cannot_displace_slower_clients_that_came_before_it(self):
         """The others' handshakes are the oldest of the list, one for each address."""
@@ -198,10 +202,51 @@ class Addresses(Case):
         for _ in range(40):
             half_done(self, postern, source="127.0.0.2")
         for other in others:
-            other.step(other.answer)
-            other.handshake()
-            other.send(b"x")
-            self.assertEqual(other.recv_exactly(1), b"x")
+            self.completes(other, other.answer)
+
+
+    def hellos(self, postern, addresses, each):
+        """So many ClientHellos arrive at once at a stopped program, which then goes on."""
+        clients = [self.client(postern, context=tls_context(pki.authority().pem), handshake=False,
+                               source=f"127.0.1.{n}") for n in range(1, addresses + 1)
+                   for _ in range(each)]
+        for client in clients:
+            client.raw_send(client.hello())
+        postern.process.send_signal(signal.SIGCONT)
+        return clients
+
+    def test_many_addresses_at_once_wait_and_none_is_refused(self):
+        """More handshakes than max_handshakes, two of each address."""
+        postern = self.postern(self.fake_broker(echo), listener={"max_handshakes": "64"},
+                               main={"workers": "1"})
+        postern.process.send_signal(signal.SIGSTOP)
+        for client in self.hellos(postern, 100, 2):
+            self.completes(client)
+
+    def test_handshakes_of_many_addresses_are_bounded_too(self):
+        """They have been accepted already when their ClientHellos come."""
+        postern = self.postern(self.fake_broker(echo), listener={"max_handshakes": "16"},
+                               main={"workers": "1"})
+        clients = [self.client(postern, context=tls_context(pki.authority().pem), handshake=False,
+                               source=f"127.0.1.{n}") for n in range(1, 201)]
+        self.assertIsNotNone(self.is_accepted(postern, "127.0.0.1"))  # so the others were before it
+        postern.process.send_signal(signal.SIGSTOP)
+        for client in clients:
+            client.raw_send(client.hello())
+        postern.process.send_signal(signal.SIGCONT)
+        self.assertEqual(postern.wait("handshake failed")["reason"], "limit_handshakes")
+        self.wait_until(lambda: self.is_accepted(postern, "127.0.0.1"), "room after the burst")
+
+    def test_a_household_in_a_burst_of_many_addresses_is_served(self):
+        postern = self.postern(self.fake_broker(echo), listener={"max_handshakes": "64"},
+                               main={"workers": "1"})
+        postern.process.send_signal(signal.SIGSTOP)
+        household = [self.client(postern, context=tls_context(pki.authority().pem),
+                                 handshake=False, source="127.0.0.2") for _ in range(4)]
+        self.hellos(postern, 100, 1)
+        for client in household:
+            client.raw_send(client.hello())
+            self.completes(client)
 
 
 class Descriptors(Case):

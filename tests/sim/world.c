@@ -137,6 +137,9 @@ static bool accept_one(void *arg) {
     if (!can_accept(NULL)) {
         return false;
     }
+    if (admission_is_crowded(&world.pool, world.queue[0]->listener)) {
+        return false;
+    }
     if (admission_make_room(&world.pool, world.queue[0]->listener) != ADMISSION_ROOM) {
         starve();
         return false;
