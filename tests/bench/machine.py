@@ -41,7 +41,8 @@ class Processors:
     def prefer(pid, rank):
         """It runs as soon as it can, before every process of a lower rank: good clients that share
         a processor with a crowd otherwise wait for the crowd's slice of time (3 ms), and that is
-        what would be measured. Nothing happens where the user may not ask for it."""
+        what would be measured. Not for a program that may fill its processor: the kernel takes
+        it away for 50 ms of each second. Nothing happens where the user may not ask for it."""
         for member in family(pid):
             for task in os.listdir(f"/proc/{member}/task"):
                 with contextlib.suppress(PermissionError):

@@ -104,7 +104,7 @@ def measure(stand, storm, quick):
     devices = stand.load(inflight=4, tls="1.3")
     devices.ask(f"open {50 if quick else 500}")
     visitors = stand.visitors(VISITS)
-    for rank, good in enumerate((visitors, devices, stand.backend, stand), 1):
+    for rank, good in enumerate((visitors, devices, stand.backend), 1):
         machine.Processors.prefer(good.process.pid, rank)
     watch(devices, visitors, 1)
     quiet = watch(devices, visitors, 1 if quick else 10)

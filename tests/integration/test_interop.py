@@ -36,6 +36,8 @@ class Movers(Case):
         return client.tls.session
 
     def test_they_connect_at_the_first_try(self):
+        if not own_library():
+            self.skipTest("the distribution's library refuses long tickets of other servers")
         server = pki.server()
         device = pki.authority().issue("device-1", names=[f"n{i}.example.org" for i in range(90)],
                                        kind="rsa4096", usage="client")
