@@ -1,4 +1,5 @@
 #include "tls/context.h"
+#include "tls/allocations.h"
 #include "tls/certificate.h"
 #include "tls/ciphers.h"
 #include "tls/client.h"
@@ -22,7 +23,7 @@
 
 int tls_library_start(struct error *err) {
     tls_kernels_start();
-    if (wolfSSL_Init() != WOLFSSL_SUCCESS) {
+    if (allocations_watch() != 0 || wolfSSL_Init() != WOLFSSL_SUCCESS) {
         return error_set(err, "the TLS library does not start; is there memory?");
     }
     if (quirks_use_every_algorithm() != 0) {

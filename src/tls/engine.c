@@ -1,4 +1,5 @@
 #include "tls/engine.h"
+#include "tls/allocations.h"
 #include "tls/ciphers.h"
 #include "tls/client.h"
 #include "tls/hello.h"
@@ -177,6 +178,7 @@ static enum engine_status fail(struct engine *e, enum reason reason, uint8_t ale
     (void)wolfSSL_get_alert_history(e->ssl, &alerts);
     bool received = alerts.last_rx.level == ALERT_FATAL && alerts.last_rx.code > 0;
     bool sent = alerts.last_tx.level == ALERT_FATAL && alerts.last_tx.code > 0;
+    reason = e->handshaking && e->peer->starved ? REASON_OUT_OF_MEMORY : reason;
     if (received) {
         e->alert = (uint8_t)alerts.last_rx.code;
         reason = e->handshaking ? REASON_ALERT_RECEIVED : reason;
@@ -276,7 +278,9 @@ static enum engine_status finish(struct engine *e) {
 }
 
 int engine_accept(struct engine *e) {
+    unsigned failed = allocations_failed();
     int code = wolfSSL_accept(e->ssl);
+    e->peer->starved |= allocations_failed() != failed;
     return code == WOLFSSL_SUCCESS ? code : wolfSSL_get_error(e->ssl, code);
 }
 
