@@ -125,6 +125,9 @@ static enum verdict x25519(const struct field f[FIELDS]) {
     word32 len = CURVE25519_KEYSIZE;
     wc_curve25519_init(&ours);
     wc_curve25519_init(&theirs);
+#ifdef WOLFSSL_CURVE25519_BLINDING /* of the C code alone */
+    wc_curve25519_set_rng(&ours, &rng);
+#endif
     bool taken =
         wc_curve25519_import_private_ex(f[0].bytes, f[0].len, &ours, EC25519_LITTLE_ENDIAN) == 0 &&
         wc_curve25519_import_public_ex(f[1].bytes, f[1].len, &theirs, EC25519_LITTLE_ENDIAN) == 0 &&
