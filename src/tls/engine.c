@@ -280,7 +280,7 @@ static enum engine_status finish(struct engine *e) {
 int engine_accept(struct engine *e) {
     unsigned failed = allocations_failed();
     int code = wolfSSL_accept(e->ssl);
-    e->peer->starved |= allocations_failed() != failed;
+    e->peer->starved = allocations_failed() != failed;
     return code == WOLFSSL_SUCCESS ? code : wolfSSL_get_error(e->ssl, code);
 }
 

@@ -95,7 +95,7 @@ struct client_cert {
     uint8_t ticket_generation;      /* resumptions in a row before the accepted ticket's */
     bool ticket_accepted;
     bool ticket_issued; /* in this connection */
-    bool starved;       /* an allocation of the library failed */
+    bool starved;       /* an allocation failed in the last call of the library */
 };
 
 /* The certificate's part of client_cert as bytes, for tickets and the session cache. */
