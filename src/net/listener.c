@@ -14,7 +14,7 @@ static void on_connections(struct poll_handle *handle, unsigned events) {
 }
 
 int listener_open(struct listener *l, struct poller *poller, int fd) {
-    *l = (struct listener){.handle.on_ready = on_connections};
+    *l = (struct listener){.handle.on_ready = on_connections, .poller = poller};
     l->handle.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (l->handle.fd < 0) {
         return uv_translate_sys_error(errno);
@@ -77,6 +77,7 @@ void listener_retry(struct listener *l) {
 }
 
 void listener_close(struct listener *l) {
+    poller_unwatch(l->poller, &l->handle);
     poll_handle_close(&l->handle);
     l->more = l->starved = false;
 }

@@ -11,6 +11,7 @@
 /* Embedded; the fields are the listener's. */
 struct listener {
     struct poll_handle handle;
+    struct poller *poller;
     bool more;    /* there may be connections to take */
     bool starved; /* they wait for descriptors or memory, until listener_retry */
 };
@@ -39,6 +40,8 @@ void listener_starve(struct listener *l);
 /* There may be descriptors and memory again. */
 void listener_retry(struct listener *l);
 
-void listener_close(struct listener *l); /* may be called twice */
+/* What waits in the kernel's queue stays there while another descriptor of the socket is open, here
+ * or in another process; with the last one the kernel resets it. May be called twice. */
+void listener_close(struct listener *l);
 
 #endif

@@ -61,6 +61,13 @@ int poller_watch(struct poller *p, struct poll_handle *handle, unsigned events) 
     return 0;
 }
 
+void poller_unwatch(struct poller *p, struct poll_handle *handle) {
+    if (handle->watched != 0) {
+        epoll_ctl(p->fd, EPOLL_CTL_DEL, handle->fd, NULL);
+        handle->watched = 0;
+    }
+}
+
 void poller_dispatch(struct poller *p) {
     struct epoll_event events[EVENTS_MAX];
     int count = epoll_wait(p->fd, events, EVENTS_MAX, 0); /* -1: interrupted; the next turn asks */

@@ -58,6 +58,11 @@ static inline void poll_handle_move(struct poll_handle *from, struct poll_handle
     from->watched = 0;
 }
 
+/* Reports nothing of the handle any more; its descriptor stays open. For a descriptor whose file is
+ * open under another number as well, in this process or another: closing the descriptor alone
+ * leaves such a file in the set (epoll(7)). */
+void poller_unwatch(struct poller *p, struct poll_handle *handle);
+
 /* Closes the descriptor, if there is one. */
 void poll_handle_close(struct poll_handle *handle);
 

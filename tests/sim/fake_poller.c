@@ -65,6 +65,16 @@ int poller_watch(struct poller *p, struct poll_handle *handle, unsigned events) 
     return 0;
 }
 
+void poller_unwatch(struct poller *p, struct poll_handle *handle) {
+    struct sim_socket *sock = sim_socket_of(handle->fd);
+    NEED(p == the_poller, "poller_unwatch of another poller");
+    if (sock != NULL && handle->watched != 0) {
+        list_remove(&sock->ready);
+        sock->handle = NULL;
+        handle->watched = 0;
+    }
+}
+
 struct report {
     struct poll_handle *handle;
     unsigned events;
