@@ -29,7 +29,16 @@ static size_t may_stay(const struct pool *pool) {
     return (size_t)((double)pool->drain_total * (1 - (double)passed_ms / (double)pool->drain_ms));
 }
 
+static void start_clock(struct pool *pool) {
+    pool->drain_waits = false;
+    end_all_without_broker(pool);
+    pool->drain_total = pool->session_count;
+}
+
 void drain_tick(struct pool *pool) {
+    if (pool->drain_waits) {
+        start_clock(pool);
+    }
     size_t stay = may_stay(pool);
     while (pool->session_count > stay && !list_is_empty(&pool->live)) {
         session_end_now(first_of(&pool->live), REASON_DRAINED, NULL);
@@ -37,18 +46,24 @@ void drain_tick(struct pool *pool) {
     pool->drain_tick_ms = pool->session_count > 0 ? pool_now_ms(pool) + TICK_MS : UINT64_MAX;
 }
 
-void drain_begin(struct pool *pool, uint64_t duration_ms) {
+void drain_begin_after(struct pool *pool, uint64_t grace_ms, uint64_t duration_ms) {
     if (pool->draining) {
         return;
     }
     pool->draining = true;
-    end_all_without_broker(pool);
-    pool->drain_started_ms = pool_now_ms(pool);
+    pool->drain_waits = true;
+    pool->drain_started_ms = pool_now_ms(pool) + grace_ms;
     pool->drain_ms = duration_ms == CONFIG_OFF ? 0 : duration_ms;
-    pool->drain_total = pool->session_count;
+    if (grace_ms == 0) {
+        start_clock(pool);
+    }
     if (pool->session_count > 0) {
         pool->drain_tick_ms = pool->drain_started_ms;
     }
+}
+
+void drain_begin(struct pool *pool, uint64_t duration_ms) {
+    drain_begin_after(pool, 0, duration_ms);
 }
 
 void drain_now(struct pool *pool) {

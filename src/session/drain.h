@@ -12,6 +12,10 @@ struct pool;
  * `duration_ms` (CONFIG_OFF: at once). The caller has stopped accepting. Once. */
 void drain_begin(struct pool *pool, uint64_t duration_ms);
 
+/* The same after `grace_ms`, in which every session goes on: clients that were accepted just before
+ * complete their handshakes and reach their broker. Ends sooner when no session is left. */
+void drain_begin_after(struct pool *pool, uint64_t grace_ms, uint64_t duration_ms);
+
 /* Ends everything and waits for nothing; after drain_begin or without it. */
 void drain_now(struct pool *pool);
 

@@ -101,6 +101,7 @@ struct pool {
     uint64_t ends_due_ms; /* when suppressed `session end` lines are reported; UINT64_MAX: none */
 
     bool draining;
+    bool drain_waits; /* until drain_started_ms, which is to come */
     uint64_t drain_started_ms, drain_ms, drain_tick_ms;
     size_t drain_total;
 

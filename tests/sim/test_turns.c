@@ -282,6 +282,45 @@ START_TEST(clients_without_broker_are_drained_at_once) {
 }
 END_TEST
 
+START_TEST(a_drain_with_grace_lets_clients_reach_their_broker) {
+    struct client *silent = fixture_accept(CLIENT_SILENT, SITE_PLAIN);
+    struct client *waits = fixture_reach(PHASE_CONNECT_PACKET, SITE_CHECK);
+    struct client *relays = fixture_reach(PHASE_RELAYING, SITE_PLAIN);
+    drain_begin_after(&world.pool, 1000, 5000);
+    sim_clock_advance(950);
+    world_settle();
+    ck_assert_uint_eq(silent->lines + waits->lines + relays->lines, 0);
+    sim_clock_advance(50);
+    world_settle();
+    has_ended(silent, REASON_DRAINED);
+    has_ended(waits, REASON_DRAINED);
+    ck_assert_uint_eq(relays->lines, 0);
+    sim_clock_advance(5000);
+    world_settle();
+    has_ended(relays, REASON_DRAINED);
+    sim_clock_advance(2000);
+    world_settle();
+    ck_assert(world.pool_is_over);
+}
+END_TEST
+
+START_TEST(an_empty_pool_waits_for_no_grace) {
+    drain_begin_after(&world.pool, 10000, 30000);
+    world_turn();
+    ck_assert(world.pool_is_over);
+}
+END_TEST
+
+START_TEST(a_stop_cuts_the_grace_short) {
+    struct client *c = fixture_reach(PHASE_RELAYING, SITE_PLAIN);
+    drain_begin_after(&world.pool, 10000, 30000);
+    drain_now(&world.pool);
+    has_ended(c, REASON_DRAINED);
+    world_turn();
+    ck_assert(world.pool_is_over);
+}
+END_TEST
+
 START_TEST(a_stop_waits_for_nobody) {
     struct client *c = fixture_reach(PHASE_RELAYING, SITE_PLAIN);
     drain_now(&world.pool);
@@ -318,6 +357,9 @@ int main(void) {
     tcase_add_test(test, a_reload_ends_revoked_sessions_where_it_should);
     tcase_add_test(test, a_drain_is_spread_over_its_time);
     tcase_add_test(test, clients_without_broker_are_drained_at_once);
+    tcase_add_test(test, a_drain_with_grace_lets_clients_reach_their_broker);
+    tcase_add_test(test, an_empty_pool_waits_for_no_grace);
+    tcase_add_test(test, a_stop_cuts_the_grace_short);
     tcase_add_test(test, a_stop_waits_for_nobody);
     tcase_add_test(test, an_empty_pool_is_drained_in_one_turn);
     suite_add_tcase(suite, test);
