@@ -240,6 +240,59 @@ void tls_tickets_use(struct tls_tickets *tickets, struct tls_ticket_keys *keys) 
     explicit_bzero(&own, sizeof own);
 }
 
+/* --- to another process --- */
+
+/* Of a key: the secret, and its age in seconds, most significant byte first. The name follows from
+ * the secret. Ages and not times, as processes may have different clocks (time namespaces). */
+enum { EXPORTED_AGE = 8, EXPORTED_KEY = KEY_SIZE + EXPORTED_AGE };
+_Static_assert(TLS_TICKETS_EXPORT_MAX == KEYS_MAX * EXPORTED_KEY, "room for every key");
+
+size_t tls_tickets_export(struct tls_tickets *tickets, uint8_t out[TLS_TICKETS_EXPORT_MAX]) {
+    size_t len = 0;
+    pthread_mutex_lock(&tickets->lock);
+    if (!tickets->shared) {
+        rotate(tickets); /* a key that is made after this is unknown to the other process */
+        for (size_t i = 0; i < tickets->count; i++) {
+            uint64_t age = (uint64_t)(monotonic_seconds() - tickets->keys[i].made);
+            memcpy(out + len, tickets->keys[i].secret, KEY_SIZE);
+            for (size_t k = 0; k < EXPORTED_AGE; k++) {
+                out[len + KEY_SIZE + k] = (uint8_t)(age >> (8 * (EXPORTED_AGE - 1 - k)));
+            }
+            len += EXPORTED_KEY;
+        }
+    }
+    pthread_mutex_unlock(&tickets->lock);
+    return len;
+}
+
+static bool read_exported(struct ticket_key *key, const uint8_t *in) {
+    uint64_t age = 0;
+    for (size_t k = 0; k < EXPORTED_AGE; k++) {
+        age = age << 8 | in[KEY_SIZE + k];
+    }
+    memcpy(key->secret, in, KEY_SIZE);
+    key->made = monotonic_seconds() - (int64_t)age;
+    return age <= INT32_MAX && name_key(key);
+}
+
+bool tls_tickets_import(struct tls_tickets *tickets, const uint8_t *data, size_t len) {
+    struct ticket_key keys[KEYS_MAX] = {0};
+    size_t count = len / EXPORTED_KEY;
+    bool good = len % EXPORTED_KEY == 0 && count > 0 && count <= KEYS_MAX;
+    for (size_t i = 0; good && i < count; i++) {
+        good = read_exported(&keys[i], data + i * EXPORTED_KEY) &&
+               (i == 0 || keys[i].made <= keys[i - 1].made);
+    }
+    pthread_mutex_lock(&tickets->lock);
+    if (good && !tickets->shared) {
+        memcpy(tickets->keys, keys, sizeof keys);
+        tickets->count = count;
+    }
+    pthread_mutex_unlock(&tickets->lock);
+    explicit_bzero(keys, sizeof keys);
+    return good;
+}
+
 /* Each ticket has an AES key of its own, made from its random 128-bit IV, so that keys which stay
  * in a file for years never use the same AES key and nonce twice. */
 static bool ticket_cipher(Aes *aes, const struct ticket_key *key, const uint8_t *iv) {

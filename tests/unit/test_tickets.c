@@ -233,6 +233,57 @@ START_TEST(an_own_key_decrypts_for_one_lifetime_after_it_was_replaced) {
 }
 END_TEST
 
+/* Another process takes the service over. */
+static void hand_over(void) {
+    uint8_t keys[TLS_TICKETS_EXPORT_MAX];
+    size_t len = tls_tickets_export(shared.tickets, keys);
+    ck_assert_uint_gt(len, 0);
+    new_keys();
+    ck_assert(tls_tickets_import(shared.tickets, keys, len));
+}
+
+static void hand_over_late(void) {
+    one_lifetime_later();
+    hand_over();
+}
+
+static void hand_over_and_wait(void) {
+    hand_over();
+    two_lifetimes_later();
+}
+
+START_TEST(a_process_that_takes_over_resumes_the_sessions_of_the_other) {
+    ck_assert(resumes(versions[_i], true, "localhost", hand_over));
+    ck_assert(resumes(versions[_i], true, "localhost", hand_over_late));
+    clock_offset = 0; /* Check has a bound for the duration of a test */
+}
+END_TEST
+
+START_TEST(keys_that_are_taken_over_keep_their_age) {
+    ck_assert(!resumes(versions[_i], true, "localhost", hand_over_and_wait));
+    clock_offset = 0;
+}
+END_TEST
+
+START_TEST(what_is_not_an_export_changes_nothing) {
+    uint8_t keys[TLS_TICKETS_EXPORT_MAX + 40] = {0}, before[TLS_TICKETS_EXPORT_MAX],
+                                          after[TLS_TICKETS_EXPORT_MAX];
+    static const size_t lengths[] = {0, 1, 39, 41, TLS_TICKETS_EXPORT_MAX + 40};
+    size_t len = tls_tickets_export(shared.tickets, before);
+    ck_assert_uint_eq(len, 40);
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        ck_assert(!tls_tickets_import(shared.tickets, keys, lengths[i]));
+    }
+    keys[32] = 0xff; /* an age of more than all time */
+    ck_assert(!tls_tickets_import(shared.tickets, keys, 40));
+    keys[32] = 0;
+    keys[39] = 9; /* the second key is younger than the first */
+    ck_assert(!tls_tickets_import(shared.tickets, keys, 80));
+    ck_assert_uint_eq(tls_tickets_export(shared.tickets, after), len);
+    ck_assert_mem_eq(after, before, 32);
+}
+END_TEST
+
 static const char line_a[] = "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF\n";
 static const char line_b[] = "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n";
 
@@ -286,6 +337,17 @@ START_TEST(without_the_file_the_shared_keys_are_dropped) {
     SSL_SESSION_free(session);
     SSL_SESSION_free(next);
     SSL_CTX_free(client);
+}
+END_TEST
+
+/* Both processes read the file. */
+START_TEST(keys_of_a_file_are_neither_given_nor_replaced) {
+    uint8_t keys[TLS_TICKETS_EXPORT_MAX];
+    use_keys(line_a, "");
+    ck_assert_uint_eq(tls_tickets_export(shared.tickets, keys), 0);
+    memset(keys, 0, sizeof keys);
+    ck_assert(tls_tickets_import(shared.tickets, keys, 40));
+    ck_assert(resumes(versions[_i], true, "localhost", other_instance));
 }
 END_TEST
 
@@ -380,6 +442,10 @@ static Suite *suite(void) {
     tcase_add_loop_test(tc, instances_that_share_a_key_file_resume_each_others_tickets, 0, 2);
     tcase_add_loop_test(tc, a_key_removed_from_the_file_no_longer_decrypts, 0, 2);
     tcase_add_test(tc, without_the_file_the_shared_keys_are_dropped);
+    tcase_add_loop_test(tc, a_process_that_takes_over_resumes_the_sessions_of_the_other, 0, 2);
+    tcase_add_loop_test(tc, keys_that_are_taken_over_keep_their_age, 0, 2);
+    tcase_add_test(tc, what_is_not_an_export_changes_nothing);
+    tcase_add_loop_test(tc, keys_of_a_file_are_neither_given_nor_replaced, 0, 2);
     tcase_add_test(tc, a_bad_key_file_is_refused_with_its_line);
     tcase_add_test(tc, the_session_cache_drops_the_oldest_at_its_bound);
     tcase_add_test(tc, a_client_with_tickets_takes_no_room_in_the_session_cache);
