@@ -38,6 +38,13 @@ class Units(unittest.TestCase):
         with open(self.path("postern.service"), "w", encoding="utf-8") as file:
             file.write(unit)
         shutil.copy(os.path.join(UNITS, "postern.socket"), self.folder)
+        shutil.copy(os.path.join(UNITS, "postern-ticket-keys.timer"), self.folder)
+        with open(os.path.join(UNITS, "postern-ticket-keys.service"), encoding="utf-8") as file:
+            unit = file.read()
+        installed = "/usr/local/lib/postern/postern-ticket-keys"
+        self.assertIn(f"ExecStart={installed}\n", unit)
+        with open(self.path("postern-ticket-keys.service"), "w", encoding="utf-8") as file:
+            file.write(unit.replace(installed, os.path.join(UNITS, "postern-ticket-keys")))
 
     def path(self, *parts):
         return os.path.join(self.folder, *parts)
@@ -51,7 +58,8 @@ class Units(unittest.TestCase):
     def test_the_units_are_clean(self):
         pages = ["--man=yes"] if shutil.which("man") else ["--man=no"]
         result = analyze("verify", *pages, self.path("postern.service"),
-                         self.path("postern.socket"),
+                         self.path("postern.socket"), self.path("postern-ticket-keys.service"),
+                         self.path("postern-ticket-keys.timer"),
                          env={**os.environ, "MANPATH": self.manual_pages()})
         self.assertEqual((result.returncode, result.stdout), (0, ""))
 
