@@ -64,6 +64,11 @@ static int open_socket(const struct address *a, bool shared) {
     return fd;
 }
 
+static void note_address(struct bound *b, const struct address *own) {
+    b->own = *own;
+    address_print(own, b->address);
+}
+
 /* A socket without SO_REUSEPORT finds out whether the address is free: with it, a second Postern of
  * the same user would bind without an error and get half of the connections. */
 static int bind_one(struct bound *b, const struct address *wanted, size_t workers,
@@ -78,7 +83,7 @@ static int bind_one(struct bound *b, const struct address *wanted, size_t worker
         close(fd);
         return fail_listen(err, address_print(wanted, text));
     }
-    address_print(&a, b->address);
+    note_address(b, &a);
     if (workers == 1) {
         b->fds[b->fd_count++] = fd;
         return 0;
@@ -94,94 +99,101 @@ static int bind_one(struct bound *b, const struct address *wanted, size_t worker
     return 0;
 }
 
-static bool listens(int fd) {
-    int value = 0;
-    socklen_t len = sizeof value;
-    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &len) == 0 && value != 0;
-}
-
-/* A wanted link-local address without an interface matches that of any interface. */
-static bool is_wanted(struct address a, const struct address *wanted) {
+/* A wanted link-local address without an interface matches that of any interface; port 0, one that
+ * the system chose before. */
+static bool is_wanted(const struct inherited_socket *s, const struct address *wanted) {
+    struct address a = s->address;
     a.scope = wanted->scope != 0 ? a.scope : 0;
-    return address_is_equal(&a, wanted);
+    a.port = wanted->port == 0 && s->port_chosen ? 0 : a.port;
+    return s->fd >= 0 && address_is_equal(&a, wanted);
 }
 
-/* The inherited socket with that address, taken out of `inherited`; -1 if there is none. */
-static int take_inherited(int *inherited, size_t count, const struct address *wanted,
-                          struct bound *b) {
-    for (size_t i = 0; i < count; i++) {
-        if (inherited[i] < 0 || !listens(inherited[i])) {
+/* Takes out of `inherited` all sockets of one address that is wanted. There may be several such
+ * addresses where the port is 0: the first is taken. */
+static void take_inherited(struct inherited *inherited, const struct address *wanted,
+                           struct bound *b) {
+    for (size_t i = 0; i < inherited->count; i++) {
+        struct inherited_socket *s = &inherited->all[i];
+        if (!is_wanted(s, wanted) || (b->fd_count > 0 && !address_is_equal(&s->address, &b->own))) {
             continue;
         }
-        struct address a = socket_own_address(inherited[i]);
-        if (is_wanted(a, wanted)) {
-            int fd = inherited[i];
-            inherited[i] = -1;
-            address_print(&a, b->address);
-            fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-            return fd;
-        }
+        note_address(b, &s->address);
+        b->fds[b->fd_count++] = s->fd;
+        b->of_unit = b->of_unit || s->from == INHERITED_UNIT;
+        b->stored = b->stored || s->from == INHERITED_STORE;
+        s->fd = -1;
     }
-    return -1;
 }
 
 static int bind_listener(struct bound_set *set, const struct config *config, size_t index,
-                         size_t workers, int *inherited, size_t inherited_count,
-                         struct error *err) {
+                         size_t workers, struct inherited *inherited, struct error *err) {
     const struct config_listener *l = &config->listeners[index];
+    size_t most = workers > inherited->count ? workers : inherited->count;
     for (size_t i = 0; i < l->address_count; i++) {
         struct bound *b = &set->all[set->count];
-        *b = (struct bound){.listener = index, .fds = calloc(workers, sizeof(int))};
+        *b = (struct bound){.listener = index,
+                            .fds = calloc(most, sizeof(int)),
+                            .port_chosen = l->addresses[i].port == 0};
         if (b->fds == NULL) {
             return error_set(err, "out of memory");
         }
         set->count++;
-        int fd = take_inherited(inherited, inherited_count, &l->addresses[i], b);
-        if (fd >= 0) {
-            b->fds[b->fd_count++] = fd;
-        } else if (bind_one(b, &l->addresses[i], workers, err) != 0) {
+        take_inherited(inherited, &l->addresses[i], b);
+        if (b->fd_count == 0 && bind_one(b, &l->addresses[i], workers, err) != 0) {
             return -1;
         }
     }
     return 0;
 }
 
-static int *list_inherited(size_t *count) {
-    *count = systemd_inherited_sockets();
-    int *fds = calloc(*count + 1, sizeof *fds);
-    for (size_t i = 0; fds != NULL && i < *count; i++) {
-        fds[i] = SYSTEMD_FIRST_SOCKET + (int)i;
-    }
-    return fds;
-}
-
 int bind_all(struct bound_set *set, const struct config *config, size_t workers,
-             struct error *err) {
-    size_t addresses = 0, inherited_count;
+             struct inherited *inherited, struct error *err) {
+    size_t addresses = 0;
     for (size_t i = 0; i < config->listener_count; i++) {
         addresses += config->listeners[i].address_count;
     }
     *set = (struct bound_set){.all = calloc(addresses, sizeof *set->all)};
-    int *inherited = list_inherited(&inherited_count);
-    if (set->all == NULL || inherited == NULL) {
-        free(inherited);
-        bind_close(set);
+    if (set->all == NULL) {
         return error_set(err, "out of memory");
     }
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < config->listener_count; i++) {
-        rc = bind_listener(set, config, i, workers, inherited, inherited_count, err);
-    }
-    for (size_t i = 0; i < inherited_count; i++) {
-        set->unused_inherited += inherited[i] >= 0;
-    }
-    free(inherited);
-    if (rc != 0) {
-        bind_close(set);
-        return rc;
+    for (size_t i = 0; i < config->listener_count; i++) {
+        if (bind_listener(set, config, i, workers, inherited, err) != 0) {
+            bind_close(set);
+            return -1;
+        }
     }
     bind_set_options(set, config);
     return 0;
+}
+
+struct bound_share bound_share(const struct bound *bound, size_t index, size_t workers) {
+    return (struct bound_share){.first = index % bound->fd_count, .step = workers};
+}
+
+size_t bind_watched(const struct bound_set *set, size_t workers) {
+    size_t watched = 0;
+    for (size_t i = 0; i < set->count; i++) {
+        watched += set->all[i].fd_count > workers ? set->all[i].fd_count : workers;
+    }
+    return watched;
+}
+
+void bind_store(struct bound_set *set) {
+    for (size_t i = 0; i < set->count; i++) {
+        struct bound *b = &set->all[i];
+        if (!b->of_unit && !b->stored && !b->port_chosen) {
+            b->stored = systemd_store_sockets(&b->own, b->fds, b->fd_count);
+        }
+    }
+}
+
+bool bind_is_kept(const struct bound_set *set) {
+    for (size_t i = 0; i < set->count; i++) {
+        if (set->all[i].of_unit || set->all[i].stored) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void bind_set_options(const struct bound_set *set, const struct config *config) {

@@ -19,7 +19,8 @@ void report_certificates(const struct runtime *rt) {
     }
 }
 
-void report_ready(const struct runtime *rt, const struct bound_set *bound, size_t workers) {
+void report_ready(const struct runtime *rt, const struct bound_set *bound, size_t workers,
+                  size_t unused_inherited) {
     for (size_t i = 0; i < bound->count; i++) {
         struct log_line line;
         log_begin(&line, LOG_LEVEL_INFO, "ready");
@@ -28,10 +29,10 @@ void report_ready(const struct runtime *rt, const struct bound_set *bound, size_
         log_num(&line, "workers", workers);
         log_end(&line);
     }
-    if (bound->unused_inherited > 0) {
+    if (unused_inherited > 0) {
         log_message(LOG_LEVEL_WARNING, "socket activation",
                     "%zu inherited sockets have addresses that no `listen` names, so that "
                     "their clients are never accepted; make ListenStream= and `listen` the same",
-                    bound->unused_inherited);
+                    unused_inherited);
     }
 }

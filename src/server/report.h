@@ -10,7 +10,8 @@
 /* One line for each certificate of each listener. */
 void report_certificates(const struct runtime *runtime);
 
-/* One line for each address, and a warning if inherited sockets are not used. */
-void report_ready(const struct runtime *runtime, const struct bound_set *bound, size_t workers);
+/* One line for each address, and a warning if sockets of a socket unit are not used. */
+void report_ready(const struct runtime *runtime, const struct bound_set *bound, size_t workers,
+                  size_t unused_inherited);
 
 #endif

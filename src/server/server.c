@@ -17,11 +17,17 @@
 
 enum { LOOK_AT_FILES_MS = 1000, SESSION_CACHE_ENTRIES = 20000 };
 
+/* Where other clients are not refused after the end of accepting, those that came just before it
+ * are not, either: so long they may still reach their broker. */
+enum { RESTART_GRACE_MS = 1000 };
+
 struct server {
     struct tls_shared tls;
     struct backend_table *backends;
     struct limits *limits;
+    struct inherited inherited;
     struct bound_set bound;
+    size_t unused_inherited;
     struct workers workers;
     struct reload *reload;
 
@@ -77,6 +83,12 @@ static void on_expiry_timer(uv_timer_t *timer) {
 
 /* --- stop --- */
 
+static uint64_t grace_ms(const struct server *s, uint64_t drain_ms) {
+    uint64_t most = drain_ms == CONFIG_OFF ? 0 : drain_ms;
+    uint64_t wanted = bind_is_kept(&s->bound) ? RESTART_GRACE_MS : 0;
+    return wanted < most ? wanted : most;
+}
+
 /* The first time sessions end spread over drain_timeout, the second time at once. */
 static void on_stop_signal(void *arg) {
     struct server *s = arg;
@@ -91,7 +103,8 @@ static void on_stop_signal(void *arg) {
     reload_stop(s->reload);
     uv_timer_stop(&s->expiry_timer);
     watchdog_stopping(&s->watchdog);
-    workers_drain(&s->workers, reload_current(s->reload)->config->drain_timeout_ms);
+    uint64_t drain_ms = reload_current(s->reload)->config->drain_timeout_ms;
+    workers_drain(&s->workers, grace_ms(s, drain_ms), drain_ms);
     bind_close(&s->bound);
 }
 
@@ -180,14 +193,25 @@ static int make_parts(struct server *s, const struct server_source *source, stru
     return s->tls.sessions != NULL ? 0 : -1;
 }
 
+/* Those of the service manager, and new ones. */
+static int open_sockets(struct server *s, size_t workers, struct error *err) {
+    const struct config *config = reload_current(s->reload)->config;
+    int result = inherited_add_passed(&s->inherited, err);
+    if (result == 0) {
+        result = bind_all(&s->bound, config, workers, &s->inherited, err);
+    }
+    s->unused_inherited = inherited_close(&s->inherited, result == 0);
+    return result;
+}
+
 /* Binds, counts descriptors and starts the threads. */
 static int open_service(struct server *s, struct error *err) {
     struct runtime *runtime = reload_current(s->reload);
     const struct config *config = runtime->config;
     size_t count = config->workers > 0 ? config->workers : processors();
     size_t max_sessions;
-    if (bind_all(&s->bound, config, count, err) != 0 ||
-        descriptors_budget(count, s->bound.count * count, &max_sessions, err) != 0) {
+    if (open_sockets(s, count, err) != 0 ||
+        descriptors_budget(count, bind_watched(&s->bound, count), &max_sessions, err) != 0) {
         return -1;
     }
     s->limits = limits_new(config->listener_count, count, max_sessions);
@@ -200,10 +224,11 @@ static int open_service(struct server *s, struct error *err) {
 static void serve(struct server *s) {
     report_certificates(reload_current(s->reload));
     expiry_warn_loaded(reload_current(s->reload), (int64_t)time(NULL));
-    report_ready(reload_current(s->reload), &s->bound, s->workers.count);
+    report_ready(reload_current(s->reload), &s->bound, s->workers.count, s->unused_inherited);
     follow_reload_setting(s);
     watchdog_start(&s->watchdog);
     uv_timer_start(&s->expiry_timer, on_expiry_timer, EXPIRY_EVERY_MS, EXPIRY_EVERY_MS);
+    bind_store(&s->bound);
     systemd_send("READY=1");
     reload_send_status(s->reload);
     uv_run(&s->loop, UV_RUN_DEFAULT);

@@ -1,5 +1,7 @@
 #include "server/systemd.h"
 
+#include "server/passing.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,11 +11,12 @@
 #include <time.h>
 #include <unistd.h>
 
-void systemd_send(const char *state) {
+/* False if there is no manager, or it did not take the message. */
+static bool send_with(const char *state, const int *fds, size_t count) {
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     if (path == NULL || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof to.sun_path) {
-        return;
+        return false;
     }
     memcpy(to.sun_path, path, strlen(path));
     socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
@@ -21,10 +24,16 @@ void systemd_send(const char *state) {
         to.sun_path[0] = '\0'; /* unix(7): an abstract address */
     }
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool sent = fd >= 0 && passing_send(fd, (const struct sockaddr *)&to, len, state, strlen(state),
+                                        fds, count);
     if (fd >= 0) {
-        sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&to, len);
         close(fd);
     }
+    return sent;
+}
+
+void systemd_send(const char *state) {
+    (void)send_with(state, NULL, 0);
 }
 
 void systemd_reloading(void) {
@@ -60,4 +69,45 @@ size_t systemd_inherited_sockets(void) {
         fcntl(SYSTEMD_FIRST_SOCKET + (int)i, F_SETFD, FD_CLOEXEC);
     }
     return (size_t)count;
+}
+
+void systemd_inherited_name(size_t index, char name[SYSTEMD_NAME_SIZE]) {
+    const char *at = getenv("LISTEN_FDNAMES");
+    name[0] = '\0';
+    for (size_t i = 0; at != NULL && i < index; i++) {
+        at = strchr(at, ':');
+        at = at != NULL ? at + 1 : NULL;
+    }
+    if (at != NULL && strcspn(at, ":") < SYSTEMD_NAME_SIZE) {
+        snprintf(name, SYSTEMD_NAME_SIZE, "%.*s", (int)strcspn(at, ":"), at);
+    }
+}
+
+/* A name must not contain a colon: "listen-[__]_8883". */
+static void name_sockets(const struct address *address, char *name, size_t size) {
+    char text[ADDRESS_TEXT_SIZE];
+    snprintf(name, size, SYSTEMD_STORED "%s", address_print(address, text));
+    for (char *at = name; (at = strchr(at, ':')) != NULL; at++) {
+        *at = '_';
+    }
+}
+
+bool systemd_store_sockets(const struct address *address, const int *fds, size_t count) {
+    char name[ADDRESS_TEXT_SIZE + sizeof SYSTEMD_STORED], text[sizeof name + 32];
+    bool sent = count > 0;
+    name_sockets(address, name, sizeof name);
+    snprintf(text, sizeof text, "FDSTORE=1\nFDNAME=%s", name);
+    for (size_t done = 0; sent && done < count;) {
+        size_t now = count - done < PASSING_MAX ? count - done : PASSING_MAX;
+        sent = send_with(text, fds + done, now);
+        done += now;
+    }
+    return sent;
+}
+
+void systemd_forget_socket(const struct address *address) {
+    char name[ADDRESS_TEXT_SIZE + sizeof SYSTEMD_STORED], text[sizeof name + 32];
+    name_sockets(address, name, sizeof name);
+    snprintf(text, sizeof text, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+    systemd_send(text);
 }

@@ -3,6 +3,9 @@
 #ifndef POSTERN_SERVER_SYSTEMD_H
 #define POSTERN_SERVER_SYSTEMD_H
 
+#include "core/address.h"
+
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,5 +23,19 @@ uint64_t systemd_watchdog_ms(void);
  * on, which are made close-on-exec. 0 if they are not for this process. */
 size_t systemd_inherited_sockets(void);
 enum { SYSTEMD_FIRST_SOCKET = 3 };
+
+/* The name of the inherited socket with that index (LISTEN_FDNAMES); "" if it has none. Names have
+ * at most 255 characters (sd_listen_fds_with_names(3)). */
+enum { SYSTEMD_NAME_SIZE = 256 };
+void systemd_inherited_name(size_t index, char name[SYSTEMD_NAME_SIZE]);
+
+/* Gives the manager listening sockets of one address to keep, so that they survive a restart of the
+ * service: FDSTORE=1. The name, by which they come back, begins with SYSTEMD_STORED. A manager that
+ * does not store (FileDescriptorStoreMax= is 0) closes them. True if the manager was sent them. */
+#define SYSTEMD_STORED "listen-"
+bool systemd_store_sockets(const struct address *address, const int *fds, size_t count);
+
+/* The manager closes what it has stored for that address. */
+void systemd_forget_socket(const struct address *address);
 
 #endif

@@ -16,7 +16,7 @@
 struct mail {
     struct runtime *runtime; /* to adopt; NULL: none */
     bool drain, stop, room;
-    uint64_t drain_ms;
+    uint64_t drain_grace_ms, drain_ms;
     struct worker_request request; /* for room; the last one counts, the others ask again */
 };
 
@@ -232,7 +232,7 @@ static void on_wake(void *arg) {
     if (mail.stop) {
         drain_now(&w->pool);
     } else if (mail.drain) {
-        drain_begin(&w->pool, mail.drain_ms);
+        drain_begin_after(&w->pool, mail.drain_grace_ms, mail.drain_ms);
     }
 }
 
@@ -252,9 +252,10 @@ void worker_adopt(struct worker *w, struct runtime *runtime) {
     runtime_unref(unseen);
 }
 
-void worker_drain(struct worker *w, uint64_t duration_ms) {
+void worker_drain(struct worker *w, uint64_t grace_ms, uint64_t duration_ms) {
     uv_mutex_lock(&w->mutex);
     w->mail.drain = true;
+    w->mail.drain_grace_ms = grace_ms;
     w->mail.drain_ms = duration_ms;
     wake(w);
     uv_mutex_unlock(&w->mutex);

@@ -56,8 +56,9 @@ void worker_free(struct worker *w);
 
 /* Any thread. The runtime's reference is taken over. */
 void worker_adopt(struct worker *w, struct runtime *runtime);
-/* Any thread. Stops accepting, then ends the sessions spread over that time; then stops. */
-void worker_drain(struct worker *w, uint64_t duration_ms);
+/* Any thread. Stops accepting; after `grace_ms`, in which sessions go on, ends them spread over
+ * that time; then stops. */
+void worker_drain(struct worker *w, uint64_t grace_ms, uint64_t duration_ms);
 /* Any thread. Ends everything at once and stops. */
 void worker_stop(struct worker *w);
 /* Any thread. worker_turns differs afterwards, as soon as the loop has turned. */

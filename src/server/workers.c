@@ -53,22 +53,35 @@ static void on_wants_room(void *arg, const struct worker *worker, struct worker_
 
 /* --- start and end --- */
 
-/* With the sockets of this worker: its own, or those that all share. 0 or a libuv code. */
-static int make_worker(struct workers *w, size_t index, struct limits *limits,
+/* The sockets of worker `index` of `count`: its own, or those that several share. NULL without
+ * memory. */
+static struct worker_socket *list_sockets(const struct bound_set *bound, size_t index, size_t count,
+                                          size_t *socket_count) {
+    struct worker_socket *sockets = calloc(bind_watched(bound, count), sizeof *sockets);
+    *socket_count = 0;
+    for (size_t i = 0; sockets != NULL && i < bound->count; i++) {
+        const struct bound *b = &bound->all[i];
+        struct bound_share share = bound_share(b, index, count);
+        for (size_t k = share.first; k < b->fd_count; k += share.step) {
+            sockets[(*socket_count)++] =
+                (struct worker_socket){.fd = b->fds[k], .listener = b->listener};
+        }
+    }
+    return sockets;
+}
+
+/* 0 or a libuv code. */
+static int make_worker(struct workers *w, size_t index, size_t count, struct limits *limits,
                        struct runtime *runtime, const struct bound_set *bound) {
     struct worker_events events = {
         .arg = w, .adopted = on_adopted, .stopped = on_stopped, .wants_room = on_wants_room};
-    struct worker_socket *sockets = calloc(bound->count, sizeof *sockets);
+    size_t socket_count;
+    struct worker_socket *sockets = list_sockets(bound, index, count, &socket_count);
     int status = UV_ENOMEM;
     if (sockets == NULL) {
         return status;
     }
-    for (size_t i = 0; i < bound->count; i++) {
-        const struct bound *b = &bound->all[i];
-        sockets[i] = (struct worker_socket){.fd = b->fds[b->fd_count > 1 ? index : 0],
-                                            .listener = b->listener};
-    }
-    w->all[index] = worker_new(limits, runtime, sockets, bound->count, &events, &status);
+    w->all[index] = worker_new(limits, runtime, sockets, socket_count, &events, &status);
     free(sockets);
     return status;
 }
@@ -93,7 +106,7 @@ int workers_start(struct workers *w, size_t count, struct limits *limits, struct
     }
     int rc = 0;
     while (rc == 0 && w->count < count) {
-        rc = make_worker(w, w->count, limits, runtime, bound);
+        rc = make_worker(w, w->count, count, limits, runtime, bound);
         w->turns_seen[w->count] = UINT32_MAX;
         w->count += rc == 0;
     }
@@ -122,9 +135,9 @@ void workers_join(struct workers *w) {
     w->count = 0;
 }
 
-void workers_drain(struct workers *w, uint64_t duration_ms) {
+void workers_drain(struct workers *w, uint64_t grace_ms, uint64_t duration_ms) {
     for (size_t i = 0; i < w->count; i++) {
-        worker_drain(w->all[i], duration_ms);
+        worker_drain(w->all[i], grace_ms, duration_ms);
     }
 }
 

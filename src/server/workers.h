@@ -54,8 +54,9 @@ void workers_join(struct workers *workers);
  * being adopted. */
 void workers_adopt(struct workers *workers, struct runtime *runtime);
 
-/* Ends the sessions spread over that time, or at once; then each thread ends. */
-void workers_drain(struct workers *workers, uint64_t duration_ms);
+/* Stops accepting. Ends the sessions spread over that time, after `grace_ms` in which they go on,
+ * or all at once; then each thread ends. */
+void workers_drain(struct workers *workers, uint64_t grace_ms, uint64_t duration_ms);
 void workers_stop(struct workers *workers);
 
 /* Whether every worker's loop has turned since the last call; asks each to turn once more. True the

@@ -34,6 +34,7 @@ import unittest
 import pki
 from brokers import FakeBroker, Mosquitto, SilentPort
 from clients import (PATIENCE, SLOW, Mqtt, TcpClient, TlsClient, tls_context, wait_until)
+from load import Load
 
 PROGRAM = os.environ.get("POSTERN", "postern")
 ALL = os.environ.get("POSTERN_TEST_ALL") == "1"
@@ -381,6 +382,12 @@ class Case(unittest.TestCase):
 
     def tcp_client(self, postern, address=None, **options):
         return self._connect(TcpClient, postern, address, **options)
+
+    def load(self, postern, rate):
+        """Clients that come all the time, see load.Load."""
+        load = Load(postern.address(), rate, self.write("load-ca.pem", pki.authority().pem))
+        self.addCleanup(load.stop)
+        return load
 
     def _connect(self, kind, postern, address, *context, **options):
         since = postern.mark()
