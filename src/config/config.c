@@ -25,6 +25,7 @@ enum { FILE_MAX = 1 << 20 };
 
 static const struct config_word automatic[] = {{"auto", 0}, {NULL, 0}};
 static const struct config_word off[] = {{"off", CONFIG_OFF}, {NULL, 0}};
+static const struct config_word no_delay[] = {{"0", 0}, {"off", 0}, {NULL, 0}};
 static const struct config_word at_once[] = {{"off", CONFIG_OFF}, {"0", CONFIG_OFF}, {NULL, 0}};
 static const struct config_word networks_off[] = {{"off", 0}, {NULL, 0}};
 static const struct config_word networks_all[] = {{"all", 0}, {NULL, 0}};
@@ -81,6 +82,7 @@ const struct config_key config_keys[] = {
     {"log_level",     KIND_WORD,     P(log_level),        "info",   0,   0,   log_levels},
     {"log_format",    KIND_WORD,     P(log_format),       "text",   0,   0,   log_formats},
     {"reload",        KIND_WORD,     P(reload),           "signal", 0,   0,   reloads},
+    {"drain_delay",   KIND_DURATION, P(drain_delay_ms),   "0",      100, DAY, no_delay},
     {"drain_timeout", KIND_DURATION, P(drain_timeout_ms), "30s",    100, DAY, at_once},
     {"ticket_keys",   KIND_PATH,     P(ticket_keys),      "",       0,   0,   NULL},
 

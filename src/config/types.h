@@ -134,6 +134,7 @@ struct config {
     enum log_level log_level;
     enum log_format log_format;
     enum config_reload reload;
+    uint64_t drain_delay_ms;   /* between the signal to stop and the end of accepting */
     uint64_t drain_timeout_ms; /* CONFIG_OFF: at once */
     char *ticket_keys; /* file shared by several instances; NULL: made at start and rotated */
     struct config_listener *listeners;

@@ -7,6 +7,7 @@
 #include "server/reload.h"
 #include "server/report.h"
 #include "server/signals.h"
+#include "server/stop.h"
 #include "server/systemd.h"
 #include "server/watchdog.h"
 #include "server/workers.h"
@@ -37,8 +38,7 @@ struct server {
     struct watchdog watchdog;
     uv_timer_t look_timer; /* runs while reload = watch is in effect */
     uv_timer_t expiry_timer;
-
-    bool stopping;
+    struct stop stop;
 };
 
 /* --- reload --- */
@@ -83,30 +83,45 @@ static void on_expiry_timer(uv_timer_t *timer) {
 
 /* --- stop --- */
 
+static void on_stop_signal(void *arg) {
+    struct server *s = arg;
+    stop_request(&s->stop, reload_current(s->reload)->config->drain_delay_ms);
+}
+
+static void on_draining(void *arg) {
+    struct server *s = arg;
+    log_message(LOG_LEVEL_INFO, "draining",
+                "new clients are accepted until drain_delay has passed");
+    systemd_send("STOPPING=1\nSTATUS=Draining: new clients are still accepted");
+    reload_stop(s->reload);
+    uv_timer_stop(&s->expiry_timer);
+}
+
 static uint64_t grace_ms(const struct server *s, uint64_t drain_ms) {
     uint64_t most = drain_ms == CONFIG_OFF ? 0 : drain_ms;
     uint64_t wanted = bind_is_kept(&s->bound) ? RESTART_GRACE_MS : 0;
     return wanted < most ? wanted : most;
 }
 
-/* The first time sessions end spread over drain_timeout, the second time at once. */
-static void on_stop_signal(void *arg) {
+static void on_disconnecting(void *arg) {
     struct server *s = arg;
-    if (s->stopping) {
-        log_message(LOG_LEVEL_INFO, "stopping", "at once");
-        workers_stop(&s->workers);
-        return;
-    }
+    uint64_t drain_ms = reload_current(s->reload)->config->drain_timeout_ms;
     log_message(LOG_LEVEL_INFO, "stopping", "no new clients; connected clients are disconnected");
     systemd_send("STOPPING=1\nSTATUS=Disconnecting clients");
-    s->stopping = true;
     reload_stop(s->reload);
     uv_timer_stop(&s->expiry_timer);
     watchdog_stopping(&s->watchdog);
-    uint64_t drain_ms = reload_current(s->reload)->config->drain_timeout_ms;
     workers_drain(&s->workers, grace_ms(s, drain_ms), drain_ms);
     bind_close(&s->bound);
 }
+
+static void on_ending(void *arg) {
+    struct server *s = arg;
+    log_message(LOG_LEVEL_INFO, "stopping", "at once");
+    workers_stop(&s->workers);
+}
+
+/* --- the end --- */
 
 static void close_handle(uv_handle_t *handle, void *arg) {
     if (!uv_is_closing(handle)) {
@@ -164,6 +179,10 @@ static int init_loop(struct server *s, struct error *err) {
     uv_timer_init(&s->loop, &s->expiry_timer);
     s->expiry_timer.data = s;
     watchdog_init(&s->watchdog, &s->loop, &s->workers);
+    stop_init(
+        &s->stop, &s->loop,
+        (struct stop_events){
+            .arg = s, .drains = on_draining, .disconnects = on_disconnecting, .ends = on_ending});
     struct workers_events events = {.arg = s, .adopted = on_adopted, .stopped = on_stopped};
     rc = workers_init(&s->workers, &s->loop, events);
     if (rc != 0) {

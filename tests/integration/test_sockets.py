@@ -322,6 +322,16 @@ class Notify(Manager):
             if not abstract:
                 os.unlink(self.path("notify"))
 
+    def test_the_delay_before_draining_is_in_the_status(self):
+        sock, env = self.manager()
+        file = self.write("postern.conf", self.config(self.fake_broker(echo),
+                                                      main={"drain_delay": "300ms"}))
+        postern = self.start(file, env=env)
+        self.expect(sock, "READY=1")
+        postern.signal(signal.SIGTERM)
+        self.expect(sock, "STOPPING=1", "STATUS=Draining", "STATUS=Disconnecting")
+        self.assertEqual(postern.wait_exit(), 0)
+
     def test_clients_can_connect_once_ready_is_notified(self):
         sock, env = self.manager()
         with socket.create_server(("127.0.0.1", 0)) as chooser:

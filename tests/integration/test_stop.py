@@ -166,6 +166,46 @@ class Stop(Case):
         held_back = [e for e in logged + postern.all("lines suppressed") if "suppressed" in e]
         self.assertEqual(len(logged) + sum(int(e["suppressed"]) for e in held_back), 150)
 
+    def delayed(self, delay, **options):
+        self.broker = self.fake_broker(echo)
+        return self.postern(self.broker, main={"drain_delay": delay, "drain_timeout": "200ms"},
+                            **options)
+
+    def test_new_clients_are_served_until_the_delay_has_passed(self):
+        postern = self.delayed("1s")
+        start = time.monotonic()
+        postern.signal(signal.SIGTERM)
+        begun = postern.wait("draining")
+        early = self.client(postern)
+        early.send(b"x")
+        self.assertEqual(early.recv_exactly(1), b"x")
+        stopping = postern.wait("stopping")
+        self.assertGreaterEqual(stopping.at - start, 0.9)
+        self.assertLess(begun.at - start, 0.9 * SLOW)
+        self.assertEqual(early.recv(), b"", "a clean end")
+        self.assertEqual(postern.wait_exit(), 0)
+        self.assertEqual(postern.end_of(early)["reason"], "drained")
+
+    def test_a_second_signal_ends_the_delay_and_all_sessions(self):
+        postern = self.delayed("1h")
+        client = self.client(postern)
+        client.send(b"x")
+        client.recv_exactly(1)
+        postern.signal(signal.SIGTERM)
+        postern.wait("draining")
+        start = time.monotonic()
+        postern.signal(signal.SIGTERM)
+        self.assertEqual(postern.wait_exit(), 0)
+        self.assertLess(time.monotonic() - start, 3 * SLOW)
+        self.assertEqual(postern.end_of(client)["reason"], "drained")
+
+    def test_a_reload_during_the_delay_does_no_harm(self):
+        postern = self.delayed("300ms")
+        postern.signal(signal.SIGTERM)
+        postern.wait("draining")
+        postern.signal(signal.SIGHUP)
+        self.assertEqual(postern.wait_exit(), 0)
+
     def test_a_reload_while_draining_does_no_harm(self):
         postern, clients = self.serving(5, drain="1s")
         postern.signal(signal.SIGTERM)
