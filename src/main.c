@@ -36,6 +36,7 @@ enum {
     /* What getopt_long returns: a sidecar option's index from here on, or one of these. */
     FIRST_SIDECAR = 1000,
     OPTION_CHECK = 2000,
+    OPTION_TAKEOVER,
     OPTION_WATCH,
     OPTION_VERSION,
     OPTION_HELP
@@ -43,13 +44,13 @@ enum {
 
 struct command {
     const char *file;
-    bool check, version, help;
+    bool check, takeover, version, help;
     struct config_option options[OPTIONS_MAX];
     size_t option_count;
 };
 
 static const char help[] =
-    "Usage: postern [--check] [-c FILE]\n"
+    "Usage: postern [--check | --takeover] [-c FILE]\n"
     "       postern [--check] --listen ADDR --backend ADDR --cert FILE [--chain FILE] --key FILE\n"
     "               [--client-ca FILE] [--client-auth none|optional|required]\n"
     "               [--log-format text|json] [--watch] [--workers N]\n"
@@ -60,6 +61,7 @@ static const char help[] =
     "\n"
     "  -c, --config FILE   the configuration file\n"
     "      --check         load all that a start or reload would load, print what would be served\n"
+    "      --takeover      serve in place of the Postern that runs, which ends: an upgrade\n"
     "      --listen ADDR   one listener without a file: [::]:8883, 0.0.0.0:8883\n"
     "      --backend ADDR  the broker: 127.0.0.1:1883, mosquitto:1883, unix:/path\n"
     "      --cert FILE     certificate, or certificate and chain; --chain FILE, --key FILE\n"
@@ -90,6 +92,7 @@ static void list_options(struct option *list) {
     }
     list[n++] = (struct option){"config", required_argument, NULL, 'c'};
     list[n++] = (struct option){"check", no_argument, NULL, OPTION_CHECK};
+    list[n++] = (struct option){"takeover", no_argument, NULL, OPTION_TAKEOVER};
     list[n++] = (struct option){"watch", no_argument, NULL, OPTION_WATCH};
     list[n++] = (struct option){"version", no_argument, NULL, OPTION_VERSION};
     list[n++] = (struct option){"help", no_argument, NULL, OPTION_HELP};
@@ -104,6 +107,8 @@ static bool take_option(struct command *c, int option, const char *value) {
         return true;
     case OPTION_CHECK:
         return c->check = true;
+    case OPTION_TAKEOVER:
+        return c->takeover = true;
     case OPTION_WATCH:
         return add_option(c, "--watch", "postern", "reload", "watch");
     case OPTION_VERSION:
@@ -130,6 +135,9 @@ static int run(const struct command *c) {
     if (c->file != NULL && c->option_count > 0) {
         return wrong_use("-c FILE and a listener on the command line exclude each other");
     }
+    if (c->takeover && (c->check || c->option_count > 0)) {
+        return wrong_use("--takeover needs a configuration file, and excludes --check");
+    }
     struct server_source source = {
         .file = c->option_count > 0 ? NULL
                 : c->file != NULL   ? c->file
@@ -137,7 +145,7 @@ static int run(const struct command *c) {
         .options = c->options,
         .option_count = c->option_count,
     };
-    return (int)(c->check ? server_check(&source) : server_run(&source));
+    return (int)(c->check ? server_check(&source) : server_run(&source, c->takeover));
 }
 
 /* A socket must never get the number of standard error, or log lines would go to a peer. */
@@ -155,7 +163,7 @@ static bool fill_standard_descriptors(void) {
 }
 
 int main(int argc, char **argv) {
-    struct option list[SIDECAR_OPTIONS + 6];
+    struct option list[SIDECAR_OPTIONS + 7];
     struct command command = {0};
     int option;
     list_options(list);

@@ -84,6 +84,7 @@ const struct config_key config_keys[] = {
     {"reload",        KIND_WORD,     P(reload),           "signal", 0,   0,   reloads},
     {"drain_delay",   KIND_DURATION, P(drain_delay_ms),   "0",      100, DAY, no_delay},
     {"drain_timeout", KIND_DURATION, P(drain_timeout_ms), "30s",    100, DAY, at_once},
+    {"takeover",      KIND_PATH,     P(takeover),         "",       0,   0,   NULL},
     {"ticket_keys",   KIND_PATH,     P(ticket_keys),      "",       0,   0,   NULL},
 
     {"listen",       KIND_ADDRESSES,    L(addresses),    "[::]:8883",      0, 0, NULL},

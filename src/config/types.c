@@ -43,6 +43,7 @@ void config_free(struct config *config) {
     free(config->listeners);
     free(config->certificates);
     free(config->ticket_keys);
+    free(config->takeover);
     free(config->file);
     free(config);
 }

@@ -136,6 +136,7 @@ struct config {
     enum config_reload reload;
     uint64_t drain_delay_ms;   /* between the signal to stop and the end of accepting */
     uint64_t drain_timeout_ms; /* CONFIG_OFF: at once */
+    char *takeover;            /* the socket by which another process takes over; NULL: none */
     char *ticket_keys; /* file shared by several instances; NULL: made at start and rotated */
     struct config_listener *listeners;
     size_t listener_count;

@@ -19,14 +19,20 @@ size_t descriptors_sessions(size_t files, size_t workers, size_t listening) {
     return files > ours ? (files - ours) / PER_SESSION : 0;
 }
 
+void descriptors_raise(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 int descriptors_budget(size_t workers, size_t listening, size_t *max_sessions, struct error *err) {
     struct rlimit limit;
+    descriptors_raise();
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
         return error_set(err, "cannot read the limit of open files: %s", strerror(errno));
     }
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    getrlimit(RLIMIT_NOFILE, &limit);
     size_t files = limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX : (size_t)limit.rlim_cur;
     *max_sessions = descriptors_sessions(files, workers, listening);
     if (*max_sessions == 0) {

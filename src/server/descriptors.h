@@ -10,7 +10,10 @@
  * session. `listening` is the number of listening sockets over all workers. */
 size_t descriptors_sessions(size_t files, size_t workers, size_t listening);
 
-/* Raises the soft limit of open files to the hard one and stores the sessions it leaves room for.
+/* Raises the soft limit of open files to the hard one; a failure leaves it as it is. */
+void descriptors_raise(void);
+
+/* The same, and stores the sessions it leaves room for.
  * 0, or -1 with what to raise. */
 int descriptors_budget(size_t workers, size_t listening, size_t *max_sessions, struct error *err)
     __attribute__((warn_unused_result));

@@ -9,18 +9,21 @@
 #include "server/signals.h"
 #include "server/stop.h"
 #include "server/systemd.h"
+#include "server/takeover.h"
 #include "server/watchdog.h"
 #include "server/workers.h"
 
 #include <assert.h>
 #include <sched.h>
+#include <stdio.h>
 #include <time.h>
 
 enum { LOOK_AT_FILES_MS = 1000, SESSION_CACHE_ENTRIES = 20000 };
 
 /* Where other clients are not refused after the end of accepting, those that came just before it
- * are not, either: so long they may still reach their broker. */
-enum { RESTART_GRACE_MS = 1000 };
+ * are not, either: so long they may still reach their broker. After a takeover nobody waits for
+ * this process. In a restart the next one waits for its end. */
+enum { TAKEOVER_GRACE_MS = 10000, RESTART_GRACE_MS = 1000 };
 
 struct server {
     struct tls_shared tls;
@@ -39,6 +42,10 @@ struct server {
     uv_timer_t look_timer; /* runs while reload = watch is in effect */
     uv_timer_t expiry_timer;
     struct stop stop;
+    struct takeover takeover;
+
+    bool taken;   /* another process serves in place of this one */
+    bool refused; /* the one that this one was to replace continues to serve */
 };
 
 /* --- reload --- */
@@ -97,7 +104,21 @@ static void on_draining(void *arg) {
     uv_timer_stop(&s->expiry_timer);
 }
 
+static void report_stop(const struct server *s) {
+    if (s->taken) {
+        log_message(LOG_LEVEL_INFO, "stopping",
+                    "another process serves; connected clients are disconnected");
+    } else {
+        log_message(LOG_LEVEL_INFO, "stopping",
+                    "no new clients; connected clients are disconnected");
+        systemd_send("STOPPING=1\nSTATUS=Disconnecting clients");
+    }
+}
+
 static uint64_t grace_ms(const struct server *s, uint64_t drain_ms) {
+    if (s->taken) {
+        return TAKEOVER_GRACE_MS;
+    }
     uint64_t most = drain_ms == CONFIG_OFF ? 0 : drain_ms;
     uint64_t wanted = bind_is_kept(&s->bound) ? RESTART_GRACE_MS : 0;
     return wanted < most ? wanted : most;
@@ -106,19 +127,42 @@ static uint64_t grace_ms(const struct server *s, uint64_t drain_ms) {
 static void on_disconnecting(void *arg) {
     struct server *s = arg;
     uint64_t drain_ms = reload_current(s->reload)->config->drain_timeout_ms;
-    log_message(LOG_LEVEL_INFO, "stopping", "no new clients; connected clients are disconnected");
-    systemd_send("STOPPING=1\nSTATUS=Disconnecting clients");
+    report_stop(s);
     reload_stop(s->reload);
     uv_timer_stop(&s->expiry_timer);
     watchdog_stopping(&s->watchdog);
+    takeover_stop(&s->takeover);
     workers_drain(&s->workers, grace_ms(s, drain_ms), drain_ms);
-    bind_close(&s->bound);
+    if (!takeover_is_under_way(&s->takeover)) {
+        bind_close(&s->bound);
+    }
 }
 
 static void on_ending(void *arg) {
     struct server *s = arg;
     log_message(LOG_LEVEL_INFO, "stopping", "at once");
     workers_stop(&s->workers);
+}
+
+/* --- takeover --- */
+
+static void on_taken(void *arg, pid_t by) {
+    struct server *s = arg;
+    char text[64];
+    log_message(LOG_LEVEL_INFO, "takeover", "process %d has taken the listening sockets over",
+                (int)by);
+    snprintf(text, sizeof text, "MAINPID=%d", (int)by);
+    systemd_send(text);
+    s->taken = true;
+    stop_without_delay(&s->stop);
+    bind_close(&s->bound);
+}
+
+static void on_refused(void *arg) {
+    struct server *s = arg;
+    s->refused = true;
+    stop_without_delay(&s->stop);
+    stop_request(&s->stop, 0);
 }
 
 /* --- the end --- */
@@ -212,24 +256,30 @@ static int make_parts(struct server *s, const struct server_source *source, stru
     return s->tls.sessions != NULL ? 0 : -1;
 }
 
-/* Those of the service manager, and new ones. */
-static int open_sockets(struct server *s, size_t workers, struct error *err) {
+/* Those of the process that is taken over, those of the service manager, and new ones. */
+static int open_sockets(struct server *s, size_t workers, bool takes_over, struct error *err) {
     const struct config *config = reload_current(s->reload)->config;
-    int result = inherited_add_passed(&s->inherited, err);
+    int result = 0;
+    if (takes_over) {
+        result = takeover_ask(&s->takeover, config->takeover, &s->inherited, s->tls.tickets, err);
+    }
+    if (result == 0) {
+        result = inherited_add_passed(&s->inherited, err);
+    }
     if (result == 0) {
         result = bind_all(&s->bound, config, workers, &s->inherited, err);
     }
     s->unused_inherited = inherited_close(&s->inherited, result == 0);
-    return result;
+    return result == 0 ? takeover_listen(&s->takeover, config->takeover, err) : -1;
 }
 
 /* Binds, counts descriptors and starts the threads. */
-static int open_service(struct server *s, struct error *err) {
+static int open_service(struct server *s, bool takes_over, struct error *err) {
     struct runtime *runtime = reload_current(s->reload);
     const struct config *config = runtime->config;
     size_t count = config->workers > 0 ? config->workers : processors();
     size_t max_sessions;
-    if (open_sockets(s, count, err) != 0 ||
+    if (open_sockets(s, count, takes_over, err) != 0 ||
         descriptors_budget(count, bind_watched(&s->bound, count), &max_sessions, err) != 0) {
         return -1;
     }
@@ -237,7 +287,15 @@ static int open_service(struct server *s, struct error *err) {
     if (s->limits == NULL) {
         return error_set(err, "out of memory");
     }
-    return workers_start(&s->workers, count, s->limits, runtime, &s->bound, err);
+    if (workers_start(&s->workers, count, s->limits, runtime, &s->bound, err) != 0) {
+        return -1;
+    }
+    struct takeover_events events = {.arg = s, .taken = on_taken, .refused = on_refused};
+    if (takeover_serve(&s->takeover, &s->loop, &s->bound, s->tls.tickets, events, err) != 0) {
+        workers_stop(&s->workers);
+        return -1;
+    }
+    return 0;
 }
 
 static void serve(struct server *s) {
@@ -253,38 +311,49 @@ static void serve(struct server *s) {
     uv_run(&s->loop, UV_RUN_DEFAULT);
 }
 
-static enum server_exit run(struct server *s, const struct server_source *source) {
+static int check_takeover(const struct server *s, bool takes_over, struct error *err) {
+    if (takes_over && reload_current(s->reload)->config->takeover == NULL) {
+        return error_set(err, "--takeover without the key `takeover`; name the socket of the "
+                              "Postern that runs");
+    }
+    return 0;
+}
+
+static enum server_exit run(struct server *s, const struct server_source *source, bool takes_over) {
     enum server_exit result = SERVER_DONE;
     struct error err;
     if (init_loop(s, &err) != 0 || make_parts(s, source, &err) != 0) {
         return fail(SERVER_CANNOT_RUN, &err);
     }
-    if (reload_first(s->reload, uv_now(&s->loop), &err) != 0) {
+    if (reload_first(s->reload, uv_now(&s->loop), &err) != 0 ||
+        check_takeover(s, takes_over, &err) != 0) {
         return fail(SERVER_UNUSABLE, &err);
     }
-    if (open_service(s, &err) == 0) {
+    if (open_service(s, takes_over, &err) == 0) {
         serve(s);
     } else {
         result = fail(SERVER_CANNOT_RUN, &err);
     }
     bind_close(&s->bound);
     workers_join(&s->workers);
-    return result;
+    return s->refused ? SERVER_CANNOT_RUN : result;
 }
 
 /* The loop is made before the configuration is read, so that an early SIGHUP is a reload to come
  * and does not end the process. */
-enum server_exit server_run(const struct server_source *source) {
+enum server_exit server_run(const struct server_source *source, bool takes_over) {
     struct server s = {0};
     struct error err;
+    takeover_init(&s.takeover);
     if (source_check_command_line(source, &err) != 0) {
         return fail(SERVER_WRONG_USE, &err);
     }
     if (tls_library_start(&err) != 0) {
         return fail(SERVER_CANNOT_RUN, &err);
     }
-    enum server_exit result = run(&s, source);
+    enum server_exit result = run(&s, source, takes_over);
     close_loop(&s);
+    takeover_close(&s.takeover);
     free_parts(&s);
     tls_library_stop();
     return result;

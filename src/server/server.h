@@ -8,6 +8,8 @@
 
 #include "server/source.h"
 
+#include <stdbool.h>
+
 /* As in postern(8). */
 enum server_exit {
     SERVER_DONE = 0,
@@ -16,8 +18,10 @@ enum server_exit {
     SERVER_CANNOT_RUN = 3
 };
 
-/* Serves until SIGTERM or SIGINT. The source stays the caller's and must stay as it is. */
-enum server_exit server_run(const struct server_source *source);
+/* Serves until SIGTERM or SIGINT, or until another process has taken over; with `takes_over`, what
+ * the Postern serves that listens at the configuration's `takeover`, in its place. The source stays
+ * the caller's and must stay as it is. */
+enum server_exit server_run(const struct server_source *source, bool takes_over);
 
 /* Loads all that a start or a reload would load, and prints to standard output what would be
  * served. */

@@ -112,6 +112,10 @@ int runtime_check_successor(const struct runtime *old, const struct runtime *new
     if (a->workers != b->workers) {
         return error_set(err, "workers cannot change in a reload: restart Postern to change it");
     }
+    if (strcmp(a->takeover != NULL ? a->takeover : "", b->takeover != NULL ? b->takeover : "") !=
+        0) {
+        return error_set(err, "takeover cannot change in a reload: restart Postern to change it");
+    }
     if (a->listener_count != b->listener_count) {
         return error_set(err,
                          "the number of listeners cannot change in a reload (%zu now, %zu in "

@@ -1,0 +1,57 @@
+/* The file of the takeover socket, `takeover` in postern.conf(5): made, found, and removed so that
+ * nobody but root and the user of the process can take part.
+ *
+ * The folder must belong to one of the two, and nobody else may write in it: then nobody else can
+ * plant a socket or a link there, or remove ours. It is opened once, and all that follows is done
+ * in this folder, whatever becomes of the names that led to it. The file is made with mode 0600. */
+#ifndef POSTERN_SERVER_TAKEOVER_PATH_H
+#define POSTERN_SERVER_TAKEOVER_PATH_H
+
+#include "core/error.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* Embedded; the fields are takeover_path.c's. */
+struct takeover_path {
+    int folder; /* -1: not open */
+    char name[64 + 1];
+    char *text; /* for messages */
+    bool owned; /* the file is ours, and this is it: */
+    dev_t device;
+    ino_t inode;
+};
+
+/* Before anything else here. */
+void takeover_path_init(struct takeover_path *path);
+
+/* Opens the folder of `file` and checks it. 0, or -1 with what is wrong with it. */
+int takeover_path_open(struct takeover_path *path, const char *file, struct error *err)
+    __attribute__((warn_unused_result));
+void takeover_path_close(struct takeover_path *path); /* the file stays; may be called twice */
+
+/* A listening socket, which does not block, at the path; a socket that nobody listens on any more
+ * makes room for it. -1 with the reason: what is there belongs to somebody else, is not a socket,
+ * or is the takeover socket of a Postern that runs. */
+int takeover_path_listen(struct takeover_path *path, struct error *err)
+    __attribute__((warn_unused_result));
+
+/* The file that is there now belongs to this process, with the listening socket `fd`, which another
+ * one has made: it is this one's user that others will see (SO_PEERCRED). */
+void takeover_path_adopt(struct takeover_path *path, int fd);
+
+/* The file belongs to another process from now on. */
+void takeover_path_give_away(struct takeover_path *path);
+
+/* Removes the file, if it is the one that belongs to this process. */
+void takeover_path_remove(struct takeover_path *path);
+
+/* Connects to the Postern that listens there. Its descriptor; -1 with *nobody set if no Postern
+ * does, or with the reason. */
+int takeover_path_connect(const struct takeover_path *path, bool *nobody, struct error *err)
+    __attribute__((warn_unused_result));
+
+/* Whether the process at the other end is root's or of this process's user. */
+bool takeover_path_trusts(int fd, uid_t *uid, pid_t *pid);
+
+#endif
