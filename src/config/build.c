@@ -1,21 +1,10 @@
 #include "config/build.h"
 
-#include "config/validate.h"
 #include "config/values.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-struct build {
-    const struct document *document;
-    struct config *config;
-    char *folder; /* of the file, for relative paths; NULL from a command line */
-    struct error *err;
-};
 
 static bool find_word(const struct config_word *words, const char *text, uint64_t *value) {
     for (; words != NULL && words->text != NULL; words++) {
@@ -99,8 +88,7 @@ static int set_text(const struct build *b, const struct config_key *key, const c
     return result;
 }
 
-/* Appends a zeroed element to a list; NULL without memory. */
-static void *add_element(void **array, size_t *count, size_t size, struct error *err) {
+void *build_add_element(void **array, size_t *count, size_t size, struct error *err) {
     char *grown = reallocarray(*array, *count + 1, size);
     if (grown == NULL) {
         error_set(err, "out of memory");
@@ -113,13 +101,13 @@ static void *add_element(void **array, size_t *count, size_t size, struct error 
 
 static int add_address(const struct build *b, struct config_listener *l, const char *item) {
     struct address *address =
-        add_element((void **)&l->addresses, &l->address_count, sizeof *address, b->err);
+        build_add_element((void **)&l->addresses, &l->address_count, sizeof *address, b->err);
     return address != NULL ? config_parse_address(item, address, b->err) : -1;
 }
 
 static int add_backend(const struct build *b, struct config_listener *l, const char *item) {
     struct config_backend *backend =
-        add_element((void **)&l->backends, &l->backend_count, sizeof *backend, b->err);
+        build_add_element((void **)&l->backends, &l->backend_count, sizeof *backend, b->err);
     return backend != NULL ? config_parse_backend(item, b->folder, backend, b->err) : -1;
 }
 
@@ -127,7 +115,7 @@ static int add_certificate(const struct build *b, struct config_listener *l, con
     const struct config *config = b->config;
     for (size_t i = 0; i < config->certificate_count; i++) {
         if (strcmp(config->certificates[i].name, item) == 0) {
-            const struct config_certificate **entry = add_element(
+            const struct config_certificate **entry = build_add_element(
                 (void **)&l->certificates, &l->certificate_count, sizeof *entry, b->err);
             if (entry == NULL) {
                 return -1;
@@ -158,7 +146,7 @@ static int add_network(const struct build *b, const struct config_key *key, void
                        const char *item) {
     struct config_networks *networks = (void *)((char *)base + key->offset);
     struct address_network *network =
-        add_element((void **)&networks->all, &networks->count, sizeof *network, b->err);
+        build_add_element((void **)&networks->all, &networks->count, sizeof *network, b->err);
     return network != NULL ? config_parse_network(item, network, b->err) : -1;
 }
 
@@ -166,7 +154,7 @@ static int add_source(const struct build *b, const struct config_key *key, void 
                       const char *item) {
     struct config_sources *sources = (void *)((char *)base + key->offset);
     struct address *source =
-        add_element((void **)&sources->all, &sources->count, sizeof *source, b->err);
+        build_add_element((void **)&sources->all, &sources->count, sizeof *source, b->err);
     return source != NULL ? config_parse_source(item, source, b->err) : -1;
 }
 
@@ -174,7 +162,7 @@ static int add_protocol(const struct build *b, const struct config_key *key, voi
                         const char *item) {
     struct config_protocols *protocols = (void *)((char *)base + key->offset);
     char **protocol =
-        add_element((void **)&protocols->all, &protocols->count, sizeof *protocol, b->err);
+        build_add_element((void **)&protocols->all, &protocols->count, sizeof *protocol, b->err);
     return protocol != NULL ? config_parse_protocol(item, protocol, b->err) : -1;
 }
 
@@ -225,8 +213,7 @@ static int set_rate(const struct build *b, const struct config_key *key, const c
     return error_append(b->err, ", or %s", words);
 }
 
-static int set_value(const struct build *b, const struct config_key *key, const char *text,
-                     char *base) {
+int build_set(const struct build *b, const struct config_key *key, const char *text, char *base) {
     char *field = base + key->offset;
     uint64_t number;
     switch (key->kind) {
@@ -256,218 +243,4 @@ static int set_value(const struct build *b, const struct config_key *key, const 
         return set_rate(b, key, text, field);
     }
     return -1;
-}
-
-/* Puts before the message where the value is, and the value as it was given. */
-static int locate_error(const struct build *b, const struct config_key *key,
-                        const struct document_setting *setting) {
-    const char *hash = strstr(setting->value, " #");
-    if (hash != NULL && setting->option == NULL) {
-        error_append(b->err, " (a comment after a value begins with ;)");
-    }
-    if (setting->option != NULL) {
-        return error_prefix(b->err, "%s %.80s", setting->option, setting->value);
-    }
-    error_prefix(b->err, "%s = %.80s", key->name, setting->value);
-    return error_prefix(b->err, "%s:%u", b->document->file, setting->line);
-}
-
-static int apply_given(const struct build *b, const struct config_key *key,
-                       const struct document_setting *setting, char *base) {
-    struct location location = {b->document->file, setting->line, setting->option};
-    bool may_be_empty = key->fallback != NULL && key->fallback[0] == '\0';
-    if (setting->value[0] == '\0' && !may_be_empty) {
-        if (key->fallback == NULL) {
-            return location_fail(location, b->err,
-                                 "%s has no value; write one after the =", key->name);
-        }
-        return location_fail(location, b->err,
-                             "%s has no value; leave the line out for the default, %s", key->name,
-                             key->fallback);
-    }
-    if (setting->value[0] == '"' || setting->value[0] == '\'') {
-        return location_fail(location, b->err, "%s has a value in quotes; leave them out",
-                             key->name);
-    }
-    return set_value(b, key, setting->value, base) == 0 ? 0 : locate_error(b, key, setting);
-}
-
-/* For a key that was not given and whose default is not a text. */
-static int apply_missing(const struct build *b, const struct config_key *key,
-                         const struct document_section *section, char *base) {
-    struct location location = {b->document->file, section->line, NULL};
-    if (key->kind != KIND_CERTIFICATES) {
-        if (b->document->file == NULL) {
-            return error_set(b->err, "command line: --%s is missing; name the file in PEM format",
-                             key->name);
-        }
-        return location_fail(location, b->err, "[certificate %s] has no %s; write %s = FILE",
-                             section->name, key->name, key->name);
-    }
-    if (b->config->certificate_count == 1) {
-        return add_certificate(b, (struct config_listener *)(void *)base,
-                               b->config->certificates[0].name);
-    }
-    if (b->config->certificate_count == 0) {
-        return location_fail(location, b->err,
-                             "[listener %s] has no certificate to present; define one in "
-                             "a section [certificate NAME]",
-                             section->name);
-    }
-    return location_fail(location, b->err,
-                         "[listener %s] names no certificates, and several are "
-                         "defined; write certificates = NAME",
-                         section->name);
-}
-
-/* The default listen address is every one of the machine, IPv4 as well; a kernel without IPv6 has
- * no socket for that. */
-static const char *default_value(const struct config_key *key) {
-    if (key->kind != KIND_ADDRESSES) {
-        return key->fallback;
-    }
-    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return errno == EAFNOSUPPORT ? "0.0.0.0:8883" : key->fallback;
-    }
-    close(fd);
-    return key->fallback;
-}
-
-/* Sets every key of one section, given or not, in the struct at `base`. */
-static int apply_section(const struct build *b, const struct document_section *section,
-                         char *base) {
-    for (size_t i = 0; i < config_key_count; i++) {
-        const struct config_key *key = &config_keys[i];
-        const struct document_setting *setting = &section->settings[i];
-        int result = 0;
-        if (key->section != section->kind) {
-            continue;
-        }
-        if (setting->value != NULL) {
-            result = apply_given(b, key, setting, base);
-        } else if (key->fallback == NULL) {
-            result = apply_missing(b, key, section, base);
-        } else if (key->kind == KIND_ADDRESSES && b->config->listener_count > 1) {
-            result =
-                location_fail((struct location){b->document->file, section->line, NULL}, b->err,
-                              "[listener %s] has no listen; where there are several listeners, "
-                              "each names its addresses",
-                              section->name);
-        } else {
-            result = set_value(b, key, default_value(key), base);
-        }
-        if (result != 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static int apply_postern(const struct build *b) {
-    const struct document_section *section = document_section(b->document, SECTION_POSTERN, 0);
-    if (section != NULL) {
-        return apply_section(b, section, (char *)b->config);
-    }
-    for (size_t i = 0; i < config_key_count; i++) {
-        if (config_keys[i].section == SECTION_POSTERN &&
-            set_value(b, &config_keys[i], config_keys[i].fallback, (char *)b->config) != 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static int apply_certificates(const struct build *b) {
-    const struct document_section *section;
-    for (size_t i = 0; (section = document_section(b->document, SECTION_CERTIFICATE, i)) != NULL;
-         i++) {
-        struct config_certificate *certificate =
-            add_element((void **)&b->config->certificates, &b->config->certificate_count,
-                        sizeof *certificate, b->err);
-        if (certificate == NULL) {
-            return -1;
-        }
-        certificate->line = section->line;
-        certificate->name = strdup(section->name);
-        if (certificate->name == NULL) {
-            return error_set(b->err, "out of memory");
-        }
-        if (apply_section(b, section, (char *)certificate) != 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-/* After the certificates, because listeners point at them. */
-static int apply_listeners(const struct build *b) {
-    struct config *config = b->config;
-    size_t count = 0;
-    while (document_section(b->document, SECTION_LISTENER, count) != NULL) {
-        count++;
-    }
-    if (count == 0) {
-        return location_fail(
-            (struct location){b->document->file, 0, NULL}, b->err,
-            "there is no [listener NAME] section, so that nothing would be served; "
-            "write one, as in [listener mqtt]");
-    }
-    config->listeners = calloc(count, sizeof *config->listeners);
-    if (config->listeners == NULL) {
-        return error_set(b->err, "out of memory");
-    }
-    config->listener_count = count;
-    for (size_t i = 0; i < count; i++) {
-        const struct document_section *section = document_section(b->document, SECTION_LISTENER, i);
-        struct config_listener *l = &config->listeners[i];
-        l->line = section->line;
-        l->name = strdup(section->name);
-        if (l->name == NULL) {
-            return error_set(b->err, "out of memory");
-        }
-        if (apply_section(b, section, (char *)l) != 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-/* The folder with its slash: "/etc/postern/" of /etc/postern/postern.conf, "" of postern.conf. */
-static int copy_names(struct build *b, const char *file) {
-    const char *slash = strrchr(file, '/');
-    b->config->file = strdup(file);
-    b->folder = strndup(file, slash != NULL ? (size_t)(slash - file) + 1 : 0);
-    return b->config->file != NULL && b->folder != NULL ? 0 : error_set(b->err, "out of memory");
-}
-
-struct config *config_build(const struct document *document, struct error *err) {
-    struct build b = {document, calloc(1, sizeof *b.config), NULL, err};
-    int result = 0;
-    if (b.config == NULL) {
-        error_set(err, "out of memory");
-        return NULL;
-    }
-    if (document->file != NULL) {
-        result = copy_names(&b, document->file);
-    }
-    if (result == 0) {
-        result = apply_postern(&b);
-    }
-    if (result == 0) {
-        result = apply_certificates(&b);
-    }
-    if (result == 0) {
-        result = apply_listeners(&b);
-    }
-    if (result == 0) {
-        result = config_check(b.config, document, err);
-    }
-    free(b.folder);
-    if (result != 0) {
-        config_free(b.config);
-        return NULL;
-    }
-    config_warn(b.config, document);
-    return b.config;
 }

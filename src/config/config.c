@@ -1,8 +1,8 @@
 #include "config/config.h"
 
-#include "config/build.h"
 #include "config/document.h"
 #include "config/lines.h"
+#include "config/sections.h"
 
 #include <errno.h>
 #include <fcntl.h>

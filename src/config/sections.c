@@ -1,0 +1,223 @@
+#include "config/sections.h"
+
+#include "config/build.h"
+#include "config/validate.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Puts before the message where the value is, and the value as it was given. */
+static int locate_error(const struct build *b, const struct config_key *key,
+                        const struct document_setting *setting) {
+    const char *hash = strstr(setting->value, " #");
+    if (hash != NULL && setting->option == NULL) {
+        error_append(b->err, " (a comment after a value begins with ;)");
+    }
+    if (setting->option != NULL) {
+        return error_prefix(b->err, "%s %.80s", setting->option, setting->value);
+    }
+    error_prefix(b->err, "%s = %.80s", key->name, setting->value);
+    return error_prefix(b->err, "%s:%u", b->document->file, setting->line);
+}
+
+static int apply_given(const struct build *b, const struct config_key *key,
+                       const struct document_setting *setting, char *base) {
+    struct location location = {b->document->file, setting->line, setting->option};
+    bool may_be_empty = key->fallback != NULL && key->fallback[0] == '\0';
+    if (setting->value[0] == '\0' && !may_be_empty) {
+        if (key->fallback == NULL) {
+            return location_fail(location, b->err,
+                                 "%s has no value; write one after the =", key->name);
+        }
+        return location_fail(location, b->err,
+                             "%s has no value; leave the line out for the default, %s", key->name,
+                             key->fallback);
+    }
+    if (setting->value[0] == '"' || setting->value[0] == '\'') {
+        return location_fail(location, b->err, "%s has a value in quotes; leave them out",
+                             key->name);
+    }
+    return build_set(b, key, setting->value, base) == 0 ? 0 : locate_error(b, key, setting);
+}
+
+/* For a key that was not given and whose default is not a text. */
+static int apply_missing(const struct build *b, const struct config_key *key,
+                         const struct document_section *section, char *base) {
+    struct location location = {b->document->file, section->line, NULL};
+    if (key->kind != KIND_CERTIFICATES) {
+        if (b->document->file == NULL) {
+            return error_set(b->err, "command line: --%s is missing; name the file in PEM format",
+                             key->name);
+        }
+        return location_fail(location, b->err, "[certificate %s] has no %s; write %s = FILE",
+                             section->name, key->name, key->name);
+    }
+    if (b->config->certificate_count == 1) {
+        return build_set(b, key, b->config->certificates[0].name, base);
+    }
+    if (b->config->certificate_count == 0) {
+        return location_fail(location, b->err,
+                             "[listener %s] has no certificate to present; define one in "
+                             "a section [certificate NAME]",
+                             section->name);
+    }
+    return location_fail(location, b->err,
+                         "[listener %s] names no certificates, and several are "
+                         "defined; write certificates = NAME",
+                         section->name);
+}
+
+/* The default listen address is every one of the machine, IPv4 as well; a kernel without IPv6 has
+ * no socket for that. */
+static const char *default_value(const struct config_key *key) {
+    if (key->kind != KIND_ADDRESSES) {
+        return key->fallback;
+    }
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return errno == EAFNOSUPPORT ? "0.0.0.0:8883" : key->fallback;
+    }
+    close(fd);
+    return key->fallback;
+}
+
+/* Sets every key of one section, given or not, in the struct at `base`. */
+static int apply_section(const struct build *b, const struct document_section *section,
+                         char *base) {
+    for (size_t i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        const struct document_setting *setting = &section->settings[i];
+        int result = 0;
+        if (key->section != section->kind) {
+            continue;
+        }
+        if (setting->value != NULL) {
+            result = apply_given(b, key, setting, base);
+        } else if (key->fallback == NULL) {
+            result = apply_missing(b, key, section, base);
+        } else if (key->kind == KIND_ADDRESSES && b->config->listener_count > 1) {
+            result =
+                location_fail((struct location){b->document->file, section->line, NULL}, b->err,
+                              "[listener %s] has no listen; where there are several listeners, "
+                              "each names its addresses",
+                              section->name);
+        } else {
+            result = build_set(b, key, default_value(key), base);
+        }
+        if (result != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int apply_postern(const struct build *b) {
+    const struct document_section *section = document_section(b->document, SECTION_POSTERN, 0);
+    if (section != NULL) {
+        return apply_section(b, section, (char *)b->config);
+    }
+    for (size_t i = 0; i < config_key_count; i++) {
+        if (config_keys[i].section == SECTION_POSTERN &&
+            build_set(b, &config_keys[i], config_keys[i].fallback, (char *)b->config) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int apply_certificates(const struct build *b) {
+    const struct document_section *section;
+    for (size_t i = 0; (section = document_section(b->document, SECTION_CERTIFICATE, i)) != NULL;
+         i++) {
+        struct config_certificate *certificate =
+            build_add_element((void **)&b->config->certificates, &b->config->certificate_count,
+                              sizeof *certificate, b->err);
+        if (certificate == NULL) {
+            return -1;
+        }
+        certificate->line = section->line;
+        certificate->name = strdup(section->name);
+        if (certificate->name == NULL) {
+            return error_set(b->err, "out of memory");
+        }
+        if (apply_section(b, section, (char *)certificate) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* After the certificates, because listeners point at them. */
+static int apply_listeners(const struct build *b) {
+    struct config *config = b->config;
+    size_t count = 0;
+    while (document_section(b->document, SECTION_LISTENER, count) != NULL) {
+        count++;
+    }
+    if (count == 0) {
+        return location_fail(
+            (struct location){b->document->file, 0, NULL}, b->err,
+            "there is no [listener NAME] section, so that nothing would be served; "
+            "write one, as in [listener mqtt]");
+    }
+    config->listeners = calloc(count, sizeof *config->listeners);
+    if (config->listeners == NULL) {
+        return error_set(b->err, "out of memory");
+    }
+    config->listener_count = count;
+    for (size_t i = 0; i < count; i++) {
+        const struct document_section *section = document_section(b->document, SECTION_LISTENER, i);
+        struct config_listener *l = &config->listeners[i];
+        l->line = section->line;
+        l->name = strdup(section->name);
+        if (l->name == NULL) {
+            return error_set(b->err, "out of memory");
+        }
+        if (apply_section(b, section, (char *)l) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* The folder with its slash: "/etc/postern/" of /etc/postern/postern.conf, "" of postern.conf. */
+static int copy_names(struct build *b, const char *file) {
+    const char *slash = strrchr(file, '/');
+    b->config->file = strdup(file);
+    b->folder = strndup(file, slash != NULL ? (size_t)(slash - file) + 1 : 0);
+    return b->config->file != NULL && b->folder != NULL ? 0 : error_set(b->err, "out of memory");
+}
+
+struct config *config_build(const struct document *document, struct error *err) {
+    struct build b = {document, calloc(1, sizeof *b.config), NULL, err};
+    int result = 0;
+    if (b.config == NULL) {
+        error_set(err, "out of memory");
+        return NULL;
+    }
+    if (document->file != NULL) {
+        result = copy_names(&b, document->file);
+    }
+    if (result == 0) {
+        result = apply_postern(&b);
+    }
+    if (result == 0) {
+        result = apply_certificates(&b);
+    }
+    if (result == 0) {
+        result = apply_listeners(&b);
+    }
+    if (result == 0) {
+        result = config_check(b.config, document, err);
+    }
+    free(b.folder);
+    if (result != 0) {
+        config_free(b.config);
+        return NULL;
+    }
+    config_warn(b.config, document);
+    return b.config;
+}
