@@ -130,6 +130,12 @@ static int add_certificate(const struct build *b, struct config_listener *l, con
                      item);
 }
 
+static int add_server_name(const struct build *b, struct config_listener *l, const char *item) {
+    char **name =
+        build_add_element((void **)&l->server_names, &l->server_name_count, sizeof *name, b->err);
+    return name != NULL ? config_parse_server_name(item, name, b->err) : -1;
+}
+
 static int add_to_listener(const struct build *b, const struct config_key *key, void *base,
                            const char *item) {
     switch (key->kind) {
@@ -137,6 +143,8 @@ static int add_to_listener(const struct build *b, const struct config_key *key, 
         return add_address(b, base, item);
     case KIND_BACKENDS:
         return add_backend(b, base, item);
+    case KIND_SERVER_NAMES:
+        return add_server_name(b, base, item);
     default:
         return add_certificate(b, base, item);
     }
@@ -185,7 +193,7 @@ static int add_item(const struct build *b, const struct config_key *key, void *b
 static int set_list(const struct build *b, const struct config_key *key, const char *text,
                     void *base) {
     uint64_t unused;
-    if (find_word(key->words, text, &unused)) {
+    if (text[0] == '\0' || find_word(key->words, text, &unused)) {
         return 0;
     }
     for (const char *next = text; next != NULL;) {
@@ -238,7 +246,10 @@ int build_set(const struct build *b, const struct config_key *key, const char *t
     case KIND_ALPN:
     case KIND_DIALS:
     case KIND_CERTIFICATES:
+    case KIND_SERVER_NAMES:
         return set_list(b, key, text, base);
+    case KIND_LISTENERS:
+        return 0;
     case KIND_RATE:
         return set_rate(b, key, text, field);
     }

@@ -18,10 +18,12 @@ enum { FILE_MAX = 1 << 20 };
 #define DAY   86400000ull
 #define MONTH (30 * DAY)
 
-/* A key's section and the field it sets. */
-#define P(field) SECTION_POSTERN, offsetof(struct config, field)
-#define L(field) SECTION_LISTENER, offsetof(struct config_listener, field)
-#define C(field) SECTION_CERTIFICATE, offsetof(struct config_certificate, field)
+/* A key's section and the field it sets. R: a listener's, which its routes inherit and may set. */
+#define P(field) SECTION_POSTERN, offsetof(struct config, field), false
+#define L(field) SECTION_LISTENER, offsetof(struct config_listener, field), false
+#define R(field) SECTION_LISTENER, offsetof(struct config_listener, field), true
+#define C(field) SECTION_CERTIFICATE, offsetof(struct config_certificate, field), false
+#define ROUTE    SECTION_ROUTE, 0, false
 
 static const struct config_word automatic[] = {{"auto", 0}, {NULL, 0}};
 static const struct config_word off[] = {{"off", CONFIG_OFF}, {NULL, 0}};
@@ -71,6 +73,8 @@ static const struct config_word client_ids[] = {{"free", CLIENT_ID_FREE},
 
 static const struct config_word alpn_requireds[] = {
     {"no", ALPN_NOT_REQUIRED}, {"yes", ALPN_REQUIRED}, {NULL, 0}};
+static const struct config_word unknown_names[] = {
+    {"serve", UNKNOWN_NAME_SERVE}, {"refuse", UNKNOWN_NAME_REFUSE}, {NULL, 0}};
 static const struct config_word dials[] = {
     {"first-byte", DIAL_AFTER_FIRST_BYTE}, {"handshake", DIAL_AFTER_HANDSHAKE}, {NULL, 0}};
 
@@ -88,9 +92,9 @@ const struct config_key config_keys[] = {
     {"ticket_keys",   KIND_PATH,     P(ticket_keys),      "",       0,   0,   NULL},
 
     {"listen",       KIND_ADDRESSES,    L(addresses),    "[::]:8883",      0, 0, NULL},
-    {"backend",      KIND_BACKENDS,     L(backends),     "127.0.0.1:1883", 0, 0, NULL},
-    {"backend_source", KIND_SOURCES,    L(backend_source), "auto",         0, 0, source_auto},
-    {"certificates", KIND_CERTIFICATES, L(certificates), NULL,             0, 0, NULL},
+    {"backend",      KIND_BACKENDS,     R(backends),     "127.0.0.1:1883", 0, 0, NULL},
+    {"backend_source", KIND_SOURCES,    R(backend_source), "auto",         0, 0, source_auto},
+    {"certificates", KIND_CERTIFICATES, R(certificates), NULL,             0, 0, NULL},
     {"accept_proxy", KIND_NETWORKS,     L(accept_proxy), "off",            0, 0, networks_off},
     {"allow",        KIND_NETWORKS,     L(allow),        "all",            0, 0, networks_all},
     {"deny",         KIND_NETWORKS,     L(deny),         "none",           0, 0, networks_none},
@@ -99,20 +103,21 @@ const struct config_key config_keys[] = {
     {"tls_max",          KIND_WORD, L(tls_max),          "1.3",    0, 0, tls_versions},
     {"ciphers",          KIND_TEXT, L(ciphers),          "",       0, 0, NULL},
     {"groups",           KIND_TEXT, L(groups),           "",       0, 0, NULL},
-    {"alpn",             KIND_ALPN, L(alpn),             "mqtt",   0, 0, NULL},
+    {"alpn",             KIND_ALPN, R(alpn),             "mqtt",   0, 0, NULL},
     {"alpn_required",    KIND_WORD, L(alpn_required),    "no",     0, 0, alpn_requireds},
-    {"client_auth",      KIND_WORD, L(client_auth),      "none",   0, 0, client_auths},
-    {"client_ca",        KIND_PATH, L(client_ca),        "",       0, 0, NULL},
-    {"client_crl",       KIND_PATH, L(client_crl),       "",       0, 0, NULL},
-    {"crl_expired",      KIND_WORD, L(crl_expired),      "accept", 0, 0, crl_expireds},
-    {"client_allow",     KIND_PATH, L(client_allow),     "",       0, 0, NULL},
-    {"client_x509_v1",   KIND_WORD, L(client_x509_v1),   "accept", 0, 0, x509_v1s},
-    {"revoked_sessions", KIND_WORD, L(revoked_sessions), "keep",   0, 0, revoked_sessions},
-    {"identity",         KIND_WORD, L(identity),         "cn",     0, 0, identities},
-    {"proxy_protocol",   KIND_WORD, L(proxy_protocol),   "off",    0, 0, proxy_protocols},
-    {"mqtt",             KIND_WORD, L(mqtt),             "off",    0, 0, mqtts},
-    {"client_id",        KIND_WORD, L(client_id),        "free",   0, 0, client_ids},
-    {"dial",             KIND_WORD, L(dial),             "first-byte", 0, 0, dials},
+    {"unknown_name",     KIND_WORD, L(unknown_name),     "serve",  0, 0, unknown_names},
+    {"client_auth",      KIND_WORD, R(client_auth),      "none",   0, 0, client_auths},
+    {"client_ca",        KIND_PATH, R(client_ca),        "",       0, 0, NULL},
+    {"client_crl",       KIND_PATH, R(client_crl),       "",       0, 0, NULL},
+    {"crl_expired",      KIND_WORD, R(crl_expired),      "accept", 0, 0, crl_expireds},
+    {"client_allow",     KIND_PATH, R(client_allow),     "",       0, 0, NULL},
+    {"client_x509_v1",   KIND_WORD, R(client_x509_v1),   "accept", 0, 0, x509_v1s},
+    {"revoked_sessions", KIND_WORD, R(revoked_sessions), "keep",   0, 0, revoked_sessions},
+    {"identity",         KIND_WORD, R(identity),         "cn",     0, 0, identities},
+    {"proxy_protocol",   KIND_WORD, R(proxy_protocol),   "off",    0, 0, proxy_protocols},
+    {"mqtt",             KIND_WORD, R(mqtt),             "off",    0, 0, mqtts},
+    {"client_id",        KIND_WORD, R(client_id),        "free",   0, 0, client_ids},
+    {"dial",             KIND_WORD, R(dial),             "first-byte", 0, 0, dials},
 
     {"max_connect_size", KIND_SIZE,  L(max_connect_size), "64k",   128, 1 << 20,  NULL},
     {"max_record_size",  KIND_SIZE,  L(max_record_size),  "16384", 512, 16384,    NULL},
@@ -134,6 +139,9 @@ const struct config_key config_keys[] = {
     {"idle_timeout",           KIND_DURATION, L(idle_timeout_ms),           "off", 100, MONTH, off},
     {"tcp_keepalive",          KIND_DURATION, L(tcp_keepalive_ms),          "5m",  1000, 9 * 3600000, off},
     {"tcp_user_timeout",       KIND_DURATION, L(tcp_user_timeout_ms),       "10m", 1000, DAY, off},
+
+    {"listener",    KIND_LISTENERS,    ROUTE, NULL, 0, 0, NULL},
+    {"server_name", KIND_SERVER_NAMES, ROUTE, "",   0, 0, NULL},
 
     {"cert",  KIND_PATH, C(cert),  NULL, 0, 0, NULL},
     {"chain", KIND_PATH, C(chain), "",   0, 0, NULL},

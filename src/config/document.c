@@ -10,11 +10,12 @@ enum { NAME_MAX_LEN = 64 };
 #define NAME_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 static const struct {
-    const char *word, *written;
+    const char *word, *written, *name; /* the last for examples */
 } section_kinds[SECTION_COUNT] = {
-    [SECTION_POSTERN] = {"postern", "[postern]"},
-    [SECTION_LISTENER] = {"listener", "a [listener NAME] section"},
-    [SECTION_CERTIFICATE] = {"certificate", "a [certificate NAME] section"},
+    [SECTION_POSTERN] = {"postern", "[postern]", ""},
+    [SECTION_LISTENER] = {"listener", "a [listener NAME] section", "mqtt"},
+    [SECTION_CERTIFICATE] = {"certificate", "a [certificate NAME] section", "main"},
+    [SECTION_ROUTE] = {"route", "a [route NAME] section", "web"},
 };
 
 int location_fail(struct location location, struct error *err, const char *format, ...) {
@@ -90,8 +91,8 @@ static int fail_unknown_section(struct location location, const char *header, st
                              header, near, header + len);
     }
     return location_fail(location, err,
-                         "unknown section [%.80s]; there are [postern], [listener NAME] "
-                         "and [certificate NAME]",
+                         "unknown section [%.80s]; there are [postern], [listener NAME], "
+                         "[route NAME] and [certificate NAME]",
                          header);
 }
 
@@ -107,7 +108,7 @@ static int check_name(struct location location, enum config_section kind, const 
     }
     if (*name == '\0') {
         return location_fail(location, err, "section [%s] has no name; write it as in [%s %s]",
-                             word, word, kind == SECTION_LISTENER ? "mqtt" : "main");
+                             word, word, section_kinds[kind].name);
     }
     if (strlen(name) > NAME_MAX_LEN) {
         return location_fail(location, err, "the name %.80s is too long; at most %d bytes", name,
@@ -198,11 +199,11 @@ static int fail_unknown_key(struct location location, const struct document_sect
     print_section(section, text, sizeof text);
     for (size_t i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
-        if (key->section != section->kind && strcmp(key->name, given) == 0) {
+        if (!config_key_is_in(key, section->kind) && strcmp(key->name, given) == 0) {
             return location_fail(location, err, "key %s does not belong in %s; it belongs in %s",
                                  given, text, section_kinds[key->section].written);
         }
-        if (key->section == section->kind && is_near(given, key->name, &best)) {
+        if (config_key_is_in(key, section->kind) && is_near(given, key->name, &best)) {
             near = key->name;
         }
     }
@@ -225,7 +226,8 @@ int document_set(struct document *document, const char *key, const char *value, 
     }
     struct document_section *section = &document->sections[document->count - 1];
     for (size_t i = 0; i < config_key_count; i++) {
-        if (config_keys[i].section != section->kind || strcmp(config_keys[i].name, key) != 0) {
+        if (!config_key_is_in(&config_keys[i], section->kind) ||
+            strcmp(config_keys[i].name, key) != 0) {
             continue;
         }
         struct document_setting *setting = &section->settings[i];
@@ -265,7 +267,8 @@ const struct document_setting *document_setting(const struct document_section *s
                                                 const char *key) {
     static const struct document_setting none = {0};
     for (size_t i = 0; section != NULL && i < config_key_count; i++) {
-        if (config_keys[i].section == section->kind && strcmp(config_keys[i].name, key) == 0) {
+        if (config_key_is_in(&config_keys[i], section->kind) &&
+            strcmp(config_keys[i].name, key) == 0) {
             return &section->settings[i];
         }
     }

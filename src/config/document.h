@@ -12,7 +12,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum config_section { SECTION_POSTERN, SECTION_LISTENER, SECTION_CERTIFICATE, SECTION_COUNT };
+enum config_section {
+    SECTION_POSTERN,
+    SECTION_LISTENER,
+    SECTION_CERTIFICATE,
+    SECTION_ROUTE,
+    SECTION_COUNT
+};
 
 enum config_kind {
     KIND_WORD,     /* an enum */
@@ -28,7 +34,9 @@ enum config_kind {
     KIND_ALPN,     /* struct config_protocols */
     KIND_ADDRESSES,
     KIND_BACKENDS,
-    KIND_CERTIFICATES
+    KIND_CERTIFICATES,
+    KIND_SERVER_NAMES,
+    KIND_LISTENERS /* those that a route belongs to: no field */
 };
 
 struct config_word {
@@ -40,8 +48,9 @@ struct config_key {
     const char *name;
     enum config_kind kind;
     enum config_section section;
-    size_t offset; /* in the section's struct; addresses, backends and certificates are known by
-                      their kind */
+    size_t offset; /* in the section's struct, of a route the listener's; addresses, backends,
+                      certificates and server names are known by their kind */
+    bool in_route; /* of a listener's key: a route may set it, too, and inherits it otherwise */
     const char
         *fallback;     /* the default, written as in the file; "": none; NULL: see apply_missing */
     uint64_t min, max; /* counts, sizes, durations */
@@ -50,6 +59,11 @@ struct config_key {
 
 extern const struct config_key config_keys[];
 extern const size_t config_key_count;
+
+/* Whether the key may be in sections of this kind. */
+static inline bool config_key_is_in(const struct config_key *key, enum config_section kind) {
+    return key->section == kind || (kind == SECTION_ROUTE && key->in_route);
+}
 
 struct document_setting {
     char *value; /* NULL: not given */

@@ -2,7 +2,9 @@
 
 #include "config/build.h"
 #include "config/validate.h"
+#include "config/values.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +12,7 @@
 #include <unistd.h>
 
 /* Puts before the message where the value is, and the value as it was given. */
-static int locate_error(const struct build *b, const struct config_key *key,
+static int locate_error(const struct build *b, const char *key,
                         const struct document_setting *setting) {
     const char *hash = strstr(setting->value, " #");
     if (hash != NULL && setting->option == NULL) {
@@ -19,7 +21,7 @@ static int locate_error(const struct build *b, const struct config_key *key,
     if (setting->option != NULL) {
         return error_prefix(b->err, "%s %.80s", setting->option, setting->value);
     }
-    error_prefix(b->err, "%s = %.80s", key->name, setting->value);
+    error_prefix(b->err, "%s = %.80s", key, setting->value);
     return error_prefix(b->err, "%s:%u", b->document->file, setting->line);
 }
 
@@ -40,7 +42,7 @@ static int apply_given(const struct build *b, const struct config_key *key,
         return location_fail(location, b->err, "%s has a value in quotes; leave them out",
                              key->name);
     }
-    return build_set(b, key, setting->value, base) == 0 ? 0 : locate_error(b, key, setting);
+    return build_set(b, key, setting->value, base) == 0 ? 0 : locate_error(b, key->name, setting);
 }
 
 /* For a key that was not given and whose default is not a text. */
@@ -84,30 +86,31 @@ static const char *default_value(const struct config_key *key) {
     return key->fallback;
 }
 
-/* Sets every key of one section, given or not, in the struct at `base`. */
+/* Sets one key of the section, given or not, in the struct at `base`. */
+static int apply_key(const struct build *b, const struct config_key *key,
+                     const struct document_section *section, char *base) {
+    const struct document_setting *setting = &section->settings[key - config_keys];
+    if (setting->value != NULL) {
+        return apply_given(b, key, setting, base);
+    }
+    if (key->fallback == NULL) {
+        return apply_missing(b, key, section, base);
+    }
+    if (key->kind == KIND_ADDRESSES && b->config->listener_count > 1) {
+        return location_fail((struct location){b->document->file, section->line, NULL}, b->err,
+                             "[listener %s] has no listen; where there are several listeners, "
+                             "each names its addresses",
+                             section->name);
+    }
+    return build_set(b, key, default_value(key), base);
+}
+
+/* All keys of a section. */
 static int apply_section(const struct build *b, const struct document_section *section,
                          char *base) {
     for (size_t i = 0; i < config_key_count; i++) {
-        const struct config_key *key = &config_keys[i];
-        const struct document_setting *setting = &section->settings[i];
-        int result = 0;
-        if (key->section != section->kind) {
-            continue;
-        }
-        if (setting->value != NULL) {
-            result = apply_given(b, key, setting, base);
-        } else if (key->fallback == NULL) {
-            result = apply_missing(b, key, section, base);
-        } else if (key->kind == KIND_ADDRESSES && b->config->listener_count > 1) {
-            result =
-                location_fail((struct location){b->document->file, section->line, NULL}, b->err,
-                              "[listener %s] has no listen; where there are several listeners, "
-                              "each names its addresses",
-                              section->name);
-        } else {
-            result = build_set(b, key, default_value(key), base);
-        }
-        if (result != 0) {
+        if (config_keys[i].section == section->kind &&
+            apply_key(b, &config_keys[i], section, base) != 0) {
             return -1;
         }
     }
@@ -183,6 +186,141 @@ static int apply_listeners(const struct build *b) {
     return 0;
 }
 
+/* --- routes --- */
+
+/* What a route does not inherit: its listener's setting of `key` would contradict what the route
+ * sets. */
+static const struct {
+    const char *key, *set, *to;
+} not_inherited[] = {
+    {"client_ca", "client_auth", "none"},
+    {"client_crl", "client_auth", "none"},
+    {"client_allow", "client_auth", "none"},
+    {"client_id", "mqtt", "off"},
+    {"client_id", "mqtt", "check"},
+    {"dial", "mqtt", "check"},
+    {"dial", "mqtt", "identity"},
+};
+
+static bool inherits(const struct document_section *route, const struct config_key *key) {
+    for (size_t i = 0; i < sizeof not_inherited / sizeof *not_inherited; i++) {
+        if (strcmp(not_inherited[i].key, key->name) != 0) {
+            continue;
+        }
+        const char *value = document_setting(route, not_inherited[i].set)->value;
+        if (value != NULL && strcmp(not_inherited[i].to, value) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Sets every key of the route: by its own section where it is given there, or not inherited. */
+static int apply_route_keys(const struct build *b, const struct document_section *section,
+                            const struct document_section *listener, char *base) {
+    for (size_t i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        bool own = config_key_is_in(key, SECTION_ROUTE) &&
+                   (section->settings[i].value != NULL || !inherits(section, key));
+        int result = 0;
+        if (key->section == SECTION_LISTENER) {
+            result = apply_key(b, key, own ? section : listener, base);
+        } else if (key->kind == KIND_SERVER_NAMES) {
+            result = apply_key(b, key, section, base);
+        }
+        if (result != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int apply_route(const struct build *b, const struct document_section *section,
+                       struct config_listener *l) {
+    size_t index = (size_t)(l - b->config->listeners);
+    struct config_listener *route =
+        build_add_element((void **)&l->routes, &l->route_count, sizeof *route, b->err);
+    if (route == NULL) {
+        return -1;
+    }
+    route->line = section->line;
+    route->name = strdup(l->name);
+    route->route = strdup(section->name);
+    route->by_protocol = document_setting(section, "alpn")->value != NULL;
+    if (route->name == NULL || route->route == NULL) {
+        return error_set(b->err, "out of memory");
+    }
+    return apply_route_keys(b, section, document_section(b->document, SECTION_LISTENER, index),
+                            (char *)route);
+}
+
+/* One that the route's key `listener` names; NULL with what is wrong. */
+static struct config_listener *
+find_listener(const struct build *b, const struct document_section *section, const char *name) {
+    struct config_listener *l = b->config->listeners;
+    while (l != b->config->listeners + b->config->listener_count && strcmp(l->name, name) != 0) {
+        l++;
+    }
+    if (l == b->config->listeners + b->config->listener_count) {
+        error_set(b->err, "no section [listener %.64s] is defined; define it, or name one that is",
+                  name);
+        return NULL;
+    }
+    if (l->route_count > 0 && strcmp(l->routes[l->route_count - 1].route, section->name) == 0) {
+        error_set(b->err, "it names %s twice; once is enough", name);
+        return NULL;
+    }
+    return l;
+}
+
+static int apply_route_to_all(const struct build *b, const struct document_section *section,
+                              const struct document_setting *setting) {
+    for (const char *next = setting->value; next != NULL;) {
+        char *name = NULL;
+        struct config_listener *l = NULL;
+        if (config_next_item(&next, &name, b->err) == 0) {
+            l = find_listener(b, section, name);
+        }
+        free(name);
+        if (l == NULL) {
+            return locate_error(b, "listener", setting);
+        }
+        if (apply_route(b, section, l) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Without its key `listener` a route belongs to the only one. */
+static int apply_route_section(const struct build *b, const struct document_section *section) {
+    const struct document_setting *setting = document_setting(section, "listener");
+    if (setting->value != NULL) {
+        return apply_route_to_all(b, section, setting);
+    }
+    if (b->config->listener_count > 1) {
+        return location_fail((struct location){b->document->file, section->line, NULL}, b->err,
+                             "[route %s] names no listener, and several are defined; write "
+                             "listener = NAME",
+                             section->name);
+    }
+    return apply_route(b, section, &b->config->listeners[0]);
+}
+
+/* After the listeners, from which they inherit. */
+static int apply_routes(const struct build *b) {
+    const struct document_section *section;
+    assert(b->config->listeners != NULL);
+    for (size_t i = 0; (section = document_section(b->document, SECTION_ROUTE, i)) != NULL; i++) {
+        if (apply_route_section(b, section) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* --- all of it --- */
+
 /* The folder with its slash: "/etc/postern/" of /etc/postern/postern.conf, "" of postern.conf. */
 static int copy_names(struct build *b, const char *file) {
     const char *slash = strrchr(file, '/');
@@ -209,6 +347,9 @@ struct config *config_build(const struct document *document, struct error *err) 
     }
     if (result == 0) {
         result = apply_listeners(&b);
+    }
+    if (result == 0) {
+        result = apply_routes(&b);
     }
     if (result == 0) {
         result = config_check(b.config, document, err);

@@ -2,7 +2,17 @@
 
 #include <stdlib.h>
 
+/* And its routes. */
 static void free_listener(struct config_listener *l) {
+    for (size_t i = 0; i < l->route_count; i++) {
+        free_listener(&l->routes[i]);
+    }
+    for (size_t i = 0; i < l->server_name_count; i++) {
+        free(l->server_names[i]);
+    }
+    free(l->routes);
+    free(l->server_names);
+    free(l->route);
     for (size_t i = 0; i < l->backend_count; i++) {
         free(l->backends[i].text);
         free(l->backends[i].host);
@@ -48,6 +58,19 @@ void config_free(struct config *config) {
     free(config);
 }
 
+static void each_file_about_clients(const struct config_listener *l,
+                                    void (*visit)(const char *file, void *arg), void *arg) {
+    if (l->client_ca != NULL) {
+        visit(l->client_ca, arg);
+    }
+    if (l->client_crl != NULL) {
+        visit(l->client_crl, arg);
+    }
+    if (l->client_allow != NULL) {
+        visit(l->client_allow, arg);
+    }
+}
+
 void config_each_file(const struct config *config, void (*visit)(const char *file, void *arg),
                       void *arg) {
     if (config->ticket_keys != NULL) {
@@ -63,14 +86,9 @@ void config_each_file(const struct config *config, void (*visit)(const char *fil
     }
     for (size_t i = 0; i < config->listener_count; i++) {
         const struct config_listener *l = &config->listeners[i];
-        if (l->client_ca != NULL) {
-            visit(l->client_ca, arg);
-        }
-        if (l->client_crl != NULL) {
-            visit(l->client_crl, arg);
-        }
-        if (l->client_allow != NULL) {
-            visit(l->client_allow, arg);
+        each_file_about_clients(l, visit, arg);
+        for (size_t k = 0; k < l->route_count; k++) {
+            each_file_about_clients(&l->routes[k], visit, arg);
         }
     }
 }

@@ -24,6 +24,7 @@ enum config_proxy_protocol { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_V1, PROXY_PROTOC
 enum config_mqtt { MQTT_OFF, MQTT_CHECK, MQTT_IDENTITY };
 enum config_client_id { CLIENT_ID_FREE, CLIENT_ID_IDENTITY, CLIENT_ID_PREFIX };
 enum config_alpn_required { ALPN_NOT_REQUIRED, ALPN_REQUIRED };
+enum config_unknown_name { UNKNOWN_NAME_SERVE, UNKNOWN_NAME_REFUSE };
 enum config_dial { DIAL_AFTER_FIRST_BYTE, DIAL_AFTER_HANDSHAKE };
 enum config_reload { RELOAD_SIGNAL, RELOAD_WATCH };
 
@@ -74,9 +75,12 @@ struct config_certificate {
     unsigned line; /* of the section's header; 0: from the command line */
 };
 
+/* A listener, or one of its routes: the clients of a listener that ask for certain server names or
+ * offer certain protocols (session/route.h has the order). A route has every field of a listener,
+ * its name and addresses too: what its own section sets, and else what the listener's does. */
 struct config_listener {
     char *name;
-    unsigned line;
+    unsigned line;             /* of the listener's section; of a route, its own */
     struct address *addresses; /* to listen on; [::] serves IPv4 as well */
     size_t address_count;
     struct config_backend *backends;
@@ -88,6 +92,7 @@ struct config_listener {
     char *groups;  /* NULL: the default */
     struct config_protocols alpn;
     enum config_alpn_required alpn_required;
+    enum config_unknown_name unknown_name; /* of what no route is for */
 
     enum config_client_auth client_auth;
     char *client_ca;    /* NULL: none */
@@ -126,6 +131,15 @@ struct config_listener {
     uint64_t idle_timeout_ms;
     uint64_t tcp_keepalive_ms; /* of the client's side, both */
     uint64_t tcp_user_timeout_ms;
+
+    struct config_listener *routes; /* in the order of the file; a route has none */
+    size_t route_count;             /* fits in 16 bits: a file of 1 MiB has no room for more */
+
+    char *route; /* its name; NULL: this is a listener. Of routes alone: */
+    /* Lower case, without a dot at the end; "*.example.org" is any one label and the rest. */
+    char **server_names;
+    size_t server_name_count; /* 0: any name, or none */
+    bool by_protocol;         /* it is for clients that offer one of `alpn` */
 };
 
 struct config {

@@ -1,11 +1,12 @@
 #include "config/validate.h"
 
+#include "config/routes.h"
 #include "core/log.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* A listener together with its section. */
+/* A listener or a route, together with its section. */
 struct subject {
     const struct config_listener *listener;
     const struct document_section *section;
@@ -16,6 +17,38 @@ static struct subject subject_at(const struct config *config, const struct docum
                                  size_t index) {
     return (struct subject){&config->listeners[index],
                             document_section(document, SECTION_LISTENER, index), document};
+}
+
+static struct subject subject_of_route(const struct config_listener *route,
+                                       const struct document *document) {
+    return (struct subject){route, routes_section(document, route), document};
+}
+
+/* Goes through all listeners, each followed by its routes; NULL after the last. Begins with 0, 0.
+ */
+struct walk {
+    size_t listener, route;
+};
+
+static const struct config_listener *next_of_all(const struct config *config, struct walk *walk) {
+    if (walk->listener == config->listener_count) {
+        return NULL;
+    }
+    const struct config_listener *l = &config->listeners[walk->listener];
+    const struct config_listener *next = walk->route == 0 ? l : &l->routes[walk->route - 1];
+    if (walk->route++ == l->route_count) {
+        *walk = (struct walk){walk->listener + 1, 0};
+    }
+    return next;
+}
+
+enum { SECTION_TEXT = 80 };
+
+/* "[listener mqtt]", "[route web]" */
+static const char *print_section(const struct config_listener *l, char text[SECTION_TEXT]) {
+    snprintf(text, SECTION_TEXT, "[%s %s]", l->route != NULL ? "route" : "listener",
+             l->route != NULL ? l->route : l->name);
+    return text;
 }
 
 static struct location location_of(const struct subject *s, const char *key) {
@@ -173,27 +206,57 @@ static int check_addresses(const struct config *config, const struct document *d
     return 0;
 }
 
-int config_check(const struct config *config, const struct document *document, struct error *err) {
-    for (size_t i = 0; i < config->listener_count; i++) {
-        struct subject s = subject_at(config, document, i);
-        if (check_versions(&s, err) != 0 || check_client_auth(&s, err) != 0 ||
-            check_client_id(&s, err) != 0 || check_dial(&s, err) != 0 || check_alpn(&s, err) != 0 ||
-            check_certificates(&s, err) != 0 || check_addresses(config, document, i, err) != 0) {
+/* --- all of it --- */
+
+static int check_service(const struct subject *s, struct error *err) {
+    if (check_versions(s, err) != 0 || check_client_auth(s, err) != 0 ||
+        check_client_id(s, err) != 0 || check_dial(s, err) != 0 || check_alpn(s, err) != 0 ||
+        check_certificates(s, err) != 0) {
+        return -1;
+    }
+    return 0;
+}
+
+static int check_routes(const struct config_listener *l, const struct document *document,
+                        struct error *err) {
+    for (size_t i = 0; i < l->route_count; i++) {
+        struct subject s = subject_of_route(&l->routes[i], document);
+        if (routes_check(document, l, i, err) != 0 || check_service(&s, err) != 0) {
             return -1;
         }
     }
     return 0;
 }
 
+int config_check(const struct config *config, const struct document *document, struct error *err) {
+    for (size_t i = 0; i < config->listener_count; i++) {
+        struct subject s = subject_at(config, document, i);
+        if (check_service(&s, err) != 0 || check_addresses(config, document, i, err) != 0 ||
+            check_routes(s.listener, document, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static bool names_certificate(const struct config_listener *l,
+                              const struct config_certificate *certificate) {
+    for (size_t i = 0; i < l->certificate_count; i++) {
+        if (l->certificates[i] == certificate) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void warn_unused(const struct config *config, const struct document *document) {
     for (size_t i = 0; i < config->certificate_count; i++) {
         const struct config_certificate *certificate = &config->certificates[i];
+        const struct config_listener *l;
+        struct walk walk = {0, 0};
         bool used = false;
-        for (size_t j = 0; j < config->listener_count; j++) {
-            const struct config_listener *l = &config->listeners[j];
-            for (size_t k = 0; k < l->certificate_count; k++) {
-                used = used || l->certificates[k] == certificate;
-            }
+        while (!used && (l = next_of_all(config, &walk)) != NULL) {
+            used = names_certificate(l, certificate);
         }
         if (!used) {
             log_message(LOG_LEVEL_WARNING, "config",
@@ -215,40 +278,68 @@ static const struct config_backend *shared_backend(const struct config_listener 
     return NULL;
 }
 
-/* A broker that trusts user names because they come from certificates must not be reachable through
- * a listener where clients choose their names. */
-static void warn_identity_bypass(const struct config *config, const struct document *document) {
-    for (size_t i = 0; i < config->listener_count; i++) {
-        const struct config_listener *open = &config->listeners[i];
-        for (size_t j = 0; open->mqtt != MQTT_IDENTITY && j < config->listener_count; j++) {
-            const struct config_listener *strict = &config->listeners[j];
-            const struct config_backend *backend = shared_backend(open, strict);
-            if (strict->mqtt == MQTT_IDENTITY && backend != NULL) {
-                log_message(
-                    LOG_LEVEL_WARNING, "config",
-                    "%s:%u: [listener %s] connects to the backend %s without mqtt = identity, "
-                    "while [listener %s] gives it identities; a client can claim any name "
-                    "through the first",
-                    document->file, open->line, open->name, backend->text, strict->name);
-                break;
-            }
+/* One that gives identities to a backend that `open` connects to as well; NULL: none. */
+static const struct config_listener *find_strict(const struct config *config,
+                                                 const struct config_listener *open) {
+    const struct config_listener *strict;
+    struct walk walk = {0, 0};
+    while ((strict = next_of_all(config, &walk)) != NULL) {
+        if (strict->mqtt == MQTT_IDENTITY && shared_backend(open, strict) != NULL) {
+            return strict;
         }
     }
+    return NULL;
+}
+
+/* A broker that trusts user names because they come from certificates must not be reachable where
+ * clients choose their names. */
+static void warn_identity_bypass(const struct config *config, const struct document *document) {
+    const struct config_listener *open;
+    struct walk walk = {0, 0};
+    while ((open = next_of_all(config, &walk)) != NULL) {
+        const struct config_listener *strict =
+            open->mqtt != MQTT_IDENTITY ? find_strict(config, open) : NULL;
+        char text[SECTION_TEXT], strict_text[SECTION_TEXT];
+        if (strict != NULL) {
+            log_message(LOG_LEVEL_WARNING, "config",
+                        "%s:%u: %s connects to the backend %s without mqtt = identity, while %s "
+                        "gives it identities; a client can claim any name through the first",
+                        document->file, open->line, print_section(open, text),
+                        shared_backend(open, strict)->text, print_section(strict, strict_text));
+        }
+    }
+}
+
+static bool waits_in_silence(const struct config_listener *l) {
+    return l->first_data_timeout_ms == CONFIG_OFF && l->dial == DIAL_AFTER_FIRST_BYTE &&
+           l->mqtt == MQTT_OFF;
+}
+
+static void warn_silence_of(const struct subject *s) {
+    const struct config_listener *l = s->listener;
+    char text[SECTION_TEXT];
+    log_message(LOG_LEVEL_WARNING, "config",
+                "%s:%u: %s has first_data_timeout = off, and dials its broker "
+                "at the client's first byte: a client that sends none stays for ever; if "
+                "the broker speaks first, write dial = handshake as well",
+                s->document->file,
+                l->route != NULL ? l->line : location_of(s, "first_data_timeout").line,
+                print_section(l, text));
 }
 
 /* Client and broker would wait for each other's first word, without an end. */
 static void warn_silence(const struct config *config, const struct document *document) {
     for (size_t i = 0; i < config->listener_count; i++) {
-        const struct config_listener *l = &config->listeners[i];
-        if (l->first_data_timeout_ms == CONFIG_OFF && l->dial == DIAL_AFTER_FIRST_BYTE &&
-            l->mqtt == MQTT_OFF) {
-            struct subject s = subject_at(config, document, i);
-            unsigned line = location_of(&s, "first_data_timeout").line;
-            log_message(LOG_LEVEL_WARNING, "config",
-                        "%s:%u: [listener %s] has first_data_timeout = off, and dials its broker "
-                        "at the client's first byte: a client that sends none stays for ever; if "
-                        "the broker speaks first, write dial = handshake as well",
-                        document->file, line, l->name);
+        struct subject s = subject_at(config, document, i);
+        bool warned = waits_in_silence(s.listener);
+        if (warned) {
+            warn_silence_of(&s);
+        }
+        for (size_t k = 0; k < s.listener->route_count && !warned; k++) {
+            struct subject route = subject_of_route(&s.listener->routes[k], document);
+            if (waits_in_silence(route.listener)) {
+                warn_silence_of(&route);
+            }
         }
     }
 }

@@ -286,6 +286,63 @@ int config_parse_protocol(const char *text, char **name, struct error *err) {
     return *name != NULL ? 0 : no_memory(err);
 }
 
+/* Labels of 1 to 63 bytes with dots in between, 253 in all (RFC 1035 2.3.4). */
+static bool is_dns_name(const char *name) {
+    size_t len = strlen(name);
+    for (const char *label = name;; label++) {
+        size_t label_len = strcspn(label, ".");
+        if (label_len == 0 || label_len > 63) {
+            return false;
+        }
+        label += label_len;
+        if (*label == '\0') {
+            return len <= 253 && strspn(name, HOST_BYTES) == len;
+        }
+    }
+}
+
+/* Then it is an IPv4 address, or the end of one: no name in DNS does. */
+static bool ends_in_number(const char *name) {
+    const char *dot = strrchr(name, '.');
+    const char *last = dot != NULL ? dot + 1 : name;
+    return last[0] != '\0' && last[strspn(last, DIGITS)] == '\0';
+}
+
+static int fail_server_name(const char *text, struct error *err) {
+    if (strchr(text, ':') != NULL || ends_in_number(text)) {
+        return error_set(err,
+                         "%.80s is an address; clients ask for a server by name only (no port), as "
+                         "in mqtt.example.org",
+                         text);
+    }
+    if (strchr(text, '*') != NULL) {
+        return error_set(err,
+                         "%.80s has its * at the wrong place; it stands for the whole first label, "
+                         "as in *.example.org",
+                         text);
+    }
+    return error_set(err,
+                     "%.80s is not a server name; write letters, digits, - _ and dots, as in "
+                     "mqtt.example.org or *.example.org (others as in DNS, xn--...)",
+                     text);
+}
+
+int config_parse_server_name(const char *text, char **name, struct error *err) {
+    size_t len = strlen(text);
+    char *copy = *name = strndup(text, len > 1 && text[len - 1] == '.' ? len - 1 : len);
+    if (copy == NULL) {
+        return no_memory(err);
+    }
+    for (char *c = copy; *c != '\0'; c++) {
+        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + ('a' - 'A') : *c);
+    }
+    bool wildcard = strncmp(copy, "*.", 2) == 0;
+    if (!is_dns_name(wildcard ? copy + 2 : copy) || ends_in_number(copy)) {
+        return fail_server_name(text, err);
+    }
+    return 0;
+}
+
 int config_parse_path(const char *text, const char *folder, char **path, struct error *err) {
     if (text[0] == '/' || folder == NULL || folder[0] == '\0') {
         *path = strdup(text);

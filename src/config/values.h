@@ -57,6 +57,11 @@ int config_parse_network(const char *text, struct address_network *network, stru
 int config_parse_protocol(const char *text, char **name, struct error *err)
     __attribute__((warn_unused_result));
 
+/* A server name as clients ask for it (RFC 6066 3), or "*." and the rest of one: allocated, in
+ * lower case, without a dot at its end. */
+int config_parse_server_name(const char *text, char **name, struct error *err)
+    __attribute__((warn_unused_result));
+
 /* A file; a relative path is one in `folder` (NULL: stays relative). */
 int config_parse_path(const char *text, const char *folder, char **path, struct error *err)
     __attribute__((warn_unused_result));

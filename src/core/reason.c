@@ -26,6 +26,7 @@ static const char *const names[REASON_COUNT] = {
     [REASON_NO_SHARED_CIPHER] = "no_shared_cipher",
     [REASON_NO_SHARED_GROUP] = "no_shared_group",
     [REASON_NO_APPLICATION_PROTOCOL] = "no_application_protocol",
+    [REASON_UNRECOGNIZED_NAME] = "unrecognized_name",
     [REASON_UNSUPPORTED_VERSION] = "unsupported_version",
     [REASON_NO_CERTIFICATE_GIVEN] = "no_certificate_given",
     [REASON_UNKNOWN_CA] = "unknown_ca",

@@ -47,13 +47,9 @@ static void print_clients(const struct runtime_listener *l) {
            config->accept_proxy.count > 0 ? ", balancers' PROXY headers accepted" : "");
 }
 
-static void print_listener(const struct runtime_listener *l) {
+/* What a listener and a route have in common. */
+static void print_service(const struct runtime_listener *l) {
     const struct config_listener *config = l->config;
-    char text[ADDRESS_TEXT_SIZE];
-    printf("listener %s\n", config->name);
-    for (size_t i = 0; i < config->address_count; i++) {
-        printf("  listen      %s\n", address_print(&config->addresses[i], text));
-    }
     for (size_t i = 0; i < config->backend_count; i++) {
         printf("  backend     %s\n", config->backends[i].text);
     }
@@ -65,6 +61,39 @@ static void print_listener(const struct runtime_listener *l) {
         print_date(", from ", c->not_before);
         print_date(" to ", c->not_after);
         printf("\n");
+    }
+}
+
+static void print_list(const char *label, char *const *all, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        printf("%s%s", i == 0 ? label : ", ", all[i]);
+    }
+    if (count > 0) {
+        printf("\n");
+    }
+}
+
+static void print_route(const struct runtime_listener *l) {
+    const struct config_listener *config = l->config;
+    printf("route %s of listener %s\n", config->route, config->name);
+    print_list("  server name ", config->server_names, config->server_name_count);
+    print_list("  protocol    ", config->alpn.all, config->by_protocol ? config->alpn.count : 0);
+    print_service(l);
+}
+
+static void print_listener(const struct runtime_listener *l) {
+    const struct config_listener *config = l->config;
+    char text[ADDRESS_TEXT_SIZE];
+    printf("listener %s\n", config->name);
+    for (size_t i = 0; i < config->address_count; i++) {
+        printf("  listen      %s\n", address_print(&config->addresses[i], text));
+    }
+    if (config->unknown_name == UNKNOWN_NAME_REFUSE) {
+        printf("  refused     clients whose server name no route and no certificate here has\n");
+    }
+    print_service(l);
+    for (size_t i = 0; i < config->route_count; i++) {
+        print_route(&l->routes[i]);
     }
 }
 

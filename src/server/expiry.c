@@ -28,6 +28,45 @@ static void print_date(char text[DATE_TEXT], const char *format, int64_t seconds
     }
 }
 
+/* --- everything that ends --- */
+
+struct search {
+    const struct tls_end *end;
+    bool found;
+};
+
+static void compare(void *arg, const struct tls_end *end) {
+    struct search *s = arg;
+    s->found = s->found ||
+               (end->kind == s->end->kind && end->not_after == s->end->not_after &&
+                strcmp(end->file, s->end->file) == 0 && strcmp(end->subject, s->end->subject) == 0);
+}
+
+struct route_visit {
+    const struct runtime_listener *listener;
+    void (*visit)(void *arg, const struct tls_end *end);
+    void *arg;
+};
+
+/* What a route has from its listener was visited there. */
+static void visit_of_route(void *arg, const struct tls_end *end) {
+    const struct route_visit *v = arg;
+    struct search inherited = {end, false};
+    tls_context_each_end(v->listener->tls, compare, &inherited);
+    if (!inherited.found) {
+        v->visit(v->arg, end);
+    }
+}
+
+static void each_end(const struct runtime_listener *l,
+                     void (*visit)(void *arg, const struct tls_end *end), void *arg) {
+    struct route_visit of_route = {l, visit, arg};
+    tls_context_each_end(l->tls, visit, arg);
+    for (size_t i = 0; i < l->config->route_count; i++) {
+        tls_context_each_end(l->routes[i].tls, visit_of_route, &of_route);
+    }
+}
+
 /* --- the log --- */
 
 struct warning {
@@ -62,7 +101,7 @@ static void warn_all(const struct runtime *rt, int64_t now, bool with_ended) {
     for (size_t i = 0; i < rt->config->listener_count; i++) {
         struct warning w = {
             .listener = rt->config->listeners[i].name, .now = now, .with_ended = with_ended};
-        tls_context_each_end(rt->listeners[i].tls, warn, &w);
+        each_end(&rt->listeners[i], warn, &w);
     }
 }
 
@@ -106,7 +145,7 @@ void expiry_append(const struct runtime *rt, int64_t now, char *text, size_t siz
     struct summary s = {.now = now};
     char date[DATE_TEXT], more[32] = "";
     for (size_t i = 0; i < rt->config->listener_count; i++) {
-        tls_context_each_end(rt->listeners[i].tls, count, &s);
+        each_end(&rt->listeners[i], count, &s);
     }
     if (s.first == NULL) {
         return;

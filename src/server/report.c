@@ -2,19 +2,40 @@
 
 #include "core/log.h"
 
+#include <string.h>
+
+static void report_certificates_of(const struct runtime_listener *l) {
+    for (size_t i = 0; i < tls_context_certificates(l->tls); i++) {
+        const struct tls_certificate_info *c = tls_context_certificate(l->tls, i);
+        struct log_line line;
+        log_begin(&line, LOG_LEVEL_INFO, "certificate");
+        log_str(&line, "listener", l->config->name);
+        log_str(&line, "section", c->section);
+        log_str(&line, "subject", c->subject);
+        log_str(&line, "key", c->key_type);
+        log_str(&line, "serial", c->serial);
+        if (l->config->route != NULL) {
+            log_str(&line, "route", l->config->route);
+        }
+        log_end(&line);
+    }
+}
+
+static bool has_same_certificates(const struct config_listener *a,
+                                  const struct config_listener *b) {
+    return a->certificate_count == b->certificate_count &&
+           memcmp(a->certificates, b->certificates,
+                  a->certificate_count * sizeof(const struct config_certificate *)) == 0;
+}
+
 void report_certificates(const struct runtime *rt) {
     for (size_t i = 0; i < rt->config->listener_count; i++) {
-        const struct tls_context *tls = rt->listeners[i].tls;
-        for (size_t k = 0; k < tls_context_certificates(tls); k++) {
-            const struct tls_certificate_info *c = tls_context_certificate(tls, k);
-            struct log_line line;
-            log_begin(&line, LOG_LEVEL_INFO, "certificate");
-            log_str(&line, "listener", rt->config->listeners[i].name);
-            log_str(&line, "section", c->section);
-            log_str(&line, "subject", c->subject);
-            log_str(&line, "key", c->key_type);
-            log_str(&line, "serial", c->serial);
-            log_end(&line);
+        const struct runtime_listener *l = &rt->listeners[i];
+        report_certificates_of(l);
+        for (size_t k = 0; k < l->config->route_count; k++) {
+            if (!has_same_certificates(l->routes[k].config, l->config)) {
+                report_certificates_of(&l->routes[k]);
+            }
         }
     }
 }

@@ -7,7 +7,8 @@
 
 #include <stddef.h>
 
-/* One line for each certificate of each listener. */
+/* One line for each certificate of each listener, and of each route that has others than its
+ * listener. */
 void report_certificates(const struct runtime *runtime);
 
 /* One line for each address, and a warning if sockets of a socket unit are not used. */

@@ -48,6 +48,36 @@ static bool is_without_backend(const struct session *s, const struct runtime_lis
            pool_now_ms(s->pool) >= since_ms + l->config->connect_timeout_ms;
 }
 
+/* Whichever route its client would get. */
+static bool is_without_any_backend(const struct session *s, const struct runtime_listener *l) {
+    if (!is_without_backend(s, l)) {
+        return false;
+    }
+    for (size_t i = 0; i < l->config->route_count; i++) {
+        if (!is_without_backend(s, &l->routes[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void watch_all(struct pool *pool, const struct runtime_listener *l) {
+    prober_watch(&pool->prober, &l->target);
+    for (size_t i = 0; i < l->config->route_count; i++) {
+        prober_watch(&pool->prober, &l->routes[i].target);
+    }
+}
+
+bool admission_has_backend(struct session *s) {
+    const struct runtime_listener *l = session_listener(s);
+    bool has_routes = s->runtime->listeners[s->listener].config->route_count > 0;
+    if (!has_routes || !is_without_backend(s, l)) {
+        return true;
+    }
+    prober_watch(&s->pool->prober, &l->target);
+    return false;
+}
+
 enum verdict admission_check(struct session *s) {
     const struct runtime_listener *l = &s->pool->runtime->listeners[s->listener];
     const struct config_listener *config = l->config;
@@ -62,8 +92,8 @@ enum verdict admission_check(struct session *s) {
     if (reason != REASON_NONE) {
         return session_end(s, reason, NULL);
     }
-    if (is_without_backend(s, l)) {
-        prober_watch(&s->pool->prober, &l->target);
+    if (is_without_any_backend(s, l)) {
+        watch_all(s->pool, l);
         return session_end(s, REASON_NO_BACKEND, NULL);
     }
     return SESSION_GOES_ON;
@@ -199,8 +229,10 @@ bool admission_make_room_for_others(struct pool *pool, size_t listener) {
  * at most. */
 enum { CHECKED_A_TURN = 256 };
 
+/* By the lists of its route, as they are now; where that is gone, by those of the listener, which
+ * is where it would come now. */
 static void check_revoked(struct session *s, const struct runtime *next) {
-    const struct runtime_listener *l = &next->listeners[s->listener];
+    const struct runtime_listener *l = runtime_namesake(next, s->listener, session_config(s));
     bool ends = l->config->revoked_sessions == REVOKED_END;
     if (ends && s->established && engine_is_revoked(s->engine, l->tls)) {
         session_end_now(s, REASON_REVOKED, NULL);
@@ -209,7 +241,12 @@ static void check_revoked(struct session *s, const struct runtime *next) {
 
 static bool ends_sessions(const struct runtime *rt) {
     for (size_t i = 0; i < rt->config->listener_count; i++) {
-        if (rt->config->listeners[i].revoked_sessions == REVOKED_END) {
+        const struct config_listener *l = &rt->config->listeners[i];
+        bool ends = l->revoked_sessions == REVOKED_END;
+        for (size_t k = 0; k < l->route_count && !ends; k++) {
+            ends = l->routes[k].revoked_sessions == REVOKED_END;
+        }
+        if (ends) {
             return true;
         }
     }

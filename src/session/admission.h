@@ -12,9 +12,13 @@
 struct pool;
 
 /* What is known of a client before its first TLS byte: its address (allow, deny, and the limits for
- * an address), max_connections, and the state of the backends. At accept, or once its balancer's
- * header is read. */
+ * an address), max_connections, and the state of the backends: whether some are up, of those that
+ * the listener and its routes have. At accept, or once its balancer's header is read. */
 enum verdict admission_check(struct session *s) __attribute__((warn_unused_result));
+
+/* Once the client's route is known: whether a backend of that is up, or was a moment ago. True
+ * where the listener has no routes: then admission_check has looked. */
+bool admission_has_backend(struct session *s) __attribute__((warn_unused_result));
 
 /* Whether the peer of a new connection is one of accept_proxy's balancers. */
 bool admission_is_balancer(const struct session *s);

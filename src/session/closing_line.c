@@ -46,13 +46,12 @@ static enum log_level level_of(const struct session *s, enum reason reason) {
     return sent_nothing ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
 }
 
-/* The alert of a handshake that failed: of the engine, or in answer to a malformed ClientHello. */
-static uint8_t alert_of(const struct session *s, enum reason reason) {
+/* The alert of a handshake that failed: of the engine, or in answer to the ClientHello. */
+static uint8_t alert_of(const struct session *s) {
     if (s->engine != NULL) {
         return engine_alert(s->engine);
     }
-    bool malformed = s->phase == PHASE_HELLO && reason == REASON_PROTOCOL_ERROR;
-    return malformed ? s->pending->hello.alert : 0;
+    return s->pending != NULL ? s->pending->alert : 0;
 }
 
 void closing_line_write(struct session *s, enum reason reason, const char *detail) {
@@ -77,10 +76,13 @@ void closing_line_write(struct session *s, enum reason reason, const char *detai
     } else {
         log_str(&line, "sni", s->server_name);
         log_str(&line, "reason", reason_name(reason));
-        if (alert_of(s, reason) != 0) {
-            log_num(&line, "alert", alert_of(s, reason));
+        if (alert_of(s) != 0) {
+            log_num(&line, "alert", alert_of(s));
         }
         log_seconds(&line, "seconds", age_ms);
+    }
+    if (session_config(s)->route != NULL) {
+        log_str(&line, "route", session_config(s)->route);
     }
     if (suppressed > 0) { /* before what is so long that the line may be cut */
         log_num(&line, "suppressed", suppressed);

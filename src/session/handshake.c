@@ -42,11 +42,10 @@ static enum verdict on_client_bytes(struct session *s, const uint8_t *data, size
 static bool begin(struct session *s) {
     struct runtime *now = s->pool->runtime;
     const struct client_hello *hello = &s->pending->hello;
-    s->engine = engine_open(s->runtime->listeners[s->listener].tls, hello);
+    s->engine = engine_open(session_listener(s)->tls, hello);
     if (s->engine == NULL && s->runtime != now) {
-        runtime_unref(s->runtime);
-        s->runtime = runtime_ref(now);
-        s->engine = engine_open(now->listeners[s->listener].tls, hello);
+        session_take_runtime(s, now);
+        s->engine = engine_open(session_listener(s)->tls, hello);
     }
     return s->engine != NULL;
 }
@@ -82,16 +81,23 @@ static enum verdict after_step(struct session *s, enum engine_status status) {
     return SESSION_GOES_ON;
 }
 
+/* Who may come in is for the newest files to say, whatever they want for live sessions: those of
+ * the route that the client would get now. */
+static void check_by_current(struct session *s) {
+    const struct runtime *now = s->pool->runtime;
+    if (s->runtime != now) {
+        size_t route = runtime_route(now, s->listener, &s->pending->hello);
+        engine_check_by(s->engine, runtime_at(now, s->listener, route)->tls);
+    }
+}
+
 enum verdict handshake_step(struct session *s) {
     struct pool *pool = s->pool;
     struct buf *cipher = &s->pending->cipher;
     if (s->engine == NULL && !begin(s)) {
         return session_end(s, REASON_OUT_OF_MEMORY, NULL);
     }
-    /* Who may come in is for the newest files to say, whatever they want for live sessions. */
-    if (s->runtime != pool->runtime) {
-        engine_check_by(s->engine, pool->runtime->listeners[s->listener].tls);
-    }
+    check_by_current(s);
     struct engine_input in = {cipher->data, cipher->len};
     struct engine_stack *stack = s->heavy ? pool_stack(pool) : NULL;
     enum engine_status status = engine_handshake(s->engine, &in, &pool->sealed, stack);

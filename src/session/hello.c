@@ -45,28 +45,33 @@ static enum verdict read_proxy_header(struct session *s) {
     return admission_check(s);
 }
 
+/* What came is TLS, so the client gets an alert: it is all that `sealed` holds, and
+ * session_end sends it. */
+static enum verdict refuse_hello(struct session *s, uint8_t alert, enum reason reason,
+                                 const char *detail) {
+    uint8_t record[ALERT_RECORD_SIZE];
+    alert_write(record, alert);
+    if (!buf_append(&s->pool->sealed, record, sizeof record, SIZE_MAX)) {
+        return session_end(s, REASON_OUT_OF_MEMORY, NULL);
+    }
+    s->pending->alert = alert;
+    return session_end(s, reason, detail);
+}
+
 static enum verdict on_whole_hello(struct session *s) {
-    const char *name = s->pending->hello.server_name;
+    const struct client_hello *hello = &s->pending->hello;
     session_stop_waiting(s);
-    s->runtime = runtime_ref(s->pool->runtime);
-    if (name[0] != '\0') {
-        s->server_name = strdup(name);
+    session_take_runtime(s, s->pool->runtime);
+    if (hello->server_name[0] != '\0') {
+        s->server_name = strdup(hello->server_name);
         if (s->server_name == NULL) {
             return session_end(s, REASON_OUT_OF_MEMORY, NULL);
         }
     }
-    return SESSION_NEXT_PHASE;
-}
-
-/* What came is TLS, so the client gets an alert: it is all that `sealed` holds, and
- * session_end sends it. */
-static enum verdict refuse_hello(struct session *s) {
-    uint8_t alert[ALERT_RECORD_SIZE];
-    alert_write(alert, s->pending->hello.alert);
-    if (!buf_append(&s->pool->sealed, alert, sizeof alert, SIZE_MAX)) {
-        return session_end(s, REASON_OUT_OF_MEMORY, NULL);
+    if (!admission_has_backend(s)) {
+        return refuse_hello(s, ALERT_INTERNAL_ERROR, REASON_NO_BACKEND, NULL);
     }
-    return session_end(s, REASON_PROTOCOL_ERROR, "malformed ClientHello");
+    return SESSION_NEXT_PHASE;
 }
 
 static enum verdict read_hello(struct session *s) {
@@ -77,7 +82,7 @@ static enum verdict read_hello(struct session *s) {
     case CLIENT_HELLO_NOT_TLS:
         return session_end(s, REASON_NOT_TLS, NULL);
     case CLIENT_HELLO_BAD:
-        return refuse_hello(s);
+        return refuse_hello(s, p->hello.alert, REASON_PROTOCOL_ERROR, "malformed ClientHello");
     case CLIENT_HELLO_OK:
         break;
     }

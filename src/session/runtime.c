@@ -1,14 +1,24 @@
 #include "session/runtime.h"
 
+#include "session/route.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-static void free_listener(struct runtime_listener *l) {
+static void free_service(struct runtime_listener *l) {
     tls_context_unref(l->tls);
     for (size_t i = 0; l->backends != NULL && i < l->config->backend_count; i++) {
         backend_put(l->backends[i]);
     }
     free(l->backends);
+}
+
+static void free_listener(struct runtime_listener *l) {
+    for (size_t i = 0; l->routes != NULL && i < l->config->route_count; i++) {
+        free_service(&l->routes[i]);
+    }
+    free(l->routes);
+    free_service(l);
 }
 
 static void free_runtime(struct runtime *rt) {
@@ -23,14 +33,9 @@ static void free_runtime(struct runtime *rt) {
     free(rt);
 }
 
-static int load_listener(struct runtime_listener *l, const struct config_listener *config,
-                         const struct tls_shared *tls, struct backend_table *table,
+static int load_backends(struct runtime_listener *l, struct backend_table *table,
                          struct error *err) {
-    l->config = config;
-    l->tls = tls_context_load(config, tls, err);
-    if (l->tls == NULL) {
-        return -1;
-    }
+    const struct config_listener *config = l->config;
     l->backends = calloc(config->backend_count, sizeof *l->backends);
     if (l->backends == NULL) {
         return error_set(err, "out of memory");
@@ -45,6 +50,37 @@ static int load_listener(struct runtime_listener *l, const struct config_listene
                                      .backend_count = config->backend_count,
                                      .bounds = &config->max_dials,
                                      .sources = &config->backend_source};
+    return 0;
+}
+
+static int load_service(struct runtime_listener *l, const struct config_listener *config,
+                        const struct tls_shared *tls, struct backend_table *table,
+                        struct error *err) {
+    l->config = config;
+    l->tls = tls_context_load(config, tls, err);
+    return l->tls != NULL ? load_backends(l, table, err) : -1;
+}
+
+/* And its routes, whose dials count with the listener's. */
+static int load_listener(struct runtime_listener *l, const struct config_listener *config,
+                         const struct tls_shared *tls, struct backend_table *table,
+                         struct error *err) {
+    if (load_service(l, config, tls, table, err) != 0) {
+        return -1;
+    }
+    if (config->route_count == 0) {
+        return 0;
+    }
+    l->routes = calloc(config->route_count, sizeof *l->routes);
+    if (l->routes == NULL) {
+        return error_set(err, "out of memory");
+    }
+    for (size_t i = 0; i < config->route_count; i++) {
+        if (load_service(&l->routes[i], &config->routes[i], tls, table, err) != 0) {
+            return -1;
+        }
+        l->routes[i].target.bounds = &config->max_dials;
+    }
     return 0;
 }
 
@@ -92,6 +128,21 @@ void runtime_commit(struct runtime *rt, const struct tls_shared *tls) {
         tls_tickets_use(tls->tickets, rt->ticket_keys);
         rt->ticket_keys = NULL;
     }
+}
+
+size_t runtime_route(const struct runtime *rt, size_t listener, const struct client_hello *hello) {
+    return route_find(rt->listeners[listener].config, hello);
+}
+
+const struct runtime_listener *runtime_namesake(const struct runtime *rt, size_t listener,
+                                                const struct config_listener *route) {
+    const struct runtime_listener *l = &rt->listeners[listener];
+    for (size_t i = 0; route->route != NULL && i < l->config->route_count; i++) {
+        if (strcmp(l->config->routes[i].route, route->route) == 0) {
+            return &l->routes[i];
+        }
+    }
+    return l;
 }
 
 static bool same_addresses(const struct config_listener *a, const struct config_listener *b) {
@@ -154,6 +205,10 @@ void runtime_unref(struct runtime *rt) {
 
 void runtime_retire(struct runtime *rt) {
     for (size_t i = 0; i < rt->config->listener_count; i++) {
-        tls_context_retire(rt->listeners[i].tls);
+        const struct runtime_listener *l = &rt->listeners[i];
+        tls_context_retire(l->tls);
+        for (size_t k = 0; k < l->config->route_count; k++) {
+            tls_context_retire(l->routes[k].tls);
+        }
     }
 }

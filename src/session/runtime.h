@@ -12,14 +12,18 @@
 #include "core/error.h"
 #include "tls/context.h"
 #include "tls/tickets.h"
+#include "wire/client_hello.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 
+/* A listener, or one of its routes. */
 struct runtime_listener {
     const struct config_listener *config;
     struct tls_context *tls;
-    struct backend **backends; /* config->backend_count; owned by the shared table */
-    struct dial_target target; /* these, with the listener's bounds and sources */
+    struct backend **backends;       /* config->backend_count; owned by the shared table */
+    struct dial_target target;       /* these, with the listener's bounds and sources */
+    struct runtime_listener *routes; /* config->route_count, in that order */
 };
 
 struct runtime {
@@ -39,7 +43,23 @@ struct runtime *runtime_load(struct config *config, const struct tls_shared *tls
  */
 void runtime_commit(struct runtime *runtime, const struct tls_shared *tls);
 
-/* Whether a reload may go from `old` to `new`: names, addresses and workers must be the same.
+/* The route that a client with this ClientHello gets, from 1; 0: the listener itself. */
+size_t runtime_route(const struct runtime *runtime, size_t listener,
+                     const struct client_hello *hello);
+
+/* The listener, or the route of that number. */
+static inline const struct runtime_listener *runtime_at(const struct runtime *runtime,
+                                                        size_t listener, size_t route) {
+    const struct runtime_listener *l = &runtime->listeners[listener];
+    return route == 0 ? l : &l->routes[route - 1];
+}
+
+/* The route of another runtime's listener that has the name of `route`, or the listener itself. */
+const struct runtime_listener *runtime_namesake(const struct runtime *runtime, size_t listener,
+                                                const struct config_listener *route);
+
+/* Whether a reload may go from `old` to `new`: names and addresses of listeners, and workers, must
+ * be the same; routes need not.
  * 0, or -1 with the name of what may not change and what to do. */
 int runtime_check_successor(const struct runtime *old, const struct runtime *new, struct error *err)
     __attribute__((warn_unused_result));

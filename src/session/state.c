@@ -3,9 +3,15 @@
 #include <assert.h>
 #include <stdlib.h>
 
+void session_take_runtime(struct session *s, struct runtime *runtime) {
+    runtime_unref(s->runtime);
+    s->runtime = runtime_ref(runtime);
+    s->route = (uint16_t)runtime_route(runtime, s->listener, &s->pending->hello);
+}
+
 const struct runtime_listener *session_listener(const struct session *s) {
     const struct runtime *rt = s->runtime != NULL ? s->runtime : s->pool->runtime;
-    return &rt->listeners[s->listener];
+    return runtime_at(rt, s->listener, s->route);
 }
 
 const struct config_listener *session_config(const struct session *s) {

@@ -44,6 +44,7 @@ struct pending {
     struct dial dial;
     bool dial_starting; /* within dial_start */
     bool dial_done;
+    uint8_t alert; /* that answers the ClientHello; 0: none */
     int dial_status;
 };
 
@@ -63,6 +64,7 @@ struct session {
     struct runtime *runtime; /* NULL until the ClientHello is whole */
     uint32_t listener;       /* index in any runtime */
     uint32_t wait_began_ms;  /* since accepted_ms */
+    uint16_t route;          /* of its listener in `runtime`: see runtime_at */
     uint16_t backend;        /* index: the one that took the connection */
     uint8_t phase;           /* enum phase_id */
     uint8_t wait;            /* enum wait_kind: the pool's list that it is in */
@@ -93,7 +95,11 @@ static inline struct session *session_of(struct pool_member *m) {
     return container_of(m, struct session, member);
 }
 
-/* Of the session's runtime, or of the current one before there is a ClientHello. */
+/* Takes the runtime, and the route in it for the session's ClientHello. */
+void session_take_runtime(struct session *s, struct runtime *runtime);
+
+/* The session's route, or else its listener: of its runtime, or of the current one before there is
+ * a ClientHello. */
 const struct runtime_listener *session_listener(const struct session *s);
 const struct config_listener *session_config(const struct session *s);
 

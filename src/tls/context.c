@@ -1,4 +1,5 @@
 #include "tls/context.h"
+#include "core/log.h"
 #include "tls/allocations.h"
 #include "tls/certificate.h"
 #include "tls/ciphers.h"
@@ -143,6 +144,11 @@ static int warm_up(const struct tls_certificate *certificate, struct error *err)
     return 0;
 }
 
+/* With its end, so that two texts in a row are never two others. */
+static void hash_text(wc_Sha256 *sha, const char *text) {
+    wc_Sha256Update(sha, (const byte *)text, (word32)strlen(text) + 1);
+}
+
 /* What a resumed session must have in common with the full handshake that it replaces. */
 static int hash_policy(struct tls_context *ctx, const struct config_listener *listener,
                        const char *ciphers, struct error *err) {
@@ -152,8 +158,9 @@ static int hash_policy(struct tls_context *ctx, const struct config_listener *li
     if (wc_InitSha256(&sha) != 0) {
         return error_set(err, "out of memory");
     }
-    wc_Sha256Update(&sha, (const byte *)listener->name, (word32)strlen(listener->name) + 1);
-    wc_Sha256Update(&sha, (const byte *)ciphers, (word32)strlen(ciphers) + 1);
+    hash_text(&sha, listener->name);
+    hash_text(&sha, listener->route != NULL ? listener->route : "");
+    hash_text(&sha, ciphers);
     wc_Sha256Update(&sha, fixed, sizeof fixed);
     wc_Sha256Update(&sha, &ctx->groups.bits, sizeof ctx->groups.bits);
     wc_Sha256Update(&sha, (const byte *)&ctx->resumption_seconds, sizeof ctx->resumption_seconds);
@@ -205,6 +212,20 @@ static int load(struct tls_context *ctx, const struct config_listener *listener,
     return load_certificates(ctx, listener, err);
 }
 
+/* Of a route: clients that ask for such a name and compare it with the certificate leave. */
+static void warn_missing_names(const struct tls_context *ctx,
+                               const struct config_listener *listener) {
+    for (size_t i = 0; i < listener->server_name_count; i++) {
+        bool has_any = ctx->certificate_count > 0;
+        if (has_any && !tls_context_has_name(ctx, listener->server_names[i])) {
+            log_message(LOG_LEVEL_WARNING, "certificate without server name",
+                        "listener %s: route %s: no certificate has the name %s; clients that ask "
+                        "for it and check it refuse the connection",
+                        listener->name, listener->route, listener->server_names[i]);
+        }
+    }
+}
+
 struct tls_context *tls_context_load(const struct config_listener *listener,
                                      const struct tls_shared *shared, struct error *err) {
     struct tls_context *ctx = calloc(1, sizeof *ctx);
@@ -221,15 +242,21 @@ struct tls_context *tls_context_load(const struct config_listener *listener,
     ctx->identity = listener->identity;
     ctx->identity_required =
         listener->mqtt == MQTT_IDENTITY || listener->proxy_protocol == PROXY_PROTOCOL_V2;
+    ctx->refuse_unknown_name =
+        listener->route == NULL && listener->unknown_name == UNKNOWN_NAME_REFUSE;
     ctx->resumption_seconds = (int64_t)(listener->resumption_lifetime_ms / 1000);
     ctx->max_record_size = (uint16_t)listener->max_record_size;
     ctx->tls_min = listener->tls_min;
     ctx->tls_max = listener->tls_max;
     if (load(ctx, listener, err) != 0) {
+        if (listener->route != NULL) {
+            error_prefix(err, "route %s", listener->route);
+        }
         error_prefix(err, "listener %s", listener->name);
         tls_context_unref(ctx);
         return NULL;
     }
+    warn_missing_names(ctx, listener);
     return ctx;
 }
 
@@ -325,6 +352,15 @@ static int name_match(const struct tls_certificate *certificate, const char *nam
         }
     }
     return best;
+}
+
+bool tls_context_has_name(const struct tls_context *ctx, const char *server_name) {
+    for (size_t i = 0; i < ctx->certificate_count; i++) {
+        if (name_match(&ctx->certificates[i], server_name) > 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool share_a_name(const struct tls_certificate *a, const struct tls_certificate *b) {

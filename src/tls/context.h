@@ -1,4 +1,6 @@
-/* Everything about TLS that one listener needs: certificates, keys, client CAs, CRLs, policy.
+/* Everything about TLS that one listener, or one of its routes, needs: certificates, keys, client
+ * CAs, CRLs, policy. Tickets and sessions of one context are never resumed in that of another route
+ * or listener.
  *
  * Loaded whole or not at all, then immutable, counted, and shared by all workers. Files are opened
  * only by tls_context_load. No header that other rooms use has a type of wolfSSL. */
@@ -21,13 +23,14 @@ void tls_library_stop(void);
  * that the library uses. Static. */
 const char *tls_library_version(void);
 
-/* Reads and checks every file of the listener. NULL with the reason in `err`: the listener, the
- * file, the certificate's subject, what is wrong with it and what would be right. Refused: what
- * cannot be read, garbage, a named chain without a certificate, a chain in the wrong order (a root
- * at its end is tolerated), a key that does not fit, a bad line in client_allow, neither client_ca
- * nor client_allow where client_auth asks for certificates.
- * Only logged as warnings: expired or not yet valid certificates and CAs, keys that everyone can
- * read. The result carries one reference. */
+/* Reads and checks every file of the listener, or of a route, but not of its routes. NULL with the
+ * reason in `err`: the listener, the route, the file, the certificate's subject, what is wrong with
+ * it and what would be right. Refused: what cannot be read, garbage, a named chain without a
+ * certificate, a chain in the wrong order (a root at its end is tolerated), a key that does not
+ * fit, a bad line in client_allow, neither client_ca nor client_allow where client_auth asks for
+ * certificates. Only logged as warnings: expired or not yet valid certificates and CAs, keys that
+ * everyone can read, server names of a route that none of its certificates has. The result carries
+ * one reference. */
 struct tls_context *tls_context_load(const struct config_listener *listener,
                                      const struct tls_shared *shared, struct error *err)
     __attribute__((warn_unused_result));

@@ -100,20 +100,6 @@ static bool make_parts(struct engine *e, const struct client_hello *hello) {
     return e->ssl != NULL;
 }
 
-/* REASON_NONE: the handshake can begin. A client of TLS 1.2 may leave its groups out. */
-static enum reason find_obstacle(const struct engine *e, const struct client_hello *hello) {
-    const struct tls_context *ctx = e->ctx;
-    if (!(hello->offers_tls13 && ctx->tls_max == CONFIG_TLS_1_3) &&
-        !(hello->offers_tls12 && ctx->tls_min == CONFIG_TLS_1_2)) {
-        return REASON_UNSUPPORTED_VERSION;
-    }
-    if (hello->groups_given && (hello->groups & ctx->groups.bits) == 0) {
-        return REASON_NO_SHARED_GROUP;
-    }
-    bool unanswered = ctx->protocol_required && e->peer->protocol == NULL;
-    return unanswered ? REASON_NO_APPLICATION_PROTOCOL : REASON_NONE;
-}
-
 struct engine *engine_open(struct tls_context *ctx, const struct client_hello *hello) {
     struct engine *e = calloc(1, sizeof *e);
     if (e == NULL) {
@@ -126,7 +112,7 @@ struct engine *engine_open(struct tls_context *ctx, const struct client_hello *h
         engine_free(e);
         return NULL;
     }
-    e->peer->refusal = find_obstacle(e, hello);
+    e->peer->refusal = hello_obstacle(e->peer, ctx, hello);
     choose_record_size(e, hello);
     wolfSSL_SetIOReadCtx(e->ssl, e);
     wolfSSL_SetIOWriteCtx(e->ssl, e);
@@ -196,8 +182,7 @@ static enum engine_status fail(struct engine *e, enum reason reason, uint8_t ale
     return ENGINE_FAILED;
 }
 
-/* What this file finds before the library is asked: it would report no common suite, or ask for a
- * group that the client does not have. */
+/* By hello_obstacle, before the library is asked. */
 static enum engine_status refuse(struct engine *e, struct buf *out) {
     e->alert = failure_alert(e->peer->refusal);
     e->failure =
@@ -320,9 +305,7 @@ enum engine_status engine_handshake(struct engine *e, struct engine_input *in, s
     if (e->failure != REASON_NONE) {
         return ENGINE_FAILED;
     }
-    if (e->peer->refusal == REASON_UNSUPPORTED_VERSION ||
-        e->peer->refusal == REASON_NO_SHARED_GROUP ||
-        e->peer->refusal == REASON_NO_APPLICATION_PROTOCOL) {
+    if (hello_is_obstacle(e->peer->refusal)) {
         return refuse(e, out);
     }
     if (stack != NULL && !engine_stack_is_free(stack, e)) {

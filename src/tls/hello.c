@@ -105,6 +105,28 @@ int hello_note(struct client_cert *peer, const struct tls_context *ctx,
     return hash_offer(hello, peer->offer);
 }
 
+/* A client of TLS 1.2 may leave its groups out. */
+enum reason hello_obstacle(const struct client_cert *peer, const struct tls_context *ctx,
+                           const struct client_hello *hello) {
+    if (!(hello->offers_tls13 && ctx->tls_max == CONFIG_TLS_1_3) &&
+        !(hello->offers_tls12 && ctx->tls_min == CONFIG_TLS_1_2)) {
+        return REASON_UNSUPPORTED_VERSION;
+    }
+    if (ctx->refuse_unknown_name && !tls_context_has_name(ctx, hello->server_name)) {
+        return REASON_UNRECOGNIZED_NAME;
+    }
+    if (hello->groups_given && (hello->groups & ctx->groups.bits) == 0) {
+        return REASON_NO_SHARED_GROUP;
+    }
+    bool unanswered = ctx->protocol_required && peer->protocol == NULL;
+    return unanswered ? REASON_NO_APPLICATION_PROTOCOL : REASON_NONE;
+}
+
+bool hello_is_obstacle(enum reason reason) {
+    return reason == REASON_UNSUPPORTED_VERSION || reason == REASON_UNRECOGNIZED_NAME ||
+           reason == REASON_NO_SHARED_GROUP || reason == REASON_NO_APPLICATION_PROTOCOL;
+}
+
 #ifdef POSTERN_OWN_WOLFSSL
 static const uint8_t *on_protocol(WOLFSSL *ssl) {
     const struct engine *e = engine_of(ssl);

@@ -22,4 +22,13 @@ void hello_attach(WOLFSSL_CTX *ssl_ctx);
 int hello_note(struct client_cert *peer, const struct tls_context *ctx,
                const struct client_hello *hello) __attribute__((warn_unused_result));
 
+/* After hello_note: what the library need not be asked about. It would report no common suite, ask
+ * for a group that the client does not have, or not look at all. REASON_NONE: the handshake can
+ * begin. */
+enum reason hello_obstacle(const struct client_cert *peer, const struct tls_context *ctx,
+                           const struct client_hello *hello);
+
+/* Whether it is one of those that hello_obstacle finds. */
+bool hello_is_obstacle(enum reason reason);
+
 #endif

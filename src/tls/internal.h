@@ -57,6 +57,7 @@ struct tls_context {
     uint8_t *protocols; /* of the listener's alpn, in order: each with its length before it */
     size_t protocols_len;
     bool protocol_required;
+    bool refuse_unknown_name; /* a server name that no certificate here has, or none */
     enum config_tls_version tls_min, tls_max;
     /* SHA-256 over what a full handshake would have checked; see hello.c for the server name. */
     uint8_t policy[TLS_HASH_SIZE];
@@ -65,6 +66,9 @@ struct tls_context {
 /* The certificate for this client: server name first, then what it can verify. */
 const struct tls_certificate *tls_context_choose(const struct tls_context *ctx,
                                                  const struct client_hello *hello);
+
+/* Whether a certificate has that server name, itself or by a wildcard; none has "". */
+bool tls_context_has_name(const struct tls_context *ctx, const char *server_name);
 
 /* Before and after a handshake: see `users`. False if the context is already retired. */
 bool tls_context_enter(struct tls_context *ctx);

@@ -3,8 +3,8 @@
  *
  * Shared by all workers and all contexts; every function may be called from any thread. A ticket or
  * cache entry is bound to what the full handshake checked (see tls/context.c): it is refused under
- * another listener, server name, client authentication policy, CA or CRL content, and after the
- * client certificate has expired. */
+ * another listener, route, server name, client authentication policy, CA or CRL content, and after
+ * the client certificate has expired. */
 #ifndef POSTERN_TLS_TICKETS_H
 #define POSTERN_TLS_TICKETS_H
 

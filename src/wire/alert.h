@@ -1,4 +1,5 @@
-/* TLS alerts: their numbers, and one in plaintext. RFC 8446 6, RFC 5246 7.2, RFC 7507, RFC 7301. */
+/* TLS alerts: their numbers, and one in plaintext. RFC 8446 6, RFC 5246 7.2, RFC 6066, RFC 7507,
+ * RFC 7301. */
 #ifndef POSTERN_WIRE_ALERT_H
 #define POSTERN_WIRE_ALERT_H
 
@@ -23,6 +24,7 @@ enum alert {
     ALERT_DECRYPT_ERROR = 51,
     ALERT_PROTOCOL_VERSION = 70,
     ALERT_INTERNAL_ERROR = 80,
+    ALERT_UNRECOGNIZED_NAME = 112,
     ALERT_CERTIFICATE_REQUIRED = 116,
     ALERT_NO_APPLICATION_PROTOCOL = 120
 };

@@ -32,16 +32,34 @@ static void check_listener(const struct config *config, const struct config_list
         CHECK(network->prefix <= (network->family == ADDRESS_IPV4 ? 32 : 128));
     }
     CHECK(listener->tls_min <= listener->tls_max);
-    CHECK(listener->client_auth == CLIENT_AUTH_NONE || listener->client_ca != NULL);
+    CHECK(listener->client_auth == CLIENT_AUTH_NONE || listener->client_ca != NULL ||
+          listener->client_allow != NULL);
     CHECK(listener->mqtt != MQTT_IDENTITY || listener->client_auth == CLIENT_AUTH_REQUIRED);
     CHECK(listener->max_record_size >= 512 && listener->max_record_size <= 16384);
+}
+
+static void check_route(const struct config *config, const struct config_listener *route) {
+    check_listener(config, route);
+    CHECK(route->route != NULL && route->route_count == 0);
+    CHECK(route->server_name_count > 0 || route->by_protocol);
+    for (size_t i = 0; i < route->server_name_count; i++) {
+        const char *name = route->server_names[i];
+        CHECK(name[0] != '\0' && name[0] != '.' && name[strlen(name) - 1] != '.');
+        CHECK(strpbrk(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ ,:") == NULL);
+        CHECK(strrchr(name, '*') == NULL || (strrchr(name, '*') == name && name[1] == '.'));
+    }
 }
 
 static void check_config(const struct config *config) {
     size_t files = 0;
     CHECK(config->listener_count > 0 && config->certificate_count > 0);
     for (size_t i = 0; i < config->listener_count; i++) {
-        check_listener(config, &config->listeners[i]);
+        const struct config_listener *listener = &config->listeners[i];
+        CHECK(listener->route == NULL && listener->route_count <= UINT16_MAX);
+        check_listener(config, listener);
+        for (size_t k = 0; k < listener->route_count; k++) {
+            check_route(config, &listener->routes[k]);
+        }
     }
     for (size_t i = 0; i < config->certificate_count; i++) {
         CHECK(config->certificates[i].cert != NULL && config->certificates[i].key != NULL);

@@ -72,6 +72,14 @@ static const char *common(enum site_variant variant) {
     }
 }
 
+/* Most clients of these listeners get it, with nothing of its own but its name; a reload takes it
+ * away and brings it back. */
+static const char *route(enum site_variant variant) {
+    return variant == SITE_BASE || variant == SITE_REVOKING
+               ? "[route local]\nlistener = plain, certs, identity\nserver_name = localhost\n"
+               : "";
+}
+
 static void write_config(enum site_variant variant, const char *ca, const char *crl) {
     const char *all = common(variant);
     bool lists = variant == SITE_REVOKING || variant == SITE_KEEPING;
@@ -91,11 +99,12 @@ static void write_config(enum site_variant variant, const char *ca, const char *
                 "[listener balanced]\nlisten = 127.0.0.1:5\nbackend = 10.0.0.3:1005\n"
                 "certificates = rsa\naccept_proxy = 192.0.2.0/24\nproxy_protocol = v1\n"
                 "max_connections = 10\n%s%s"
+                "%s"
                 "[certificate ecdsa]\ncert = server.pem\nkey = server.key\n"
                 "[certificate rsa]\ncert = rsa.pem\nkey = rsa.key\n",
                 all, variant == SITE_SMALL ? "tls_max = 1.2\n" : "", all, auth, all,
                 variant == SITE_SMALL ? "" : "max_handshakes = 3\n", all, auth, all,
-                variant == SITE_SMALL ? "" : "max_handshakes = 2\n");
+                variant == SITE_SMALL ? "" : "max_handshakes = 2\n", route(variant));
     char name[32];
     snprintf(name, sizeof name, "postern-%d.conf", variant);
     site.configs[variant] = pki_text(name, file);

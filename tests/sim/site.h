@@ -19,7 +19,8 @@ enum site_listener {
 
 enum site_variant {
     SITE_BASE,
-    SITE_REVOKING, /* a CRL lists SITE_REVOCABLE, and its sessions end */
+    SITE_REVOKING, /* a CRL lists SITE_REVOCABLE, and its sessions end; like the first, with a route
+                    */
     SITE_KEEPING,  /* likewise, and they stay; longer timeouts, no idle_, no first_data_timeout */
     SITE_SMALL,    /* small records, TLS 1.2 */
     SITE_VARIANTS

@@ -69,6 +69,34 @@ START_TEST(a_hello_is_waited_for_until_it_is_whole) {
 }
 END_TEST
 
+START_TEST(a_client_gets_the_route_for_its_name) {
+    accept_client(CLIENT_GOOD, SITE_IDENTITY);
+    ck_assert_ptr_null(session_config(s)->route);
+    client_send(client, SIZE_MAX);
+    next(feed(&phase_hello, SIZE_MAX));
+    ck_assert_str_eq(session_config(s)->route, "local");
+    ck_assert_ptr_eq(session_listener(s), &world.runtime->listeners[SITE_IDENTITY].routes[0]);
+    accept_client(CLIENT_GOOD, SITE_CHECK); /* has none */
+    client_send(client, SIZE_MAX);
+    next(feed(&phase_hello, SIZE_MAX));
+    ck_assert_ptr_null(session_config(s)->route);
+}
+END_TEST
+
+/* And it is judged by the lists that are there when the reload comes. */
+START_TEST(a_session_keeps_its_route_when_a_reload_takes_it_away) {
+    reach(PHASE_CONNECT_PACKET, SITE_IDENTITY);
+    world_adopt(SITE_KEEPING);
+    world_settle();
+    ck_assert_uint_eq(world.runtime->listeners[SITE_IDENTITY].config->route_count, 0);
+    ck_assert_str_eq(session_config(s)->route, "local");
+    world_adopt(SITE_REVOKING);
+    world_settle();
+    ck_assert_str_eq(session_config(s)->route, "local");
+    ck_assert_uint_eq(client->lines, 0);
+}
+END_TEST
+
 START_TEST(what_is_not_tls_ends_in_hello) {
     accept_client(CLIENT_PLAINTEXT, SITE_PLAIN);
     client_send(client, SIZE_MAX);
@@ -738,6 +766,8 @@ END_TEST
 
 static void add_until_the_dial(TCase *test) {
     tcase_add_test(test, a_hello_is_waited_for_until_it_is_whole);
+    tcase_add_test(test, a_client_gets_the_route_for_its_name);
+    tcase_add_test(test, a_session_keeps_its_route_when_a_reload_takes_it_away);
     tcase_add_test(test, what_is_not_tls_ends_in_hello);
     tcase_add_test(test, a_balancers_header_alone_leaves_its_client_silent);
     tcase_add_test(test, a_bad_header_ends_in_hello);

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const sections[SECTION_COUNT] = {"postern", "listener", "certificate"};
+static const char *const sections[SECTION_COUNT] = {"postern", "listener", "certificate", "route"};
 
 static void print_words(const struct config_word *words) {
     for (size_t i = 0; words[i].text != NULL; i++) {
@@ -33,9 +33,10 @@ static void print_limit(const struct config_key *key, uint64_t value) {
 static void print_key(const struct config_key *key) {
     printf("key\t%s\t%s\t", sections[key->section], key->name);
     if (key->fallback == NULL) {
-        printf("%s\n", key->kind == KIND_CERTIFICATES
-                           ? "Default: the certificate, where one is defined."
-                           : "Required.");
+        printf("%s\n",
+               key->kind == KIND_CERTIFICATES ? "Default: the certificate, where one is defined."
+               : key->kind == KIND_LISTENERS  ? "Default: the listener, where one is defined."
+                                              : "Required.");
         return;
     }
     printf("Default: %s", key->fallback[0] != '\0' ? key->fallback : "none");
@@ -75,6 +76,9 @@ int main(int argc, char **argv) {
     }
     for (size_t i = 0; i < config_key_count; i++) {
         print_key(&config_keys[i]);
+        if (config_keys[i].in_route) {
+            printf("inherited\t%s\n", config_keys[i].name);
+        }
     }
     for (int i = REASON_NONE + 1; i < REASON_COUNT; i++) {
         printf("reason\t%s\n", reason_name((enum reason)i));

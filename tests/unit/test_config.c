@@ -131,6 +131,8 @@ START_TEST(the_smallest_file_gets_every_default) {
     ck_assert_int_eq(l->tls_min, CONFIG_TLS_1_2);
     ck_assert_int_eq(l->tls_max, CONFIG_TLS_1_3);
     ck_assert(l->ciphers == NULL && l->client_ca == NULL && l->client_crl == NULL);
+    ck_assert_int_eq(l->unknown_name, UNKNOWN_NAME_SERVE);
+    ck_assert_uint_eq(l->route_count, 0);
     ck_assert_int_eq(l->client_auth, CLIENT_AUTH_NONE);
     ck_assert_int_eq(l->crl_expired, CRL_EXPIRED_ACCEPT);
     ck_assert_int_eq(l->client_x509_v1, X509_V1_ACCEPT);
@@ -181,7 +183,7 @@ START_TEST(every_key_sets_its_field) {
              "allow = 10.0.0.0/8\ndeny = 10.1.0.0/16, ::1\nmax_connections_per_address = 7\n"
              "new_connections_per_address = 90/m\nsession_log = 100/s\nclient_id = prefix\n"
              "max_dials = 7\nbackend_source = 192.0.2.1, 2001:db8::1\n"
-             "alpn = x-amzn-mqtt-ca, mqtt\nalpn_required = yes\n"
+             "alpn = x-amzn-mqtt-ca, mqtt\nalpn_required = yes\nunknown_name = refuse\n"
              "max_connect_size = 1M\nmax_record_size = 512\nmax_connections = 7\n"
              "max_handshakes = 8\nfirst_byte_timeout = 100ms\nhandshake_timeout = 1s\n"
              "connect_packet_timeout = 2s\nconnect_timeout = 3s\nwrite_timeout = 1m\n"
@@ -235,6 +237,7 @@ START_TEST(every_key_sets_its_field) {
     ck_assert_uint_eq(l->alpn.count, 2);
     ck_assert_str_eq(l->alpn.all[0], "x-amzn-mqtt-ca");
     ck_assert_int_eq(l->alpn_required, ALPN_REQUIRED);
+    ck_assert_int_eq(l->unknown_name, UNKNOWN_NAME_REFUSE);
     ck_assert_uint_eq(l->backend_source.all[1].family, ADDRESS_IPV6);
     ck_assert_uint_eq(l->session_log.count, 100);
     ck_assert_uint_eq(l->session_log.period_ms, 1000);
@@ -442,13 +445,14 @@ START_TEST(the_installed_example_loads) {
     ck_assert_ptr_nonnull(in);
     int switched_on = 0;
     while (fgets(line, sizeof line, in) != NULL) {
-        bool off = line[0] == '#' && line[1] >= 'a' && line[1] <= 'z';
+        bool off = line[0] == '#' && ((line[1] >= 'a' && line[1] <= 'z') || line[1] == '[');
         switched_on += off;
         strcat(text, line + off);
     }
     fclose(in);
     config = load(text);
     ck_assert_int_ge(switched_on, 5);
+    ck_assert_uint_eq(config->listeners[0].route_count, 2);
     ck_assert_int_eq(config->reload, RELOAD_WATCH);
     ck_assert_uint_eq(config->listeners[0].max_record_size, 1024);
     ck_assert_int_eq(config->listeners[0].client_auth, CLIENT_AUTH_REQUIRED);
@@ -487,7 +491,7 @@ static const struct {
     {"workers = 1\n", ":1: key workers stands before any section; "},
 
     /* sections */
-    {"[]\n", ":1: unknown section []; there are [postern], [listener NAME] and"},
+    {"[]\n", ":1: unknown section []; there are [postern], [listener NAME], [route"},
     {"\n\n[listner mqtt]\n", ":3: unknown section [listner mqtt]; did you mean [listener mqtt]?"},
     {"[Postern]\n", ":1: unknown section [Postern]; did you mean [postern]?"},
     {"[frontend]\n", ":1: unknown section [frontend]; there are [postern], "},
@@ -785,7 +789,8 @@ START_TEST(any_part_of_a_file_is_loaded_or_refused) {
         "certificates = m\nciphers = A\n"
         "client_auth = required\nclient_ca = ca\nclient_crl = l\nclient_allow = a\n"
         "[certificate m]\ncert = c\n"
-        "chain = h\nkey = k\n";
+        "chain = h\nkey = k\n"
+        "[route r]\nlistener = a\nserver_name = *.b.c\nalpn = x\nbackend = n:1\n";
     static const char bytes[] = "\0= ,[]:\n\xff"; /* and the NUL at its end */
     char text[sizeof whole];
     for (size_t len = 0; len < sizeof whole; len++) {

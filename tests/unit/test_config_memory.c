@@ -52,7 +52,8 @@ static const char text[] =
     "backend = m:1, unix:x, [::1]:2\naccept_proxy = ::1, 10.0.0.0/8\ncertificates = m, n\n"
     "client_auth = required\nclient_ca = ca\nclient_crl = l\nclient_allow = a\n"
     "[certificate m]\ncert = c\n"
-    "chain = h\nkey = k\n[certificate n]\ncert = c\nkey = k\n";
+    "chain = h\nkey = k\n[certificate n]\ncert = c\nkey = k\n"
+    "[route r]\nlistener = a\nserver_name = *.b, c.d\nalpn = x\n[route s]\nalpn = y, z\n";
 
 START_TEST(a_file_loads_completely_or_not_at_all) {
     char file[] = P_tmpdir "/postern-memory-XXXXXX";

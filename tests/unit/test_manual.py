@@ -53,11 +53,18 @@ class Manual(unittest.TestCase):
 
     def test_each_key_is_described_under_its_section(self):
         bounds = {"postern": (".Sh THE SECTION [postern]", ".Sh SECTIONS [listener"),
-                  "listener": (".Sh SECTIONS [listener", ".Sh SECTIONS [certificate"),
+                  "listener": (".Sh SECTIONS [listener", ".Sh SECTIONS [route"),
+                  "route": (".Sh SECTIONS [route", ".Sh SECTIONS [certificate"),
                   "certificate": (".Sh SECTIONS [certificate", ".Sh FILES")}
         for section, name, _ in facts("key"):
             heads = [head for head, _ in items(part(CONF, *bounds[section]), "Ic")]
             self.assertIn(name, heads, section)
+
+    def test_the_keys_that_a_route_inherits_are_listed(self):
+        text = part(CONF, ".Sh SECTIONS [route", ".Sh SECTIONS [certificate")
+        listed = re.search(r"^\.Bd -ragged.*\n((?:\.Cm .*\n)+)\.Ed", text, re.MULTILINE).group(1)
+        self.assertEqual(re.findall(r"^\.Cm (\w+)", listed, re.MULTILINE),
+                         sorted(name for name, in facts("inherited")))
 
     def test_every_reason_is_described_and_no_other(self):
         described = {head for head, _ in items(CONF[CONF.index(".Ss Reasons of"):], "Sy")}

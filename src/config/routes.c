@@ -1,0 +1,136 @@
+#include "config/routes.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+const struct document_section *routes_section(const struct document *document,
+                                              const struct config_listener *route) {
+    for (size_t i = 0; i < document->count; i++) {
+        const struct document_section *section = &document->sections[i];
+        if (section->kind == SECTION_ROUTE && strcmp(section->name, route->route) == 0) {
+            return section;
+        }
+    }
+    return NULL;
+}
+
+/* A route together with its section. */
+struct subject {
+    const struct config_listener *route;
+    const struct document_section *section;
+    const struct document *document;
+};
+
+static struct location location_of(const struct subject *s, const char *key) {
+    return document_location(s->document, s->section, key);
+}
+
+static int check_server_names(const struct subject *s, struct error *err) {
+    const struct config_listener *route = s->route;
+    if (route->server_name_count == 0 && !route->by_protocol) {
+        return location_fail(location_of(s, "server_name"), err,
+                             "[route %s] has neither server_name nor alpn, so that it would be for "
+                             "every client; write one, or set the keys in [listener %s]",
+                             route->route, route->name);
+    }
+    for (size_t i = 0; i < route->server_name_count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(route->server_names[i], route->server_names[j]) == 0) {
+                return location_fail(location_of(s, "server_name"), err,
+                                     "server_name names %s twice; once is enough",
+                                     route->server_names[i]);
+            }
+        }
+    }
+    return 0;
+}
+
+static bool is_same_file(const char *a, const char *b) {
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* Lists of revoked and of allowed clients are about one CA's. With another CA, whether they hold is
+ * for the file to say. */
+static int check_other_ca(const struct subject *s, const struct config_listener *l,
+                          struct error *err) {
+    const struct config_listener *route = s->route;
+    const struct {
+        const char *key, *file;
+    } lists[] = {{"client_crl", route->client_crl}, {"client_allow", route->client_allow}};
+    if (is_same_file(route->client_ca, l->client_ca)) {
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        bool given = document_setting(s->section, lists[i].key)->value != NULL;
+        if (l->client_ca != NULL && lists[i].file != NULL && !given) {
+            return location_fail(location_of(s, "client_ca"), err,
+                                 "[route %s] has a client_ca of its own, but %s of [listener %s], "
+                                 "which is about other clients; write %s = FILE, or %s = for none",
+                                 route->route, lists[i].key, l->name, lists[i].key, lists[i].key);
+        }
+    }
+    return 0;
+}
+
+/* A name that both are for; "" where both are for all. NULL: there is none. */
+static const char *shared_name(const struct config_listener *a, const struct config_listener *b) {
+    if (a->server_name_count == 0 && b->server_name_count == 0) {
+        return "";
+    }
+    for (size_t i = 0; i < a->server_name_count; i++) {
+        for (size_t j = 0; j < b->server_name_count; j++) {
+            if (strcmp(a->server_names[i], b->server_names[j]) == 0) {
+                return a->server_names[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+/* The same of protocols. */
+static const char *shared_protocol(const struct config_listener *a,
+                                   const struct config_listener *b) {
+    if (!a->by_protocol && !b->by_protocol) {
+        return "";
+    }
+    for (size_t i = 0; a->by_protocol && b->by_protocol && i < a->alpn.count; i++) {
+        for (size_t j = 0; j < b->alpn.count; j++) {
+            if (strcmp(a->alpn.all[i], b->alpn.all[j]) == 0) {
+                return a->alpn.all[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+/* Of two routes for the same clients the later would never be used. */
+static int check_distinct(const struct subject *s, const struct config_listener *before,
+                          struct error *err) {
+    const struct config_listener *route = s->route;
+    const char *name = shared_name(route, before);
+    const char *protocol = name != NULL ? shared_protocol(route, before) : NULL;
+    if (protocol == NULL) {
+        return 0;
+    }
+    return location_fail(
+        location_of(s, name[0] != '\0' ? "server_name" : "alpn"), err,
+        "[route %s] is for the same clients as [route %s] (line %u)%s%.80s%s%.80s; give one of "
+        "them another server_name or alpn",
+        route->route, before->route, before->line, name[0] != '\0' ? ", by the server name " : "",
+        name, protocol[0] != '\0' ? ", by the protocol " : "", protocol);
+}
+
+int routes_check(const struct document *document, const struct config_listener *listener,
+                 size_t index, struct error *err) {
+    const struct config_listener *route = &listener->routes[index];
+    const struct subject s = {route, routes_section(document, route), document};
+    if (check_server_names(&s, err) != 0 || check_other_ca(&s, listener, err) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < index; i++) {
+        if (check_distinct(&s, &listener->routes[i], err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
