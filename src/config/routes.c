@@ -62,7 +62,7 @@ static int check_other_ca(const struct subject *s, const struct config_listener 
     }
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         bool given = document_setting(s->section, lists[i].key)->value != NULL;
-        if (l->client_ca != NULL && lists[i].file != NULL && !given) {
+        if (lists[i].file != NULL && !given) {
             return location_fail(location_of(s, "client_ca"), err,
                                  "[route %s] has a client_ca of its own, but %s of [listener %s], "
                                  "which is about other clients; write %s = FILE, or %s = for none",

@@ -337,7 +337,8 @@ static const struct {
     {BASE ROUTE "client_auth = required\n", ":9: client_auth without client_ca; "},
     {BASE ROUTE "client_id = prefix\n", ":9: client_id without mqtt = identity, "},
     {BASE ROUTE "certificates = main, main\n", ":9: certificates names main twice; "},
-    {BASE ROUTE "certificates = none\n", ":9: certificates = none: no section [certificate none]"},
+    {BASE ROUTE "certificates = nobody\n",
+     ":9: certificates = nobody: no section [certificate nobod"},
     {BASE ROUTE "mqtt = check\ndial = handshake\n", ":10: dial = handshake with mqtt = check, "},
 
     /* another CA, and the listener's lists */
@@ -346,6 +347,8 @@ static const struct {
      "other clients; write client_crl = FILE, or client_crl = for none"},
     {LISTENER CLIENTS "client_allow = l\n" CERTIFICATE ROUTE "client_ca = ca2\n",
      ":12: [route r] has a client_ca of its own, but client_allow of [listener mqtt], "},
+    {LISTENER "client_auth = required\nclient_allow = l\n" CERTIFICATE ROUTE "client_ca = ca\n",
+     ":11: [route r] has a client_ca of its own, but client_allow of [listener mqtt], "},
     {LISTENER CLIENTS "client_crl = crl\n" CERTIFICATE ROUTE "client_ca =\nclient_allow = l\n",
      ":12: [route r] has a client_ca of its own, but client_crl of [listener mqtt], "},
 };

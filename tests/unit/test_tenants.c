@@ -154,12 +154,14 @@ START_TEST(a_client_of_an_open_route_does_not_resume_in_a_closed_one) {
 END_TEST
 
 START_TEST(a_client_of_one_tenant_does_not_resume_with_another) {
+    /* Tickets of the distribution's library have no room for a certificate. */
+    bool resumes = !is_distribution_library() || ways[_i].options != 0;
     SSL_CTX *client = client_on((size_t)_i, &device);
     struct tls_context *acme = load("acme", ca_file, UNKNOWN_NAME_SERVE);
     struct tls_context *umbrella = load("umbrella", other_ca_file, UNKNOWN_NAME_SERVE);
     SSL_SESSION *session = visit(client, acme, NULL, false);
     expect_refusal(client, umbrella, "localhost", session, "unknown_ca");
-    SSL_SESSION_free(visit(client, acme, session, true));
+    SSL_SESSION_free(visit(client, acme, session, resumes));
     SSL_SESSION_free(session);
     SSL_CTX *other = client_on((size_t)_i, &other_device);
     SSL_SESSION_free(visit(other, umbrella, NULL, false));
