@@ -56,9 +56,9 @@ static bool is_json(const struct log_line *line) {
     return line->text[0] == '{';
 }
 
-/* Appends all of it or nothing. */
+/* Appends all of it or nothing. A closing quote may already be beyond the room. */
 static bool put(struct log_line *line, const char *text, size_t len) {
-    if (line->cut || len > LINE_ROOM - line->len) {
+    if (line->cut || line->len > LINE_ROOM || len > LINE_ROOM - line->len) {
         line->cut = true;
         return false;
     }

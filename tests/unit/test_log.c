@@ -179,6 +179,27 @@ START_TEST(any_value_of_any_length_leaves_one_well_formed_line) {
 }
 END_TEST
 
+START_TEST(what_follows_a_value_that_just_fits_stays_within_the_line) {
+    static char value[2048];
+    memset(value, ' ', sizeof value);
+    for (size_t len = 1900; len < sizeof value; len++) {
+        for (int json = 0; json < 2; json++) {
+            struct log_line line;
+            log_setup(LOG_LEVEL_INFO, json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT);
+            capture();
+            log_begin(&line, LOG_LEVEL_INFO, "event");
+            log_bytes(&line, "key", value, len);
+            log_str(&line, "backend", "127.0.0.1:1883");
+            log_num(&line, "suppressed", UINT64_MAX);
+            log_end(&line);
+            const char *text = read_output(), *end = text + strlen(text);
+            ck_assert_ptr_eq(strchr(text, '\n'), end - 1);
+            ck_assert_uint_le((size_t)(end - text), sizeof line.text);
+        }
+    }
+}
+END_TEST
+
 START_TEST(lines_below_the_level_are_not_written) {
     struct log_line line;
     log_setup(LOG_LEVEL_WARNING, LOG_FORMAT_TEXT);
@@ -307,6 +328,7 @@ int main(void) {
     tcase_add_loop_test(lines, what_is_not_utf8_is_escaped_in_json, 0,
                         (int)(sizeof broken_utf8 / sizeof broken_utf8[0]));
     tcase_add_loop_test(lines, any_value_of_any_length_leaves_one_well_formed_line, 0, 2);
+    tcase_add_test(lines, what_follows_a_value_that_just_fits_stays_within_the_line);
     tcase_add_test(lines, lines_below_the_level_are_not_written);
     tcase_add_test(lines, the_journal_gets_a_priority_instead_of_a_time);
     tcase_add_test(lines, a_full_pipe_loses_lines_counts_them_and_blocks_nobody);
