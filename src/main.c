@@ -53,7 +53,7 @@ static const char help[] =
     "Usage: postern [--check | --takeover] [-c FILE]\n"
     "       postern [--check] --listen ADDR --backend ADDR --cert FILE [--chain FILE] --key FILE\n"
     "               [--client-ca FILE] [--client-auth none|optional|required]\n"
-    "               [--log-format text|json] [--watch] [--workers N]\n"
+    "               [--log-format auto|text|json|journal] [--watch] [--workers N]\n"
     "       postern --version | --help\n"
     "\n"
     "TLS in front of a plaintext MQTT broker. Reads " DEFAULT_FILE "\n"
@@ -185,6 +185,7 @@ int main(int argc, char **argv) {
     if (!fill_standard_descriptors()) {
         return SERVER_CANNOT_RUN;
     }
+    log_setup(LOG_LEVEL_INFO, LOG_FORMAT_AUTO); /* until the configuration says otherwise */
     signal(SIGPIPE, SIG_IGN);
     return run(&command);
 }

@@ -41,8 +41,11 @@ static const struct config_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
                                                 {"info", LOG_LEVEL_INFO},
                                                 {"debug", LOG_LEVEL_DEBUG},
                                                 {NULL, 0}};
-static const struct config_word log_formats[] = {
-    {"text", LOG_FORMAT_TEXT}, {"json", LOG_FORMAT_JSON}, {NULL, 0}};
+static const struct config_word log_formats[] = {{"auto", LOG_FORMAT_AUTO},
+                                                 {"text", LOG_FORMAT_TEXT},
+                                                 {"json", LOG_FORMAT_JSON},
+                                                 {"journal", LOG_FORMAT_JOURNAL},
+                                                 {NULL, 0}};
 static const struct config_word reloads[] = {
     {"signal", RELOAD_SIGNAL}, {"watch", RELOAD_WATCH}, {NULL, 0}};
 static const struct config_word tls_versions[] = {
@@ -84,7 +87,7 @@ static const struct config_word dials[] = {
 const struct config_key config_keys[] = {
     {"workers",       KIND_COUNT,    P(workers),          "auto",   1,   256, automatic},
     {"log_level",     KIND_WORD,     P(log_level),        "info",   0,   0,   log_levels},
-    {"log_format",    KIND_WORD,     P(log_format),       "text",   0,   0,   log_formats},
+    {"log_format",    KIND_WORD,     P(log_format),       "auto",   0,   0,   log_formats},
     {"reload",        KIND_WORD,     P(reload),           "signal", 0,   0,   reloads},
     {"drain_delay",   KIND_DURATION, P(drain_delay_ms),   "0",      100, DAY, no_delay},
     {"drain_timeout", KIND_DURATION, P(drain_timeout_ms), "30s",    100, DAY, at_once},

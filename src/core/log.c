@@ -26,8 +26,9 @@ static _Atomic bool to_journal = false;
 static struct {
     pthread_mutex_t mutex; /* held from asking whether a line would block until it is written */
     uint64_t lost;
-    bool torn; /* a part of the last line was written */
-} output = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+    bool torn;   /* a part of the last line was written */
+    int journal; /* the socket for its entries; -1: none yet */
+} output = {.mutex = PTHREAD_MUTEX_INITIALIZER, .journal = -1};
 
 /* JOURNAL_STREAM holds "DEVICE:INODE" of the stream that systemd connected (systemd.exec(5)); it is
  * inherited, so it counts only while standard error is still that stream. */
@@ -42,8 +43,23 @@ static bool stderr_is_journal(void) {
     return strcmp(stream, mine) == 0;
 }
 
+static void open_journal(void) {
+    pthread_mutex_lock(&output.mutex);
+    if (output.journal < 0) {
+        output.journal = journal_open();
+    }
+    pthread_mutex_unlock(&output.mutex);
+}
+
 void log_setup(enum log_level level, enum log_format format) {
-    atomic_store(&to_journal, stderr_is_journal());
+    bool journal = stderr_is_journal();
+    if (format == LOG_FORMAT_AUTO) {
+        format = journal ? LOG_FORMAT_JOURNAL : LOG_FORMAT_TEXT;
+    }
+    if (format == LOG_FORMAT_JOURNAL) {
+        open_journal();
+    }
+    atomic_store(&to_journal, journal);
     atomic_store(&current_format, (int)format);
     atomic_store(&current_level, (int)level);
 }
@@ -53,7 +69,7 @@ bool log_wants(enum log_level level) {
 }
 
 static bool is_json(const struct log_line *line) {
-    return line->text[0] == '{';
+    return line->format == LOG_FORMAT_JSON;
 }
 
 /* Appends all of it or nothing. A closing quote may already be beyond the room. */
@@ -112,25 +128,44 @@ static void format_time(char *text, size_t size) {
     snprintf(text + len, size - len, ".%03dZ", (int)(now.tv_nsec / 1000000));
 }
 
+/* What a line of text begins with: a time or a priority. Returns its size. */
+static size_t format_head(enum log_level level, char *head, size_t size) {
+    char now[40];
+    if (atomic_load(&to_journal)) {
+        return (size_t)snprintf(head, size, "<%d>", journal_priority(level));
+    }
+    format_time(now, sizeof now);
+    return (size_t)snprintf(head, size, "%s ", now);
+}
+
+static void put_field(struct log_line *line, const char *key, const void *value, size_t len) {
+    if (line->format == LOG_FORMAT_JOURNAL) {
+        journal_put(&line->fields, key, value, len);
+    }
+}
+
 /* The format is read once per line, here, so that a reload cannot mix two in one line. */
 static void begin(struct log_line *line, enum log_level level, const char *event) {
     char head[256], now[40];
-    int len;
+    size_t len = 0;
     line->level = level;
+    line->format = (enum log_format)atomic_load(&current_format);
     line->len = 0;
     line->cut = false;
-    line->text[0] = '\0';
-    if (atomic_load(&current_format) == LOG_FORMAT_JSON) {
+    journal_begin(&line->fields);
+    if (line->format == LOG_FORMAT_JSON) {
         format_time(now, sizeof now);
-        len = snprintf(head, sizeof head, "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\"", now,
-                       level_name(level), event);
-    } else if (atomic_load(&to_journal)) {
-        len = snprintf(head, sizeof head, "<%d>%s", journal_priority(level), event);
+        len = (size_t)snprintf(head, sizeof head,
+                               "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\"", now,
+                               level_name(level), event);
     } else {
-        format_time(now, sizeof now);
-        len = snprintf(head, sizeof head, "%s %s", now, event);
+        if (line->format == LOG_FORMAT_TEXT) {
+            len = format_head(level, head, sizeof head);
+        }
+        len += (size_t)snprintf(head + len, sizeof head - len, "%s", event);
     }
-    put(line, head, (size_t)len < sizeof head ? (size_t)len : sizeof head - 1);
+    put(line, head, len < sizeof head ? len : sizeof head - 1);
+    put_field(line, "event", event, strlen(event));
 }
 
 void log_begin(struct log_line *line, enum log_level level, const char *event) {
@@ -198,13 +233,15 @@ void log_bytes(struct log_line *line, const char *key, const void *value, size_t
     if (!put_pair(line, key, quoted ? "\"" : "")) {
         return;
     }
-    for (size_t i = 0, used; i < len; i += used) {
+    size_t done = 0;
+    for (size_t used; done < len; done += used) {
         char unit[8];
-        used = escape(s + i, len - i, json, unit);
+        used = escape(s + done, len - done, json, unit);
         if (!put(line, unit, strlen(unit))) {
             break;
         }
     }
+    put_field(line, key, value, done);
     if (quoted) {
         put_tail(line, "\"");
     }
@@ -218,11 +255,17 @@ void log_str(struct log_line *line, const char *key, const char *value) {
     }
 }
 
+static void put_number(struct log_line *line, const char *key, const char *text) {
+    if (put_pair(line, key, text)) {
+        put_field(line, key, text, strlen(text));
+    }
+}
+
 void log_num(struct log_line *line, const char *key, uint64_t value) {
     char text[24];
     if (line->wanted) {
         snprintf(text, sizeof text, "%ju", (uintmax_t)value);
-        put_pair(line, key, text);
+        put_number(line, key, text);
     }
 }
 
@@ -231,7 +274,7 @@ void log_seconds(struct log_line *line, const char *key, uint64_t value_ms) {
     if (line->wanted) {
         snprintf(text, sizeof text, "%ju.%u", (uintmax_t)(value_ms / 1000),
                  (unsigned)(value_ms % 1000 / 100));
-        put_pair(line, key, text);
+        put_number(line, key, text);
     }
 }
 
@@ -239,6 +282,7 @@ static void finish(struct log_line *line) {
     bool json = is_json(line);
     if (line->cut) {
         put_tail(line, json ? ",\"cut\":true" : " cut=yes");
+        put_field(line, "cut", "yes", 3);
     }
     put_tail(line, json ? "}\n" : "\n");
 }
@@ -261,6 +305,23 @@ static bool write_line(const char *text, size_t len) {
     return written >= 0;
 }
 
+/* An entry that the journal did not take becomes a line of text. */
+static bool write_entry(const struct log_line *line) {
+    char text[64 + sizeof line->text];
+    size_t head_len = format_head(line->level, text, 64);
+    memcpy(text + head_len, line->text, line->len);
+    return write_line(text, head_len + line->len);
+}
+
+static bool deliver(const struct log_line *line) {
+    if (line->format != LOG_FORMAT_JOURNAL) {
+        return write_line(line->text, line->len);
+    }
+    return journal_send(output.journal, journal_priority(line->level), line->text, line->len - 1,
+                        &line->fields) ||
+           write_entry(line);
+}
+
 static bool report_lost(void) {
     if (output.torn && !write_line("\n", 1)) {
         return false;
@@ -272,7 +333,7 @@ static bool report_lost(void) {
         begin(&line, LOG_LEVEL_WARNING, "log lines lost");
         log_num(&line, "count", output.lost);
         finish(&line);
-        if (!write_line(line.text, line.len)) {
+        if (!deliver(&line)) {
             return false;
         }
         output.lost = 0;
@@ -286,7 +347,7 @@ void log_end(struct log_line *line) {
     }
     finish(line);
     pthread_mutex_lock(&output.mutex);
-    if (!report_lost() || !write_line(line->text, line->len)) {
+    if (!report_lost() || !deliver(line)) {
         output.lost++;
     }
     pthread_mutex_unlock(&output.mutex);

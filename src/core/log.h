@@ -1,4 +1,4 @@
-/* The log: lines on standard error, one per event, text or JSON.
+/* The log: one line per event, as text or JSON on standard error, or as an entry of the journal.
  *
  * A line is built on the caller's stack and written by one write(2), so that lines of several
  * threads never mix. Nothing that a peer sends can forge a line: in text, a value with anything
@@ -8,27 +8,35 @@
  * lines lost count=N`.
  *
  * Text starts with an RFC 3339 UTC time in milliseconds; where standard error is the journal
- * (JOURNAL_STREAM names its device and inode), with <priority> instead (sd-daemon(3)). */
+ * (JOURNAL_STREAM names its device and inode), with <priority> instead (sd-daemon(3)). An entry of
+ * the journal (core/journal.h) has the text without its head as message, and a field for each pair;
+ * what the journal does not take is written to standard error as text. */
 #ifndef POSTERN_CORE_LOG_H
 #define POSTERN_CORE_LOG_H
+
+#include "core/journal.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
-enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
+/* AUTO: JOURNAL where standard error is the journal, else TEXT. */
+enum log_format { LOG_FORMAT_AUTO, LOG_FORMAT_TEXT, LOG_FORMAT_JSON, LOG_FORMAT_JOURNAL };
 
 /* On the caller's stack; the fields are log.c's. */
 struct log_line {
     enum log_level level;
+    enum log_format format; /* never AUTO */
     bool wanted;
     bool cut;
     size_t len;
     char text[2048]; /* a longer line is cut, still well formed, and ends with cut=yes */
+    struct journal_fields fields; /* with JOURNAL */
 };
 
-/* For the whole process; may be called again at any time and on any thread, as a reload does. */
+/* For the whole process; may be called again at any time and on any thread, as a reload does. Needs
+ * the standard descriptors to be open. With JOURNAL it opens one more. */
 void log_setup(enum log_level level, enum log_format format);
 
 /* Whether a line of that level would be written. */
@@ -37,7 +45,8 @@ bool log_wants(enum log_level level);
 /* Begins a line: `event` is the event's name ("session end"). Between begin and end the calls below
  * add pairs, in order. Events and keys are constants of the program, never a peer's text. */
 void log_begin(struct log_line *line, enum log_level level, const char *event);
-void log_str(struct log_line *line, const char *key, const char *value); /* NULL: - (JSON: null) */
+/* NULL: - (JSON: null, the journal: no field). */
+void log_str(struct log_line *line, const char *key, const char *value);
 void log_bytes(struct log_line *line, const char *key, const void *value, size_t len);
 void log_num(struct log_line *line, const char *key, uint64_t value);
 void log_seconds(struct log_line *line, const char *key, uint64_t value_ms); /* 12.3 */

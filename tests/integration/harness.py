@@ -31,6 +31,7 @@ import threading
 import time
 import unittest
 
+import abnf
 import pki
 from brokers import FakeBroker, Mosquitto, SilentPort
 from clients import (PATIENCE, SLOW, Mqtt, TcpClient, TlsClient, tls_context, wait_until)
@@ -46,7 +47,7 @@ REPORTS = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime er
 # The log -------------------------------------------------------------------------------------
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z |<\d>")
-_PAIR = re.compile(r' ([a-z_0-9]+)=("(?:[^"\\]|\\["\\]|\\x[0-9a-f]{2})*"|[A-Za-z0-9._:/@+,\[\]-]*)')
+_PAIR = re.compile(r' ([a-z_0-9]+)=("(?:[^"\\]|\\.)*"|\S+)')
 _ESCAPE = re.compile(r'\\(x[0-9a-f]{2}|["\\])')
 
 
@@ -74,24 +75,36 @@ def as_logged(text):
 
 
 def parse_line(line):
-    """An Event, or None for a line that is not of our log (such as a sanitizer's report)."""
+    """The Event of a line that is well formed."""
     if line.startswith("{"):
         pairs = json.loads(line)
         return Event(pairs.pop("event"), pairs, line)
-    head = _TIME.match(line)
-    if not head:
-        return None
-    rest = line[head.end():]
+    rest = line[_TIME.match(line).end():]
     first = _PAIR.search(rest)
     if not first:
         return Event(rest, {}, line)
-    pairs, at = {}, first.start()
-    while match := _PAIR.match(rest, at):
-        pairs[match[1]] = unquote(match[2])
-        at = match.end()
-    if at != len(rest):
-        return Event("MALFORMED " + rest[:first.start()], pairs, line)
+    pairs = {match[1]: unquote(match[2]) for match in _PAIR.finditer(rest, first.start())}
     return Event(rest[:first.start()], pairs, line)
+
+
+def _unique(pairs):
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"a key twice: {keys}")
+    return dict(pairs)
+
+
+def is_well_formed(raw):
+    """Whether bytes are a whole line of the log: of text, by the manual's grammar, or of JSON."""
+    try:
+        if not raw.startswith(b"{"):
+            return bool(abnf.log_line().fullmatch(raw.decode("ascii")))
+        pairs = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique)
+    except ValueError:
+        return False
+    head, values = list(pairs)[:3], list(pairs.values())
+    return (raw.endswith(b"}\n") and head == ["time", "level", "event"]
+            and all(value is None or isinstance(value, (str, int, float)) for value in values))
 
 
 # The program ---------------------------------------------------------------------------------
@@ -103,7 +116,7 @@ class Postern:
                  wrapper=(PROGRAM,), **popen):
         self.config_file = config_file
         self.address_count = address_count
-        self.lines, self.events = [], []
+        self.lines, self.events, self.malformed = [], [], []
         self._news = threading.Condition()
         self._ended = False
         command = [*wrapper, *(["-c", config_file] if config_file else []), *arguments]
@@ -126,9 +139,11 @@ class Postern:
         with self.process.stderr as stream:
             for raw in stream:
                 line = raw.decode("utf-8", "backslashreplace").rstrip("\n")
-                event = parse_line(line)
+                event = parse_line(line) if is_well_formed(raw) else None
                 with self._news:
                     self.lines.append(line)
+                    if event is None:
+                        self.malformed.append(raw)
                     if event:
                         self.events.append(event)
                     self._news.notify_all()
@@ -253,24 +268,40 @@ class Postern:
         report = REPORTS.search(self.log())
         if report:
             raise AssertionError(f"a report: {report[0]}")
-        malformed = [e.raw for e in self.events if e.name.startswith("MALFORMED")]
-        if malformed:
-            raise AssertionError(f"malformed log lines: {malformed[:3]}")
+        if self.malformed:
+            raise AssertionError(f"lines that are none of the log's: {self.malformed[:3]}")
         if code != getattr(self, "expected_exit", 0):
             raise AssertionError(f"exit code {code}")
 
 
 def run_program(*arguments, timeout=PATIENCE, **options):
     """Runs the program to its end: for --check, --help and what cannot start."""
-    return subprocess.run([PROGRAM, *arguments], stdin=subprocess.DEVNULL, timeout=timeout,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          errors="backslashreplace", **options)
+    done = subprocess.run([PROGRAM, *arguments], stdin=subprocess.DEVNULL, timeout=timeout,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    malformed = [line for line in done.stderr.splitlines(keepends=True) if not is_well_formed(line)]
+    if malformed and done.returncode != 2:  # a wrong command line is answered, not logged
+        raise AssertionError(f"lines that are none of the log's: {malformed[:3]}")
+    done.stdout, done.stderr = (text.decode("utf-8", "backslashreplace")
+                                for text in (done.stdout, done.stderr))
+    return done
 
 
 @functools.lru_cache(maxsize=None)
 def own_library():
     """Whether TLS is our own build of wolfSSL: the distribution's is slower and has less."""
     return "of the distribution" not in run_program("--version").stdout
+
+
+@functools.lru_cache(maxsize=None)
+def private_mounts():
+    """The beginning of a command that may mount what others do not see; None if that cannot be."""
+    for options in (["--mount"], ["--map-root-user", "--mount"]):
+        command = ["unshare", *options]
+        if shutil.which("unshare") and subprocess.run(
+                [*command, "mount", "-t", "tmpfs", "none", "/run"], stdin=subprocess.DEVNULL,
+                capture_output=True, check=False).returncode == 0:
+            return tuple(command)
+    return None
 
 
 # Tests ---------------------------------------------------------------------------------------
@@ -417,4 +448,5 @@ def main():
 
 
 __all__ = ["ALL", "PATIENCE", "PROGRAM", "SANITIZED", "SLOW", "Case", "Mqtt", "TlsClient",
-           "as_logged", "main", "own_library", "pki", "run_program", "tls_context", "wait_until"]
+           "as_logged", "is_well_formed", "main", "own_library", "parse_line", "pki", "private_mounts",
+           "run_program", "tls_context", "wait_until"]

@@ -112,7 +112,7 @@ START_TEST(the_smallest_file_gets_every_default) {
     ck_assert_str_eq(config->file, file);
     ck_assert_uint_eq(config->workers, 0);
     ck_assert_int_eq(config->log_level, LOG_LEVEL_INFO);
-    ck_assert_int_eq(config->log_format, LOG_FORMAT_TEXT);
+    ck_assert_int_eq(config->log_format, LOG_FORMAT_AUTO);
     ck_assert_int_eq(config->reload, RELOAD_SIGNAL);
     ck_assert_uint_eq(config->drain_timeout_ms, 30000);
     ck_assert_ptr_null(config->ticket_keys);
