@@ -38,12 +38,18 @@ static bool may_log(struct session *s, enum reason reason, enum log_level level,
     return pool_may_log(s->pool, reason, &s->client_addr, suppressed);
 }
 
-/* A connection that never sent a byte is of no interest: a port scan, a health check. */
+/* Not a byte of the client's own has come: at most a balancer's whole PROXY header. */
+static bool is_speechless(const struct session *s) {
+    return s->silent || (s->phase == PHASE_HELLO && !s->header_due && s->pending != NULL &&
+                         s->pending->cipher.len == 0);
+}
+
+/* Such a connection is of no interest: a port scan, a probe of a balancer, which sends nothing, or
+ * a header with LOCAL or UNKNOWN and then nothing. */
 static enum log_level level_of(const struct session *s, enum reason reason) {
-    bool sent_nothing =
-        s->silent && (reason == REASON_CLIENT_CLOSED || reason == REASON_CLIENT_RESET ||
-                      reason == REASON_FIRST_BYTE_TIMEOUT);
-    return sent_nothing ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
+    bool left = reason == REASON_CLIENT_CLOSED || reason == REASON_CLIENT_RESET ||
+                reason == REASON_FIRST_BYTE_TIMEOUT;
+    return left && is_speechless(s) ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
 }
 
 /* The alert of a handshake that failed: of the engine, or in answer to the ClientHello. */

@@ -17,6 +17,8 @@ enum {
 
     TLV_HEADER = 3,
     TYPE_AUTHORITY = 0x02,
+    TYPE_CRC32C = 0x03,
+    CRC32C_SIZE = 4,
     TYPE_SSL = 0x20,
     SUBTYPE_SSL_VERSION = 0x21,
     SUBTYPE_SSL_CN = 0x22,
@@ -135,6 +137,67 @@ static bool addresses_size(uint8_t family, size_t *size) {
     return true;
 }
 
+/* CRC-32C (RFC 4960, appendix B), continued from `crc`. Half a byte at a time: headers are short.
+ */
+static uint32_t crc32c(uint32_t crc, const uint8_t *data, size_t len) {
+    static const uint32_t table[16] = {0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1,
+                                       0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d,
+                                       0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
+                                       0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75};
+    for (size_t i = 0; i < len; i++) {
+        crc ^= data[i];
+        crc = crc >> 4 ^ table[crc & 0xf];
+        crc = crc >> 4 ^ table[crc & 0xf];
+    }
+    return crc;
+}
+
+/* The checksum is that of the whole header with zeros in its own place. */
+static bool checksum_is_right(struct cursor value, const uint8_t *header, size_t size) {
+    static const uint8_t zeros[CRC32C_SIZE] = {0};
+    uint32_t expected;
+    if (value.left != CRC32C_SIZE) {
+        return false;
+    }
+    const uint8_t *after = value.at + CRC32C_SIZE;
+    uint32_t crc = crc32c(UINT32_MAX, header, (size_t)(value.at - header));
+    crc = crc32c(crc, zeros, sizeof zeros);
+    crc = crc32c(crc, after, (size_t)(header + size - after));
+    return take_u32(&value, &expected) && expected == ~crc;
+}
+
+static bool check_tlvs(struct cursor tlvs, const uint8_t *header, size_t size) {
+    bool checked = false;
+    while (tlvs.left >= TLV_HEADER) {
+        struct cursor value;
+        uint8_t type;
+        if (!take_u8(&tlvs, &type) || !take_vector16(&tlvs, &value)) {
+            return false;
+        }
+        if (type == TYPE_CRC32C) {
+            if (checked || !checksum_is_right(value, header, size)) {
+                return false;
+            }
+            checked = true;
+        }
+    }
+    return true;
+}
+
+/* A header of the command PROXY, which is whole; `content` follows its fixed part. */
+static enum proxy_header_status read_block(const uint8_t *data, uint8_t family, size_t addresses,
+                                           struct cursor content, struct proxy_header *out) {
+    struct cursor tlvs = content, skipped;
+    if (!take(&tlvs, addresses, &skipped) || !check_tlvs(tlvs, data, out->size)) {
+        return PROXY_HEADER_BAD;
+    }
+    if (family == FAMILY_TCP4 || family == FAMILY_TCP6) {
+        out->has_addresses = take_addresses(&content, family == FAMILY_TCP4 ? 4 : 16, out);
+        return out->has_addresses ? PROXY_HEADER_OK : PROXY_HEADER_BAD;
+    }
+    return PROXY_HEADER_OK;
+}
+
 static enum proxy_header_status parse_v2(const uint8_t *data, size_t len,
                                          struct proxy_header *out) {
     struct cursor c = {data, len};
@@ -166,11 +229,8 @@ static enum proxy_header_status parse_v2(const uint8_t *data, size_t len,
         return PROXY_HEADER_MORE;
     }
     out->size = V2_FIXED + (size_t)size;
-    if (command == COMMAND_PROXY && (family == FAMILY_TCP4 || family == FAMILY_TCP6)) {
-        out->has_addresses = take_addresses(&content, family == FAMILY_TCP4 ? 4 : 16, out);
-        return out->has_addresses ? PROXY_HEADER_OK : PROXY_HEADER_BAD;
-    }
-    return PROXY_HEADER_OK;
+    return command == COMMAND_LOCAL ? PROXY_HEADER_OK
+                                    : read_block(data, family, needed, content, out);
 }
 
 enum proxy_header_status proxy_header_parse(const uint8_t *data, size_t len,

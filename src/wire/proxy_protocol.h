@@ -14,7 +14,10 @@
 /* --- reading --- */
 
 /* The longest header accepted: a line of version 1 has 107 bytes, a block of version 2 has 16 and
- * at most 4,096 more (addresses and TLVs; the TLVs are skipped). */
+ * at most 4,096 more (addresses and TLVs). Of the TLVs only PP2_TYPE_CRC32C means something here: a
+ * checksum that is wrong, or there twice, makes the header malformed, and so does a TLV that is
+ * longer than what is left. One or two bytes after the last TLV are passed over, as in HAProxy.
+ * With LOCAL everything after the fixed 16 bytes is discarded unread, as specified. */
 enum { PROXY_HEADER_V1_MAX = 107, PROXY_HEADER_IN_MAX = 16 + 4096 };
 
 enum proxy_header_status {

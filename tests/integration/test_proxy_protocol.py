@@ -12,6 +12,9 @@ BOTH = ("1.2", "1.3")
 GONE = (Truncated, OSError, AssertionError)
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 DEVICES = pki.authority("Device CA")
+# As Amazon's network balancers send them, for 203.0.113.7:50122 to 192.0.2.1:8883: a checksum, the
+# endpoint's name, padding.
+AWS = b"\x03\x00\x04\x9d\x5c\x8d\x5e\xea\x00\x17\x01vpce-08d2bf15fac5001c9\x04\x00\x03\0\0\0"
 
 
 # The decoder, from the specification (haproxy.org, proxy-protocol.txt, 2020/03/05).
@@ -279,6 +282,51 @@ class FromABalancer(Case):
             with self.subTest(header=header):
                 client = self.through(postern, header)
                 self.assertEqual(self.logged_peer(postern, client), client.peer)
+
+    def test_a_header_may_be_cut_at_any_byte(self):
+        postern = self.balanced(self.fake_broker(echo))
+        for header in (header_v1(self.REAL, self.US), header_v2(self.REAL, self.US, tlvs=AWS)):
+            for cut in range(1, len(header) + 1):
+                client = self.client(postern, handshake=False)
+                client.raw_send(header[:cut])
+                client.raw_send(header[cut:] + client.hello())
+                client.handshake()
+            self.assertEqual(self.logged_peer(postern, client), "203.0.113.7:50122")
+
+    def test_a_checksum_is_checked(self):
+        postern = self.balanced(self.fake_broker(echo))
+        good = header_v2(self.REAL, self.US, tlvs=AWS)
+        client = self.through(postern, good)
+        self.assertEqual(self.logged_peer(postern, client), "203.0.113.7:50122")
+        bad = good.replace(b"vpce-08d2bf", b"vpce-08d2be")
+        mark = postern.mark()
+        with self.assertRaises(GONE):
+            self.through(postern, bad)
+        self.assertEqual(postern.wait("handshake failed", since=mark)["reason"],
+                         "bad_proxy_header")
+
+    def test_probes_are_lines_of_level_debug(self):
+        """Whole headers and nothing after them, whatever they say, and nothing at all."""
+        postern = self.postern(self.fake_broker(echo), listener={"accept_proxy": "127.0.0.1"},
+                               main={"log_format": "json", "log_level": "debug"})
+        for header in (b"", header_v2(None, None, command=0), b"PROXY UNKNOWN\r\n",
+                       header_v2(self.REAL, self.US), header_v1(self.REAL, self.US)):
+            for leave in ("end", "reset"):
+                with self.subTest(header=header, leave=leave):
+                    mark = postern.mark()
+                    client = self.tcp_client(postern)
+                    if header:
+                        client.raw_send(header)
+                    client.cut() if leave == "end" else client.reset()
+                    line = postern.wait("handshake failed", since=mark)
+                    self.assertEqual(line["level"], "debug")
+                    self.assertIn(line["reason"], ("client_closed", "client_reset"))
+        for start in (header_v2(None, None, command=0) + b"\x16", b"PROXY UNKN", b"PROXY x\r\n"):
+            mark = postern.mark()
+            client = self.tcp_client(postern)
+            client.raw_send(start)
+            client.cut()
+            self.assertEqual(postern.wait("handshake failed", since=mark)["level"], "info")
 
     def test_a_balancer_must_send_a_header(self):
         broker = self.fake_broker(echo)

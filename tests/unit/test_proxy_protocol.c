@@ -12,6 +12,16 @@
 #define COUNT(table) ((int)(sizeof(table) / sizeof(table)[0]))
 #define SIGNATURE    "\r\n\r\n\0\r\nQUIT\n"
 
+/* 192.0.2.7:50122 to 198.51.100.1:8883; and the addresses of two unix sockets. */
+#define TCP4 "\xc0\0\2\7\xc6\x33\x64\1\xc3\xca\x22\xb3"
+#define Z8   "\0\0\0\0\0\0\0\0"
+#define Z97  "\0" Z8 Z8 Z8 Z8 Z8 Z8 Z8 Z8 Z8 Z8 Z8 Z8
+#define UNIX "/run/a.sock" Z97 "/run/b.sock" Z97
+
+/* As Amazon's network balancers send it: a checksum, the endpoint's name, padding. */
+#define AWS_TLVS "\xea\0\x17\1vpce-08d2bf15fac5001c9\4\0\3\0\0\0"
+#define AWS(crc) SIGNATURE "\x21\x11\0\x33" TCP4 "\3\0\4" crc AWS_TLVS
+
 /* Exact-size copy, so that AddressSanitizer finds a read past the end. */
 static enum proxy_header_status parse(const void *data, size_t len, struct proxy_header *out) {
     uint8_t *copy = malloc(len > 0 ? len : 1);
@@ -59,16 +69,27 @@ static const struct good good[] = {
      NULL, 0, NULL, 0},
     {BYTES(SIGNATURE "\x21\x11\0\x0c\xc0\0\2\7\xc6\x33\x64\1\xc3\xca\x22\xb3"), "192.0.2.7", 50122,
      "198.51.100.1", 8883},
-    {BYTES(SIGNATURE "\x21\x11\0\x14\xc0\0\2\7\xc6\x33\x64\1\xc3\xca\x22\xb3\x03\0\5hello"),
+    {BYTES(SIGNATURE "\x21\x11\0\x14\xc0\0\2\7\xc6\x33\x64\1\xc3\xca\x22\xb3\x04\0\5hello"),
      "192.0.2.7", 50122, "198.51.100.1", 8883}, /* with a TLV */
+    {BYTES(SIGNATURE "\x21\x11\0\x0e\xc0\0\2\7\xc6\x33\x64\1\xc3\xca\x22\xb3\xee\xee"), "192.0.2.7",
+     50122, "198.51.100.1", 8883}, /* two bytes after the TLVs */
     {BYTES(SIGNATURE "\x21\x21\0\x24"
                      "\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\7"
                      "\0\0\0\0\0\0\0\0\0\0\xff\xff\xc6\x33\x64\1\xc3\xca\x22\xb3"),
      "2001:db8::7", 50122, "198.51.100.1", 8883},
-    {BYTES(SIGNATURE "\x20\0\0\0"), NULL, 0, NULL, 0},      /* LOCAL */
-    {BYTES(SIGNATURE "\x20\x11\0\3abc"), NULL, 0, NULL, 0}, /* LOCAL, content discarded */
-    {BYTES(SIGNATURE "\x20\xff\0\0"), NULL, 0, NULL, 0},    /* LOCAL, family ignored */
-    {BYTES(SIGNATURE "\x21\0\0\0"), NULL, 0, NULL, 0},      /* UNSPEC */
+    {BYTES(AWS("\x9b\x35\xc1\x71")), "192.0.2.7", 50122, "198.51.100.1", 8883},
+    {BYTES(SIGNATURE "\x21\x11\0\x32" TCP4 "\x20\0\x23\7\0\0\0\0\x21\0\7TLSv1.3"
+                     "\x22\0\x0bsensor-0001\x25\0\3RSA"),
+     "192.0.2.7", 50122, "198.51.100.1", 8883}, /* of a balancer that ended TLS itself */
+    {BYTES(SIGNATURE "\x21\x31\0\xd8" UNIX), NULL, 0, NULL, 0},
+    {BYTES(SIGNATURE "\x21\x32\0\xd8" UNIX), NULL, 0, NULL, 0},
+    {BYTES(SIGNATURE "\x21\x31\0\xdf" UNIX "\3\0\4\xee\x37\x69\x9c"), NULL, 0, NULL, 0},
+    {BYTES(SIGNATURE "\x21\0\0\7\3\0\4\x3e\xc9\x89\x4e"), NULL, 0, NULL, 0},
+    {BYTES(SIGNATURE "\x20\0\0\7\3\0\4junk"), NULL, 0, NULL, 0}, /* LOCAL: all is discarded */
+    {BYTES(SIGNATURE "\x20\0\0\0"), NULL, 0, NULL, 0},           /* LOCAL */
+    {BYTES(SIGNATURE "\x20\x11\0\3abc"), NULL, 0, NULL, 0},      /* LOCAL, content discarded */
+    {BYTES(SIGNATURE "\x20\xff\0\0"), NULL, 0, NULL, 0},         /* LOCAL, family ignored */
+    {BYTES(SIGNATURE "\x21\0\0\0"), NULL, 0, NULL, 0},           /* UNSPEC */
     {BYTES(SIGNATURE "\x21\x12\0\x0c............"), NULL, 0, NULL, 0}, /* datagrams */
 };
 
@@ -151,6 +172,11 @@ static const struct bad bad[] = {
     {BYTES(SIGNATURE "\x21\x31\0\xd7")},
     {BYTES(SIGNATURE "\x21\x11\x10\x01")}, /* over 4096 */
     {BYTES(SIGNATURE "\x20\0\xff\xff")},
+    {BYTES(AWS("\x9b\x35\xc1\x70"))}, /* a wrong checksum, one of another size, two of them */
+    {BYTES(SIGNATURE "\x21\0\0\6\3\0\3\x3e\xc9\x89")},
+    {BYTES(SIGNATURE "\x21\0\0\x0e\3\0\4\x3e\xc9\x89\x4e\3\0\4\x3e\xc9\x89\x4e")},
+    {BYTES(SIGNATURE "\x21\0\0\5\4\0\3ab")}, /* a TLV that is longer than the header */
+    {BYTES(SIGNATURE "\x21\x11\0\x0f" TCP4 "\4\xff\xff")},
 };
 
 START_TEST(malformed_headers_are_refused_at_the_first_wrong_byte) {
@@ -159,6 +185,21 @@ START_TEST(malformed_headers_are_refused_at_the_first_wrong_byte) {
     for (size_t len = 0; len < bad[_i].len; len++) {
         ck_assert_int_eq(parse(bad[_i].bytes, len, &header), PROXY_HEADER_MORE);
     }
+}
+END_TEST
+
+START_TEST(a_checksum_finds_every_flipped_bit_of_what_it_protects) {
+    enum { COMMAND = 12, CHECKSUM_TYPE = 28 }; /* LOCAL, or no checksum: nothing is protected */
+    uint8_t data[] = AWS("\x9b\x35\xc1\x71");
+    struct proxy_header header;
+    for (size_t i = 0; i < sizeof data - 1; i++) {
+        for (int bit = 0; bit < 8 && i != COMMAND && i != CHECKSUM_TYPE; bit++) {
+            data[i] ^= (uint8_t)(1 << bit);
+            ck_assert_int_ne(parse(data, sizeof data - 1, &header), PROXY_HEADER_OK);
+            data[i] ^= (uint8_t)(1 << bit);
+        }
+    }
+    ck_assert_int_eq(parse(data, sizeof data - 1, &header), PROXY_HEADER_OK);
 }
 END_TEST
 
@@ -339,6 +380,7 @@ int main(void) {
 
     tcase_add_loop_test(in, headers_of_both_versions_are_parsed, 0, COUNT(good));
     tcase_add_loop_test(in, malformed_headers_are_refused_at_the_first_wrong_byte, 0, COUNT(bad));
+    tcase_add_test(in, a_checksum_finds_every_flipped_bit_of_what_it_protects);
     tcase_add_test(in, a_version_2_header_of_4096_bytes_is_skipped);
     suite_add_tcase(suite, in);
     tcase_add_test(out, a_version_1_header_names_both_addresses);
