@@ -1,6 +1,8 @@
 """reload = watch: certificate files that change are noticed without a signal."""
 
 import os
+import shutil
+import tempfile
 import time
 
 from brokers import echo
@@ -58,6 +60,44 @@ class Watching(Case):
         second = self.new()
         install(second, 2)
         self.served_in_time(postern, second)
+
+    def project(self, certificate):
+        """Puts the files of a Secret into the volume as the kubelet does (its AtomicWriter): a new
+        folder, a link ..data that is renamed over the old one, and the old folder is removed. The
+        files themselves are links into ..data that stay."""
+        volume = self.path("secret")
+        os.makedirs(volume, exist_ok=True)
+        old = os.path.exists(os.path.join(volume, "..data")) and os.path.realpath(
+            os.path.join(volume, "..data"))
+        new = tempfile.mkdtemp(prefix=time.strftime("..%Y_%m_%d_%H_%M_%S."), dir=volume)
+        for name, text in (("tls.crt", certificate.pem), ("tls.key", certificate.key_pem),
+                           ("ca.crt", pki.authority().pem)):
+            pki.write(os.path.join(new, name), text)
+            os.chmod(os.path.join(new, name), 0o440)
+        os.chmod(new, 0o755)
+        os.symlink(os.path.basename(new), os.path.join(volume, "..data_tmp"))
+        os.rename(os.path.join(volume, "..data_tmp"), os.path.join(volume, "..data"))
+        for name in ("tls.crt", "tls.key", "ca.crt"):
+            if not os.path.islink(os.path.join(volume, name)):
+                os.symlink(os.path.join("..data", name), os.path.join(volume, name))
+        if old:
+            shutil.rmtree(old)
+
+    def test_a_kubernetes_secret_that_is_swapped(self):
+        self.project(self.new())
+        postern = self.postern(text=self.text.replace("main/cert.pem", "secret/tls.crt")
+                               .replace("main/privkey.pem", "secret/tls.key"))
+        client = self.client(postern)
+        for _ in range(3):
+            mark, certificate = postern.mark(), self.new()
+            self.project(certificate)
+            self.served_in_time(postern, certificate)
+            postern.wait("reload done", since=mark)
+        client.send(b"x")
+        self.assertEqual(client.recv_exactly(1), b"x")
+        names = [e.name for e in postern.events]
+        self.assertEqual((names.count("reload done"), names.count("reload refused"),
+                          names.count("file replaced out of sight")), (3, 0, 0))
 
     def test_files_that_are_replaced_by_rename(self):
         postern = self.watching()
