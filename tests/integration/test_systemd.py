@@ -45,6 +45,11 @@ class Units(unittest.TestCase):
         self.assertIn(f"ExecStart={installed}\n", unit)
         with open(self.path("postern-ticket-keys.service"), "w", encoding="utf-8") as file:
             file.write(unit.replace(installed, os.path.join(UNITS, "postern-ticket-keys")))
+        with open(os.path.join(UNITS, "postern-certs.service"), encoding="utf-8") as file:
+            unit = file.read().replace("/usr/local/lib/postern", UNITS)
+        with open(self.path("postern-certs.service"), "w", encoding="utf-8") as file:
+            file.write(unit)
+        shutil.copy(os.path.join(UNITS, "postern-certs.timer"), self.folder)
 
     def path(self, *parts):
         return os.path.join(self.folder, *parts)
@@ -60,6 +65,7 @@ class Units(unittest.TestCase):
         result = analyze("verify", *pages, self.path("postern.service"),
                          self.path("postern.socket"), self.path("postern-ticket-keys.service"),
                          self.path("postern-ticket-keys.timer"),
+                         self.path("postern-certs.service"), self.path("postern-certs.timer"),
                          env={**os.environ, "MANPATH": self.manual_pages()})
         self.assertEqual((result.returncode, result.stdout), (0, ""))
 
