@@ -1,5 +1,6 @@
 #include "core/log.h"
 
+#include "core/counter.h"
 #include "core/utf8.h"
 
 #include <errno.h>
@@ -25,7 +26,8 @@ static _Atomic bool to_journal = false;
 
 static struct {
     pthread_mutex_t mutex; /* held from asking whether a line would block until it is written */
-    uint64_t lost;
+    uint64_t lost;         /* not reported yet */
+    struct counter lost_ever;
     bool torn;   /* a part of the last line was written */
     int journal; /* the socket for its entries; -1: none yet */
 } output = {.mutex = PTHREAD_MUTEX_INITIALIZER, .journal = -1};
@@ -349,9 +351,14 @@ void log_end(struct log_line *line) {
     pthread_mutex_lock(&output.mutex);
     if (!report_lost() || !deliver(line)) {
         output.lost++;
+        counter_add(&output.lost_ever, 1);
     }
     pthread_mutex_unlock(&output.mutex);
     line->wanted = false;
+}
+
+uint64_t log_lost(void) {
+    return counter_get(&output.lost_ever);
 }
 
 void log_message(enum log_level level, const char *event, const char *format, ...) {

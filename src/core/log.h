@@ -52,6 +52,9 @@ void log_num(struct log_line *line, const char *key, uint64_t value);
 void log_seconds(struct log_line *line, const char *key, uint64_t value_ms); /* 12.3 */
 void log_end(struct log_line *line);
 
+/* How many lines were dropped since the start, as standard error did not take them. */
+uint64_t log_lost(void);
+
 /* A whole line with one pair, message="...". */
 void log_message(enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
