@@ -24,6 +24,7 @@ struct backend {
     atomic_bool probed;               /* by some thread */
 
     struct dial_limit limit;
+    atomic_uint_fast64_t dials, failures[BACKEND_FAILURES];
     atomic_size_t source;
     atomic_uint_fast64_t no_ports_until_ms, ports_line_at_ms;
 
@@ -226,6 +227,69 @@ bool backend_claim_probe(struct backend *b) {
 
 void backend_release_probe(struct backend *b) {
     atomic_store(&b->probed, false);
+}
+
+/* --- for the metrics --- */
+
+static enum backend_failure failure_of(int status) {
+    switch (status) {
+    case UV_ECONNREFUSED:
+        return BACKEND_REFUSED;
+    case UV_ETIMEDOUT:
+        return BACKEND_TIMEOUT;
+    case UV_EAGAIN:
+        return BACKEND_QUEUE_FULL;
+    case UV_EADDRNOTAVAIL:
+        return BACKEND_NO_PORT;
+    case UV_EAI_AGAIN:
+    case UV_EAI_FAIL:
+    case UV_EAI_NODATA:
+    case UV_EAI_NONAME:
+        return BACKEND_UNRESOLVED;
+    default:
+        return BACKEND_OTHER;
+    }
+}
+
+void backend_count_dial(struct backend *b, int status) {
+    atomic_fetch_add_explicit(&b->dials, 1, memory_order_relaxed);
+    if (status != 0) {
+        atomic_fetch_add_explicit(&b->failures[failure_of(status)], 1, memory_order_relaxed);
+    }
+}
+
+const char *backend_failure_name(enum backend_failure failure) {
+    static const char *const names[BACKEND_FAILURES] = {
+        [BACKEND_REFUSED] = "refused",       [BACKEND_TIMEOUT] = "timeout",
+        [BACKEND_UNRESOLVED] = "unresolved", [BACKEND_QUEUE_FULL] = "queue_full",
+        [BACKEND_NO_PORT] = "no_port",       [BACKEND_OTHER] = "other",
+    };
+    return names[failure];
+}
+
+static struct backend_counts counts_of(struct backend *b) {
+    struct backend_counts counts = {
+        .text = b->text,
+        .down = backend_is_down(b),
+        .dials = atomic_load_explicit(&b->dials, memory_order_relaxed),
+    };
+    for (size_t i = 0; i < BACKEND_FAILURES; i++) {
+        counts.failures[i] = atomic_load_explicit(&b->failures[i], memory_order_relaxed);
+    }
+    dial_limit_counts(&b->limit, &counts.under_way, &counts.waiting);
+    return counts;
+}
+
+void backend_table_each(struct backend_table *table,
+                        void (*visit)(void *arg, const struct backend_counts *counts), void *arg) {
+    pthread_mutex_lock(&table->mutex);
+    for (struct backend *b = table->first; b != NULL; b = b->next) {
+        if (backend_is_used(b)) {
+            struct backend_counts counts = counts_of(b);
+            visit(arg, &counts);
+        }
+    }
+    pthread_mutex_unlock(&table->mutex);
 }
 
 /* --- dials: how many, and from where --- */

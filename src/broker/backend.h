@@ -63,6 +63,38 @@ void backend_forget_down(struct backend *backend); /* without a log line: it has
 bool backend_claim_probe(struct backend *backend) __attribute__((warn_unused_result));
 void backend_release_probe(struct backend *backend);
 
+/* --- for the metrics --- */
+
+/* What dials of a backend fail for. */
+enum backend_failure {
+    BACKEND_REFUSED,
+    BACKEND_TIMEOUT,
+    BACKEND_UNRESOLVED, /* its name */
+    BACKEND_QUEUE_FULL, /* of its unix socket */
+    BACKEND_NO_PORT,    /* no local one is free */
+    BACKEND_OTHER,
+    BACKEND_FAILURES
+};
+
+/* A dial, or a probe, has had its result at this backend: `status` is 0 or the libuv code that it
+ * failed with. */
+void backend_count_dial(struct backend *backend, int status);
+
+/* As it is now; others read it. The text is the backend's. */
+struct backend_counts {
+    const char *text;
+    bool down;
+    size_t under_way, waiting; /* dials */
+    uint64_t dials, failures[BACKEND_FAILURES];
+};
+
+/* Calls `visit` for each backend that a configuration in use names, with the table locked. Any
+ * thread. */
+void backend_table_each(struct backend_table *table,
+                        void (*visit)(void *arg, const struct backend_counts *counts), void *arg);
+
+const char *backend_failure_name(enum backend_failure failure); /* "refused"; static */
+
 /* --- dials: how many, and from where --- */
 
 struct dial_limit *backend_limit(struct backend *backend);

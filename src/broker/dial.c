@@ -56,6 +56,7 @@ static void finish(struct dial *d, int status) {
     d->state = DIAL_IDLE;
     if (status == 0) {
         give_place_back(d);
+        backend_count_dial(current(d), 0);
         backend_mark_up(current(d), now_ms(d));
     }
     d->done(d, status);
@@ -133,6 +134,9 @@ static void to_next_backend(struct dial *d) {
 /* All addresses of the current backend failed, or its turn did not come. */
 static void leave_backend(struct dial *d, int status) {
     d->status = status;
+    if (status != UV_EBUSY) {
+        backend_count_dial(current(d), status);
+    }
     judge(d, status);
     to_next_backend(d);
 }
