@@ -122,6 +122,7 @@ void admission_queue_handshake(struct session *s) {
     }
     closing_leave_handshakes(s);
     s->in_steps = true;
+    s->pending->queued_ns = loop_now_ns();
     limits_handshake_waits(s->pool->limits, s->listener);
     pool_queue_handshake(s->pool, &s->member, s->heavy, s->engine != NULL);
 }
@@ -161,6 +162,7 @@ enum verdict admission_begin_handshake(struct session *s) {
     if (admission_is_crowded(s->pool, s->listener) && !make_room_in_queue(s) && !may_exceed(s)) {
         return session_end(s, REASON_LIMIT_HANDSHAKES, NULL);
     }
+    s->pending->queued_ns = loop_now_ns();
     pool_queue_handshake(s->pool, &s->member, s->heavy, false);
     return SESSION_GOES_ON;
 }

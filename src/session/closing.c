@@ -104,15 +104,28 @@ static void finish_sending(struct session *s, enum reason reason) {
     }
 }
 
+static void count_end(struct session *s, enum reason reason) {
+    struct metrics_listener *m = session_metrics(s);
+    if (s->established) {
+        counter_add(&m->ended[reason], 1);
+    } else if (closing_line_is_silent(s, reason)) {
+        counter_add(&m->silent, 1);
+    } else {
+        counter_add(&m->failed[reason], 1);
+    }
+}
+
 enum verdict session_end(struct session *s, enum reason reason, const char *detail) {
     struct pool *pool = s->pool;
     assert(!session_is_closing(s));
     /* However the session ends then: else the client could choose by how it leaves. */
-    closing_line_write(s, s->answer.refusal != 0 ? REASON_BROKER_REFUSED : reason, detail);
+    enum reason cause = s->answer.refusal != 0 ? REASON_BROKER_REFUSED : reason;
+    count_end(s, cause);
+    closing_line_write(s, cause, detail);
     closing_leave_handshakes(s);
     closing_end_newcomer(s);
     bool nothing_to_send = !client_may_read(s, reason) && s->broker.queue == NULL;
-    s->phase = PHASE_CLOSING;
+    session_set_phase(s, PHASE_CLOSING);
     if (!s->established) { /* a paused one keeps others from the second stack */
         engine_free(s->engine);
         s->engine = NULL;

@@ -44,12 +44,10 @@ static bool is_speechless(const struct session *s) {
                          s->pending->cipher.len == 0);
 }
 
-/* Such a connection is of no interest: a port scan, a probe of a balancer, which sends nothing, or
- * a header with LOCAL or UNKNOWN and then nothing. */
-static enum log_level level_of(const struct session *s, enum reason reason) {
+bool closing_line_is_silent(const struct session *s, enum reason reason) {
     bool left = reason == REASON_CLIENT_CLOSED || reason == REASON_CLIENT_RESET ||
                 reason == REASON_FIRST_BYTE_TIMEOUT;
-    return left && is_speechless(s) ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
+    return left && is_speechless(s);
 }
 
 /* The alert of a handshake that failed: of the engine, or in answer to the ClientHello. */
@@ -61,7 +59,7 @@ static uint8_t alert_of(const struct session *s) {
 }
 
 void closing_line_write(struct session *s, enum reason reason, const char *detail) {
-    enum log_level level = level_of(s, reason);
+    enum log_level level = closing_line_is_silent(s, reason) ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
     uint64_t suppressed, age_ms = pool_now_ms(s->pool) - s->accepted_ms;
     char client[ADDRESS_TEXT_SIZE];
     struct log_line line;

@@ -4,7 +4,13 @@
 
 #include "core/reason.h"
 
+#include <stdbool.h>
+
 struct session;
+
+/* A connection that never sent a byte is of no interest: a port scan, a health check. Its line is
+ * at debug. */
+bool closing_line_is_silent(const struct session *s, enum reason reason);
 
 /* What an unauthenticated client can cause is written at a bounded rate for each reason and address
  * (core/log_limit.h), the ends of sessions that were served as session_log wants it. `detail` may

@@ -63,6 +63,7 @@ static bool expect_answer(struct session *s) {
 static enum verdict end_without_broker(struct session *s, int status) {
     switch (status) {
     case UV_EBUSY:
+        counter_add(&session_metrics(s)->no_dials, 1);
         return session_end(s, REASON_BROKER_TIMEOUT, "its turn did not come (max_dials)");
     case UV_EAGAIN:
         return session_end(s, REASON_BROKER_TIMEOUT, "the queue of the broker's socket is full");

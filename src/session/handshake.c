@@ -50,8 +50,15 @@ static bool begin(struct session *s) {
     return s->engine != NULL;
 }
 
+static void count_handshake(const struct session *s) {
+    const struct tls_context *tls = session_listener(s)->tls;
+    metrics_count_handshake(session_metrics(s), s->engine,
+                            tls_context_key_type(tls, &s->pending->hello));
+}
+
 static enum verdict on_complete(struct session *s) {
     s->established = true;
+    count_handshake(s);
     closing_leave_handshakes(s);
     return SESSION_NEXT_PHASE;
 }
@@ -91,9 +98,19 @@ static void check_by_current(struct session *s) {
     }
 }
 
+/* A step that has paused is under way, and does not wait. */
+static void note_delay(struct session *s) {
+    struct pending *p = s->pending;
+    if (p->queued_ns != 0) {
+        histogram_observe(&s->pool->metrics->queue_delay, loop_now_ns() - p->queued_ns);
+        p->queued_ns = 0;
+    }
+}
+
 enum verdict handshake_step(struct session *s) {
     struct pool *pool = s->pool;
     struct buf *cipher = &s->pending->cipher;
+    note_delay(s);
     if (s->engine == NULL && !begin(s)) {
         return session_end(s, REASON_OUT_OF_MEMORY, NULL);
     }

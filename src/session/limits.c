@@ -197,6 +197,10 @@ uint64_t limits_take_suppressed_ends(struct limits *limits, size_t listener) {
 
 /* --- for the metrics --- */
 
+size_t limits_max_sessions(const struct limits *limits) {
+    return limits->max_sessions;
+}
+
 size_t limits_sessions(const struct limits *limits) {
     return get(&limits->sessions);
 }

@@ -86,8 +86,9 @@ bool limits_end_may_be_logged(struct limits *limits, size_t listener, uint64_t n
 uint64_t limits_take_suppressed_ends(struct limits *limits, size_t listener)
     __attribute__((warn_unused_result));
 
-/* --- how many there are now, for tests --- */
+/* --- how many there are now, for the metrics and for tests --- */
 
+size_t limits_max_sessions(const struct limits *limits); /* as of limits_new */
 size_t limits_sessions(const struct limits *limits);
 size_t limits_connections(const struct limits *limits, size_t listener);
 size_t limits_newcomers(const struct limits *limits, size_t listener);

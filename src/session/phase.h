@@ -12,6 +12,17 @@
 struct conn;
 struct session;
 
+enum phase_id {
+    PHASE_HELLO,          /* until the ClientHello is whole */
+    PHASE_HANDSHAKE,      /* a step waits for us, or the client is awaited */
+    PHASE_FIRST_BYTE,     /* with mqtt off: until the client has sent a byte of plaintext */
+    PHASE_CONNECT_PACKET, /* with mqtt on: until the CONNECT packet is whole */
+    PHASE_DIALLING,       /* the broker is being reached */
+    PHASE_RELAYING,
+    PHASE_CLOSING, /* the closing line is written; what is queued may still leave */
+    PHASE_COUNT
+};
+
 enum verdict {
     SESSION_GOES_ON,    /* in this phase */
     SESSION_NEXT_PHASE, /* this phase is complete */

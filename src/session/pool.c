@@ -30,12 +30,14 @@ bool pool_init(struct pool *pool, struct loop *loop, struct limits *limits, stru
         .retry_ms = UINT64_MAX,
         .ends_due_ms = UINT64_MAX,
         .drain_tick_ms = UINT64_MAX,
+        .metrics = metrics_new(runtime->config->listener_count),
         .waits = calloc(waits, sizeof *pool->waits),
         .cipher = malloc(POOL_READ_SIZE),
         .plain = malloc(POOL_PLAIN_SIZE),
     };
-    if (pool->waits == NULL || pool->cipher == NULL || pool->plain == NULL ||
-        !log_limit_init(&pool->log_limit)) {
+    if (pool->metrics == NULL || pool->waits == NULL || pool->cipher == NULL ||
+        pool->plain == NULL || !log_limit_init(&pool->log_limit)) {
+        metrics_free(pool->metrics);
         free(pool->waits);
         free(pool->cipher);
         free(pool->plain);
@@ -64,6 +66,7 @@ void pool_free(struct pool *pool) {
     deadlines_free(&pool->silence);
     engine_stack_free(pool->stack);
     buf_free(&pool->sealed);
+    metrics_free(pool->metrics);
     free(pool->waits);
     free(pool->cipher);
     free(pool->plain);
@@ -71,6 +74,10 @@ void pool_free(struct pool *pool) {
 
 uint64_t pool_now_ms(const struct pool *pool) {
     return loop_now_ms(pool->loop);
+}
+
+struct metrics *pool_metrics(const struct pool *pool) {
+    return pool->metrics;
 }
 
 /* --- deadlines --- */
@@ -110,6 +117,7 @@ bool pool_may_log(struct pool *pool, enum reason reason, const struct address *c
     if (log_limit_allows(&pool->log_limit, reason, client, pool_now_ms(pool), suppressed)) {
         return true;
     }
+    counter_add(&pool->metrics->suppressed, 1);
     pool_retry(pool);
     return false;
 }
@@ -120,6 +128,7 @@ bool pool_may_log_end(struct pool *pool, size_t listener, uint64_t *suppressed) 
     if (limits_end_may_be_logged(pool->limits, listener, now_ms, rate, suppressed)) {
         return true;
     }
+    counter_add(&pool->metrics->suppressed, 1);
     if (pool->ends_due_ms == UINT64_MAX) {
         pool->ends_due_ms = now_ms + REPORT_ENDS_MS;
     }
@@ -153,6 +162,15 @@ bool pool_report_suppressed(struct pool *pool, bool all) {
 
 /* --- lists --- */
 
+/* A walk that stands before that member of `live` stands before the next one. */
+static void pass_by(struct pool *pool, const struct pool_member *m) {
+    for (size_t i = 0; i < POOL_WALKS; i++) {
+        if (pool->walks[i].next == &m->link) {
+            pool->walks[i].next = m->link.next;
+        }
+    }
+}
+
 static void move(struct pool_member *m, struct list *to) {
     list_remove(&m->link);
     list_append(to, &m->link);
@@ -167,12 +185,14 @@ void pool_add(struct pool *pool, struct pool_member *m) {
 }
 
 void pool_rotate(struct pool *pool, struct pool_member *m) {
+    pass_by(pool, m);
     move(m, &pool->live);
 }
 
 void pool_linger(struct pool *pool, struct pool_member *m) {
     deadline_clear(&m->progress);
     deadline_clear(&m->silence);
+    pass_by(pool, m);
     move(m, &pool->lingering);
     pool->session_count--;
 }

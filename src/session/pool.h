@@ -15,6 +15,7 @@
 #include "net/deadline.h"
 #include "net/loop.h"
 #include "session/limits.h"
+#include "session/metrics.h"
 #include "session/runtime.h"
 #include "tls/engine.h"
 
@@ -70,10 +71,20 @@ struct pool_member {
     struct deadline progress, silence;
 };
 
+/* How many listings may be under way at a time (listing.h). */
+enum { POOL_WALKS = 4 };
+
+/* A way along `live` that goes on in later turns. */
+struct pool_walk {
+    struct list *next; /* the member that comes next, or the list's head: none; NULL: no walk */
+    uint64_t began_ms;
+};
+
 struct pool {
     struct loop *loop;
     struct poller *poller; /* the loop's */
     struct limits *limits;
+    struct metrics *metrics; /* the pool's own */
     struct pool_hooks hooks;
     struct runtime *runtime; /* current */
     struct dialer dialer;
@@ -85,6 +96,7 @@ struct pool {
     size_t session_count;  /* of live */
     size_t unfreed_count;  /* of all three */
     size_t unchecked;      /* the first ones of live, see admission_adopt */
+    struct pool_walk walks[POOL_WALKS];
 
     /* Sessions with something to read or to send that no event will report. */
     struct list established_ready, pending_ready;
@@ -121,6 +133,9 @@ void pool_close(struct pool *pool);
 void pool_free(struct pool *pool); /* after the loop has ended; no session may be left */
 
 uint64_t pool_now_ms(const struct pool *pool);
+
+/* What the pool counts: valid until pool_free. */
+struct metrics *pool_metrics(const struct pool *pool);
 
 /* Sets a deadline of `all` (progress or silence). False without memory, and the deadline is unset
  * then. CONFIG_OFF unsets it. */

@@ -75,6 +75,7 @@ static enum verdict relay_up(struct session *s, const uint8_t *cipher, size_t le
         size_t got;
         status = engine_read(s->engine, &in, pool->plain, POOL_PLAIN_SIZE, &got, &pool->sealed);
         s->up += got;
+        counter_add(&session_metrics(s)->up, got);
         if (transfer_flush_engine(s) == SESSION_ENDED ||
             send_up(s, pool->plain, got) == SESSION_ENDED) {
             return SESSION_ENDED;
@@ -135,6 +136,7 @@ static enum verdict on_broker_bytes(struct session *s, const uint8_t *data, size
         return transfer_end_engine(s);
     }
     s->down += len;
+    counter_add(&session_metrics(s)->down, len);
     if (transfer_flush_engine(s) == SESSION_ENDED || note_answer(s) == SESSION_ENDED) {
         return SESSION_ENDED;
     }
@@ -182,6 +184,7 @@ static enum verdict on_sent(struct session *s, struct conn *to) {
 /* What came while the broker was being reached. */
 static enum verdict hand_over_early_bytes(struct session *s) {
     struct pending *p = s->pending;
+    counter_add(&session_metrics(s)->up, s->up);
     enum verdict verdict = transfer_send(s, &s->broker, p->plain.data, p->plain.len);
     if (verdict == SESSION_GOES_ON && s->client.ended) {
         conn_shut(&s->broker);

@@ -141,6 +141,7 @@ void scheduler_on_turn(void *arg, uint64_t events_ns) {
         admission_check_revoked(pool);
     }
     free_closed(pool);
+    histogram_observe(&pool->metrics->turn, loop_now_ns() - events_ns);
     if (drain_is_done(pool)) {
         pool->hooks.drained(pool->hooks.arg);
     }

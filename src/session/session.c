@@ -55,7 +55,7 @@ static enum phase_id next_phase(const struct session *s) {
 /* Acts on a phase's verdict. */
 static void act_on(struct session *s, enum verdict verdict) {
     while (verdict == SESSION_NEXT_PHASE) {
-        s->phase = (uint8_t)next_phase(s);
+        session_set_phase(s, next_phase(s));
         verdict = phase_of(s)->enter(s);
     }
     session_check_ends(s);
@@ -194,6 +194,8 @@ static struct session *new_session(struct pool *pool, size_t listener, int fd,
     s->pool = pool;
     s->listener = (uint32_t)listener;
     s->phase = PHASE_HELLO;
+    counter_add(&session_metrics(s)->phases[PHASE_HELLO], 1);
+    counter_add(&session_metrics(s)->accepted, 1);
     s->silent = s->in_newcomers = true;
     s->accepted_ms = pool_now_ms(pool);
     conn_init(&s->client, on_client_ready);
@@ -246,12 +248,14 @@ bool session_begin(struct pool *pool, size_t listener, int fd, const struct addr
 void session_refuse(struct pool *pool, size_t listener, int fd, const struct address *client_addr) {
     struct session *s = new_session(pool, listener, fd, client_addr);
     if (s != NULL) {
+        counter_add(&session_metrics(s)->no_descriptors, 1);
         session_end_now(s, REASON_LIMIT_CONNECTIONS, "the limit of open files is reached");
     }
 }
 
 void session_free(struct pool_member *m) {
     struct session *s = session_of(m);
+    counter_subtract(&session_metrics(s)->phases[s->phase], 1);
     engine_free(s->engine);
     session_free_pending(s);
     free(s->server_name);

@@ -18,6 +18,17 @@ const struct config_listener *session_config(const struct session *s) {
     return session_listener(s)->config;
 }
 
+struct metrics_listener *session_metrics(const struct session *s) {
+    return &s->pool->metrics->listeners[s->listener];
+}
+
+void session_set_phase(struct session *s, enum phase_id phase) {
+    struct metrics_listener *m = session_metrics(s);
+    counter_subtract(&m->phases[s->phase], 1);
+    counter_add(&m->phases[phase], 1);
+    s->phase = (uint8_t)phase;
+}
+
 void session_read(struct session *s, struct conn *from) {
     bool eof = from->ended || (from == &s->client && s->client_eof);
     if (from->reading || eof || !conn_is_open(from)) {

@@ -23,22 +23,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum phase_id {
-    PHASE_HELLO,          /* until the ClientHello is whole */
-    PHASE_HANDSHAKE,      /* a step waits for us, or the client is awaited */
-    PHASE_FIRST_BYTE,     /* with mqtt off: until the client has sent a byte of plaintext */
-    PHASE_CONNECT_PACKET, /* with mqtt on: until the CONNECT packet is whole */
-    PHASE_DIALLING,       /* the broker is being reached */
-    PHASE_RELAYING,
-    PHASE_CLOSING, /* the closing line is written; what is queued may still leave */
-    PHASE_COUNT
-};
-
 /* What is needed only until the broker is connected. */
 struct pending {
     struct session *session;
-    struct buf cipher; /* from the client, not decrypted yet */
-    struct buf plain;  /* decrypted, for the broker */
+    uint64_t queued_ns; /* when its handshake step became due; 0: none waits, or it has begun */
+    struct buf cipher;  /* from the client, not decrypted yet */
+    struct buf plain;   /* decrypted, for the broker */
     struct client_hello hello;
     struct address destination; /* from a balancer's header; ADDRESS_NONE: our own address */
     struct dial dial;
@@ -94,6 +84,12 @@ struct session {
 static inline struct session *session_of(struct pool_member *m) {
     return container_of(m, struct session, member);
 }
+
+/* The session is in that phase from now on, and counted there. */
+void session_set_phase(struct session *s, enum phase_id phase);
+
+/* What its listener counts on this thread. */
+struct metrics_listener *session_metrics(const struct session *s);
 
 /* Takes the runtime, and the route in it for the session's ClientHello. */
 void session_take_runtime(struct session *s, struct runtime *runtime);

@@ -117,3 +117,7 @@ const char *ciphers_name(const char *library_name) {
     }
     return "unknown";
 }
+
+const char *ciphers_at(size_t number) {
+    return number < SUITES ? suites[number].name : NULL;
+}

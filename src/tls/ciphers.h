@@ -20,4 +20,7 @@ int ciphers_list(const char *wanted, bool tls12, bool tls13, char out[CIPHERS_MA
 /* OpenSSL's name for the library's one; static. */
 const char *ciphers_name(const char *library_name);
 
+/* The names of all of them, from 0 on; NULL after the last. Static. */
+const char *ciphers_at(size_t number);
+
 #endif

@@ -415,3 +415,19 @@ const struct tls_certificate *tls_context_choose(const struct tls_context *ctx,
 bool tls_context_is_heavy(const struct tls_context *ctx, const struct client_hello *hello) {
     return ctx->heavy_clients || tls_context_choose(ctx, hello)->key == X509_KEY_RSA;
 }
+
+enum tls_key_type tls_context_key_type(const struct tls_context *ctx,
+                                       const struct client_hello *hello) {
+    switch (tls_context_choose(ctx, hello)->key) {
+    case X509_KEY_RSA:
+        return TLS_KEY_RSA;
+    case X509_KEY_P256:
+    case X509_KEY_P384:
+    case X509_KEY_P521:
+        return TLS_KEY_ECDSA;
+    case X509_KEY_ED25519:
+    case X509_KEY_OTHER:
+        break;
+    }
+    return TLS_KEY_OTHER;
+}

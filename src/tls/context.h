@@ -49,6 +49,10 @@ void tls_context_retire(struct tls_context *ctx);
 struct client_hello;
 bool tls_context_is_heavy(const struct tls_context *ctx, const struct client_hello *hello);
 
+/* The key of the certificate that this client gets in a full handshake. */
+enum tls_key_type tls_context_key_type(const struct tls_context *ctx,
+                                       const struct client_hello *hello);
+
 /* The certificates that are served, in configuration order. */
 size_t tls_context_certificates(const struct tls_context *ctx);
 const struct tls_certificate_info *tls_context_certificate(const struct tls_context *ctx,

@@ -14,6 +14,7 @@ struct sums {
     size_t waits[SITE_LISTENERS][WAIT_KINDS], newcomers[SITE_LISTENERS];
     size_t counted[SITE_LISTENERS], open[SITE_LISTENERS];
     size_t checked[SITE_LISTENERS]; /* against max_connections: their client is known */
+    size_t phases[SITE_LISTENERS][PHASE_COUNT];
     size_t descriptors, queued, ready;
 };
 
@@ -181,6 +182,7 @@ static void check_session(const struct session *s, struct sums *sums) {
         sums->descriptors++;
     }
     sums->ready += !list_is_empty(&s->member.ready);
+    sums->phases[s->listener][s->phase]++;
     sums->open[s->listener] += s->phase != PHASE_CLOSING;
     sums->checked[s->listener] += s->phase != PHASE_CLOSING && !s->header_due;
 }
@@ -220,6 +222,11 @@ static void check_counters(const struct pool *pool, const struct sums *sums) {
              i, limits_handshakes(world.limits, i));
         NEED(sums->open[i] == limits_connections(world.limits, i), "listener %zu: %zu connections",
              i, limits_connections(world.limits, i));
+        for (size_t phase = 0; phase < PHASE_COUNT; phase++) {
+            uint64_t counted = counter_get(&pool->metrics->listeners[i].phases[phase]);
+            NEED(sums->phases[i][phase] == counted, "listener %zu: %zu in phase %zu", i,
+                 (size_t)counted, phase);
+        }
         size_t most = world.runtime->listeners[i].config->max_connections;
         NEED(most == 0 || sums->checked[i] <= most, "listener %zu: over max_connections", i);
     }
