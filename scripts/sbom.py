@@ -1,8 +1,9 @@
 """Writes the software bill of materials of a build: SPDX 2.3 as JSON. meson.build calls it.
 
-    sbom.py OUTPUT WRAP VERSION own|system WOLFSSL LIBUV INIH
+    sbom.py OUTPUT WRAP VERSION own|system WOLFSSL LIBUV INIH MICROHTTPD
 
-WRAP is subprojects/wolfssl.wrap; the last three are the versions that the program was built with.
+WRAP is subprojects/wolfssl.wrap; the last four are the versions that the program was built with;
+"none": without that library.
 The same arguments and SOURCE_DATE_EPOCH make the same file.
 """
 
@@ -63,7 +64,7 @@ def wolfssl(wrap, version, own):
     return found
 
 
-def document(wrap, version, own, wolfssl_version, libuv, inih):
+def document(wrap, version, own, wolfssl_version, libuv, inih, microhttpd):
     library = wolfssl(wrap, wolfssl_version, own)
     packages = [
         package("postern", version, "GPL-2.0-or-later", "NOASSERTION",
@@ -76,6 +77,10 @@ def document(wrap, version, own, wolfssl_version, libuv, inih):
     links = [("DOCUMENT", "DESCRIBES", "postern"),
              ("postern", "STATIC_LINK" if own else "DYNAMIC_LINK", "wolfssl"),
              ("postern", "DYNAMIC_LINK", "libuv"), ("postern", "DYNAMIC_LINK", "inih")]
+    if microhttpd != "none":
+        packages.append(package("libmicrohttpd", microhttpd, "LGPL-2.1-or-later", "NOASSERTION",
+                                f"pkg:generic/libmicrohttpd@{microhttpd}"))
+        links.append(("postern", "DYNAMIC_LINK", "libmicrohttpd"))
     contents = {
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",

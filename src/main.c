@@ -1,5 +1,6 @@
 /* Entry point: parses the command line and returns the exit code. */
 #include "core/log.h"
+#include "server/ctl.h"
 #include "server/server.h"
 #include "tls/context.h"
 
@@ -27,6 +28,7 @@ static const struct sidecar_option {
     {"--client-ca", "listener", "client_ca"},
     {"--client-auth", "listener", "client_auth"},
     {"--log-format", "postern", "log_format"},
+    {"--admin", "postern", "admin"},
     {"--workers", "postern", "workers"},
 };
 
@@ -53,7 +55,8 @@ static const char help[] =
     "Usage: postern [--check | --takeover] [-c FILE]\n"
     "       postern [--check] --listen ADDR --backend ADDR --cert FILE [--chain FILE] --key FILE\n"
     "               [--client-ca FILE] [--client-auth none|optional|required]\n"
-    "               [--log-format auto|text|json|journal] [--watch] [--workers N]\n"
+    "               [--log-format auto|text|json|journal] [--watch] [--workers N] [--admin ADDR]\n"
+    "       postern ctl [-c FILE | --admin ADDR] status|sessions|reload|drain\n"
     "       postern --version | --help\n"
     "\n"
     "TLS in front of a plaintext MQTT broker. Reads " DEFAULT_FILE "\n"
@@ -163,6 +166,9 @@ static bool fill_standard_descriptors(void) {
 }
 
 int main(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "ctl") == 0) {
+        return (int)ctl_run(argc - 1, argv + 1);
+    }
     struct option list[SIDECAR_OPTIONS + 7];
     struct command command = {0};
     int option;

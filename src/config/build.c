@@ -221,6 +221,14 @@ static int set_rate(const struct build *b, const struct config_key *key, const c
     return error_append(b->err, ", or %s", words);
 }
 
+static int set_admin(const struct build *b, const struct config_key *key, const char *text,
+                     void *field) {
+    uint64_t unused;
+    return find_word(key->words, text, &unused)
+               ? 0
+               : config_parse_admin(text, b->folder, field, b->err);
+}
+
 int build_set(const struct build *b, const struct config_key *key, const char *text, char *base) {
     char *field = base + key->offset;
     uint64_t number;
@@ -252,6 +260,8 @@ int build_set(const struct build *b, const struct config_key *key, const char *t
         return 0;
     case KIND_RATE:
         return set_rate(b, key, text, field);
+    case KIND_ADMIN:
+        return set_admin(b, key, text, field);
     }
     return -1;
 }

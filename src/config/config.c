@@ -32,6 +32,7 @@ static const struct config_word at_once[] = {{"off", CONFIG_OFF}, {"0", CONFIG_O
 static const struct config_word networks_off[] = {{"off", 0}, {NULL, 0}};
 static const struct config_word networks_all[] = {{"all", 0}, {NULL, 0}};
 static const struct config_word networks_none[] = {{"none", 0}, {NULL, 0}};
+static const struct config_word admin_off[] = {{"off", 0}, {NULL, 0}};
 static const struct config_word rate_off[] = {{"off", 0}, {NULL, 0}};
 static const struct config_word dials_off[] = {{"off", 0}, {NULL, 0}};
 static const struct config_word source_auto[] = {{"auto", 0}, {NULL, 0}};
@@ -93,6 +94,7 @@ const struct config_key config_keys[] = {
     {"drain_timeout", KIND_DURATION, P(drain_timeout_ms), "30s",    100, DAY, at_once},
     {"takeover",      KIND_PATH,     P(takeover),         "",       0,   0,   NULL},
     {"ticket_keys",   KIND_PATH,     P(ticket_keys),      "",       0,   0,   NULL},
+    {"admin",         KIND_ADMIN,    P(admin),            "off",    0,   0,   admin_off},
 
     {"listen",       KIND_ADDRESSES,    L(addresses),    "[::]:8883",      0, 0, NULL},
     {"backend",      KIND_BACKENDS,     R(backends),     "127.0.0.1:1883", 0, 0, NULL},

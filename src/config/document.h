@@ -32,6 +32,7 @@ enum config_kind {
     KIND_NETWORKS, /* struct config_networks */
     KIND_SOURCES,  /* struct config_sources */
     KIND_ALPN,     /* struct config_protocols */
+    KIND_ADMIN,    /* struct config_admin */
     KIND_ADDRESSES,
     KIND_BACKENDS,
     KIND_CERTIFICATES,

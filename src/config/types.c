@@ -54,6 +54,8 @@ void config_free(struct config *config) {
     free(config->certificates);
     free(config->ticket_keys);
     free(config->takeover);
+    free(config->admin.text);
+    free(config->admin.path);
     free(config->file);
     free(config);
 }

@@ -142,6 +142,13 @@ struct config_listener {
     bool by_protocol;         /* it is for clients that offer one of `alpn` */
 };
 
+/* Where metrics are served: HOST:PORT or unix:/path. It owns both strings. */
+struct config_admin {
+    char *text; /* NULL: off */
+    struct address address;
+    char *path; /* NULL for HOST:PORT */
+};
+
 struct config {
     char *file;     /* as named by the user; NULL from the command line */
     size_t workers; /* 0: auto, one per processor the program may use */
@@ -152,6 +159,7 @@ struct config {
     uint64_t drain_timeout_ms; /* CONFIG_OFF: at once */
     char *takeover;            /* the socket by which another process takes over; NULL: none */
     char *ticket_keys; /* file shared by several instances; NULL: made at start and rotated */
+    struct config_admin admin;
     struct config_listener *listeners;
     size_t listener_count;
     struct config_certificate *certificates;

@@ -227,6 +227,23 @@ static int parse_tcp_backend(const char *text, struct config_backend *backend, s
     return 0;
 }
 
+/* What stands after unix: */
+static int parse_unix(const char *text, const char *folder, const char *example, char **path,
+                      struct error *err) {
+    if (text[0] == '\0') {
+        return error_set(err, "unix: without a path; write unix:%s", example);
+    }
+    if (config_parse_path(text, folder, path, err) != 0) {
+        return -1;
+    }
+    size_t max = sizeof((struct sockaddr_un *)0)->sun_path - 1;
+    if (strlen(*path) > max) {
+        return error_set(err, "the socket's path has %zu bytes; at most %zu fit", strlen(*path),
+                         max);
+    }
+    return 0;
+}
+
 int config_parse_backend(const char *text, const char *folder, struct config_backend *backend,
                          struct error *err) {
     backend->text = strdup(text);
@@ -236,18 +253,23 @@ int config_parse_backend(const char *text, const char *folder, struct config_bac
     if (strncmp(text, "unix:", 5) != 0) {
         return parse_tcp_backend(text, backend, err);
     }
-    if (text[5] == '\0') {
-        return error_set(err, "unix: without a path; write unix:/run/mosquitto.sock");
+    return parse_unix(text + 5, folder, "/run/mosquitto.sock", &backend->path, err);
+}
+
+int config_parse_admin(const char *text, const char *folder, struct config_admin *admin,
+                       struct error *err) {
+    admin->text = strdup(text);
+    if (admin->text == NULL) {
+        return no_memory(err);
     }
-    if (config_parse_path(text + 5, folder, &backend->path, err) != 0) {
-        return -1;
+    if (strncmp(text, "unix:", 5) == 0) {
+        return parse_unix(text + 5, folder, "/run/postern/admin.sock", &admin->path, err);
     }
-    size_t max = sizeof((struct sockaddr_un *)0)->sun_path - 1;
-    if (strlen(backend->path) > max) {
-        return error_set(err, "the socket's path has %zu bytes; at most %zu fit",
-                         strlen(backend->path), max);
+    if (text[0] == ':') {
+        return error_set(err, "no host before the port; write 127.0.0.1%.8s for this machine",
+                         text);
     }
-    return 0;
+    return config_parse_address(text, &admin->address, err);
 }
 
 int config_parse_network(const char *text, struct address_network *network, struct error *err) {

@@ -36,6 +36,10 @@ int config_parse_address(const char *text, struct address *address, struct error
 int config_parse_backend(const char *text, const char *folder, struct config_backend *backend,
                          struct error *err) __attribute__((warn_unused_result));
 
+/* HOST:PORT, [v6]:PORT, unix:/path; a relative path is one in `folder` (NULL: stays relative). */
+int config_parse_admin(const char *text, const char *folder, struct config_admin *admin,
+                       struct error *err) __attribute__((warn_unused_result));
+
 /* 20/s, 300/m, 1000/h: 1 to 100000 in that time. */
 int config_parse_rate(const char *text, struct config_rate *rate, struct error *err)
     __attribute__((warn_unused_result));

@@ -116,6 +116,9 @@ enum server_exit server_check(const struct server_source *source) {
     if (rt == NULL) {
         log_message(LOG_LEVEL_ERROR, "check failed", "%s", err.text);
     } else {
+        if (rt->config->admin.text != NULL) {
+            printf("admin %s\n", rt->config->admin.text);
+        }
         for (size_t i = 0; i < rt->config->listener_count; i++) {
             print_listener(&rt->listeners[i]);
         }

@@ -18,6 +18,7 @@ struct reload {
     bool wanted;
     bool refused; /* the last one */
     bool stopped;
+    struct reload_counts counts;
 };
 
 /* What a reload would change, complete before anything is changed. */
@@ -45,6 +46,14 @@ void reload_free(struct reload *r) {
 
 struct runtime *reload_current(const struct reload *r) {
     return r->current;
+}
+
+bool reload_is_under_way(const struct reload *r) {
+    return r->retiring != NULL;
+}
+
+const struct reload_counts *reload_counts(const struct reload *r) {
+    return &r->counts;
 }
 
 bool reload_is_watching(const struct reload *r) {
@@ -155,12 +164,31 @@ static int try_reload(struct reload *r, uint64_t now_ms, struct error *err) {
     return 0;
 }
 
+static void note_result(struct reload *r, bool done) {
+    uint64_t now = (uint64_t)time(NULL);
+    counter_set(&r->counts.last_done, done);
+    counter_set(&r->counts.last_time, now);
+    if (done) {
+        counter_set(&r->counts.last_done_time, now);
+    }
+}
+
+/* `refusal` is NULL, or the reason. */
+static void finish(struct reload *r, const struct error *refusal) {
+    counter_add(refusal == NULL ? &r->counts.done : &r->counts.refused, 1);
+    note_result(r, refusal == NULL);
+    if (r->parts.finished != NULL) {
+        r->parts.finished(r->parts.arg, refusal);
+    }
+}
+
 int reload_first(struct reload *r, uint64_t now_ms, struct error *err) {
     struct candidate c;
     if (load(r, now_ms, &c, err) != 0) {
         return -1;
     }
     commit(r, &c);
+    note_result(r, true);
     return 0;
 }
 
@@ -171,6 +199,7 @@ static void refuse(struct reload *r, const struct error *err) {
     reload_send_status(r);
     log_message(LOG_LEVEL_ERROR, "reload refused", "%s; the previous configuration stays in effect",
                 err->text);
+    finish(r, err);
 }
 
 void reload_send_status(const struct reload *r) {
@@ -225,6 +254,7 @@ void reload_finish(struct reload *r, uint64_t now_ms) {
         systemd_send("READY=1");
         reload_send_status(r);
     }
+    finish(r, NULL);
     if (r->wanted) {
         reload_request(r, now_ms);
     }

@@ -7,6 +7,7 @@
 #ifndef POSTERN_SERVER_RELOAD_H
 #define POSTERN_SERVER_RELOAD_H
 
+#include "core/counter.h"
 #include "core/error.h"
 #include "server/source.h"
 #include "session/runtime.h"
@@ -24,7 +25,16 @@ struct reload_parts {
     /* A reload has taken effect: gives every worker a reference to `runtime`, and sees to it that
      * reload_finish is called once all use it. */
     void (*hand_out)(void *arg, struct runtime *runtime);
+    /* A reload is complete: `refusal` is NULL, or says why nothing has changed. May be NULL. */
+    void (*finished)(void *arg, const struct error *refusal);
     void *arg;
+};
+
+/* For the metrics: written by the server's thread, read by any. Times are seconds since 1970. */
+struct reload_counts {
+    struct counter done, refused;
+    struct counter last_done; /* 1: the last one was done, or there was none but the first load */
+    struct counter last_time, last_done_time;
 };
 
 /* NULL without memory. */
@@ -46,6 +56,11 @@ void reload_send_status(const struct reload *reload);
 /* Requests a reload: now, or when the one under way has been adopted. What is wrong with
  * it is logged. */
 void reload_request(struct reload *reload, uint64_t now_ms);
+
+/* Whether one is under way, so that the next one waits. */
+bool reload_is_under_way(const struct reload *reload);
+
+const struct reload_counts *reload_counts(const struct reload *reload);
 
 /* Whether the runtime in force wants reload_look to be called, about once a second. */
 bool reload_is_watching(const struct reload *reload);

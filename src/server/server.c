@@ -1,9 +1,11 @@
 #include "server/server.h"
 
 #include "core/log.h"
+#include "server/admin.h"
 #include "server/bind.h"
 #include "server/descriptors.h"
 #include "server/expiry.h"
+#include "server/readiness.h"
 #include "server/reload.h"
 #include "server/report.h"
 #include "server/signals.h"
@@ -34,6 +36,8 @@ struct server {
     size_t unused_inherited;
     struct workers workers;
     struct reload *reload;
+    struct readiness readiness;
+    struct admin *admin; /* NULL: off */
 
     uv_loop_t loop;
     bool has_loop;
@@ -67,7 +71,13 @@ static void on_reloaded(void *arg, struct runtime *runtime) {
     struct server *s = arg;
     follow_reload_setting(s);
     bind_set_options(&s->bound, runtime->config);
+    admin_use(s->admin, runtime);
     workers_adopt(&s->workers, runtime);
+}
+
+static void on_reload_finished(void *arg, const struct error *refusal) {
+    struct server *s = arg;
+    admin_finished(s->admin, refusal);
 }
 
 static void on_adopted(void *arg) {
@@ -95,13 +105,28 @@ static void on_stop_signal(void *arg) {
     stop_request(&s->stop, reload_current(s->reload)->config->drain_delay_ms);
 }
 
+/* By the admin socket: asked twice, it is still not a second signal. */
+static void drain(void *arg) {
+    struct server *s = arg;
+    if (!stop_is_draining(&s->stop)) {
+        on_stop_signal(s);
+    }
+}
+
+/* No file is loaded and no balancer sends anybody from now on. */
+static void leave_service(struct server *s) {
+    readiness_set(&s->readiness, READINESS_DRAINING);
+    reload_stop(s->reload);
+    admin_draining(s->admin);
+    uv_timer_stop(&s->expiry_timer);
+}
+
 static void on_draining(void *arg) {
     struct server *s = arg;
     log_message(LOG_LEVEL_INFO, "draining",
                 "new clients are accepted until drain_delay has passed");
     systemd_send("STOPPING=1\nSTATUS=Draining: new clients are still accepted");
-    reload_stop(s->reload);
-    uv_timer_stop(&s->expiry_timer);
+    leave_service(s);
 }
 
 static void report_stop(const struct server *s) {
@@ -128,8 +153,7 @@ static void on_disconnecting(void *arg) {
     struct server *s = arg;
     uint64_t drain_ms = reload_current(s->reload)->config->drain_timeout_ms;
     report_stop(s);
-    reload_stop(s->reload);
-    uv_timer_stop(&s->expiry_timer);
+    leave_service(s);
     watchdog_stopping(&s->watchdog);
     takeover_stop(&s->takeover);
     workers_drain(&s->workers, grace_ms(s, drain_ms), drain_ms);
@@ -154,6 +178,7 @@ static void on_taken(void *arg, pid_t by) {
     snprintf(text, sizeof text, "MAINPID=%d", (int)by);
     systemd_send(text);
     s->taken = true;
+    admin_stop(s->admin); /* the other process has the address */
     stop_without_delay(&s->stop);
     bind_close(&s->bound);
 }
@@ -175,6 +200,7 @@ static void close_handle(uv_handle_t *handle, void *arg) {
 
 static void on_stopped(void *arg) {
     struct server *s = arg;
+    admin_stop(s->admin);
     signals_hold();
     uv_walk(&s->loop, close_handle, NULL);
 }
@@ -192,6 +218,7 @@ static void close_loop(struct server *s) {
 }
 
 static void free_parts(struct server *s) {
+    admin_free(s->admin);
     reload_free(s->reload);
     tls_tickets_free(s->tls.tickets);
     tls_session_cache_free(s->tls.sessions);
@@ -243,6 +270,7 @@ static int make_parts(struct server *s, const struct server_source *source, stru
         .tls = &s->tls,
         .backends = s->backends,
         .hand_out = on_reloaded,
+        .finished = on_reload_finished,
         .arg = s,
     });
     if (s->backends == NULL || s->reload == NULL) {
@@ -273,6 +301,20 @@ static int open_sockets(struct server *s, size_t workers, bool takes_over, struc
     return result == 0 ? takeover_listen(&s->takeover, config->takeover, err) : -1;
 }
 
+static int start_admin(struct server *s, struct error *err) {
+    struct admin_parts parts = {
+        .workers = &s->workers,
+        .limits = s->limits,
+        .backends = s->backends,
+        .reload = s->reload,
+        .readiness = &s->readiness,
+        .on_reload = on_reload_signal,
+        .on_drain = drain,
+        .arg = s,
+    };
+    return admin_start(s->admin, &parts, err);
+}
+
 /* Binds, counts descriptors and starts the threads. */
 static int open_service(struct server *s, bool takes_over, struct error *err) {
     struct runtime *runtime = reload_current(s->reload);
@@ -280,6 +322,7 @@ static int open_service(struct server *s, bool takes_over, struct error *err) {
     size_t count = config->workers > 0 ? config->workers : processors();
     size_t max_sessions;
     if (open_sockets(s, count, takes_over, err) != 0 ||
+        admin_open(&s->admin, config, takes_over, &s->loop, err) != 0 ||
         descriptors_budget(count, bind_watched(&s->bound, count), &max_sessions, err) != 0) {
         return -1;
     }
@@ -287,7 +330,8 @@ static int open_service(struct server *s, bool takes_over, struct error *err) {
     if (s->limits == NULL) {
         return error_set(err, "out of memory");
     }
-    if (workers_start(&s->workers, count, s->limits, runtime, &s->bound, err) != 0) {
+    if (start_admin(s, err) != 0 ||
+        workers_start(&s->workers, count, s->limits, runtime, &s->bound, err) != 0) {
         return -1;
     }
     struct takeover_events events = {.arg = s, .taken = on_taken, .refused = on_refused};
@@ -299,6 +343,7 @@ static int open_service(struct server *s, bool takes_over, struct error *err) {
 }
 
 static void serve(struct server *s) {
+    readiness_set(&s->readiness, READINESS_SERVING);
     report_certificates(reload_current(s->reload));
     expiry_warn_loaded(reload_current(s->reload), (int64_t)time(NULL));
     report_ready(reload_current(s->reload), &s->bound, s->workers.count, s->unused_inherited);
@@ -334,6 +379,7 @@ static enum server_exit run(struct server *s, const struct server_source *source
     } else {
         result = fail(SERVER_CANNOT_RUN, &err);
     }
+    admin_stop(s->admin);
     bind_close(&s->bound);
     workers_join(&s->workers);
     return s->refused ? SERVER_CANNOT_RUN : result;

@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "net/listener.h"
 #include "net/loop.h"
+#include "server/exchange.h"
 #include "session/admission.h"
 #include "session/drain.h"
 #include "session/pool.h"
@@ -18,6 +19,7 @@ struct mail {
     bool drain, stop, room;
     uint64_t drain_grace_ms, drain_ms;
     struct worker_request request; /* for room; the last one counts, the others ask again */
+    uint64_t since_ns;             /* when the first of this was put here; 0: nothing was */
 };
 
 struct worker_listener {
@@ -39,9 +41,10 @@ struct worker {
     bool started;
     bool stopping; /* the loop is closing its handles */
     uv_mutex_t mutex;
-    struct mail mail;  /* guarded by the mutex */
-    bool mailbox_shut; /* likewise: the loop must not be woken any more */
-    atomic_uint turns; /* answers to worker_ping */
+    struct mail mail;         /* guarded by the mutex */
+    bool mailbox_shut;        /* likewise: the loop must not be woken any more */
+    struct exchange listings; /* of struct worker_listing */
+    atomic_uint turns;        /* answers to worker_ping */
 };
 
 /* --- accepting, for the pool --- */
@@ -215,10 +218,26 @@ static struct mail take_mail(struct worker *w) {
     return mail;
 }
 
+static void fill_listing(struct worker *w) {
+    struct worker_listing *l = exchange_take(&w->listings);
+    if (l == NULL) {
+        return;
+    }
+    if (l->begins) {
+        listing_begin(&w->pool, l->walk);
+    }
+    l->count = listing_take(&w->pool, l->walk, l->rows, l->max, &l->more);
+    exchange_answer(&w->listings);
+}
+
 static void on_wake(void *arg) {
     struct worker *w = arg;
     struct mail mail = take_mail(w);
     atomic_fetch_add(&w->turns, 1);
+    if (mail.since_ns != 0) {
+        histogram_observe(&pool_metrics(&w->pool)->loop_delay, loop_now_ns() - mail.since_ns);
+    }
+    fill_listing(w);
     if (mail.runtime != NULL) {
         admission_adopt(&w->pool, mail.runtime);
         w->events.adopted(w->events.arg);
@@ -239,6 +258,7 @@ static void on_wake(void *arg) {
 /* With the mutex held. */
 static void wake(struct worker *w) {
     if (!w->mailbox_shut) {
+        w->mail.since_ns = w->mail.since_ns != 0 ? w->mail.since_ns : loop_now_ns();
         loop_wake(w->loop);
     }
 }
@@ -286,6 +306,18 @@ unsigned worker_turns(const struct worker *w) {
     return atomic_load(&w->turns);
 }
 
+const struct metrics *worker_metrics(const struct worker *w) {
+    return pool_metrics(&w->pool);
+}
+
+bool worker_list(struct worker *w, struct worker_listing *listing, uint64_t timeout_ms) {
+    if (!exchange_ask(&w->listings, listing)) {
+        return false;
+    }
+    worker_ping(w);
+    return exchange_wait(&w->listings, timeout_ms);
+}
+
 /* --- the thread --- */
 
 /* Nothing is left to serve. */
@@ -298,6 +330,7 @@ static void stop(void *arg) {
     uv_mutex_lock(&w->mutex);
     w->mailbox_shut = true;
     uv_mutex_unlock(&w->mutex);
+    exchange_close(&w->listings);
     close_listeners(w);
     pool_close(&w->pool);
     loop_stop(w->loop);
@@ -358,7 +391,19 @@ static int make_loop_and_pool(struct worker *w, struct limits *limits, struct ru
     return 0;
 }
 
+static int init_locks(struct worker *w) {
+    int rc = uv_mutex_init(&w->mutex);
+    if (rc == 0) {
+        rc = exchange_init(&w->listings);
+        if (rc != 0) {
+            uv_mutex_destroy(&w->mutex);
+        }
+    }
+    return rc;
+}
+
 static void free_shell(struct worker *w) {
+    exchange_destroy(&w->listings);
     uv_mutex_destroy(&w->mutex);
     free(w->listeners);
     free(w);
@@ -368,7 +413,7 @@ struct worker *worker_new(struct limits *limits, struct runtime *runtime,
                           const struct worker_socket *sockets, size_t socket_count,
                           const struct worker_events *events, int *status) {
     struct worker *w = calloc(1, sizeof *w);
-    *status = w == NULL ? UV_ENOMEM : uv_mutex_init(&w->mutex);
+    *status = w == NULL ? UV_ENOMEM : init_locks(w);
     if (*status != 0) {
         free(w);
         return NULL;

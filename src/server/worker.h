@@ -8,8 +8,11 @@
 
 #include "session/admission.h"
 #include "session/limits.h"
+#include "session/listing.h"
+#include "session/metrics.h"
 #include "session/runtime.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -64,6 +67,25 @@ void worker_stop(struct worker *w);
 /* Any thread. worker_turns differs afterwards, as soon as the loop has turned. */
 void worker_ping(struct worker *w);
 unsigned worker_turns(const struct worker *w);
+/* What the worker has counted; valid until worker_free. */
+const struct metrics *worker_metrics(const struct worker *w);
+
+/* A part of a listing of the worker's sessions (session/listing.h). */
+struct worker_listing {
+    size_t walk;              /* its number */
+    bool begins;              /* anew */
+    struct listing_row *rows; /* the caller's: room for `max` */
+    size_t max;
+    size_t count; /* of those that are filled */
+    bool more;    /* there may be others */
+};
+
+/* Any thread but the worker's own, one at a time: waits until the worker has filled the rows. False
+ * if it has ended, or did not come to it within that time; then nothing touches `listing` any more.
+ */
+bool worker_list(struct worker *w, struct worker_listing *listing, uint64_t timeout_ms)
+    __attribute__((warn_unused_result));
+
 /* Any thread. See wants_room. */
 void worker_make_room(struct worker *w, struct worker_request request);
 

@@ -167,3 +167,20 @@ bool workers_have_turned(struct workers *w) {
     }
     return all_turned;
 }
+
+const struct metrics *workers_metrics(const struct workers *w, size_t index) {
+    return worker_metrics(w->all[index]);
+}
+
+bool workers_list(struct workers *w, size_t index, struct worker_listing *listing,
+                  uint64_t timeout_ms) {
+    return worker_list(w->all[index], listing, timeout_ms);
+}
+
+unsigned workers_turns(const struct workers *w, size_t index) {
+    return worker_turns(w->all[index]);
+}
+
+void workers_ping(struct workers *w, size_t index) {
+    worker_ping(w->all[index]);
+}

@@ -16,7 +16,9 @@
 #include <stdint.h>
 #include <uv.h>
 
+struct metrics;
 struct worker;
+struct worker_listing;
 
 /* Called on the server's loop. */
 struct workers_events {
@@ -62,5 +64,13 @@ void workers_stop(struct workers *workers);
 /* Whether every worker's loop has turned since the last call; asks each to turn once more. True the
  * first time. */
 bool workers_have_turned(struct workers *workers);
+
+/* Any thread, from the end of workers_start to workers_join: as the functions of worker.h, by the
+ * worker's index. */
+const struct metrics *workers_metrics(const struct workers *workers, size_t index);
+bool workers_list(struct workers *workers, size_t index, struct worker_listing *listing,
+                  uint64_t timeout_ms) __attribute__((warn_unused_result));
+unsigned workers_turns(const struct workers *workers, size_t index);
+void workers_ping(struct workers *workers, size_t index);
 
 #endif

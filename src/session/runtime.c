@@ -157,6 +157,10 @@ static bool same_addresses(const struct config_listener *a, const struct config_
     return true;
 }
 
+static const char *admin_text(const struct config *config) {
+    return config->admin.text != NULL ? config->admin.text : "off";
+}
+
 int runtime_check_successor(const struct runtime *old, const struct runtime *new,
                             struct error *err) {
     const struct config *a = old->config, *b = new->config;
@@ -166,6 +170,12 @@ int runtime_check_successor(const struct runtime *old, const struct runtime *new
     if (strcmp(a->takeover != NULL ? a->takeover : "", b->takeover != NULL ? b->takeover : "") !=
         0) {
         return error_set(err, "takeover cannot change in a reload: restart Postern to change it");
+    }
+    if (strcmp(admin_text(a), admin_text(b)) != 0) {
+        return error_set(err,
+                         "admin cannot change in a reload (%s now, %s in the file): restart "
+                         "Postern to change it",
+                         admin_text(a), admin_text(b));
     }
     if (a->listener_count != b->listener_count) {
         return error_set(err,

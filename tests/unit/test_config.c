@@ -509,7 +509,12 @@ static const struct {
     /* keys */
     {LISTENER "lisen = :1\n", ":2: unknown key lisen in [listener mqtt]; did you mean listen?"},
     {"[postern]\nworker = 1\n", ":2: unknown key worker in [postern]; did you mean workers?"},
-    {"[postern]\nadmin = off\n", ":2: unknown key admin in [postern]; postern.conf(5) lists"},
+    {"[postern]\ncolour = off\n", ":2: unknown key colour in [postern]; postern.conf(5) lists"},
+    {"[postern]\nadmin = :9883\n",
+     ":2: admin = :9883: no host before the port; write 127.0.0.1:9883 for this machine"},
+    {"[postern]\nadmin = unix:\n",
+     ":2: admin = unix:: unix: without a path; write unix:/run/postern/admin.sock"},
+    {"[postern]\nadmin = localhost:9883\n", ":2: admin = localhost:9883: "},
     {LISTENER "max_sessions_per_user = 0\n",
      ":2: unknown key max_sessions_per_user in [listener mqtt]; "},
     {LISTENER "cert = a\n", ":2: key cert does not belong in [listener mqtt]; it belongs in a "

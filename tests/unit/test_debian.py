@@ -37,6 +37,8 @@ class Package(unittest.TestCase):
         self.assertIn(f"meson (>= {re.search('meson_version: .>=(.*).,', build)[1]})", control)
         libuv = re.search(r"dependency\('libuv', version: '>=(.*)'\)", build)[1]
         self.assertIn(f"libuv1-dev (>= {libuv})", control)
+        http = re.search(r"dependency\('libmicrohttpd', version: '>=(.*?)'", build)[1]
+        self.assertIn(f"libmicrohttpd-dev (>= {http})", control)
 
     @unittest.skipUnless(shutil.which("make"), "no make here")
     def test_every_change_of_the_library_is_applied(self):

@@ -106,7 +106,7 @@ class Manual(unittest.TestCase):
 
     @unittest.skipUnless(shutil.which("mandoc"), "mandoc is not installed")
     def test_mandoc_finds_nothing_to_warn_about(self):
-        for page in ("postern.8", "postern.conf.5"):
+        for page in ("postern.8", "postern-ctl.8", "postern.conf.5"):
             done = subprocess.run(["mandoc", "-Tlint", "-W", "warning", TOP / "docs" / page],
                                   capture_output=True, text=True)
             self.assertEqual(done.stdout, "")

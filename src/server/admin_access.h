@@ -1,0 +1,20 @@
+/* Which requests the admin socket answers. It has no passwords: who may reach the address may read
+ * the metrics, and who is on this machine may do the rest.
+ *
+ * A web page that somebody on this machine looks at is no such person, but its browser can connect
+ * to loopback addresses. So a request is refused that has an Origin header, which browsers send
+ * with what a page of another site posts; and one whose Host is a name that somebody may have made
+ * to resolve to this machine (DNS rebinding): Host must be an address, localhost, or a name without
+ * a dot, which nobody can register. Over a unix socket neither matters. */
+#ifndef POSTERN_SERVER_ADMIN_ACCESS_H
+#define POSTERN_SERVER_ADMIN_ACCESS_H
+
+#include <stdbool.h>
+
+/* A Host header, with or without its port; NULL, as old clients have none, is allowed. */
+bool admin_access_allows_host(const char *host);
+
+/* NULL: the request may be answered; else why not, in words for the client. */
+const char *admin_access_obstacle(bool over_unix, const char *host, const char *origin);
+
+#endif

@@ -1,0 +1,220 @@
+#include "server/ctl.h"
+
+#include "config/config.h"
+#include "config/types.h"
+#include "core/buf.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "server/ctl_client.h"
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "Usage: postern ctl [-c FILE | --admin ADDR] status|sessions|reload|drain\n"
+    "\n"
+    "Asks a running Postern by its admin socket, which is the key `admin` of " CTL_DEFAULT_FILE "\n"
+    "unless -c names another file, or --admin the address itself: 127.0.0.1:9883, unix:/path.\n"
+    "\n"
+    "  status      prints how things are; exit code 1 while it is not ready\n"
+    "  sessions    prints who is connected, one JSON object a line\n"
+    "  reload      reloads and waits; prints why it was refused, with exit code 1\n"
+    "  drain       stops as SIGTERM does, without waiting\n"
+    "\n"
+    "Exit code 2: wrong command line; 3: nobody answers.\n";
+
+static enum ctl_exit wrong_use(const char *message) {
+    fprintf(stderr, "postern ctl: %s\nTry: postern ctl --help\n", message);
+    return CTL_WRONG_USE;
+}
+
+static enum ctl_exit no_answer(const struct error *err) {
+    fprintf(stderr, "postern ctl: %s\n", err->text);
+    return CTL_NO_ANSWER;
+}
+
+static enum ctl_exit refused(const char *what, const struct ctl_answer *answer) {
+    fprintf(stderr, "postern ctl: %s%s", what, ctl_answer_body(answer));
+    return CTL_REFUSED;
+}
+
+/* --- verbs --- */
+
+typedef enum ctl_exit ctl_verb(const struct config_admin *admin);
+
+static enum ctl_exit status(const struct config_admin *admin) {
+    struct ctl_answer answer;
+    struct error err;
+    if (ctl_ask(admin, "GET", "/status", &answer, &err) != 0) {
+        return no_answer(&err);
+    }
+    enum ctl_exit result = CTL_DONE;
+    if (answer.status != 200) {
+        result = refused("", &answer);
+    } else {
+        fputs(ctl_answer_body(&answer), stdout);
+        result = strncmp(ctl_answer_body(&answer), "ready\n", 6) == 0 ? CTL_DONE : CTL_REFUSED;
+    }
+    ctl_answer_free(&answer);
+    return result;
+}
+
+static enum ctl_exit change(const struct config_admin *admin, const char *path,
+                            const char *refusal) {
+    struct ctl_answer answer;
+    struct error err;
+    if (ctl_ask(admin, "POST", path, &answer, &err) != 0) {
+        return no_answer(&err);
+    }
+    enum ctl_exit result = CTL_DONE;
+    if (answer.status / 100 == 2) {
+        fputs(ctl_answer_body(&answer), stdout);
+    } else {
+        result = refused(refusal, &answer);
+    }
+    ctl_answer_free(&answer);
+    return result;
+}
+
+static enum ctl_exit reload(const struct config_admin *admin) {
+    return change(admin, "/reload", "reload refused: ");
+}
+
+static enum ctl_exit drain(const struct config_admin *admin) {
+    return change(admin, "/drain", "drain refused: ");
+}
+
+/* Each session is a line of the page; the last line names the next page. False: there is none. */
+static bool print_page(char *page, char next[32]) {
+    char *rest = page;
+    next[0] = '\0';
+    for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
+        size_t len = strlen(line);
+        if (strncmp(line, "{\"listener\":", 12) == 0) {
+            printf("%.*s\n", (int)(line[len - 1] == ',' ? len - 1 : len), line);
+        } else if (sscanf(line, "],\"next\":\"%31[0-9]\"", next) == 1) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum ctl_exit sessions(const struct config_admin *admin) {
+    char path[64] = "/sessions?limit=1000", next[32];
+    bool more = true;
+    while (more) {
+        struct ctl_answer answer;
+        struct error err;
+        if (ctl_ask(admin, "GET", path, &answer, &err) != 0) {
+            return no_answer(&err);
+        }
+        if (answer.status != 200) {
+            enum ctl_exit result = refused("", &answer);
+            ctl_answer_free(&answer);
+            return result;
+        }
+        more = print_page(ctl_answer_body(&answer), next);
+        snprintf(path, sizeof path, "/sessions?limit=1000&next=%s", next);
+        ctl_answer_free(&answer);
+    }
+    return CTL_DONE;
+}
+
+static const struct {
+    const char *name;
+    ctl_verb *run;
+} verbs[] = {{"status", status}, {"sessions", sessions}, {"reload", reload}, {"drain", drain}};
+
+static ctl_verb *find_verb(const char *name) {
+    for (size_t i = 0; name != NULL && i < sizeof verbs / sizeof *verbs; i++) {
+        if (strcmp(verbs[i].name, name) == 0) {
+            return verbs[i].run;
+        }
+    }
+    return NULL;
+}
+
+/* --- the address --- */
+
+struct command {
+    const char *file, *address;
+    bool help;
+};
+
+/* A configuration of which nothing but the admin socket is of interest: what else is wrong with it
+ * is for the running Postern to say. */
+static struct config *read_address(const struct command *c, struct error *err) {
+    log_setup(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
+    if (c->address == NULL) {
+        return config_load(c->file != NULL ? c->file : CTL_DEFAULT_FILE, err);
+    }
+    const struct config_option options[] = {{"--admin", "postern", "admin", c->address},
+                                            {"--cert", "certificate", "cert", "-"},
+                                            {"--key", "certificate", "key", "-"}};
+    return config_from_options(options, sizeof options / sizeof *options, err);
+}
+
+static enum ctl_exit run(const struct command *c, ctl_verb *verb) {
+    struct error err;
+    struct config *config = read_address(c, &err);
+    enum ctl_exit result;
+    if (config == NULL) {
+        fprintf(stderr, "postern ctl: %s\n", err.text);
+        return c->address != NULL ? CTL_WRONG_USE : CTL_NO_ANSWER;
+    }
+    if (config->admin.text == NULL) {
+        error_set(&err,
+                  "%s: admin is off, so that there is nobody to ask; write admin = "
+                  "unix:/run/postern/admin.sock and restart Postern",
+                  c->file != NULL ? c->file : CTL_DEFAULT_FILE);
+        result = no_answer(&err);
+    } else {
+        result = verb(&config->admin);
+    }
+    config_free(config);
+    return result;
+}
+
+/* False for what getopt has complained about. */
+static bool take_option(struct command *c, int option) {
+    switch (option) {
+    case 'c':
+        c->file = optarg;
+        return true;
+    case 'a':
+        c->address = optarg;
+        return true;
+    case 'h':
+        return c->help = true;
+    default:
+        return false;
+    }
+}
+
+enum ctl_exit ctl_run(int argc, char **argv) {
+    static const struct option list[] = {{"config", required_argument, NULL, 'c'},
+                                         {"admin", required_argument, NULL, 'a'},
+                                         {"help", no_argument, NULL, 'h'},
+                                         {0}};
+    struct command c = {0};
+    for (int option; (option = getopt_long(argc, argv, "c:", list, NULL)) != -1;) {
+        if (!take_option(&c, option)) {
+            return wrong_use("wrong command line");
+        }
+    }
+    if (c.help) {
+        fputs(help, stdout);
+        return CTL_DONE;
+    }
+    ctl_verb *verb = find_verb(argv[optind]);
+    if (verb == NULL || optind + 1 != argc) {
+        return wrong_use("name one of status, sessions, reload and drain");
+    }
+    if (c.file != NULL && c.address != NULL) {
+        return wrong_use("-c FILE and --admin ADDR exclude each other");
+    }
+    return run(&c, verb);
+}

@@ -1,0 +1,86 @@
+/* The part of the page /metrics about certificates, CAs and revocation lists. */
+#include "server/metrics_page.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A file may hold several CAs of the same name; labels must differ, so the first end counts. */
+struct row {
+    const char *listener;
+    struct tls_end end;
+};
+
+struct rows {
+    const char *listener; /* the one that is visited */
+    struct row *all;
+    size_t count;
+    bool failed;
+};
+
+static void add(void *arg, const struct tls_end *end) {
+    struct rows *rows = arg;
+    struct row *more = reallocarray(rows->all, rows->count + 1, sizeof *more);
+    if (more == NULL) {
+        rows->failed = true;
+        return;
+    }
+    rows->all = more;
+    more[rows->count++] = (struct row){rows->listener, *end};
+}
+
+static int compare_labels(const struct row *a, const struct row *b) {
+    int order = strcmp(a->listener, b->listener);
+    if (order == 0) {
+        order = (int)a->end.kind - (int)b->end.kind;
+    }
+    if (order == 0) {
+        order = strcmp(a->end.file, b->end.file);
+    }
+    return order != 0 ? order : strcmp(a->end.subject, b->end.subject);
+}
+
+static int compare(const void *left, const void *right) {
+    const struct row *a = left, *b = right;
+    int order = compare_labels(a, b);
+    return order != 0
+               ? order
+               : (a->end.not_after > b->end.not_after) - (a->end.not_after < b->end.not_after);
+}
+
+static void write_family(struct exposition *e, const struct rows *rows, const char *name,
+                         const char *help, bool begin) {
+    static const char *const kinds[] = {
+        [TLS_END_CERTIFICATE] = "certificate", [TLS_END_CA] = "ca", [TLS_END_CRL] = "crl"};
+    exposition_family(e, EXPOSITION_GAUGE, name, help);
+    for (size_t i = 0; i < rows->count; i++) {
+        const struct row *row = &rows->all[i];
+        if (i > 0 && compare_labels(&rows->all[i - 1], row) == 0) {
+            continue;
+        }
+        const struct exposition_label labels[] = {{"listener", row->listener},
+                                                  {"kind", kinds[row->end.kind]},
+                                                  {"file", row->end.file},
+                                                  {"subject", row->end.subject},
+                                                  {NULL, NULL}};
+        exposition_real(e, labels, (double)(begin ? row->end.not_before : row->end.not_after));
+    }
+}
+
+bool metrics_ends(const struct runtime *rt, struct buf *out) {
+    struct rows rows = {0};
+    struct exposition e;
+    for (size_t i = 0; i < rt->config->listener_count; i++) {
+        rows.listener = rt->config->listeners[i].name;
+        tls_context_each_end(rt->listeners[i].tls, add, &rows);
+    }
+    if (rows.count > 0) {
+        qsort(rows.all, rows.count, sizeof *rows.all, compare);
+    }
+    exposition_begin(&e, EXPOSITION_TEXT, out);
+    write_family(&e, &rows, "postern_not_after_timestamp_seconds",
+                 "When a certificate, CA or revocation list ends.", false);
+    write_family(&e, &rows, "postern_not_before_timestamp_seconds",
+                 "Since when it is valid; a revocation list: when it was made.", true);
+    free(rows.all);
+    return exposition_end(&e) && !rows.failed;
+}

@@ -1,0 +1,209 @@
+#include "server/sessions_page.h"
+
+#include "core/utf8.h"
+#include "server/worker.h"
+#include "session/listing.h"
+#include "session/metrics.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <uv.h>
+
+enum { PATIENCE_MS = 2000, ROWS = 64 };
+
+struct text {
+    struct buf *out;
+    bool failed;
+};
+
+/* --- JSON --- */
+
+static void put(struct text *t, const char *bytes, size_t len) {
+    t->failed = t->failed || !buf_append(t->out, bytes, len, SIZE_MAX);
+}
+
+static void print(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Short texts of our own. */
+static void print(struct text *t, const char *format, ...) {
+    char piece[256];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(piece, sizeof piece, format, args);
+    va_end(args);
+    put(t, piece, (size_t)len < sizeof piece ? (size_t)len : sizeof piece - 1);
+}
+
+/* As the log does it: a byte that is not of UTF-8 is \xHH, which JSON escapes once more. */
+static void put_string(struct text *t, const char *value) {
+    const uint8_t *s = (const uint8_t *)value;
+    put(t, "\"", 1);
+    for (size_t left = strlen(value), used; left > 0; s += used, left -= used) {
+        uint32_t code = 0;
+        used = utf8_decode(s, left, &code);
+        if (used == 0) {
+            used = 1;
+            print(t, "\\\\x%02x", s[0]);
+        } else if (code == '"' || code == '\\') {
+            print(t, "\\%c", s[0]);
+        } else if (code < 0x20 || (code >= 0x7f && code < 0xa0)) {
+            print(t, "\\u%04x", (unsigned)code);
+        } else {
+            put(t, (const char *)s, used);
+        }
+    }
+    put(t, "\"", 1);
+}
+
+/* NULL and "" are null. */
+static void put_pair(struct text *t, const char *key, const char *value) {
+    print(t, ",\"%s\":", key);
+    if (value == NULL || value[0] == '\0') {
+        put(t, "null", 4);
+    } else {
+        put_string(t, value);
+    }
+}
+
+/* --- one session --- */
+
+static void print_time(char text[32], uint64_t age_ms) {
+    struct timespec now;
+    struct tm utc;
+    clock_gettime(CLOCK_REALTIME, &now);
+    time_t since = now.tv_sec - (time_t)(age_ms / 1000);
+    if (gmtime_r(&since, &utc) == NULL || strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0) {
+        snprintf(text, 32, "-");
+    }
+}
+
+static void put_row(struct text *t, const struct config *config, const struct listing_row *row) {
+    char address[ADDRESS_TEXT_SIZE], since[32];
+    print_time(since, row->age_ms);
+    put(t, "{\"listener\":", 12);
+    put_string(t, config->listeners[row->listener].name);
+    put_pair(t, "state", metrics_phase_name((size_t)row->phase));
+    put_pair(t, "peer", address_print(&row->client, address));
+    put_pair(t, "since", since);
+    print(t, ",\"seconds\":%" PRIu64 ".%u", row->age_ms / 1000,
+          (unsigned)(row->age_ms % 1000 / 100));
+    put_pair(t, "identity", row->identity);
+    put_pair(t, "sni", row->server_name);
+    put_pair(t, "tls", row->version);
+    put_pair(t, "cipher", row->cipher);
+    put_pair(t, "group", row->group);
+    print(t, ",\"resumed\":%s", row->resumed ? "true" : "false");
+    put_pair(t, "backend", row->backend);
+    print(t, ",\"up\":%" PRIu64 ",\"down\":%" PRIu64 "}", row->up, row->down);
+}
+
+/* --- the walk --- */
+
+/* The place of a new listing: one that is over, or the one that stands still for longest. */
+static size_t begin(struct sessions_walks *walks) {
+    size_t oldest = 0;
+    for (size_t i = 1; i < POOL_WALKS; i++) {
+        if (walks->all[i].ticket < walks->all[oldest].ticket) {
+            oldest = i;
+        }
+    }
+    walks->all[oldest] = (struct sessions_walk){.begins = true};
+    return oldest;
+}
+
+static enum sessions_result find(const struct sessions_walks *walks, const char *next,
+                                 size_t *place) {
+    char *end;
+    uint64_t ticket = strtoull(next, &end, 10);
+    if (*end != '\0' || ticket == 0 || next[0] < '0' || next[0] > '9') {
+        return SESSIONS_BAD_NEXT;
+    }
+    for (size_t i = 0; i < POOL_WALKS; i++) {
+        if (walks->all[i].ticket == ticket) {
+            *place = i;
+            return SESSIONS_OK;
+        }
+    }
+    return SESSIONS_OVER;
+}
+
+struct page {
+    struct text text;
+    struct workers *workers;
+    const struct config *config;
+    struct sessions_walk *walk;
+    size_t place, limit, count;
+    uint64_t until_ns;
+};
+
+static void put_rows(struct page *p, const struct listing_row *rows, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        print(&p->text, "%s\n", p->count > 0 ? "," : "");
+        p->count++;
+        put_row(&p->text, p->config, &rows[i]);
+    }
+}
+
+/* A worker that has ended has no sessions; one that does not answer in time fails the page. */
+static enum sessions_result ask(struct page *p, struct listing_row *rows) {
+    size_t left = p->limit - p->count;
+    struct worker_listing listing = {.walk = p->place,
+                                     .begins = p->walk->begins,
+                                     .rows = rows,
+                                     .max = left < ROWS ? left : ROWS};
+    uint64_t now_ns = uv_hrtime();
+    if (now_ns >= p->until_ns) {
+        return SESSIONS_NO_ANSWER;
+    }
+    if (!workers_list(p->workers, p->walk->worker, &listing, (p->until_ns - now_ns) / 1000000)) {
+        return SESSIONS_NO_ANSWER;
+    }
+    put_rows(p, rows, listing.count);
+    p->walk->begins = !listing.more;
+    p->walk->worker += !listing.more;
+    return SESSIONS_OK;
+}
+
+static enum sessions_result fill(struct page *p) {
+    struct listing_row *rows = calloc(ROWS, sizeof *rows);
+    enum sessions_result result = rows != NULL ? SESSIONS_OK : SESSIONS_NO_MEMORY;
+    while (result == SESSIONS_OK && p->count < p->limit && p->walk->worker < p->workers->count) {
+        result = ask(p, rows);
+    }
+    free(rows);
+    return result;
+}
+
+enum sessions_result sessions_page(struct sessions_walks *walks, struct workers *workers,
+                                   const struct config *config, const char *next, size_t limit,
+                                   struct buf *out) {
+    struct page p = {.text = {.out = out},
+                     .workers = workers,
+                     .config = config,
+                     .limit = limit,
+                     .until_ns = uv_hrtime() + PATIENCE_MS * 1000000ull};
+    enum sessions_result result = SESSIONS_OK;
+    if (next == NULL) {
+        p.place = begin(walks);
+    } else {
+        result = find(walks, next, &p.place);
+    }
+    if (result != SESSIONS_OK) {
+        return result;
+    }
+    p.walk = &walks->all[p.place];
+    p.walk->ticket = ++walks->last_ticket;
+    put(&p.text, "{\"sessions\":[", 13);
+    result = fill(&p);
+    if (result == SESSIONS_OK && p.walk->worker < workers->count) {
+        print(&p.text, "\n],\"next\":\"%" PRIu64 "\"}\n", p.walk->ticket);
+    } else {
+        p.walk->ticket = 0;
+        print(&p.text, "\n],\"next\":null}\n");
+    }
+    return result == SESSIONS_OK && p.text.failed ? SESSIONS_NO_MEMORY : result;
+}

@@ -1,0 +1,464 @@
+"""The admin socket: who is answered, readiness, sessions in pages, reload and drain, postern ctl."""
+
+import json
+import os
+import resource
+import signal
+import socket
+import threading
+import time
+import unittest
+
+from admin import Admin, ctl, is_available
+from brokers import echo
+from clients import PATIENCE, TlsClient, tls_context
+from harness import Case, main, pki, run_program
+
+
+@unittest.skipUnless(is_available(), "built without the admin socket")
+class Served(Case):
+    def serve(self, address="unix:admin.sock", handler=echo, main=(), **options):
+        self.broker = self.fake_broker(handler)
+        self.server = self.postern(self.broker, main={"admin": address, **dict(main)}, **options)
+        self.admin = Admin.of(self.server)
+
+    def talk(self, **options):
+        client = self.client(self.server, **options)
+        client.send(b"x")
+        self.assertEqual(client.recv_exactly(1), b"x")
+        return client
+
+    def rewrite(self, old, new):
+        with open(self.server.config_file, encoding="utf-8") as file:
+            text = file.read()
+        self.write("postern.conf", text.replace(old, new))
+
+
+def own_address():
+    """One of this machine that is not loopback; None: there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(("192.0.2.1", 9))  # nothing is sent
+            return sock.getsockname()[0]
+        except OSError:
+            return None
+
+
+class Access(Served):
+    def test_it_is_off_unless_configured(self):
+        postern = self.postern(self.fake_broker(echo))
+        self.assertEqual(postern.all("admin"), [])
+
+    def test_a_unix_socket_is_for_its_group_and_gone_after_the_end(self):
+        self.serve()
+        path = self.path("admin.sock")
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o660)
+        self.assertEqual(self.admin.get("/health").text, "alive\n")
+        self.server.signal(signal.SIGTERM)
+        self.assertEqual(self.server.wait_exit(), 0)
+        self.assertFalse(os.path.exists(path))
+
+    def test_a_second_postern_cannot_take_the_address(self):
+        self.serve("127.0.0.1:0")
+        address = "{}:{}".format(*self.admin.address)
+        for admin in (address, "unix:" + self.path("admin.sock")):
+            if admin.startswith("unix:"):
+                self.serve()
+            other = self.start(self.write("other.conf", self.config(
+                self.broker, main={"admin": admin}, listen="127.0.0.1:0")), ready=False)
+            other.expected_exit = 3
+            self.assertEqual(other.wait_exit(), 3)
+            self.assertIn("another program serves this address",
+                          other.wait("cannot start")["message"])
+
+    def test_names_that_may_have_been_rebound_are_refused(self):
+        self.serve("127.0.0.1:0")
+        for host, status in (("127.0.0.1:9883", 200), ("localhost", 200), ("postern:9883", 200),
+                             ("[::1]:1", 200), ("rebound.example", 403),
+                             ("127.0.0.1.rebound.example:9883", 403)):
+            self.assertEqual(self.admin.get("/metrics", Host=host).status, status, host)
+
+    def test_requests_of_web_pages_are_refused(self):
+        self.serve("127.0.0.1:0")
+        mark = self.server.mark()
+        answer = self.admin.ask("POST", "/reload", {"Origin": "http://127.0.0.1"})
+        self.assertEqual(answer.status, 403)
+        self.assertEqual(self.server.all("reload done", since=mark), [])
+
+    def test_what_changes_something_needs_post_and_the_rest_does_not(self):
+        self.serve()
+        for path, allowed in (("/reload", "POST"), ("/drain", "POST"), ("/metrics", "GET"),
+                              ("/sessions", "GET")):
+            other = {"POST": "GET", "GET": "POST"}[allowed]
+            answer = self.admin.ask(other, path)
+            self.assertEqual((answer.status, answer.headers["Allow"]), (405, allowed))
+        self.assertEqual(self.admin.get("/").status, 404)
+        self.assertEqual(self.admin.ask("HEAD", "/ready").status, 200)
+        self.assertEqual(self.server.all("stopping"), [])
+
+    @unittest.skipUnless(own_address(), "this machine has only loopback addresses")
+    def test_from_elsewhere_one_may_look_but_not_at_clients_and_change_nothing(self):
+        """Clients come from the address itself, which is not loopback."""
+        self.serve(f"{own_address()}:0")
+        self.assertIn("not a loopback address", self.server.wait("config")["message"])
+        for path in ("/metrics", "/ready", "/health"):
+            self.assertEqual(self.admin.get(path).status, 200, path)
+        for method, path in (("GET", "/sessions"), ("GET", "/status"), ("POST", "/reload"),
+                             ("POST", "/drain")):
+            self.assertEqual(self.admin.ask(method, path).status, 403, path)
+        self.assertEqual(self.server.all("stopping"), [])
+
+    def test_a_wildcard_address_answers_this_machine_in_full(self):
+        self.serve("0.0.0.0:0")
+        self.admin.address = ("127.0.0.1", self.admin.address[1])
+        self.assertEqual(self.admin.get("/sessions").status, 200)
+
+    def test_a_reload_cannot_change_the_address(self):
+        self.serve()
+        self.rewrite("admin.sock", "other.sock")
+        answer = self.admin.post("/reload")
+        self.assertEqual(answer.status, 422)
+        self.assertIn("admin cannot change in a reload", answer.text)
+
+    def test_check_names_the_address_and_mistakes_are_refused(self):
+        text = self.config(self.fake_broker(echo), main={"admin": "127.0.0.1:9883"})
+        file = self.write("postern.conf", text)
+        self.assertIn("admin 127.0.0.1:9883\n", run_program("--check", "-c", file).stdout)
+        for value in ("9883", ":9883", "unix:", "localhost", "unix:" + "x" * 200):
+            self.write("postern.conf", text.replace("127.0.0.1:9883", value))
+            done = run_program("--check", "-c", file)
+            self.assertEqual(done.returncode, 1, value)
+            self.assertIn(f"postern.conf:", done.stderr)
+
+
+class Hostile(Served):
+    def raw(self, data=b""):
+        sock = socket.socket(socket.AF_INET)
+        sock.settimeout(PATIENCE)
+        sock.connect(self.admin.address)
+        sock.sendall(data)
+        self.addCleanup(sock.close)
+        return sock
+
+    def test_connections_that_say_nothing_keep_nobody_out_and_cost_few_descriptors(self):
+        self.serve("127.0.0.1:0")
+        client = self.talk()
+        before = self.server.descriptors()
+        for _ in range(100):
+            self.raw(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n")
+        start = time.monotonic()
+        for _ in range(5):
+            self.assertEqual(self.admin.get("/ready").status, 200)
+        self.assertLess(time.monotonic() - start, 5)
+        self.assertLessEqual(self.server.descriptors() - before, 24)
+        client.send(b"y")
+        self.assertEqual(client.recv_exactly(1), b"y")
+
+    def test_a_connection_that_trickles_makes_room(self):
+        self.serve("127.0.0.1:0")
+        slow = [self.raw(b"GET /ready HTTP/1.1\r\nX: ") for _ in range(16)]
+        stop = threading.Event()
+
+        def trickle():
+            while not stop.wait(0.05):
+                for sock in slow:
+                    try:
+                        sock.send(b"x")
+                    except OSError:
+                        pass
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        try:
+            for _ in range(40):
+                self.assertEqual(self.admin.get("/ready").status, 200)
+        finally:
+            stop.set()
+            thread.join()
+
+    def test_large_requests_are_refused(self):
+        self.serve("127.0.0.1:0")
+        sock = self.raw(b"GET /ready HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 40000)
+        self.assertNotIn(b" 200 ", sock.recv(1000))
+        sock = self.raw(b"POST /reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
+        mark = self.server.mark()
+        try:
+            for _ in range(100):
+                sock.sendall(b"x" * 10000)
+            sock.recv(1000)
+        except OSError:
+            pass
+        self.assertEqual(self.admin.get("/ready").status, 200)
+        self.assertEqual(self.server.all("reload done", since=mark), [])
+
+    def test_garbage_is_no_request(self):
+        self.serve("127.0.0.1:0")
+        for data in (b"\x16\x03\x01\x02\x00\x01", b"\r\n" * 100, b"GET\r\n\r\n",
+                     b"GET /sessions?limit=%00&next=%ff HTTP/1.1\r\nHost: a\r\n\r\n",
+                     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"):
+            sock = self.raw(data)
+            sock.shutdown(socket.SHUT_WR)
+            while sock.recv(65536):
+                pass
+        self.assertEqual(self.admin.get("/ready").status, 200)
+
+
+class Ready(Served):
+    def answer(self):
+        answer = self.admin.get("/ready")
+        return answer.status, answer.text.strip()
+
+    def test_it_is_not_ready_while_no_broker_is_there(self):
+        self.serve(listener={"connect_timeout": "300ms"})
+        self.assertEqual(self.answer(), (200, "ready"))
+        self.broker.down()
+        client = self.client(self.server)
+        client.send(b"x")
+        self.server.wait("backend down")
+        self.assertEqual(self.answer(), (503, "no_backend"))
+        self.broker.up()
+        self.wait_until(lambda: self.answer() == (200, "ready"), "the broker")
+
+    def test_it_is_not_ready_while_it_drains_but_alive(self):
+        self.serve(main={"drain_timeout": "1h"})
+        clients = [self.talk() for _ in range(10)]
+        self.server.signal(signal.SIGTERM)
+        self.wait_until(lambda: self.answer() == (503, "draining"), "the drain")
+        self.assertEqual(self.admin.get("/health").status, 200)
+        self.assertEqual(self.admin.get("/metrics").status, 200)
+        self.assertEqual(self.admin.post("/reload").status, 503)
+        for client in clients:
+            client.cut()
+        self.assertEqual(self.server.wait_exit(), 0)
+
+    def test_a_broker_that_a_reload_names_counts(self):
+        self.serve(listener={"connect_timeout": "300ms"})
+        self.broker.down()
+        self.client(self.server).send(b"x")
+        self.server.wait("backend down")
+        other = self.fake_broker(echo)
+        self.rewrite(self.broker.address, other.address)
+        self.assertEqual(self.admin.post("/reload").status, 200)
+        self.assertEqual(self.answer(), (200, "ready"))
+
+
+class Sessions(Served):
+    def pages(self, limit):
+        """Each page's sessions."""
+        path = f"/sessions?limit={limit}"
+        while path:
+            page = json.loads(self.admin.get(path).text)
+            yield page["sessions"]
+            path = page["next"] and f"/sessions?limit={limit}&next={page['next']}"
+
+    def test_a_session_is_listed_with_what_its_closing_line_says(self):
+        device = pki.client("device-7")
+        self.write("ca.pem", pki.authority("Device CA").pem)
+        self.serve(listener={"client_auth": "required", "client_ca": "ca.pem"})
+        client = self.talk(cert=device, server_name="localhost")
+        (session,) = json.loads(self.admin.get("/sessions").text)["sessions"]
+        client.close()
+        end = self.server.end_of(client)
+        for key in ("listener", "peer", "identity", "sni", "tls", "cipher", "group", "backend"):
+            self.assertEqual(session[key], end[key], key)
+        self.assertEqual((session["up"], session["down"]), (1, 1))
+        self.assertEqual(session["state"], "relaying")
+        self.assertEqual(session["resumed"], False)
+        since = time.mktime(time.strptime(session["since"], "%Y-%m-%dT%H:%M:%SZ")) - time.timezone
+        self.assertAlmostEqual(since, time.time(), delta=60)
+
+    def test_a_client_that_has_said_nothing_is_listed_without_what_is_not_known(self):
+        self.serve()
+        client = self.tcp_client(self.server)
+        (session,) = self.wait_until(
+            lambda: json.loads(self.admin.get("/sessions").text)["sessions"], "the session")
+        self.assertEqual((session["state"], session["peer"]), ("hello", client.peer))
+        for key in ("identity", "sni", "tls", "cipher", "group", "backend"):
+            self.assertIsNone(session[key])
+
+    def test_a_thousand_sessions_come_in_pages_each_once(self):
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        self.serve(handler=None)
+        context = tls_context(pki.authority().pem)
+        peers = {self.client(self.server, context=context).peer for _ in range(1000)}
+        for limit in (1000, 300, 77):
+            pages = list(self.pages(limit))
+            self.assertEqual([len(page) for page in pages[:-1]], [limit] * (len(pages) - 1))
+            listed = [session["peer"] for page in pages for session in page]
+            self.assertEqual(len(listed), 1000)
+            self.assertEqual(set(listed), peers)
+        done = self.admin.ctl("sessions")
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual({json.loads(line)["peer"] for line in done.stdout.splitlines()}, peers)
+
+    def test_sessions_that_end_between_two_pages_do_no_harm(self):
+        self.serve(main={"workers": "1"})
+        clients = [self.talk() for _ in range(6)]
+        pages = self.pages(2)
+        listed = [s["peer"] for s in next(pages)]
+        for client in (clients[0], clients[2], clients[3]):
+            client.close()
+            self.server.end_of(client)
+        late = self.talk()
+        listed += [s["peer"] for page in pages for s in page]
+        self.assertEqual(listed, [clients[n].peer for n in (0, 1, 4, 5)])
+        self.assertNotIn(late.peer, listed)
+
+    def test_pages_that_are_over_or_wrong_are_refused(self):
+        self.serve()
+        for _ in range(3):
+            self.talk()
+        for argument, status in (("limit=0", 400), ("limit=1001", 400), ("limit=x", 400),
+                                 ("next=x", 400), ("next=-1", 400), ("next=999999", 410)):
+            self.assertEqual(self.admin.get("/sessions?" + argument).status, status, argument)
+        first = json.loads(self.admin.get("/sessions?limit=1").text)["next"]
+        self.assertEqual(self.admin.get(f"/sessions?limit=1&next={first}").status, 200)
+        self.assertEqual(self.admin.get(f"/sessions?limit=1&next={first}").status, 410)
+        first = json.loads(self.admin.get("/sessions?limit=1").text)["next"]
+        for _ in range(4):
+            self.admin.get("/sessions?limit=1")
+        self.assertEqual(self.admin.get(f"/sessions?limit=1&next={first}").status, 410)
+
+    def test_names_of_clients_cannot_forge_json(self):
+        name = 'a","up":1,"x":"\\ü'
+        self.write("ca.pem", pki.authority("Device CA").pem)
+        self.serve(listener={"client_auth": "required", "client_ca": "ca.pem"})
+        self.talk(cert=pki.client(name))
+        (session,) = json.loads(self.admin.get("/sessions").text)["sessions"]
+        self.assertEqual(session["identity"], name)
+
+
+class Ctl(Served):
+    def test_status_says_how_it_goes(self):
+        self.serve(listener={"connect_timeout": "300ms"})
+        self.talk()
+        done = self.admin.ctl("status")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue(done.stdout.startswith("ready\nPostern "))
+        self.assertIn("listener mqtt: 1 clients at a broker", done.stdout)
+        self.assertIn(f"backend {self.broker.address}: up", done.stdout)
+        self.broker.down()
+        self.client(self.server).send(b"x")
+        self.server.wait("backend down")
+        done = self.admin.ctl("status")
+        self.assertEqual(done.returncode, 1)
+        self.assertTrue(done.stdout.startswith("not ready: no_backend\n"))
+
+    def test_the_address_is_that_of_the_configuration(self):
+        self.serve()
+        self.assertEqual(ctl("-c", self.server.config_file, "status").returncode, 0)
+        self.assertEqual(ctl("status", "--config", self.server.config_file).returncode, 0)
+
+    def test_reload_waits_until_the_new_files_are_in_use(self):
+        self.serve()
+        pki.server().write(self.path("main"))
+        mark = self.server.mark()
+        done = self.admin.ctl("reload")
+        self.assertEqual((done.returncode, done.stdout), (0, "reloaded\n"))
+        self.server.wait("reload done", since=mark)
+
+    def test_reload_prints_the_refusal(self):
+        self.serve()
+        self.write("main/cert.pem", "garbage\n")
+        done = self.admin.ctl("reload")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        refusal = self.server.wait("reload refused")["message"]
+        self.assertEqual(done.stderr, "postern ctl: reload refused: "
+                         + refusal.removesuffix("; the previous configuration stays in effect")
+                         + "\n")
+
+    def test_many_reloads_at_once_all_get_their_answer(self):
+        self.serve()
+        results = []
+        threads = [threading.Thread(target=lambda: results.append(self.admin.post("/reload").status))
+                   for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(results, [200] * 12)
+
+    def test_drain_disconnects_clients_and_ends_the_program(self):
+        self.serve(main={"drain_timeout": "500ms"})
+        client = self.talk()
+        done = self.admin.ctl("drain")
+        self.assertEqual((done.returncode, done.stdout), (0, "draining\n"))
+        self.assertEqual(self.server.wait_exit(), 0)
+        self.assertEqual(self.server.end_of(client)["reason"], "drained")
+
+    def test_drain_twice_does_not_hurry(self):
+        self.serve(main={"drain_timeout": "1h"})
+        clients = [self.talk() for _ in range(10)]
+        for _ in range(2):
+            self.assertEqual(self.admin.ctl("drain").returncode, 0)
+        self.server.wait("stopping")
+        self.assertRaises(AssertionError, self.server.wait, "nothing", timeout=0.3)
+        self.assertLess(len(self.server.all("session end")), 5)
+        for client in clients:
+            client.cut()
+        self.assertEqual(self.server.wait_exit(), 0)
+
+    def test_nobody_to_ask_is_exit_code_3(self):
+        for address in ("127.0.0.1:1", "unix:" + self.path("none.sock")):
+            done = ctl("--admin", address, "status")
+            self.assertEqual(done.returncode, 3)
+            self.assertIn("cannot connect", done.stderr)
+        text = self.config(self.fake_broker(echo))
+        done = ctl("-c", self.write("postern.conf", text), "status")
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("admin is off", done.stderr)
+        self.assertEqual(ctl("-c", self.path("none.conf"), "status").returncode, 3)
+
+    def test_an_address_where_something_else_answers_is_exit_code_3(self):
+        def other(peer):
+            peer.recv()
+            peer.send(b"220 mail.example.org ESMTP\r\n")
+
+        done = ctl("--admin", self.fake_broker(other).address, "status")
+        self.assertEqual((done.returncode, done.stdout), (3, ""))
+
+    def test_a_wrong_command_line_is_exit_code_2(self):
+        for arguments in ((), ("nonsense",), ("status", "more"), ("--nonsense", "status"),
+                          ("-c", "a", "--admin", "127.0.0.1:1", "status"),
+                          ("--admin", "nonsense", "status")):
+            self.assertEqual(ctl(*arguments).returncode, 2, arguments)
+        self.assertEqual(ctl("--help").returncode, 0)
+
+
+class Load(Served):
+    def test_it_is_answered_while_clients_come_and_go_and_nothing_is_lost(self):
+        """With sanitizers this looks for races between the admin thread and the workers."""
+        self.serve()
+        stop, failures = threading.Event(), []
+
+        def ask():
+            while not stop.is_set():
+                try:
+                    for path in ("/metrics", "/sessions?limit=3", "/status", "/health"):
+                        answer = self.admin.get(path)
+                        if answer.status != 200:
+                            failures.append((path, answer.status, answer.text))
+                    self.admin.post("/reload")
+                except OSError as error:
+                    failures.append(error)
+
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        context = tls_context(pki.authority().pem)
+        try:
+            for number in range(60):
+                client = TlsClient(self.server.address(), context)
+                client.send(b"x" * number)
+                self.assertEqual(client.recv_exactly(number), b"x" * number)
+                client.close()
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        self.assertEqual(failures, [])
+
+
+if __name__ == "__main__":
+    main()
