@@ -4,10 +4,9 @@ also wrongly. pki.py makes the usual ones."""
 import dataclasses
 import functools
 import hashlib
-import subprocess
-import tempfile
 
 import pki
+import signing
 from pki import DAY, NOW, bits, extension, integer, oid, seq, tlv
 
 SKI, KEY_USAGE, SAN, BASIC, NAME_CONSTRAINTS, POLICIES, AKI, POLICY_CONSTRAINTS, PURPOSES = (
@@ -79,20 +78,6 @@ def pss(digest_number, salt):
                    tlv(0xA2, integer(salt))))
 
 
-def signature(key, data, digest, padding=None):
-    """By the openssl command; padding: of RSA-PSS, a digest's salt."""
-    if key.kind in ("ed25519", "ed448"):
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(data)
-            file.flush()
-            command = ["pkeyutl", "-sign", "-rawin", "-inkey", key.path, "-in", file.name]
-            return subprocess.run(["openssl", *command], check=True, stdout=subprocess.PIPE).stdout
-    options = [] if padding is None else ["-sigopt", "rsa_padding_mode:pss", "-sigopt",
-                                          f"rsa_pss_saltlen:{padding}"]
-    return subprocess.run(["openssl", "dgst", f"-{digest}", "-sign", key.path, *options],
-                          input=data, check=True, stdout=subprocess.PIPE).stdout
-
-
 def key_identifier(key):
     """SHA-1 of the bit string alone (RFC 5280 4.2.1.2, method 1), as most CAs compute it."""
     _, info, _ = pki.parse(key.public)
@@ -137,7 +122,7 @@ class Node:
         key = signer.key if self.signer is USUAL else self.signer
         scheme = self._scheme(key)
         body = self._body(signer, scheme if self.inner is USUAL else self.inner)
-        made = signature(key, body, self.digest, self.padding)
+        made = signing.sign(key, body, self.digest, self.padding)
         if self.damage:
             made = made[:-1] + bytes([made[-1] ^ 1])
         self.der = seq(body, scheme, bits(made))
@@ -198,5 +183,5 @@ def crl(issuer, revoked=(), start=NOW - DAY, end=NOW + 30 * DAY, number=1, extra
     body = seq(integer(1), scheme, issuer.subject, pki.when(start), pki.when(end),
                seq(*entries) if entries else b"",
                tlv(0xA0, seq(*extensions, *extra)) if extensions or extra else b"")
-    return pki.pem("X509 CRL", seq(body, scheme, bits(signature(issuer.key, body, "sha256",
-                                                                padding))))
+    return pki.pem("X509 CRL", seq(body, scheme, bits(signing.sign(issuer.key, body,
+                                                                   salt=padding))))

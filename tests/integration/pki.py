@@ -1,4 +1,4 @@
-"""Certificates for tests: built here byte by byte, keys made and signatures given by openssl.
+"""Certificates for tests: built here byte by byte, keys made by openssl, signatures by signing.py.
 
 Writing the DER ourselves allows what no command line makes: a name with a NUL in it, a certificate
 that expired an hour ago, a revocation list of any age. Keys are made once per process.
@@ -15,6 +15,8 @@ import os
 import shutil
 import subprocess
 import tempfile
+
+import signing
 
 UTF8, TELETEX, BMP = 0x0C, 0x14, 0x1E
 NOW = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
@@ -161,17 +163,7 @@ class Key:
         return seq(oid("1.2.840.10045.4.3.2"))
 
     def sign(self, data):
-        if self.kind == "ed25519":
-            with tempfile.NamedTemporaryFile() as file:
-                file.write(data)
-                file.flush()
-                signature = subprocess.run(["openssl", "pkeyutl", "-sign", "-rawin", "-inkey",
-                                            self.path, "-in", file.name],
-                                           check=True, stdout=subprocess.PIPE).stdout
-        else:
-            signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", self.path],
-                                       input=data, check=True, stdout=subprocess.PIPE).stdout
-        return seq(data, self.algorithm(), bits(signature))
+        return seq(data, self.algorithm(), bits(signing.sign(self, data)))
 
 
 @functools.lru_cache(maxsize=None)
