@@ -66,7 +66,8 @@ bool der_next_is(struct span in, uint8_t tag) {
 
 bool der_take_boolean(struct span *in, bool *value) {
     struct span content;
-    if (!der_take_tag(in, DER_BOOLEAN, &content) || content.len != 1) {
+    if (!der_take_tag(in, DER_BOOLEAN, &content) || content.len != 1 ||
+        (content.data[0] != 0 && content.data[0] != 0xff)) { /* X.690 11.1 */
         return false;
     }
     *value = content.data[0] != 0;
