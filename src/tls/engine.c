@@ -170,8 +170,10 @@ static enum engine_status fail(struct engine *e, enum reason reason, uint8_t ale
         reason = e->handshaking ? REASON_ALERT_RECEIVED : reason;
     } else if (sent) {
         e->alert = e->alert != 0 ? e->alert : (uint8_t)alerts.last_tx.code;
-        /* This one it sends about nothing but a certificate that it cannot read. */
-        bool unread = alerts.last_tx.code == ALERT_BAD_CERTIFICATE;
+        /* This one it sends about a certificate that it cannot read, and in TLS 1.2 about a
+         * signature by another algorithm than the key's, when the certificate was accepted. */
+        bool unread =
+            alerts.last_tx.code == ALERT_BAD_CERTIFICATE && e->peer != NULL && !e->peer->presented;
         reason = unread && reason == REASON_PROTOCOL_ERROR ? REASON_BAD_ENCODING : reason;
     } else if (alert != 0 && quirks_send_alert(e->ssl, alert)) {
         e->alert = alert;
