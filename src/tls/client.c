@@ -143,11 +143,26 @@ static enum reason check_revocation(void *arg, const struct x509 *cert, const st
     return check_end(decision, next_update);
 }
 
+_Static_assert(TLS_ISSUERS_MAX == PATH_SENT_MAX - 1, "as many CAs as a client may send");
+
+/* The CAs that the client sent: those of the path but for the anchor. */
+static enum reason keep_issuers(const struct path *path, struct client_cert *peer) {
+    for (size_t i = 1; i + 1 < path->count; i++) {
+        struct cert_id id;
+        if (!revocation_id(&id, path->certs[i + 1], path->certs[i]->serial)) {
+            return REASON_OUT_OF_MEMORY; /* the serial is short enough, as it is in a path */
+        }
+        client_cert_add_issuer(peer, &id);
+    }
+    return REASON_NONE;
+}
+
 static enum reason fill(const struct tls_context *ctx, const struct path *path, int64_t lists_end,
                         struct client_cert *peer) {
     const struct tls_clients *clients = ctx->clients;
     const struct x509 *leaf = path->certs[0];
     const struct x509 *issuer = path->count > 1 ? path->certs[1] : leaf;
+    peer->issuer_count = 0;
     peer->has_identity =
         clients->ca_count > 0 && identity_read(ctx->identity, leaf, leaf->der, peer->text);
     peer->not_after = path->not_after < lists_end ? path->not_after : lists_end;
@@ -156,7 +171,10 @@ static enum reason fill(const struct tls_context *ctx, const struct path *path, 
     }
     enum reason reason = client_allow_check(clients, leaf, peer);
     bool nameless = ctx->identity_required && !peer->has_identity;
-    return reason == REASON_NONE && nameless ? REASON_BAD_IDENTITY : reason;
+    if (reason == REASON_NONE && nameless) {
+        return REASON_BAD_IDENTITY;
+    }
+    return reason == REASON_NONE && ctx->keeps_issuers ? keep_issuers(path, peer) : reason;
 }
 
 /* Anybody may have made one of version 1 a CA, as it cannot say that it is none; so it is never an
@@ -179,7 +197,7 @@ static void name_blamed(const struct path *path, struct client_cert *peer) {
     if (path->blamed != NULL) {
         char subject[SUBJECT_TEXT];
         x509_name_text(path->blamed->subject, subject, sizeof subject);
-        snprintf(peer->text, sizeof peer->text, "%s (depth %zu)", subject, path->depth);
+        snprintf(peer->text, TLS_IDENTITY_MAX + 1, "%s (depth %zu)", subject, path->depth);
         peer->has_detail = true;
     }
 }
@@ -208,6 +226,7 @@ static enum reason decide(const struct tls_context *ctx, const struct x509 *sent
         warn_v1(clients, &sent[0]);
     } else {
         peer->has_identity = false;
+        peer->issuer_count = 0;
         name_blamed(&path, peer);
     }
     if (reason == REASON_NOT_ALLOWED) {
@@ -274,11 +293,11 @@ void client_chain_free(struct client_chain *chain) {
 }
 
 /* Whether its issuer is in client_ca and revoked, in every certificate that it has there. */
-static bool is_issuer_revoked(const struct tls_clients *clients, const struct client_cert *peer) {
+static bool is_issuer_revoked(const struct tls_clients *clients, const struct cert_id *id) {
     bool revoked = false;
     for (size_t i = 0; i < clients->ca_count; i++) {
         const struct ca *ca = &clients->cas[i];
-        if (memcmp(ca->hash, peer->id.issuer_hash, sizeof ca->hash) == 0) {
+        if (memcmp(ca->hash, id->issuer_hash, sizeof ca->hash) == 0) {
             if (!ca->revoked) {
                 return false;
             }
@@ -288,8 +307,17 @@ static bool is_issuer_revoked(const struct tls_clients *clients, const struct cl
     return revoked;
 }
 
+static bool is_revoked(const struct tls_clients *clients, const struct cert_id *id) {
+    return revocation_lists(&clients->revocation, id) || is_issuer_revoked(clients, id);
+}
+
 enum reason clients_recheck(const struct tls_clients *clients, const struct client_cert *peer) {
-    if (revocation_lists(&clients->revocation, &peer->id) || is_issuer_revoked(clients, peer)) {
+    const struct cert_id *issuers = client_cert_issuers(peer);
+    bool revoked = is_revoked(clients, &peer->id);
+    for (size_t i = 0; i < peer->issuer_count && !revoked; i++) {
+        revoked = is_revoked(clients, &issuers[i]);
+    }
+    if (revoked) {
         return REASON_REVOKED;
     }
     return client_allow_still(clients, peer) ? REASON_NONE : REASON_NOT_ALLOWED;

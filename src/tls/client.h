@@ -27,9 +27,10 @@ enum reason clients_check_late(const struct tls_context *ctx, struct client_cert
                                bool resumed);
 
 /* Of a client that was accepted in an earlier connection, or by an earlier load, without what it
- * sent then: whether neither its own certificate nor its issuer, if that is a CA here, was revoked
- * since, and its entry in client_allow stands. Lists of CAs that clients send do not count: whose
- * they are is not known without those. REASON_NONE, REASON_REVOKED or REASON_NOT_ALLOWED. */
+ * sent then: whether none of its own certificate, the CAs that it sent, if those were kept
+ * (keeps_issuers), and the CA here that issued the last of them was revoked since, and its entry in
+ * client_allow stands. Lists of CAs that clients send do not count: whose they are is not known
+ * without those. REASON_NONE, REASON_REVOKED or REASON_NOT_ALLOWED. */
 enum reason clients_recheck(const struct tls_clients *clients, const struct client_cert *peer);
 
 /* Whether a session with this certificate, or without one, may be resumed under `ctx`. */

@@ -69,7 +69,7 @@ void client_allow_append_hint(const struct x509 *leaf, struct client_cert *peer)
     static const char label[] = " cert-sha256:";
     uint8_t hash[ALLOW_HASH_SIZE];
     char *end = peer->text + strlen(peer->text);
-    if (peer->text + sizeof peer->text - end >= (ptrdiff_t)(sizeof label - 1 + HEX_SIZE) &&
+    if (peer->text + TLS_IDENTITY_MAX + 1 - end >= (ptrdiff_t)(sizeof label - 1 + HEX_SIZE) &&
         identity_hash(leaf->der, hash)) {
         memcpy(end, label, sizeof label - 1);
         hex_print(hash, sizeof hash, end + sizeof label - 1);

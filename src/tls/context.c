@@ -154,7 +154,8 @@ static int hash_policy(struct tls_context *ctx, const struct config_listener *li
                        const char *ciphers, struct error *err) {
     wc_Sha256 sha;
     const uint8_t fixed[] = {(uint8_t)listener->client_auth, (uint8_t)listener->identity,
-                             ctx->identity_required, (uint8_t)ctx->tls_min, (uint8_t)ctx->tls_max};
+                             ctx->identity_required,         ctx->keeps_issuers,
+                             (uint8_t)ctx->tls_min,          (uint8_t)ctx->tls_max};
     if (wc_InitSha256(&sha) != 0) {
         return error_set(err, "out of memory");
     }
@@ -244,6 +245,7 @@ struct tls_context *tls_context_load(const struct config_listener *listener,
         listener->mqtt == MQTT_IDENTITY || listener->proxy_protocol == PROXY_PROTOCOL_V2;
     ctx->refuse_unknown_name =
         listener->route == NULL && listener->unknown_name == UNKNOWN_NAME_REFUSE;
+    ctx->keeps_issuers = listener->revoked_sessions == REVOKED_END;
     ctx->resumption_seconds = (int64_t)(listener->resumption_lifetime_ms / 1000);
     ctx->max_record_size = (uint16_t)listener->max_record_size;
     ctx->tls_min = listener->tls_min;

@@ -221,11 +221,7 @@ static void keep_peer(struct engine *e) {
         e->peer = NULL;
         return;
     }
-    size_t text = 0;
-    if (peer->has_identity) {
-        text = strlen(peer->text) + 1;
-    }
-    struct client_cert *less = realloc(peer, offsetof(struct client_cert, text) + text);
+    struct client_cert *less = realloc(peer, client_cert_size(peer));
     e->peer = less != NULL ? less : peer;
 }
 

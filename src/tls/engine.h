@@ -101,9 +101,11 @@ const char *engine_identity(const struct engine *e); /* of the client certificat
 bool engine_peer_presented(const struct engine *e);
 const struct cert_id *engine_peer_id(const struct engine *e); /* NULL: no client certificate */
 /* After the handshake, for revoked_sessions = end: whether the context of a later load would not
- * let the client in any more: its CRL has the client's own certificate, or the CA of its client_ca
- * that issued it, or its client_allow no entry for it, or one that gives it another name. False
- * without a client certificate, if the context asks for none, or is retired. */
+ * let the client in any more: its CRL has the client's own certificate, a CA that the client sent,
+ * or the CA of its client_ca that issued the last of these; or its client_allow no entry for it, or
+ * one that gives it another name. Which CAs the client sent is known if its listener had
+ * revoked_sessions = end at the handshake. False without a client certificate, if the context asks
+ * for none, or is retired. */
 bool engine_is_revoked(const struct engine *e, struct tls_context *by);
 
 #endif

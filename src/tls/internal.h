@@ -19,6 +19,8 @@
 #define TLS_ALLOW_HASH_SIZE 16
 /* Longest identity; longer ones are refused, never cut. */
 #define TLS_IDENTITY_MAX 255
+/* As many CAs as a client may send are between its certificate and an anchor: PATH_SENT_MAX - 1. */
+#define TLS_ISSUERS_MAX 15
 
 /* One certificate with its key. The library has one such certificate per WOLFSSL_CTX. */
 struct tls_certificate {
@@ -51,6 +53,7 @@ struct tls_context {
     enum config_client_auth client_auth;
     enum config_identity identity;
     bool identity_required;     /* the broker gets it: a bad one ends the handshake */
+    bool keeps_issuers;         /* of clients, for clients_recheck: revoked_sessions = end */
     int64_t resumption_seconds; /* from a full handshake */
     uint16_t max_record_size;
     struct groups groups;
@@ -84,8 +87,10 @@ struct client_cert {
     bool listed;     /* client_allow had an entry for it; then: */
     bool named;      /* the identity is the entry's, not its own */
     uint8_t cert_hash[TLS_ALLOW_HASH_SIZE], key_hash[TLS_ALLOW_HASH_SIZE];
+    uint8_t issuer_count; /* CAs that the client sent and that its path needs; if they are kept */
     int64_t not_after;
-    char text[TLS_IDENTITY_MAX + 1]; /* the identity */
+    /* The identity; after its NUL, or in its place, the cert_ids of those CAs. */
+    char text[TLS_IDENTITY_MAX + 1 + TLS_ISSUERS_MAX * sizeof(struct cert_id)];
     /* From here on only during the handshake. */
     struct client_chain *chain;     /* what was accepted, for engine_check_by; ours */
     struct tls_context *newer;      /* counted as its user; NULL: none */
@@ -102,9 +107,16 @@ struct client_cert {
     bool starved;       /* an allocation failed in the last call of the library */
 };
 
+/* The issuers in `text`: one more, once the identity is final; and where they are. */
+void client_cert_add_issuer(struct client_cert *peer, const struct cert_id *id);
+const struct cert_id *client_cert_issuers(const struct client_cert *peer);
+/* How many bytes of it are worth keeping after the handshake. */
+size_t client_cert_size(const struct client_cert *peer);
+
 /* The certificate's part of client_cert as bytes, for tickets and the session cache. */
 #define CLIENT_CERT_PACKED_MAX                                                                     \
-    (1 + 4 + TLS_ISSUER_HASH_SIZE + 1 + 20 + 2 * TLS_ALLOW_HASH_SIZE + TLS_IDENTITY_MAX + 1)
+    (1 + 4 + sizeof(struct cert_id) + 2 * TLS_ALLOW_HASH_SIZE + TLS_IDENTITY_MAX + 1 + 1 +         \
+     TLS_ISSUERS_MAX * sizeof(struct cert_id))
 size_t client_cert_pack(const struct client_cert *peer, uint8_t out[CLIENT_CERT_PACKED_MAX]);
 bool client_cert_unpack(struct client_cert *peer, const uint8_t *data, size_t len);
 

@@ -30,6 +30,9 @@ static void check_same(const struct client_cert *a, const struct client_cert *b)
         CHECK(memcmp(a->key_hash, b->key_hash, TLS_ALLOW_HASH_SIZE) == 0);
     }
     CHECK(!a->has_identity || strcmp(a->text, b->text) == 0);
+    CHECK(a->issuer_count == b->issuer_count);
+    CHECK(memcmp(client_cert_issuers(a), client_cert_issuers(b),
+                 a->issuer_count * sizeof(struct cert_id)) == 0);
 }
 
 static void try_hostile(const uint8_t *data, size_t size) {
@@ -41,6 +44,7 @@ static void try_hostile(const uint8_t *data, size_t size) {
     CHECK(size <= CLIENT_CERT_PACKED_MAX);
     CHECK(cert.id.serial_len <= sizeof cert.id.serial && !cert.presented);
     CHECK(!cert.named || (cert.listed && cert.has_identity));
+    CHECK(client_cert_size(&cert) <= offsetof(struct client_cert, text) + sizeof cert.text);
     if (cert.has_identity) {
         check_text(&cert);
     }
@@ -62,17 +66,22 @@ static size_t take_text(const uint8_t **data, size_t *size, size_t len, char *ou
     return used;
 }
 
+static struct cert_id make_id(struct fuzz_dice *dice) {
+    struct cert_id id = {.serial_len = (uint8_t)(1 + fuzz_roll(dice, sizeof id.serial))};
+    for (size_t i = 0; i < id.serial_len; i++) {
+        id.serial[i] = (uint8_t)fuzz_roll(dice, 256);
+    }
+    for (size_t i = 0; i < TLS_ISSUER_HASH_SIZE; i++) {
+        id.issuer_hash[i] = (uint8_t)fuzz_roll(dice, 256);
+    }
+    return id;
+}
+
 /* A certificate as a handshake would leave it, made of the input. */
 static struct client_cert make(const uint8_t *data, size_t size, struct fuzz_dice *dice) {
     struct client_cert cert = {.has_identity = fuzz_roll(dice, 4) > 0};
     cert.not_after = (int64_t)fuzz_roll(dice, UINT32_MAX);
-    cert.id.serial_len = (uint8_t)(1 + fuzz_roll(dice, sizeof cert.id.serial));
-    for (size_t i = 0; i < sizeof cert.id.serial; i++) {
-        cert.id.serial[i] = i < cert.id.serial_len ? (uint8_t)fuzz_roll(dice, 256) : 0;
-    }
-    for (size_t i = 0; i < TLS_ISSUER_HASH_SIZE; i++) {
-        cert.id.issuer_hash[i] = (uint8_t)fuzz_roll(dice, 256);
-    }
+    cert.id = make_id(dice);
     cert.listed = fuzz_roll(dice, 2) > 0;
     cert.named = cert.listed && cert.has_identity && fuzz_roll(dice, 2) > 0;
     for (size_t i = 0; i < TLS_ALLOW_HASH_SIZE; i++) {
@@ -81,6 +90,10 @@ static struct client_cert make(const uint8_t *data, size_t size, struct fuzz_dic
     }
     if (cert.has_identity) {
         (void)take_text(&data, &size, fuzz_roll(dice, TLS_IDENTITY_MAX + 1), cert.text);
+    }
+    for (size_t left = fuzz_roll(dice, TLS_ISSUERS_MAX + 1); left > 0; left--) {
+        const struct cert_id id = make_id(dice);
+        client_cert_add_issuer(&cert, &id);
     }
     return cert;
 }

@@ -266,6 +266,37 @@ class Revocation(Case):
                     client.send(b"y")
                     self.assertEqual(client.recv_exactly(1), b"y")
 
+    def test_live_sessions_below_a_revoked_intermediate_end_likewise(self):
+        """One that is not in client_ca: the sessions remember what the client sent. So do those
+        that were resumed."""
+        middle = pki.Authority("Device Intermediate", parent=DEVICES)
+        leaf = middle.issue("deep", usage="client", own_key=pki.key("ecdsa", "client"))
+        for asked in ("keep", "end"):
+            postern = self.guarded(self.fake_broker(echo), crl=DEVICES.crl() + middle.crl(),
+                                   revoked_sessions=asked)
+            sessions = []
+            for version in BOTH:
+                context = tls_context(pki.authority().pem, version, cert=leaf)
+                first = self.client(postern, context=context)
+                first.send(b"x")
+                first.recv_exactly(1)
+                again = self.client(postern, context=context, session=first.tls.session)
+                self.assertEqual(again.tls.session_reused, own_library())
+                sessions += [first, again]
+            for client in sessions:
+                client.send(b"x")
+                client.recv_exactly(1)
+            self.write("client.crl", DEVICES.crl([middle.certificate]) + middle.crl())
+            self.assertEqual(postern.reload().name, "reload done")
+            for client in sessions:
+                if asked == "end":
+                    self.assertEqual(client.recv(), b"")
+                    client.close()
+                    self.assertEqual(postern.end_of(client)["reason"], "revoked")
+                else:
+                    client.send(b"y")
+                    self.assertEqual(client.recv_exactly(1), b"y")
+
     def test_an_expired_crl_is_accepted_or_refused_as_configured(self):
         stolen = device("stolen")
         old = DEVICES.crl([stolen], start=pki.NOW - 60 * pki.DAY, end=pki.NOW - pki.DAY)

@@ -4,7 +4,7 @@
 #include <check.h>
 #include <string.h>
 
-enum { IDENTITY = 1, LISTED = 2, NAMED = 4, PRESENT = 8 };
+enum { IDENTITY = 1, LISTED = 2, NAMED = 4, PRESENT = 8, ISSUERS = 16 };
 
 static uint8_t packed[CLIENT_CERT_PACKED_MAX];
 
@@ -35,7 +35,13 @@ static void comes_back(struct client_cert cert) {
         ck_assert_mem_eq(again.key_hash, cert.key_hash, TLS_ALLOW_HASH_SIZE);
     }
     ck_assert_int_eq(again.has_identity, cert.has_identity);
-    ck_assert_str_eq(again.text, cert.text);
+    if (cert.has_identity) {
+        ck_assert_str_eq(again.text, cert.text);
+    }
+    ck_assert_uint_eq(again.issuer_count, cert.issuer_count);
+    ck_assert_mem_eq(client_cert_issuers(&again), client_cert_issuers(&cert),
+                     cert.issuer_count * sizeof(struct cert_id));
+    ck_assert_uint_eq(client_cert_size(&again), client_cert_size(&cert));
     for (size_t part = 0; part < len; part++) {
         ck_assert(!client_cert_unpack(&again, packed, part));
     }
@@ -55,6 +61,43 @@ START_TEST(what_client_allow_said_of_it_comes_back) {
     comes_back(cert);
     cert.named = true;
     comes_back(cert);
+}
+END_TEST
+
+/* Also with the longest of each. */
+START_TEST(the_cas_above_it_come_back) {
+    static char name[TLS_IDENTITY_MAX + 1];
+    const char *const names[] = {NULL, "device-1", memset(name, 'n', TLS_IDENTITY_MAX)};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct client_cert cert = make(names[i]);
+        struct cert_id id = {.serial_len = sizeof id.serial};
+        cert.listed = true;
+        for (uint8_t n = 0; n < TLS_ISSUERS_MAX; n++) {
+            memset(id.issuer_hash, n, sizeof id.issuer_hash);
+            memset(id.serial, n + 1, sizeof id.serial);
+            client_cert_add_issuer(&cert, &id);
+            ck_assert_mem_eq(&client_cert_issuers(&cert)[n], &id, sizeof id);
+            comes_back(cert);
+        }
+        ck_assert_uint_eq(client_cert_size(&cert) - offsetof(struct client_cert, text),
+                          TLS_ISSUERS_MAX * sizeof id +
+                              (names[i] != NULL ? strlen(names[i]) + 1 : 0));
+    }
+}
+END_TEST
+
+START_TEST(more_cas_than_there_can_be_are_refused) {
+    struct client_cert cert = make(NULL), again;
+    struct cert_id id = {.serial_len = 1, .serial = {1}};
+    client_cert_add_issuer(&cert, &id);
+    size_t len = client_cert_pack(&cert, packed), count = len - 1 - 1 - TLS_ISSUER_HASH_SIZE - 1;
+    ck_assert(client_cert_unpack(&again, packed, len));
+    ck_assert_uint_eq(packed[count], 1);
+    static const uint8_t bad[] = {0, 2, TLS_ISSUERS_MAX + 1, 255};
+    for (size_t i = 0; i < sizeof bad; i++) {
+        packed[count] = bad[i];
+        ck_assert_msg(!client_cert_unpack(&again, packed, len), "%u", bad[i]);
+    }
 }
 END_TEST
 
@@ -86,8 +129,9 @@ END_TEST
 START_TEST(unknown_flags_are_refused) {
     struct client_cert cert = make(NULL), again;
     size_t len = client_cert_pack(&cert, packed);
-    static const uint8_t bad[] = {IDENTITY,        LISTED,         PRESENT | LISTED,
-                                  PRESENT | NAMED, PRESENT | 0x10, 0xff};
+    static const uint8_t bad[] = {
+        IDENTITY,       LISTED, PRESENT | LISTED, PRESENT | NAMED, PRESENT | ISSUERS,
+        PRESENT | 0x20, 0xff};
     ck_assert_uint_eq(packed[0], PRESENT);
     for (size_t i = 0; i < sizeof bad; i++) {
         packed[0] = bad[i];
@@ -102,6 +146,8 @@ int main(void) {
     tcase_add_test(tc, a_certificate_comes_back_and_no_part_of_it_does);
     tcase_add_test(tc, no_certificate_leaves_nothing_of_an_earlier_one);
     tcase_add_test(tc, what_client_allow_said_of_it_comes_back);
+    tcase_add_test(tc, the_cas_above_it_come_back);
+    tcase_add_test(tc, more_cas_than_there_can_be_are_refused);
     tcase_add_test(tc, a_name_that_nothing_gave_is_refused);
     tcase_add_test(tc, unknown_flags_are_refused);
     suite_add_tcase(s, tc);

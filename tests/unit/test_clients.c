@@ -940,6 +940,49 @@ START_TEST(so_does_a_crl_that_is_about_or_by_an_intermediate) {
 }
 END_TEST
 
+/* A session of a client that sends its intermediate, by a full handshake and by a resumption. */
+static void open_sessions(struct tls_context *ctx, struct way way, struct pair sessions[2]) {
+    SSL_CTX *client = client_with(way.version, &by_inter, &inter);
+    if (!way.tickets) {
+        SSL_CTX_set_options(client, SSL_OP_NO_TICKET);
+    }
+    visit_in(ctx, client, NULL);
+    SSL_SESSION *earlier = seen.session;
+    for (int i = 0; i < 2; i++) {
+        pair_init(&sessions[i], client, "localhost", i == 0 ? NULL : earlier);
+        ck_assert_int_eq(pair_handshake(&sessions[i], ctx), ENGINE_OK);
+        ck_assert_int_eq(engine_is_resumed(sessions[i].engine), i == 1 && can_resume(way));
+        ck_assert_str_eq(engine_identity(sessions[i].engine), "device-3");
+    }
+    SSL_SESSION_free(earlier);
+    SSL_CTX_free(client);
+}
+
+START_TEST(so_does_one_about_an_intermediate_that_only_the_client_sent) {
+    const char *by = pki_crl("si.crl", &inter, NULL, 5);
+    const char *about = pki_joined("s1.crl", pki_crl("sq.crl", &ca, &inter, 5), by);
+    struct pair sessions[2];
+    site.listener.client_crl = (char *)pki_joined("s0.crl", pki_crl("sr.crl", &ca, NULL, 5), by);
+    for (int end = 0; end < 2; end++) {
+        site.listener.revoked_sessions = end ? REVOKED_END : REVOKED_KEEP;
+        struct tls_context *before = site_load(&site, &shared);
+        struct config_listener next = site.listener;
+        next.client_crl = (char *)about;
+        struct error err;
+        struct tls_context *after = tls_context_load(&next, &shared, &err);
+        ck_assert_ptr_nonnull(after);
+        open_sessions(before, ways[_i], sessions);
+        for (int i = 0; i < 2; i++) {
+            ck_assert(!engine_is_revoked(sessions[i].engine, before));
+            ck_assert_int_eq(engine_is_revoked(sessions[i].engine, after), end);
+            pair_free(&sessions[i]);
+        }
+        tls_context_unref(before);
+        tls_context_unref(after);
+    }
+}
+END_TEST
+
 static void add_full_handshakes(TCase *tc) {
     tcase_add_loop_test(tc, a_client_of_the_ca_is_identified_by_name, 0, 2);
     tcase_add_loop_test(tc, a_client_without_a_certificate_is_refused_where_one_is_required, 0, 2);
@@ -981,6 +1024,7 @@ static void add_resumption(TCase *tc) {
     tcase_add_loop_test(tc, a_retired_context_finishes_its_handshakes_and_starts_no_more, 0, 2);
     tcase_add_loop_test(tc, a_crl_identifies_the_sessions_to_end, 0, 2);
     tcase_add_loop_test(tc, so_does_a_crl_that_is_about_or_by_an_intermediate, 0, 2);
+    tcase_add_loop_test(tc, so_does_one_about_an_intermediate_that_only_the_client_sent, 0, 3);
 }
 
 static Suite *suite(void) {
