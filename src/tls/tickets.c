@@ -5,6 +5,7 @@
 #include "tls/internal.h"
 #include "tls/pem.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,7 +116,9 @@ static void rotate(struct tls_tickets *tickets) {
     struct ticket_key fresh;
     while (tickets->count > 1 &&
            now - tickets->keys[tickets->count - 2].made > TLS_RESUME_SECONDS) {
-        explicit_bzero(&tickets->keys[--tickets->count], sizeof *tickets->keys);
+        size_t last = --tickets->count;
+        assert(last < KEYS_MAX);
+        explicit_bzero(&tickets->keys[last], sizeof tickets->keys[last]);
     }
     if (now - tickets->keys[0].made <= TLS_RESUME_SECONDS || !make_key(&fresh)) {
         return;
@@ -220,6 +223,7 @@ void tls_ticket_keys_free(struct tls_ticket_keys *keys) {
 
 void tls_tickets_use(struct tls_tickets *tickets, struct tls_ticket_keys *keys) {
     struct ticket_key own;
+    assert(tickets != NULL);
     bool have_own = keys == NULL && make_key(&own);
     pthread_mutex_lock(&tickets->lock);
     if (keys != NULL) {
