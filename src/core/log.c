@@ -85,6 +85,17 @@ static bool put(struct log_line *line, const char *text, size_t len) {
     return true;
 }
 
+/* Appends as much of it as there is room for; false if that is not all. */
+static bool put_start(struct log_line *line, const void *text, size_t len) {
+    size_t room = LINE_ROOM - line->len;
+    if (line->cut || len <= room) {
+        return put(line, text, len);
+    }
+    (void)put(line, text, room);
+    line->cut = true;
+    return false;
+}
+
 /* For the tail that LINE_ROOM keeps free. */
 static void put_tail(struct log_line *line, const char *text) {
     size_t len = strlen(text);
@@ -196,14 +207,19 @@ static bool is_plain(const uint8_t *value, size_t len) {
     return len > 0 && !(len == 1 && value[0] == '-'); /* a bare - means that there is no value */
 }
 
-/* Escapes the character at the front into `out`; returns how many bytes it has. */
+/* How many characters at the front stand for themselves. */
+static size_t unescaped(const uint8_t *s, size_t len) {
+    size_t n = 0;
+    while (n < len && s[n] >= 0x20 && s[n] < 0x7f && s[n] != '"' && s[n] != '\\') {
+        n++;
+    }
+    return n;
+}
+
+/* Escapes the character at the front, none of those, into `out`; returns how many bytes it has. */
 static size_t escape(const uint8_t *s, size_t len, bool json, char out[8]) {
     if (s[0] == '"' || s[0] == '\\') {
         snprintf(out, 8, "\\%c", s[0]);
-        return 1;
-    }
-    if (s[0] >= 0x20 && s[0] < 0x7f) {
-        snprintf(out, 8, "%c", s[0]);
         return 1;
     }
     if (!json) {
@@ -225,6 +241,26 @@ static size_t escape(const uint8_t *s, size_t len, bool json, char out[8]) {
     return whole;
 }
 
+/* Returns how many bytes of the value there was room for. */
+static size_t put_value(struct log_line *line, const uint8_t *s, size_t len, bool json) {
+    size_t done = 0;
+    bool whole = true;
+    for (size_t used; whole && done < len; done += used) {
+        size_t before = line->len;
+        char unit[8];
+        used = unescaped(s + done, len - done);
+        if (used > 0) {
+            whole = put_start(line, s + done, used);
+            used = line->len - before;
+        } else {
+            used = escape(s + done, len - done, json, unit);
+            whole = put(line, unit, strlen(unit));
+            used = whole ? used : 0;
+        }
+    }
+    return done;
+}
+
 void log_bytes(struct log_line *line, const char *key, const void *value, size_t len) {
     const uint8_t *s = value;
     if (!line->wanted) {
@@ -235,14 +271,7 @@ void log_bytes(struct log_line *line, const char *key, const void *value, size_t
     if (!put_pair(line, key, quoted ? "\"" : "")) {
         return;
     }
-    size_t done = 0;
-    for (size_t used; done < len; done += used) {
-        char unit[8];
-        used = escape(s + done, len - done, json, unit);
-        if (!put(line, unit, strlen(unit))) {
-            break;
-        }
-    }
+    size_t done = put_value(line, s, len, json);
     put_field(line, key, value, done);
     if (quoted) {
         put_tail(line, "\"");
