@@ -1,13 +1,14 @@
 /* The library's only source of randomness: the kernel's.
  *
- * A handshake asks for random bytes nine times and a TLS 1.2 record once, a few bytes each: a
+ * A handshake asks for random bytes ten times and a TLS 1.2 record once, a few bytes each: a
  * system call a time would cost more than the bytes. So each thread fetches half a kilobyte at
  * once, hands every byte out once, and wipes it as it goes.
  *
  * A copy of the process (a fork, a snapshot of a virtual machine that is started twice) hands the
  * same stock out again. Postern does not fork. After a snapshot two copies may show two clients the
  * same random bytes of a ServerHello and the same key share; both are public, and the secrets also
- * depend on the client. Nonces of signatures, which must not repeat, do not come from the stock. */
+ * depend on the client. Nonces of signatures must not repeat for different messages, and do not:
+ * the key and the message are hashed together with what comes from the stock. */
 #include "postern_random.h"
 
 #include <wolfssl/wolfcrypt/settings.h>
@@ -91,7 +92,7 @@ int postern_random(unsigned char *out, unsigned int len) {
 
 int postern_random_begin_nonce(const unsigned char *key, unsigned key_len,
                                const unsigned char *message, unsigned message_len) {
-    if (key_len > PART_MAX || message_len > PART_MAX || fetch(nonce.fresh, FRESH) != 0) {
+    if (key_len > PART_MAX || message_len > PART_MAX || from_stock(nonce.fresh, FRESH) != 0) {
         return -1;
     }
     nonce.key_len = (unsigned char)key_len;
