@@ -162,7 +162,7 @@ void session_end_now(struct session *s, enum reason reason, const char *detail) 
 
 /* --- the phase: nothing that comes is of interest any more, only that it ends --- */
 
-static enum verdict ignore(struct session *s, const uint8_t *data, size_t len) {
+static enum verdict ignore(struct session *s, uint8_t *data, size_t len) {
     return SESSION_GOES_ON;
 }
 

@@ -87,7 +87,7 @@ static enum verdict look_for_connect(struct session *s) {
     return session_end(s, REASON_NOT_MQTT, "the first packet is not a CONNECT, or is too large");
 }
 
-static enum verdict on_client_bytes(struct session *s, const uint8_t *data, size_t len) {
+static enum verdict on_client_bytes(struct session *s, uint8_t *data, size_t len) {
     enum verdict verdict = transfer_decrypt_early(s, data, len);
     return verdict == SESSION_GOES_ON ? look_for_connect(s) : verdict;
 }

@@ -154,7 +154,7 @@ static enum verdict enter(struct session *s) {
     return on_served(s);
 }
 
-static enum verdict on_client_bytes(struct session *s, const uint8_t *data, size_t len) {
+static enum verdict on_client_bytes(struct session *s, uint8_t *data, size_t len) {
     struct buf *cipher = &s->pending->cipher;
     if (!buf_append(cipher, data, len, SIZE_MAX)) {
         return session_end(s, REASON_OUT_OF_MEMORY, NULL);

@@ -15,7 +15,7 @@ static enum verdict look_for_byte(struct session *s) {
     return s->client.ended ? session_end(s, REASON_CLIENT_CLOSED, NULL) : SESSION_GOES_ON;
 }
 
-static enum verdict on_client_bytes(struct session *s, const uint8_t *data, size_t len) {
+static enum verdict on_client_bytes(struct session *s, uint8_t *data, size_t len) {
     enum verdict verdict = transfer_decrypt_early(s, data, len);
     return verdict == SESSION_GOES_ON ? look_for_byte(s) : verdict;
 }

@@ -26,7 +26,7 @@ static enum verdict enter(struct session *s) {
     return verdict;
 }
 
-static enum verdict on_client_bytes(struct session *s, const uint8_t *data, size_t len) {
+static enum verdict on_client_bytes(struct session *s, uint8_t *data, size_t len) {
     if (!buf_append(&s->pending->cipher, data, len, SIZE_MAX)) {
         return session_end(s, REASON_OUT_OF_MEMORY, NULL);
     }

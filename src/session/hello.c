@@ -89,7 +89,7 @@ static enum verdict read_hello(struct session *s) {
     return on_whole_hello(s);
 }
 
-static enum verdict on_client_bytes(struct session *s, const uint8_t *data, size_t len) {
+static enum verdict on_client_bytes(struct session *s, uint8_t *data, size_t len) {
     if (s->silent && !make_pending(s)) {
         return session_end(s, REASON_OUT_OF_MEMORY, NULL);
     }

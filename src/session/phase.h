@@ -44,12 +44,12 @@ struct phase {
     enum verdict (*on_served)(
         struct session *s); /* the scheduler has time for what it waited for */
 
-    /* What came on a socket; `data` is valid during the call. `code` is a libuv code. After an end
-     * or an error nothing more comes from that socket. */
-    enum verdict (*on_client_bytes)(struct session *s, const uint8_t *data, size_t len);
+    /* What came on a socket; `data` is valid during the call and may be overwritten. `code` is a
+     * libuv code. After an end or an error nothing more comes from that socket. */
+    enum verdict (*on_client_bytes)(struct session *s, uint8_t *data, size_t len);
     enum verdict (*on_client_eof)(struct session *s);
     enum verdict (*on_client_error)(struct session *s, int code);
-    enum verdict (*on_broker_bytes)(struct session *s, const uint8_t *data, size_t len);
+    enum verdict (*on_broker_bytes)(struct session *s, uint8_t *data, size_t len);
     enum verdict (*on_broker_eof)(struct session *s);
     enum verdict (*on_broker_error)(struct session *s, int code);
 

@@ -23,9 +23,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* One read of a socket at most; also what may come before the broker is connected until reading
- * pauses. */
-enum { POOL_READ_SIZE = 32768 };
+/* One read of a socket at most: two of the largest records, or what makes two; also what may come
+ * before the broker is connected until reading pauses. */
+enum { POOL_READ_SIZE = 33 * 1024 };
 
 /* A partial record of an earlier read, and what one read brings. */
 enum { POOL_PLAIN_SIZE = POOL_READ_SIZE + 16384 };

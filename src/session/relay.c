@@ -67,7 +67,7 @@ static enum verdict send_up(struct session *s, const uint8_t *plain, size_t len)
 }
 
 /* Decrypts all of it and sends it on, whatever the broker takes. */
-static enum verdict relay_up(struct session *s, const uint8_t *cipher, size_t len) {
+static enum verdict relay_up(struct session *s, uint8_t *cipher, size_t len) {
     struct pool *pool = s->pool;
     enum engine_status status;
     struct engine_input in = {cipher, len};
@@ -100,7 +100,7 @@ static enum verdict relay_up(struct session *s, const uint8_t *cipher, size_t le
     return note_activity(s);
 }
 
-static enum verdict on_client_bytes(struct session *s, const uint8_t *data, size_t len) {
+static enum verdict on_client_bytes(struct session *s, uint8_t *data, size_t len) {
     return s->client.ended ? SESSION_GOES_ON : relay_up(s, data, len);
 }
 
@@ -125,7 +125,7 @@ static enum verdict note_answer(struct session *s) {
 }
 
 /* One read, all its records in one write. */
-static enum verdict on_broker_bytes(struct session *s, const uint8_t *data, size_t len) {
+static enum verdict on_broker_bytes(struct session *s, uint8_t *data, size_t len) {
     if (s->client.shut_wanted) {
         return SESSION_GOES_ON;
     }

@@ -65,7 +65,7 @@ static void act_on(struct session *s, enum verdict verdict) {
 
 static void deliver_bytes(struct session *s, const struct conn *from, size_t len) {
     const struct phase *phase = phase_of(s);
-    const uint8_t *data = s->pool->cipher;
+    uint8_t *data = s->pool->cipher;
     if (from == &s->client) {
         act_on(s, phase->on_client_bytes(s, data, len));
     } else {
@@ -83,15 +83,27 @@ static void deliver_end(struct session *s, const struct conn *from, int code) {
     }
 }
 
+/* So that what is read makes whole records, as far as that is known. */
+static size_t read_size(const struct session *s, const struct conn *from) {
+    if (!s->established) {
+        return POOL_READ_SIZE;
+    }
+    return from == &s->client ? engine_read_size(s->engine, POOL_READ_SIZE)
+                              : engine_write_size(s->engine, POOL_READ_SIZE);
+}
+
 /* Reads what that side sends, for the length of its turn. */
 static void read_conn(struct session *s, struct conn *from) {
-    uint64_t begin_ns = loop_now_ns();
+    uint64_t begin_ns = 0;
     for (unsigned reads = 0; from->readable && from->reading; reads++) {
         if (reads == READS_A_TURN || (reads > 0 && loop_now_ns() - begin_ns > TURN_NS)) {
             pool_serve_later(s->pool, &s->member, s->phase == PHASE_RELAYING);
             return;
         }
-        ssize_t got = conn_read(from, s->pool->cipher, POOL_READ_SIZE);
+        ssize_t got = conn_read(from, s->pool->cipher, read_size(s, from));
+        if (reads == 0 && from->readable) { /* else this read is all: no clock is needed */
+            begin_ns = loop_now_ns();
+        }
         if (got > 0) {
             deliver_bytes(s, from, (size_t)got);
         } else if (got < 0) {

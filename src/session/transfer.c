@@ -80,7 +80,7 @@ enum verdict transfer_flush_engine(struct session *s) {
     return s->client.shut_wanted ? SESSION_GOES_ON : transfer_send(s, &s->client, out->data, len);
 }
 
-enum verdict transfer_decrypt_early(struct session *s, const uint8_t *cipher, size_t len) {
+enum verdict transfer_decrypt_early(struct session *s, uint8_t *cipher, size_t len) {
     struct pool *pool = s->pool;
     enum engine_status status;
     struct engine_input in = {cipher, len};

@@ -19,7 +19,7 @@ enum verdict transfer_flush_engine(struct session *s) __attribute__((warn_unused
 
 /* Decrypts ciphertext that came before the broker is connected into pending->plain. Sets
  * client.ended when it held the client's close_notify. */
-enum verdict transfer_decrypt_early(struct session *s, const uint8_t *cipher, size_t len)
+enum verdict transfer_decrypt_early(struct session *s, uint8_t *cipher, size_t len)
     __attribute__((warn_unused_result));
 
 /* The same of what is in pending->cipher, as after the end of the handshake; empties it. */

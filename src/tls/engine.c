@@ -19,69 +19,6 @@ enum {
     EXTRA_OUTPUT = 1024
 };
 
-struct engine *engine_of(WOLFSSL *ssl) {
-    return wolfSSL_GetIOReadCtx(ssl);
-}
-
-/* A peer that sends only key updates, empty records and alerts spends next to nothing and keeps
- * other clients waiting: each key update derives new keys. The library answers them without a
- * limit. Records and answers are therefore bounded for each record of data. */
-enum { ANSWERS_MAX = 32, IDLE_RECORDS_MAX = 64, RECORD_HEADER = 5 };
-
-/* The library asks for a record's header by itself. */
-static bool is_idle_too_long(struct engine *e, size_t wanted) {
-    return e->call->reading && wanted == RECORD_HEADER && ++e->idle_records > IDLE_RECORDS_MAX;
-}
-
-int engine_receive(struct engine *e, uint8_t *buf, size_t size) {
-    struct engine_call *call = e->call;
-    assert(call != NULL && call->in != NULL);
-    struct engine_input *in = call->in;
-    if (in->len == 0) {
-        return WOLFSSL_CBIO_ERR_WANT_READ;
-    }
-    if (is_idle_too_long(e, size)) {
-        e->failure = REASON_TLS_ERROR;
-        return WOLFSSL_CBIO_ERR_GENERAL;
-    }
-    size_t n = size < in->len ? size : in->len;
-    memcpy(buf, in->data, n);
-    if (e->handshaking) {
-        quirks_note_flight(&e->peer->flight, in->data, n);
-    }
-    in->data += n;
-    in->len -= n;
-    call->consumed = true;
-    return (int)n;
-}
-
-static bool append(struct engine *e, struct buf *out, const uint8_t *buf, size_t size) {
-    bool cut = e->cut_flight;
-    if (!cut) {
-        return buf_append(out, buf, size, SIZE_MAX);
-    }
-    bool appended = quirks_append_flight(out, buf, size, e->record_size, &cut);
-    e->cut_flight = cut;
-    return appended;
-}
-
-int engine_send(struct engine *e, const uint8_t *buf, size_t size) {
-    struct engine_call *call = e->call;
-    assert(call != NULL && call->in != NULL);
-    if (call->reading && ++e->answers > ANSWERS_MAX) {
-        e->failure = REASON_TLS_ERROR;
-        return WOLFSSL_CBIO_ERR_GENERAL;
-    }
-    if (e->handshaking) {
-        e->peer->flight.answered = true;
-    }
-    if (call->out == NULL || append(e, call->out, buf, size)) {
-        return (int)size;
-    }
-    e->failure = REASON_OUT_OF_MEMORY;
-    return WOLFSSL_CBIO_ERR_GENERAL;
-}
-
 static void choose_record_size(struct engine *e, const struct client_hello *hello) {
     e->record_size = e->ctx->max_record_size;
     if (hello->max_fragment != 0) {
@@ -257,6 +194,7 @@ static enum engine_status finish(struct engine *e) {
     }
     end_handshake(e);
     keep_peer(e);
+    quirks_end_handshake(e->ssl);
     return ENGINE_OK;
 }
 
@@ -322,10 +260,14 @@ static enum engine_status read_records(struct engine *e, uint8_t *plain, size_t 
     while (*got < cap) {
         size_t room = cap - *got < INT32_MAX ? cap - *got : INT32_MAX;
         call->consumed = false;
+        call->room = room;
         int n = wolfSSL_read(e->ssl, plain + *got, (int)room);
         if (n > 0) {
             e->answers = e->idle_records = 0;
             *got += (size_t)n;
+            if (call->in->len == 0 && (size_t)n < room) { /* the library would find nothing */
+                return ENGINE_MORE;
+            }
             continue;
         }
         int code = wolfSSL_get_error(e->ssl, n);
@@ -356,6 +298,7 @@ enum engine_status engine_read(struct engine *e, struct engine_input *in, uint8_
     assert(!e->handshaking);
     e->call = &call;
     enum engine_status status = read_records(e, plain, cap, got);
+    quirks_take_input_back(e->ssl);
     e->call = NULL;
     return status;
 }
@@ -363,7 +306,9 @@ enum engine_status engine_read(struct engine *e, struct engine_input *in, uint8_
 static enum engine_status write_records(struct engine *e, const uint8_t *plain, size_t len) {
     while (len > 0) {
         size_t piece = len < e->record_size ? len : e->record_size;
+        quirks_lend_output(e->ssl, e->call->out, engine_sealed_size(e, piece));
         int n = wolfSSL_write(e->ssl, plain, (int)piece);
+        quirks_return_output(e->ssl);
         if (n <= 0) {
             int code = wolfSSL_get_error(e->ssl, n);
             return fail(e, code == MEMORY_E ? REASON_OUT_OF_MEMORY : REASON_TLS_ERROR,
@@ -378,7 +323,7 @@ static enum engine_status write_records(struct engine *e, const uint8_t *plain, 
 enum engine_status engine_write(struct engine *e, const uint8_t *plain, size_t len,
                                 struct buf *out) {
     struct engine_input nothing = {NULL, 0};
-    struct engine_call call = {.in = &nothing, .out = out};
+    struct engine_call call = {.in = &nothing, .out = out, .writing = true};
     if (e->failure != REASON_NONE || e->closed) {
         return ENGINE_FAILED;
     }
@@ -387,6 +332,10 @@ enum engine_status engine_write(struct engine *e, const uint8_t *plain, size_t l
     enum engine_status status = write_records(e, plain, len);
     e->call = NULL;
     return status;
+}
+
+size_t engine_write_size(const struct engine *e, size_t cap) {
+    return cap / e->record_size * e->record_size;
 }
 
 size_t engine_sealed_size(const struct engine *e, size_t plain_len) {

@@ -8,8 +8,8 @@
  *
  * engine_handshake and engine_read return ENGINE_MORE only when the input is used up.
  *
- * The input is a struct engine_input (tls/types.h). An engine is used by one thread at a time, and
- * belongs to the caller of engine_open. */
+ * The input is a struct engine_input (tls/types.h), which engine_read overwrites. An engine is used
+ * by one thread at a time, and belongs to the caller of engine_open. */
 #ifndef POSTERN_TLS_ENGINE_H
 #define POSTERN_TLS_ENGINE_H
 
@@ -65,6 +65,11 @@ void engine_check_by(struct engine *e, struct tls_context *newer);
 enum engine_status engine_handshake(struct engine *e, struct engine_input *in, struct buf *out,
                                     struct engine_stack *stack) __attribute__((warn_unused_result));
 
+/* How much to read from the peer at once, `cap` at most: so much that a record ends there if the
+ * next ones are as long as the last. Whole records are decrypted where they are; of others the
+ * library keeps a copy until they are complete. */
+size_t engine_read_size(const struct engine *e, size_t cap);
+
 /* Decrypts into `plain` until the input is used up or `cap` is reached; `*got` is always set, and
  * valid with every status. ENGINE_OK: the caller's buffer is full, call again before anything else.
  */
@@ -76,6 +81,8 @@ enum engine_status engine_read(struct engine *e, struct engine_input *in, uint8_
  * ENGINE_FAILED (without memory, too). It appends at most engine_sealed_size(). */
 enum engine_status engine_write(struct engine *e, const uint8_t *plain, size_t len, struct buf *out)
     __attribute__((warn_unused_result));
+/* How much to write at once, `cap` at most (which is a record or more): whole records. */
+size_t engine_write_size(const struct engine *e, size_t cap);
 size_t engine_sealed_size(const struct engine *e, size_t plain_len);
 
 /* After the handshake: appends close_notify (once; nothing may be written after it; reading may go

@@ -136,7 +136,9 @@ struct engine_call {
     struct buf *out;         /* NULL: output is dropped */
     struct engine_stack *stack;
     bool consumed; /* some of the input */
-    bool reading;  /* within engine_read */
+    bool reading;  /* within engine_read; then: */
+    size_t room;   /* for plaintext */
+    bool writing;  /* within engine_write */
 };
 
 struct engine {
@@ -144,6 +146,7 @@ struct engine {
     struct engine_call *call; /* under way; or the paused one of the stack; else NULL */
     struct tls_context *ctx;  /* until the handshake is complete */
     struct client_cert *peer; /* what the client's certificate said; NULL without one */
+    uint32_t record, missing; /* the peer's last record, and what has not come of it yet; bytes */
     uint16_t record_size;     /* largest plaintext per record sent */
     uint8_t alert;            /* sent or received with a failure; 0: none */
     uint8_t failure;          /* enum reason */

@@ -14,6 +14,7 @@
 #ifdef POSTERN_OWN_WOLFSSL
 #include <postern_alert.h>
 #include <postern_pause.h>
+#include <postern_relay.h>
 #endif
 
 /* --- start --- */
@@ -171,6 +172,83 @@ bool quirks_append_flight(struct buf *out, const uint8_t *buf, size_t len, size_
     }
     return buf_append(out, buf, len, SIZE_MAX);
 }
+
+/* --- established connections --- */
+
+#ifdef POSTERN_OWN_WOLFSSL
+void quirks_end_handshake(WOLFSSL *ssl) {
+    postern_relay_begin(ssl);
+}
+
+void quirks_lend_output(WOLFSSL *ssl, struct buf *out, size_t size) {
+    if (buf_reserve(out, size, INT32_MAX)) {
+        postern_relay_lend(ssl, out->data + out->len, (unsigned)(out->cap - out->len));
+    }
+}
+
+bool quirks_keep_output(WOLFSSL *ssl, struct buf *out, const uint8_t *record, size_t len) {
+    if (out->data == NULL || record != out->data + out->len || len > out->cap - out->len) {
+        return false;
+    }
+    out->len += len;
+    postern_relay_sent(ssl, (unsigned)len);
+    return true;
+}
+
+void quirks_return_output(WOLFSSL *ssl) {
+    postern_relay_return(ssl);
+}
+
+bool quirks_lend_record(WOLFSSL *ssl, uint8_t *record, size_t len) {
+    return postern_relay_lend_record(ssl, record, (unsigned)len) != 0;
+}
+
+uint8_t *quirks_own_input(WOLFSSL *ssl, uint8_t *buf) {
+    return postern_relay_own_input(ssl, buf);
+}
+
+void quirks_take_input_back(WOLFSSL *ssl) {
+    postern_relay_take_back(ssl);
+}
+#else
+void quirks_end_handshake(WOLFSSL *ssl) {
+    (void)ssl;
+}
+
+void quirks_lend_output(WOLFSSL *ssl, struct buf *out, size_t size) {
+    (void)ssl;
+    (void)out;
+    (void)size;
+}
+
+bool quirks_keep_output(WOLFSSL *ssl, struct buf *out, const uint8_t *record, size_t len) {
+    (void)ssl;
+    (void)out;
+    (void)record;
+    (void)len;
+    return false;
+}
+
+void quirks_return_output(WOLFSSL *ssl) {
+    (void)ssl;
+}
+
+bool quirks_lend_record(WOLFSSL *ssl, uint8_t *record, size_t len) {
+    (void)ssl;
+    (void)record;
+    (void)len;
+    return false;
+}
+
+uint8_t *quirks_own_input(WOLFSSL *ssl, uint8_t *buf) {
+    (void)ssl;
+    return buf;
+}
+
+void quirks_take_input_back(WOLFSSL *ssl) {
+    (void)ssl;
+}
+#endif
 
 /* --- sessions --- */
 

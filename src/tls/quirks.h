@@ -73,6 +73,28 @@ bool quirks_append_alert(struct buf *out, uint8_t description) __attribute__((wa
 bool quirks_append_flight(struct buf *out, const uint8_t *buf, size_t len, size_t record_size,
                           bool *plaintext) __attribute__((warn_unused_result));
 
+/* --- established connections --- */
+
+/* The handshake is complete: frees what only resumption needed of the library (postern_relay.h).
+ * With the distribution's library nothing. */
+void quirks_end_handshake(WOLFSSL *ssl);
+
+/* Records are made at the end of `out` until quirks_return_output, as long as there is room for
+ * `size` bytes of them: the send callback then gets them where they are to be, and calls
+ * quirks_keep_output, which is false for what is elsewhere. With the distribution's library, or
+ * without memory, all is elsewhere. */
+void quirks_lend_output(WOLFSSL *ssl, struct buf *out, size_t size);
+bool quirks_keep_output(WOLFSSL *ssl, struct buf *out, const uint8_t *record, size_t len);
+void quirks_return_output(WOLFSSL *ssl);
+
+/* For the receive callback, which is asked for the header of a record that is here as a whole: true
+ * if the library decrypts it where it is, and the header counts as received. Until all of it is
+ * read; then quirks_take_input_back. quirks_own_input is where a callback puts what it copies
+ * instead of `buf`. With the distribution's library all is copied. */
+bool quirks_lend_record(WOLFSSL *ssl, uint8_t *record, size_t len);
+uint8_t *quirks_own_input(WOLFSSL *ssl, uint8_t *buf);
+void quirks_take_input_back(WOLFSSL *ssl);
+
 /* --- sessions --- */
 
 /* Resumption has forward secrecy too: psk_ke alone (RFC 8446 4.2.9) is refused. 5.5.4 cannot refuse

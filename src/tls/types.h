@@ -58,9 +58,10 @@ struct cert_id {
     uint8_t serial_len; /* 0: there was no client certificate */
 };
 
-/* Ciphertext of the peer; a call of an engine consumes it from its front. */
+/* Ciphertext of the peer; a call of an engine consumes it from its front. engine_read overwrites
+ * what it consumes: records are decrypted where they are. */
 struct engine_input {
-    const uint8_t *data;
+    uint8_t *data;
     size_t len;
 };
 

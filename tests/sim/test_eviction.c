@@ -35,7 +35,7 @@ static struct client *header_alone(void) {
     struct client *c = fixture_accept(CLIENT_SILENT, SITE_BALANCED);
     struct session *s = world_session(c);
     s->header_due = true;
-    ck_assert_int_eq(phase_hello.on_client_bytes(s, (const uint8_t *)"PROXY UNKNOWN\r\n", 15),
+    ck_assert_int_eq(phase_hello.on_client_bytes(s, (uint8_t *)"PROXY UNKNOWN\r\n", 15),
                      SESSION_GOES_ON);
     ck_assert_int_eq(s->wait, WAIT_HELLO);
     return c;
@@ -207,7 +207,7 @@ START_TEST(a_client_does_not_make_room_for_itself) {
     session_await(s, WAIT_BYTE);
     s->header_due = true;
     pass(2 * GRACE_MS);
-    ck_assert_int_eq(phase_hello.on_client_bytes(s, (const uint8_t *)"PROXY UNKNOWN\r\n", 15),
+    ck_assert_int_eq(phase_hello.on_client_bytes(s, (uint8_t *)"PROXY UNKNOWN\r\n", 15),
                      SESSION_ENDED);
     has_ended(late, REASON_LIMIT_CONNECTIONS);
 }

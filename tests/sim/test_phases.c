@@ -107,7 +107,7 @@ END_TEST
 START_TEST(a_balancers_header_alone_leaves_its_client_silent) {
     accept_client(CLIENT_SILENT, SITE_BALANCED);
     s->header_due = true;
-    goes_on(phase_hello.on_client_bytes(s, (const uint8_t *)"PROXY UNKNOWN\r\n", 15));
+    goes_on(phase_hello.on_client_bytes(s, (uint8_t *)"PROXY UNKNOWN\r\n", 15));
     ck_assert(!s->header_due && deadline_is_set(&s->member.silence));
 }
 END_TEST
@@ -115,7 +115,7 @@ END_TEST
 START_TEST(a_bad_header_ends_in_hello) {
     accept_client(CLIENT_SILENT, SITE_BALANCED);
     s->header_due = true;
-    ended(phase_hello.on_client_bytes(s, (const uint8_t *)"GET / HT", 8), REASON_BAD_PROXY_HEADER);
+    ended(phase_hello.on_client_bytes(s, (uint8_t *)"GET / HT", 8), REASON_BAD_PROXY_HEADER);
 }
 END_TEST
 
@@ -169,7 +169,7 @@ END_TEST
 
 START_TEST(noise_in_the_handshake_ends_it) {
     reach(PHASE_HANDSHAKE, SITE_PLAIN);
-    goes_on(phase_handshake.on_client_bytes(s, (const uint8_t *)"GET / HTTP/1.0\r\n\r\n", 18));
+    goes_on(phase_handshake.on_client_bytes(s, (uint8_t *)"GET / HTTP/1.0\r\n\r\n", 18));
     enum verdict verdict = handshake_step(s);
     ck_assert_int_eq(verdict, SESSION_ENDED);
     ck_assert(!client->established);
@@ -178,7 +178,7 @@ END_TEST
 
 START_TEST(last_words_in_the_handshake_are_read_first) {
     reach(PHASE_HANDSHAKE, SITE_PLAIN);
-    goes_on(phase_handshake.on_client_bytes(s, (const uint8_t *)"\x15\x03\x03\0\x02\x02\x30", 7));
+    goes_on(phase_handshake.on_client_bytes(s, (uint8_t *)"\x15\x03\x03\0\x02\x02\x30", 7));
     goes_on(phase_handshake.on_client_eof(s));
     ended(handshake_step(s), REASON_ALERT_RECEIVED);
 }
@@ -410,7 +410,7 @@ START_TEST(a_full_queue_that_stays_full_is_a_timeout) {
 END_TEST
 
 START_TEST(what_comes_during_the_dial_is_bounded) {
-    static const uint8_t bytes[POOL_READ_SIZE];
+    static uint8_t bytes[POOL_READ_SIZE];
     fixture_backends(MOOD_IS_SLOW);
     reach(PHASE_DIALLING, SITE_PLAIN);
     goes_on(phase_dialling.on_client_bytes(s, bytes, sizeof bytes - 1 - s->pending->cipher.len));
@@ -455,7 +455,7 @@ START_TEST(bytes_pass_and_count) {
     goes_on(feed(&phase_relaying, SIZE_MAX));
     ck_assert_uint_eq(s->up, 5);
     ck_assert_uint_eq(client->broker->sock->out.len, 5);
-    goes_on(phase_relaying.on_broker_bytes(s, (const uint8_t *)"answer", 6));
+    goes_on(phase_relaying.on_broker_bytes(s, (uint8_t *)"answer", 6));
     ck_assert_uint_eq(s->down, 6);
     ck_assert_uint_gt(client->sock->out.len, 6);
 }
@@ -476,7 +476,7 @@ static void reach_broker(size_t listener) {
 static void answer(const char *bytes, size_t len) {
     uint64_t before = s->down;
     for (size_t i = 0; i < len; i++) {
-        goes_on(phase_relaying.on_broker_bytes(s, (const uint8_t *)bytes + i, 1));
+        goes_on(phase_relaying.on_broker_bytes(s, (uint8_t *)bytes + i, 1));
     }
     ck_assert_uint_eq(s->down, before + len);
 }
@@ -524,7 +524,7 @@ START_TEST(what_is_no_refusal_of_the_login_changes_nothing) {
 END_TEST
 
 START_TEST(what_a_peer_does_not_take_stops_the_other) {
-    static const uint8_t bytes[POOL_READ_SIZE];
+    static uint8_t bytes[POOL_READ_SIZE];
     reach(PHASE_RELAYING, SITE_PLAIN);
     client->sock->out.capacity = 100;
     goes_on(phase_relaying.on_broker_bytes(s, bytes, sizeof bytes));
@@ -536,7 +536,7 @@ START_TEST(what_a_peer_does_not_take_stops_the_other) {
 END_TEST
 
 START_TEST(an_empty_queue_starts_the_other_again) {
-    static const uint8_t bytes[1000];
+    static uint8_t bytes[1000];
     reach(PHASE_RELAYING, SITE_PLAIN);
     client->sock->out.capacity = 100;
     goes_on(phase_relaying.on_broker_bytes(s, bytes, sizeof bytes));
@@ -725,7 +725,7 @@ START_TEST(a_broker_that_speaks_first_does_not_speak_for_its_client) {
     reach(PHASE_RELAYING, SITE_PLAIN);
     uint64_t due_ms = s->member.silence.at_ms;
     ck_assert(s->in_newcomers && s->wait == WAIT_DATA && due_ms == loop_now_ms(world.loop) + 7000);
-    goes_on(phase_relaying.on_broker_bytes(s, (const uint8_t *)"welcome", 7));
+    goes_on(phase_relaying.on_broker_bytes(s, (uint8_t *)"welcome", 7));
     ck_assert(s->in_newcomers && s->member.silence.at_ms == due_ms);
     say(1);
     goes_on(feed(&phase_relaying, SIZE_MAX));

@@ -79,9 +79,17 @@ static void begin(struct pair *p, SSL_CTX *client) {
     ck_assert_ptr_nonnull(p->engine);
 }
 
+/* The engine overwrites its input. */
+static uint8_t *copy_of(const void *data, size_t len) {
+    return memcpy(malloc(len), data, len);
+}
+
 static enum engine_status give(struct pair *p, const void *data, size_t len) {
-    p->in = (struct engine_input){data, len};
-    return engine_handshake(p->engine, &p->in, &p->out, NULL);
+    uint8_t *copy = copy_of(data, len);
+    p->in = (struct engine_input){copy, len};
+    enum engine_status status = engine_handshake(p->engine, &p->in, &p->out, NULL);
+    free(copy);
+    return status;
 }
 
 static enum engine_status give_hello(struct pair *p) {
@@ -93,8 +101,11 @@ static enum engine_status give_hello(struct pair *p) {
 static enum engine_status read_bytes(struct pair *p, const void *data, size_t len) {
     uint8_t plain[100];
     size_t got;
-    p->in = (struct engine_input){data, len};
-    return engine_read(p->engine, &p->in, plain, sizeof plain, &got, &p->out);
+    uint8_t *copy = copy_of(data, len);
+    p->in = (struct engine_input){copy, len};
+    enum engine_status status = engine_read(p->engine, &p->in, plain, sizeof plain, &got, &p->out);
+    free(copy);
+    return status;
 }
 
 static void connect_pair(struct pair *p, SSL_CTX *client) {

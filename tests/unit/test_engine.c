@@ -420,9 +420,11 @@ END_TEST
 static void reads_fail(struct pair *p, const void *data, size_t len, uint8_t alert) {
     uint8_t plain[100];
     size_t got;
-    p->in = (struct engine_input){data, len};
+    uint8_t *copy = memcpy(malloc(len), data, len); /* the engine overwrites its input */
+    p->in = (struct engine_input){copy, len};
     ck_assert_int_eq(engine_read(p->engine, &p->in, plain, sizeof plain, &got, &p->out),
                      ENGINE_FAILED);
+    free(copy);
     ck_assert_int_eq(engine_failure(p->engine), REASON_TLS_ERROR);
     ck_assert_uint_eq(engine_alert(p->engine), alert);
     ck_assert_int_eq(engine_read(p->engine, &p->in, plain, sizeof plain, &got, &p->out),
