@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+enum { ROUND_NS = 200 * 1000 };
+
 struct loop {
     uv_loop_t uv;
     struct loop_hooks hooks;
@@ -54,9 +56,23 @@ static void on_before_wait(uv_prepare_t *handle) {
     }
 }
 
+/* While pending clients leave work the sockets are looked at after each turn, but libuv's own
+ * descriptors and timers only every so often: a round through uv_run costs as much as a message. */
 static void on_after_wait(uv_check_t *handle) {
     struct loop *loop = handle->data;
-    loop->hooks.on_turn(loop->hooks.arg, loop->events_ns != 0 ? loop->events_ns : uv_hrtime());
+    uint64_t now_ns = loop->events_ns != 0 ? loop->events_ns : uv_hrtime();
+    uint64_t end_ns = now_ns + ROUND_NS;
+    for (;;) {
+        bool more = loop->hooks.on_turn(loop->hooks.arg, now_ns);
+        if (!more || uv_is_closing((uv_handle_t *)handle)) {
+            return;
+        }
+        now_ns = uv_hrtime();
+        if (now_ns >= end_ns) {
+            return;
+        }
+        poller_dispatch(loop->poller);
+    }
 }
 
 static void on_async(uv_async_t *async) {

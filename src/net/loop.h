@@ -5,7 +5,8 @@
  * A turn of the loop: the deadline, if it has come (in some versions of libuv after the sockets);
  * the sockets that have something to report, and on_wake; then on_turn, once. A callback of any of
  * these may leave work for on_turn: has_work is called afterwards, and while it returns true the
- * loop does not wait. All callbacks are made on the thread that runs loop_run. */
+ * loop does not wait. While on_turn says so, turns leave out the deadline and on_wake, for 0.2 ms
+ * at most. All callbacks are made on the thread that runs loop_run. */
 #ifndef POSTERN_NET_LOOP_H
 #define POSTERN_NET_LOOP_H
 
@@ -23,8 +24,9 @@ struct loop_hooks {
     bool (*has_work)(void *arg);
     uint64_t (*next_deadline_ms)(void *arg); /* on the clock of loop_now_ms; UINT64_MAX: none */
     void (*on_deadline)(void *arg);
-    /* `events_ns` is when the sockets of this turn began to be served (loop_now_ns). */
-    void (*on_turn)(void *arg, uint64_t events_ns);
+    /* `events_ns` is when the sockets of this turn began to be served (loop_now_ns). True if the
+     * next turn should come at once, and may be one of those that leave things out. */
+    bool (*on_turn)(void *arg, uint64_t events_ns);
     void *wake_arg;
     void (*on_wake)(void *wake_arg); /* after loop_wake */
 };

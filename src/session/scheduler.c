@@ -131,10 +131,11 @@ static void free_closed(struct pool *pool) {
     }
 }
 
-void scheduler_on_turn(void *arg, uint64_t events_ns) {
+bool scheduler_on_turn(void *arg, uint64_t events_ns) {
     struct pool *pool = arg;
     serve_established(pool);
-    if (has_pending_work(pool)) {
+    bool pending = has_pending_work(pool);
+    if (pending) {
         work_for_pending(pool, events_ns);
     }
     if (pool->unchecked > 0) {
@@ -145,6 +146,7 @@ void scheduler_on_turn(void *arg, uint64_t events_ns) {
     if (drain_is_done(pool)) {
         pool->hooks.drained(pool->hooks.arg);
     }
+    return pending && has_pending_work(pool);
 }
 
 /* --- deadlines --- */

@@ -19,7 +19,7 @@ struct pool;
 /* The hooks of the pool's loop (net/loop.h); `pool` is a struct pool. */
 bool scheduler_has_work(void *pool);
 void scheduler_on_deadline(void *pool);
-void scheduler_on_turn(void *pool, uint64_t events_ns);
+bool scheduler_on_turn(void *pool, uint64_t events_ns);
 
 /* Whether handshakes of this pool wait for a step of ours. */
 bool scheduler_has_handshakes(const struct pool *pool);

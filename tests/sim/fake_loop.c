@@ -124,7 +124,7 @@ void sim_turn(struct loop *loop) {
     if (timers_last) {
         run_deadline(loop);
     }
-    loop->hooks.on_turn(loop->hooks.arg, events_ns);
+    (void)loop->hooks.on_turn(loop->hooks.arg, events_ns);
 }
 
 bool sim_is_idle(struct loop *loop) {
