@@ -10,18 +10,26 @@ KINDS = {
 AUTHORITY = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
 SERVER = ("basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n"
           "extendedKeyUsage=serverAuth\nsubjectAltName=DNS:localhost,IP:127.0.0.1\n")
+CLIENT = ("basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n"
+          "extendedKeyUsage=clientAuth\n")
 
 
 class Certificate:
-    """Paths: `key`, `fullchain` (leaf and its issuer), `combined` (key and full chain)."""
+    """Paths: `key`, `fullchain` (leaf and its issuer), `combined` (key and full chain), `root`."""
 
-    def __init__(self, folder, kind):
+    def __init__(self, folder, kind, name=None, extensions=SERVER):
+        name = name or kind
         self.kind = kind
-        self._stem = folder / kind
-        self.key = folder / f"{kind}.key"
-        self.fullchain = folder / f"{kind}.fullchain"
-        self.combined = folder / f"{kind}.combined"
+        self.extensions = extensions
+        self._stem = folder / name
+        self.key = folder / f"{name}.key"
+        self.fullchain = folder / f"{name}.fullchain"
+        self.combined = folder / f"{name}.combined"
         self._make()
+
+    @classmethod
+    def of_a_client(cls, folder):
+        return cls(folder, "ecdsa", "client", CLIENT)
 
     def _openssl(self, *arguments):
         subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
@@ -41,8 +49,9 @@ class Certificate:
 
     def _make(self):
         root = self._issue("root", "/CN=Bench Root", AUTHORITY, None)
+        self.root = root[1]
         middle = self._issue("middle", "/CN=Bench Intermediate", AUTHORITY, root)
-        key, leaf = self._issue("leaf", "/CN=localhost", SERVER, middle)
+        key, leaf = self._issue("leaf", "/CN=localhost", self.extensions, middle)
         key.rename(self.key)
         self.fullchain.write_text(leaf.read_text() + middle[1].read_text())
         self.combined.write_text(self.key.read_text() + self.fullchain.read_text())

@@ -15,13 +15,18 @@
 
 enum resume { RESUME_NONE, RESUME_TICKET, RESUME_ID };
 
+/* The key exchange that the server must choose. X25519MLKEM768 needs OpenSSL 3.5. */
+enum group { GROUP_X25519, GROUP_P256, GROUP_HYBRID, GROUP_COUNT };
+
 struct load_options {
     struct sockaddr_in proxy;
     int tls; /* TLS1_2_VERSION or TLS1_3_VERSION */
-    int key; /* EVP_PKEY_EC or EVP_PKEY_RSA: what the server must show */
+    int key; /* EVP_PKEY_EC or EVP_PKEY_RSA: what the server must present */
     enum resume resume;
-    int group;         /* EVP_PKEY_X25519 or EVP_PKEY_EC (P-256): the key exchange */
-    unsigned inflight; /* handshakes under way at once, and messages of `messages` */
+    enum group group;
+    const char *certificate; /* of the clients, with its chain, PEM; NULL: they have none */
+    const char *key_file;    /* its key */
+    unsigned inflight;       /* handshakes under way at once, and messages of `messages` */
 };
 
 struct load {

@@ -11,9 +11,10 @@
 #include <stdint.h>
 
 enum {
-    EXIT_WRONG = 1,       /* a wrong byte, a refused connection, a count that does not fit */
-    EXIT_USAGE = 2,       /* wrong command line or command */
-    EXIT_NOT_RESUMED = 3, /* the server does not offer the kind of resumption asked for */
+    EXIT_WRONG = 1, /* a wrong byte, a refused connection, a count that does not fit */
+    EXIT_USAGE = 2, /* wrong command line or command */
+    /* The server does not offer the resumption asked for, or our library lacks the group. */
+    EXIT_NOT_OFFERED = 3,
 };
 
 _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

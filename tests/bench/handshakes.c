@@ -3,12 +3,15 @@
 struct handshakes {
     struct load *load;
     struct client *clients;
+    /* A ring of those that rest: the one that has rested longest is next, so that all resume
+     * equally often. */
+    struct client **resting;
+    unsigned first, rest;
     uint64_t left; /* still to be started */
     uint64_t done;
-    unsigned running;
 };
 
-static void handshake_start(struct handshakes *h, struct client *c);
+static void start_some(struct handshakes *h);
 
 static void on_opened(struct client *c) {
     client_ping(c);
@@ -20,38 +23,43 @@ static void on_moved(struct client *c) {
     }
 }
 
+static void put_to_rest(struct handshakes *h, struct client *c) {
+    h->resting[(h->first + h->rest) % h->load->options.inflight] = c;
+    h->rest++;
+}
+
 static void on_closed(struct client *c) {
     struct handshakes *h = c->owner;
     h->done++;
-    h->running--;
-    handshake_start(h, c);
+    put_to_rest(h, c);
+    start_some(h);
 }
 
 static const struct client_hooks hooks = {on_opened, on_moved, on_closed};
 
-static void handshake_start(struct handshakes *h, struct client *c) {
-    if (h->left == 0) {
-        return;
+static void start_some(struct handshakes *h) {
+    while (h->left > 0 && h->rest > 0) {
+        struct client *c = h->resting[h->first];
+        h->first = (h->first + 1) % h->load->options.inflight;
+        h->rest--;
+        h->left--;
+        client_start(c, h->load, &hooks, h);
     }
-    h->left--;
-    h->running++;
-    client_start(c, h->load, &hooks, h);
 }
 
 struct handshakes *handshakes_new(struct load *load) {
     struct handshakes *h = allocate(1, sizeof *h);
     h->load = load;
     h->clients = allocate(load->options.inflight, sizeof *h->clients);
+    h->resting = allocate(load->options.inflight, sizeof(struct client *));
+    for (unsigned i = 0; i < load->options.inflight; i++) {
+        put_to_rest(h, &h->clients[i]);
+    }
     return h;
 }
 
-void handshakes_run(struct handshakes *h, uint64_t count) {
-    h->left = count;
-    h->done = 0;
-    for (unsigned i = 0; i < h->load->options.inflight; i++) {
-        handshake_start(h, &h->clients[i]);
-    }
-    while (h->running > 0) {
+static void finish(struct handshakes *h, uint64_t count) {
+    while (h->rest < h->load->options.inflight) {
         load_turn(h->load, -1);
     }
     if (h->done != count) {
@@ -60,15 +68,35 @@ void handshakes_run(struct handshakes *h, uint64_t count) {
     }
 }
 
-void handshakes_prime(struct handshakes *h) {
-    for (unsigned i = 0; i < h->load->options.inflight; i++) {
-        h->left = 1;
-        handshake_start(h, &h->clients[i]);
-        while (h->running > 0) {
-            load_turn(h->load, -1);
+void handshakes_run(struct handshakes *h, uint64_t count) {
+    h->left = count;
+    h->done = 0;
+    start_some(h);
+    finish(h, count);
+}
+
+void handshakes_spread(struct handshakes *h, uint64_t per_second, uint64_t count) {
+    uint64_t start = now_ns();
+    h->left = h->done = 0;
+    for (uint64_t begun = 0; begun < count;) {
+        uint64_t due = start + begun * 1000000000u / per_second, now = now_ns();
+        if (now < due) {
+            load_turn(h->load, (int64_t)(due - now));
+            continue;
         }
+        begun++;
+        h->left++;
+        start_some(h);
+        load_turn(h->load, 0);
+    }
+    finish(h, count);
+}
+
+void handshakes_prime(struct handshakes *h) {
+    handshakes_run(h, h->load->options.inflight);
+    for (unsigned i = 0; i < h->load->options.inflight; i++) {
         if (h->clients[i].session == NULL) {
-            fail_as(EXIT_NOT_RESUMED, "the server gives no session to resume");
+            fail_as(EXIT_NOT_OFFERED, "the server gives no session to resume");
         }
     }
 }

@@ -3,6 +3,7 @@
  *
  *   prime                          one full handshake per client, to have sessions to resume
  *   handshakes COUNT
+ *   spread PER_SECOND COUNT        handshakes that begin at a fixed rate
  *   open COUNT                     connections that stay, for the commands below
  *   messages COUNT SIZE INFLIGHT   echoed as fast as they come back
  *   paced PER_SECOND COUNT SIZE    echoed at a fixed rate: percentiles of their times
@@ -26,8 +27,8 @@ enum { MAX_ARGUMENTS = 3 };
 
 static const char usage[] =
     "usage: bench-load --connect ADDRESS:PORT [--tls 1.2|1.3] [--key ecdsa|rsa]\n"
-    "                  [--resume none|ticket|id] [--inflight N] [--group x25519|p256] "
-    "[--background]\n";
+    "                  [--resume none|ticket|id] [--inflight N] [--group x25519|p256|hybrid]\n"
+    "                  [--certificate FILE --certificate-key FILE]\n";
 
 struct session {
     struct load load;
@@ -50,6 +51,11 @@ static uint64_t run_prime(struct session *s, const uint64_t *arguments) {
 static uint64_t run_handshakes(struct session *s, const uint64_t *arguments) {
     handshakes_run(s->handshakes, arguments[0]);
     return arguments[0];
+}
+
+static uint64_t run_spread(struct session *s, const uint64_t *arguments) {
+    handshakes_spread(s->handshakes, arguments[0], arguments[1]);
+    return arguments[1];
 }
 
 static uint64_t run_open(struct session *s, const uint64_t *arguments) {
@@ -90,9 +96,15 @@ static uint64_t run_close(struct session *s, const uint64_t *arguments) {
 }
 
 static const struct command commands[] = {
-    {"prime", 0, run_prime},       {"handshakes", 1, run_handshakes}, {"open", 1, run_open},
-    {"messages", 3, run_messages}, {"paced", 3, run_paced},           {"up", 2, run_up},
-    {"down", 2, run_down},         {"close", 0, run_close},
+    {"prime", 0, run_prime},
+    {"handshakes", 1, run_handshakes},
+    {"spread", 2, run_spread},
+    {"open", 1, run_open},
+    {"messages", 3, run_messages},
+    {"paced", 3, run_paced},
+    {"up", 2, run_up},
+    {"down", 2, run_down},
+    {"close", 0, run_close},
 };
 
 static void obey(struct session *s, char *line) {
@@ -131,6 +143,17 @@ static enum resume resume_parse(const char *text) {
     fail_as(EXIT_USAGE, "--resume: none, ticket or id");
 }
 
+static enum group group_parse(const char *text) {
+    static const char *const names[GROUP_COUNT] = {
+        [GROUP_X25519] = "x25519", [GROUP_P256] = "p256", [GROUP_HYBRID] = "hybrid"};
+    for (int i = 0; i < GROUP_COUNT; i++) {
+        if (strcmp(names[i], text) == 0) {
+            return (enum group)i;
+        }
+    }
+    fail_as(EXIT_USAGE, "--group: x25519, p256 or hybrid");
+}
+
 static int choice(const char *text, const char *first, int a, const char *second, int b) {
     if (strcmp(text, first) != 0 && strcmp(text, second) != 0) {
         fail_as(EXIT_USAGE, "'%s': %s or %s", text, first, second);
@@ -156,7 +179,13 @@ static void option_take(struct load_options *o, int option, const char *value) {
         o->inflight = (unsigned)number_parse(value, 1, 9000, "--inflight");
         break;
     case 'g':
-        o->group = choice(value, "x25519", EVP_PKEY_X25519, "p256", EVP_PKEY_EC);
+        o->group = group_parse(value);
+        break;
+    case 'C':
+        o->certificate = value;
+        break;
+    case 'K':
+        o->key_file = value;
         break;
     default:
         fputs(usage, stderr);
@@ -172,14 +201,17 @@ static struct load_options options_parse(int argc, char **argv) {
         {"resume", 1, NULL, 'r'},
         {"inflight", 1, NULL, 'i'},
         {"group", 1, NULL, 'g'},
+        {"certificate", 1, NULL, 'C'},
+        {"certificate-key", 1, NULL, 'K'},
         {0},
     };
     struct load_options o = {
-        .tls = TLS1_2_VERSION, .key = EVP_PKEY_EC, .group = EVP_PKEY_X25519, .inflight = 16};
+        .tls = TLS1_2_VERSION, .key = EVP_PKEY_EC, .group = GROUP_X25519, .inflight = 16};
     for (int got; (got = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         option_take(&o, got, optarg);
     }
-    if (o.proxy.sin_port == 0 || optind != argc) {
+    bool half = (o.certificate == NULL) != (o.key_file == NULL);
+    if (o.proxy.sin_port == 0 || optind != argc || half) {
         fail_as(EXIT_USAGE, "%s", usage);
     }
     return o;

@@ -1,5 +1,6 @@
-/* The cheapest client that still completes a full handshake: TLS 1.2, ECDHE-RSA-AES128-GCM-SHA256,
- * X25519, no extension that a server can do without (RFC 5246, 5288, 7748, 8422).
+/* The cheapest client that still completes a full handshake: TLS 1.2, AES128-GCM-SHA256 with ECDHE
+ * and whichever key the server has, X25519, no extension that a server can do without (RFC 5246,
+ * 5288, 7748, 8422).
  *
  * A general TLS library spends as much on its side of a handshake as the proxy does, most of it on
  * certificates. In a storm the generator would then be overloaded before the proxy. So newcomers

@@ -13,7 +13,8 @@ PANELS = [
     ("storm.p99", "p99 latency in a storm", "us"),
 ]
 ACROSS = 2
-PANEL_WIDTH, LABEL_WIDTH, NUMBER_WIDTH = 430, 70, 70
+PANEL_WIDTH, NUMBER_WIDTH = 430, 70
+LETTER = 7  # of a label, in pixels at most
 BAR, GAP, HEAD = 16, 6, 46
 OURS_COLOUR, PEERS_COLOUR, TEXT_COLOUR = "#0b7a75", "#b8bfc6", "#57606a"
 
@@ -26,21 +27,22 @@ def _text(x, y, words, size=12, anchor="start", weight="normal", colour=TEXT_COL
 def _panel(results, proxies, key, title, unit, left, top):
     figures = [(name, median(results, key, name)) for name in proxies]
     longest = max((value for _, value in figures if value is not None), default=1) or 1
-    room = PANEL_WIDTH - LABEL_WIDTH - NUMBER_WIDTH - 30
+    labels = 20 + LETTER * max(map(len, proxies))
+    room = PANEL_WIDTH - labels - NUMBER_WIDTH - 30
     parts = [_text(left, top + 16, title, 14, weight="bold"),
              _text(left, top + 33, f"{unit}, less is better", 11)]
     for i, (name, value) in enumerate(figures):
         y = top + HEAD + i * (BAR + GAP)
         colour = OURS_COLOUR if name == OURS else PEERS_COLOUR
         weight = "bold" if name == OURS else "normal"
-        parts.append(_text(left + LABEL_WIDTH - 8, y + 12, name, anchor="end", weight=weight))
+        parts.append(_text(left + labels - 8, y + 12, name, anchor="end", weight=weight))
         if value is None:
-            parts.append(_text(left + LABEL_WIDTH, y + 12, "does not offer it", 11))
+            parts.append(_text(left + labels, y + 12, "does not offer it", 11))
             continue
         width = max(1, round(room * value / longest, 1))
-        parts.append(f'<rect x="{left + LABEL_WIDTH}" y="{y}" width="{width}" height="{BAR}" '
+        parts.append(f'<rect x="{left + labels}" y="{y}" width="{width}" height="{BAR}" '
                      f'rx="2" fill="{colour}"/>')
-        parts.append(_text(left + LABEL_WIDTH + width + 6, y + 12, number(value), weight=weight))
+        parts.append(_text(left + labels + width + 6, y + 12, number(value), weight=weight))
     return "\n".join(parts)
 
 

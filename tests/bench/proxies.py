@@ -17,26 +17,42 @@ os.environ["PATH"] += ":/usr/local/sbin:/usr/sbin:/sbin"
 SUITES = ("ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
           "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305")
 SUITES13 = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"
-CURVES = "X25519:prime256v1"
 BACKLOG = 4096
 
 
-def _version(command, pattern):
-    said = subprocess.run(command, capture_output=True, text=True)
-    found = re.search(pattern, said.stdout + said.stderr)
-    return found.group(1) if found else "?"
+def loaded(program, libraries):
+    """The command that starts a program with those shared libraries (a folder, or None). Where the
+    C library is among them, as in another system's root, its own loader goes with it."""
+    if libraries is None:
+        return [program]
+    loader = Path(libraries) / "ld-linux-x86-64.so.2"
+    if loader.exists():
+        return [str(loader), "--library-path", str(libraries), program]
+    return ["env", f"LD_LIBRARY_PATH={libraries}", program]
 
 
 class Proxy:
-    """One kind of proxy. `command` writes what configuration it needs and returns argv."""
+    """One kind of proxy. `command` writes what configuration it needs and returns argv.
+
+    `name` is the column's; `libraries`, where the program's shared ones are, or None."""
 
     name = ""
     program = ""
+    libraries = None
 
     def present(self):
         return shutil.which(self.program) is not None
 
+    def run(self, *arguments):
+        return [*loaded(shutil.which(self.program) or self.program, self.libraries), *arguments]
+
+    def _says(self, pattern, *arguments):
+        said = subprocess.run(self.run(*arguments), capture_output=True, text=True, check=False)
+        found = re.search(pattern, said.stdout + said.stderr)
+        return found.group(1) if found else None
+
     def version(self):
+        """Of the program and, where it names one, of its TLS library."""
         raise NotImplementedError
 
     def command(self, job):
@@ -44,14 +60,27 @@ class Proxy:
 
 
 class Job:
-    """What a proxy is to do; `folder` is its own."""
+    """What a proxy is to do; `folder` is its own.
 
-    def __init__(self, folder, port, backend_port, certificate, workers):
+    `hybrid`: X25519MLKEM768 is to be preferred. `client_ca`: clients must have a certificate of
+    that CA (a file), or None."""
+
+    def __init__(self, folder, port, backend_port, certificate, workers, hybrid=False,
+                 client_ca=None):
         self.folder = Path(folder)
         self.port = port
         self.backend_port = backend_port
         self.certificate = certificate
         self.workers = workers
+        self.hybrid = hybrid
+        self.client_ca = client_ca
+
+    def curves(self, x25519="X25519", p256="prime256v1"):
+        return ":".join((["X25519MLKEM768"] if self.hybrid else []) + [x25519, p256])
+
+    def with_clients(self, text):
+        """That, where clients have certificates; else nothing."""
+        return text if self.client_ca else ""
 
     def write(self, name, text):
         path = self.folder / name
@@ -59,28 +88,42 @@ class Job:
         return str(path)
 
 
+def _system_openssl():
+    said = subprocess.run(["openssl", "version"], capture_output=True, text=True, check=False)
+    return said.stdout.split()[:2]
+
+
+def _with_library(own, library):
+    """The line above the table names the system's OpenSSL, which most peers use."""
+    words = library.split()[:2] if library else []
+    return own if words in ([], _system_openssl()) else f"{own}, {' '.join(words)}"
+
+
 class Postern(Proxy):
     name = "Postern"
+    log_level = "warning"
 
     def __init__(self, program):
         self.program = program
 
     def version(self):
-        return _version([self.program, "--version"], r"[Pp]ostern (\S+)")
+        return self._says(r"[Pp]ostern (\S+)", "--version") or "?"
 
     def command(self, job):
-        return [self.program, "-c", job.write("postern.conf", f"""
+        clients = job.with_clients(f"client_auth = required\nclient_ca = {job.client_ca}")
+        return self.run("-c", job.write("postern.conf", f"""
 [postern]
 workers = {job.workers}
-log_level = warning
+log_level = {self.log_level}
 [listener mqtt]
 listen = 127.0.0.1:{job.port}
 backend = 127.0.0.1:{job.backend_port}
 certificates = main
+{clients}
 [certificate main]
 cert = {job.certificate.fullchain}
 key = {job.certificate.key}
-""")]
+"""))
 
 
 class HAProxy(Proxy):
@@ -88,12 +131,14 @@ class HAProxy(Proxy):
     program = "haproxy"
 
     def version(self):
-        return _version([self.program, "-v"], r"version (\d+\.\d+\.\d+)")
+        own = self._says(r"version (\d+\.\d+\.\d+)", "-v") or "?"
+        return _with_library(own, self._says(r"Running on SSL library version : (.*)", "-vv"))
 
     def command(self, job):
         # shards: a listening socket for each thread, as more than one thread is best served
         shards = " shards by-thread" if job.workers > 1 else ""
-        return [self.program, "-db", "-f", job.write("haproxy.cfg", f"""
+        clients = job.with_clients(f" ca-file {job.client_ca} verify required")
+        return self.run("-db", "-f", job.write("haproxy.cfg", f"""
 global
     nbthread {job.workers}
     maxconn 9600
@@ -101,37 +146,51 @@ global
     ssl-default-bind-options ssl-min-ver TLSv1.2
     ssl-default-bind-ciphers {SUITES}
     ssl-default-bind-ciphersuites {SUITES13}
-    ssl-default-bind-curves {CURVES}
+    ssl-default-bind-curves {job.curves()}
 defaults
     mode tcp
     timeout connect 5s
     timeout client 1h
     timeout server 1h
 frontend mqtts
-    bind 127.0.0.1:{job.port} ssl crt {job.certificate.combined} backlog {BACKLOG}{shards}
+    bind 127.0.0.1:{job.port} ssl crt {job.certificate.combined}{clients} backlog {BACKLOG}{shards}
     default_backend broker
 backend broker
     server broker 127.0.0.1:{job.backend_port}
-""")]
+"""))
 
 
 class Nginx(Proxy):
     name = "nginx"
     program = "nginx"
-    module = "/usr/lib/nginx/modules/ngx_stream_module.so"
+
+    def _module(self):
+        """The file that has `stream`, or "" where the program itself has it."""
+        if self._says(r"(--with-stream(?!\S))", "-V"):
+            return ""
+        return (self._says(r"--modules-path=(\S+)", "-V") or "/usr/lib/nginx/modules") \
+            + "/ngx_stream_module.so"
 
     def present(self):
-        return super().present() and os.path.exists(self.module)
+        if not super().present():
+            return False
+        module = self._module()
+        return module == "" or os.path.exists(module)
 
     def version(self):
-        return _version([self.program, "-v"], r"nginx/(\S+)")
+        own = self._says(r"nginx/(\S+)", "-v") or "?"
+        return _with_library(own, self._says(r"built with (.*)", "-V"))
 
     def command(self, job):
         reuseport = " reuseport" if job.workers > 1 else ""
         user = "user root;" if os.geteuid() == 0 else ""
-        return [self.program, "-e", "stderr", "-p", str(job.folder), "-c",
-                job.write("nginx.conf", f"""
-load_module {self.module};
+        module = self._module()
+        load = f"load_module {module};" if module else ""
+        clients = job.with_clients(f"ssl_client_certificate {job.client_ca}; "
+                                   "ssl_verify_client on; ssl_verify_depth 3;")
+        return self.run("-e", "stderr", "-p", str(job.folder), "-c",
+                        job.write("nginx.conf", f"""
+{load}
 {user}
 daemon off;
 pid nginx.pid;
@@ -148,16 +207,17 @@ stream {{
     ssl_protocols TLSv1.2 TLSv1.3;
     ssl_ciphers {SUITES};
     ssl_prefer_server_ciphers on;
-    ssl_ecdh_curve {CURVES};
+    ssl_ecdh_curve {job.curves()};
     ssl_session_cache shared:tls:20m;
     ssl_session_timeout 1h;
     ssl_session_tickets on;
     server {{
         listen 127.0.0.1:{job.port} ssl backlog={BACKLOG}{reuseport};
         proxy_pass 127.0.0.1:{job.backend_port};
+        {clients}
     }}
 }}
-""")]
+"""))
 
 
 class Hitch(Proxy):
@@ -165,11 +225,13 @@ class Hitch(Proxy):
     program = "hitch"
 
     def version(self):
-        return _version([self.program, "--version"], r"hitch (\S+)")
+        return self._says(r"hitch (\S+)", "--version") or "?"
 
     def command(self, job):
         user = 'user = "nobody"\ngroup = "nogroup"' if os.geteuid() == 0 else ""
-        return [self.program, "--config=" + job.write("hitch.conf", f"""
+        clients = job.with_clients('client-verify = required\n'
+                                   f'client-verify-ca = "{job.client_ca}"')
+        return self.run("--config=" + job.write("hitch.conf", f"""
 frontend = "[127.0.0.1]:{job.port}"
 backend = "[127.0.0.1]:{job.backend_port}"
 pem-file = "{job.certificate.combined}"
@@ -179,11 +241,12 @@ backlog = {BACKLOG}
 tls-protos = TLSv1.2 TLSv1.3
 ciphers = "{SUITES}"
 ciphersuites = "{SUITES13}"
-ecdh-curve = "{CURVES}"
+ecdh-curve = "{job.curves()}"
 prefer-server-ciphers = on
 log-level = 1
 daemon = off
-""")]
+{clients}
+"""))
 
 
 class Stunnel(Proxy):
@@ -191,11 +254,12 @@ class Stunnel(Proxy):
     program = "stunnel"
 
     def version(self):
-        return _version([self.program, "-version"], r"stunnel (\d\S*)")
+        return self._says(r"stunnel (\d\S*)", "-version") or "?"
 
     def command(self, job):
         # its threads are as many as its connections, whatever the number of workers
-        return [self.program, job.write("stunnel.conf", f"""
+        clients = job.with_clients(f"verifyChain = yes\nCAfile = {job.client_ca}")
+        return self.run(job.write("stunnel.conf", f"""
 foreground = yes
 pid =
 debug = err
@@ -210,11 +274,48 @@ key = {job.certificate.key}
 sslVersionMin = TLSv1.2
 ciphers = {SUITES}
 ciphersuites = {SUITES13}
-curves = X25519:P-256
+curves = {job.curves(p256="P-256")}
 sessionCacheSize = 20000
 sessionCacheTimeout = 3600
 TIMEOUTidle = 43200
-""")]
+{clients}
+"""))
 
 
-PEERS = [HAProxy(), Nginx(), Hitch(), Stunnel()]
+class Ghostunnel(Proxy):
+    name = "ghostunnel"
+    program = "ghostunnel"
+
+    def version(self):
+        return self._says(r"v?(\d\S*)", "--version") or "?"
+
+    def command(self, job):
+        # its groups are Go's, the hybrid among them, and cannot be chosen
+        who = ["--allow-all", f"--cacert={job.client_ca}"] if job.client_ca \
+            else ["--disable-authentication"]
+        return ["env", f"GOMAXPROCS={job.workers}", *self.run(
+            "server", f"--listen=127.0.0.1:{job.port}", f"--target=127.0.0.1:{job.backend_port}",
+            f"--cert={job.certificate.fullchain}", f"--key={job.certificate.key}",
+            "--quiet=all", *who)]
+
+
+KINDS = [HAProxy, Nginx, Hitch, Stunnel, Ghostunnel]
+PEERS = [kind() for kind in KINDS]
+
+
+def parse_peer(text):
+    """A peer from NAME=PROGRAM[,LIBDIR]. Its kind is in the file's name, or else in NAME, as in
+    "nginx+AWS-LC". ValueError with what is wrong."""
+    name, equals, rest = text.partition("=")
+    program, comma, libraries = rest.partition(",")
+    if not name or not equals or not program or (comma and not libraries):
+        raise ValueError(f"{text!r} is not NAME=PROGRAM[,LIBDIR]")
+    for where in (Path(program).name, name):
+        for kind in KINDS:
+            if kind.program in where.lower():
+                peer = kind()
+                peer.name, peer.program = name, program
+                peer.libraries = libraries or None
+                return peer
+    known = ", ".join(kind.program for kind in KINDS)
+    raise ValueError(f"{text!r} is none of {known} by its program's name or its own")

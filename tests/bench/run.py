@@ -18,9 +18,16 @@ import machine
 import picture
 import report
 from certificates import Certificate, KINDS
-from proxies import PEERS, Postern
+from proxies import PEERS, Postern, parse_peer
 from stand import Failure, NotOffered, Stand
 from work import Size, measurements
+
+
+def peer(text):
+    try:
+        return parse_peer(text)
+    except ValueError as wrong:
+        raise argparse.ArgumentTypeError(wrong) from wrong
 
 
 def parse():
@@ -28,8 +35,15 @@ def parse():
     here.add_argument("--postern", metavar="PATH", help="the program; without it, peers only")
     here.add_argument("--tools", metavar="FOLDER", type=Path,
                       help="where bench-load is; default: tests/bench beside the program")
-    here.add_argument("--peers", default="haproxy,nginx,hitch,stunnel", metavar="NAMES",
-                      help="which of them, or none; those not installed are left out")
+    here.add_argument("--peers", metavar="NAMES",
+                      help="which of haproxy, nginx, hitch, stunnel and ghostunnel, or none; those "
+                           "not installed are left out. Default: all, but none with --peer")
+    here.add_argument("--peer", metavar="NAME=PROGRAM[,LIBDIR]", action="append", default=[],
+                      type=peer, help="any build of one of these, with its shared libraries; "
+                                      "may be given several times")
+    here.add_argument("--client-libdir", metavar="LIBDIR",
+                      help="shared libraries for the load generator: an OpenSSL that has the "
+                           "hybrid group, say")
     here.add_argument("--only", metavar="NAMES", help="measurements whose names start so")
     here.add_argument("--rounds", type=int, default=5)
     here.add_argument("--quick", action="store_true",
@@ -44,17 +58,23 @@ def parse():
         options.tools = Path(options.postern).resolve().parent / "tests" / "bench"
     if not (options.show or options.list or options.tools):
         here.error("--postern or --tools is needed")
+    if options.peers is None:
+        options.peers = "none" if options.peer else ",".join(p.name for p in PEERS)
     return options
 
 
 def chosen_proxies(options):
     wanted = options.peers.lower().split(",")
     proxies = [Postern(options.postern)] if options.postern else []
-    for peer in PEERS:
-        if peer.name.lower() in wanted and peer.present():
-            proxies.append(peer)
-        elif peer.name.lower() in wanted:
-            print(f"{peer.name} is not installed: left out", file=sys.stderr)
+    for installed in PEERS:
+        if installed.name.lower() in wanted and installed.present():
+            proxies.append(installed)
+        elif installed.name.lower() in wanted:
+            print(f"{installed.name} is not installed: left out", file=sys.stderr)
+    for given in options.peer:
+        if not given.present():
+            sys.exit(f"{given.name}: {given.program} cannot be used (for nginx: has it stream?)")
+        proxies.append(given)
     return proxies
 
 
@@ -65,10 +85,11 @@ def chosen_measurements(options):
 
 
 class Bench:
-    def __init__(self, options, proxies, certificates):
+    def __init__(self, options, proxies, certificates, client):
         self.options = options
         self.proxies = proxies
         self.certificates = certificates
+        self.client = client
         self.results = {}
         self.failures = []
 
@@ -76,7 +97,9 @@ class Bench:
         certificate = self.certificates[measurement.key]
         try:
             with Stand(self.options.tools, proxy, certificate, measurement.workers,
-                       measurement.together) as stand:
+                       measurement.together, measurement.hybrid,
+                       self.client if measurement.clients else None,
+                       self.options.client_libdir) as stand:
                 return measurement.measure(stand)
         except NotOffered:
             return {measurement.name: None}
@@ -105,7 +128,8 @@ def measure(options):
     rounds = 1 if options.quick else options.rounds
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         certificates = {kind: Certificate(Path(folder), kind) for kind in KINDS}
-        bench = Bench(options, chosen_proxies(options), certificates)
+        client = Certificate.of_a_client(Path(folder))
+        bench = Bench(options, chosen_proxies(options), certificates, client)
         run = bench.run(chosen_measurements(options), rounds)
     return run, bench.failures
 

@@ -6,13 +6,14 @@ import select
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
 import machine
-from proxies import Job
+from proxies import Job, loaded
 
-NOT_RESUMED = 3  # exit code of bench-load, common.h
+NOT_OFFERED = 3  # exit code of bench-load, common.h
 ANSWER_SECONDS = 300
 
 
@@ -21,7 +22,8 @@ class Failure(Exception):
 
 
 class NotOffered(Exception):
-    """The proxy does not do this kind of resumption."""
+    """The proxy does not do this kind of resumption, or has not this group; or the load generator's
+    library has not."""
 
 
 def _fields(line):
@@ -62,7 +64,7 @@ class Talker:
 
     def _explain(self):
         self.stop()
-        if self.process.returncode == NOT_RESUMED:
+        if self.process.returncode == NOT_OFFERED:
             raise NotOffered(self.complaint)
         raise Failure(self.complaint or "no answer in time")
 
@@ -85,11 +87,19 @@ class Talker:
 class Stand:
     """With it: `load` starts generators, `spent` and `memory` look at the proxy."""
 
-    def __init__(self, tools, proxy, certificate, workers=1, together=False):
+    start_seconds = 10  # in which the proxy must listen
+
+    def __init__(self, tools, proxy, certificate, workers=1, together=False, hybrid=False,
+                 clients=None, libraries=None):
+        """`clients`: the certificate that they must have. `libraries`: the load generator's, a
+        folder, or None."""
         self.tools = tools
         self.proxy = proxy
         self.certificate = certificate
         self.workers = workers
+        self.hybrid = hybrid
+        self.clients = clients
+        self.libraries = libraries
         self.processors = machine.Processors(workers, together)
         self.talkers = []
         self.spinners = {}
@@ -103,7 +113,8 @@ class Stand:
             self.backend = self._talker([self.tools / "bench-backend", "127.0.0.1:0"])
             self.port = machine.free_port()
             backend_port = int(self.backend.hear().rpartition(":")[2])
-            job = Job(self.folder, self.port, backend_port, self.certificate, self.workers)
+            job = Job(self.folder, self.port, backend_port, self.certificate, self.workers,
+                      self.hybrid, self.clients.root if self.clients else None)
             self.process = subprocess.Popen(
                 self.processors.start(self.processors.proxy, self.proxy.command(job)),
                 stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
@@ -137,7 +148,7 @@ class Stand:
         return talker
 
     def _await_port(self):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + self.start_seconds
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 break
@@ -148,7 +159,11 @@ class Stand:
             except ConnectionRefusedError:
                 time.sleep(0.01)
         self.log.seek(0)
-        raise Failure(f"{self.proxy.name} did not start: {self.log.read()[-2000:]}")
+        what = f"{self.proxy.name} did not start: {self.log.read()[-2000:]}"
+        if self.hybrid:  # a group that its library does not know
+            print(what, file=sys.stderr)
+            raise NotOffered(what)
+        raise Failure(what)
 
     def _stop(self):
         self.keep_awake([])
@@ -170,8 +185,13 @@ class Stand:
 
     def load(self, **options):
         """A generator; options as its command line has them."""
-        command = [self.tools / "bench-load", "--connect", f"127.0.0.1:{self.port}",
-                   "--key", self.certificate.kind]
+        command = [*loaded(str(self.tools / "bench-load"), self.libraries),
+                   "--connect", f"127.0.0.1:{self.port}", "--key", self.certificate.kind]
+        if self.hybrid:
+            command += ["--group", "hybrid"]
+        if self.clients:
+            command += ["--certificate", self.clients.fullchain,
+                        "--certificate-key", self.clients.key]
         for name, value in options.items():
             command += [f"--{name}"] if value is True else [f"--{name}", str(value)]
         return self._talker(command)

@@ -18,14 +18,17 @@ from certificates import Certificate, KINDS
 
 TOOLS = None
 LOUD = 1
-NOT_RESUMED = 3
+NOT_OFFERED = 3
 
 
 class FaultyProxy:
     """Carries bytes between TLS and plaintext; `up` and `down` are what it does to them."""
 
-    def __init__(self, certificate, backend_port, up=bytes, down=bytes, tickets=True):
+    def __init__(self, certificate, backend_port, up=bytes, down=bytes, tickets=True,
+                 curve=None):
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        if curve:
+            self.context.set_ecdh_curve(curve)
         self.context.load_cert_chain(certificate.fullchain, certificate.key)
         if not tickets:
             self.context.num_tickets = 0
@@ -163,15 +166,32 @@ class Loud(unittest.TestCase):
         for tls in ("1.2", "1.3"):
             result = self.run_load(["prime", "handshakes 5"], "--tls", tls, "--resume", "ticket",
                                    tickets=False)
-            self.assertEqual(result.returncode, NOT_RESUMED, result.stderr)
+            self.assertEqual(result.returncode, NOT_OFFERED, result.stderr)
 
     def test_newcomers_complete_real_handshakes(self):
-        proxy = FaultyProxy(self.certificates["rsa"], self.backend_port)
-        self.addCleanup(proxy.close)
-        result = subprocess.run([TOOLS / "bench-newcomers", f"127.0.0.1:{proxy.port}", "5"],
-                                input="200\n", text=True, capture_output=True, timeout=60)
+        for kind in KINDS:
+            proxy = FaultyProxy(self.certificates[kind], self.backend_port)
+            self.addCleanup(proxy.close)
+            result = subprocess.run([TOOLS / "bench-newcomers", f"127.0.0.1:{proxy.port}", "5"],
+                                    input="200\n", text=True, capture_output=True, timeout=60)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            self.assertRegex(result.stdout, r"^ok done=[1-9]")
+
+    def test_handshakes_at_a_fixed_rate_are_all_made_and_take_their_time(self):
+        result = self.run_load(["spread 50 10"], "--inflight", "4")
         self.assertEqual((result.returncode, result.stderr), (0, ""))
-        self.assertRegex(result.stdout, r"^ok done=[1-9]")
+        self.assertRegex(result.stdout, "^ok done=10 ")
+        self.assertGreaterEqual(float(result.stdout.split("seconds=")[1]), 9 / 50)
+
+    def test_a_server_that_asks_for_no_client_certificate_is_found(self):
+        own = self.certificates["ecdsa"]
+        result = self.run_load(["handshakes 1"], "--certificate", str(own.fullchain),
+                               "--certificate-key", str(own.key))
+        self.assert_loud(result, "did not ask")
+
+    def test_another_group_than_asked_for_is_found(self):
+        result = self.run_load(["handshakes 1"], curve="prime256v1")
+        self.assert_loud(result, "another group")
 
 
 if __name__ == "__main__":

@@ -2,10 +2,13 @@
 
 import subprocess
 import sys
+import tempfile
 import unittest
 from pathlib import Path
 
 import report
+from proxies import HAProxy, Nginx, loaded, parse_peer
+from work import Size, measurements
 
 RUN = {
     "proxies": {"Postern": "1", "Hare": "2", "Tortoise": "3"},
@@ -50,6 +53,71 @@ class Bars(unittest.TestCase):
         bar = report.Bar("", None, 0.6, 0.5)
         self.assertEqual([bar.verdict(v) for v in (0.5, 0.6, 0.61)],
                          ["PASS, stretch", "PASS", "MISS"])
+
+    def test_where_more_is_better_below_the_bar_is_a_miss(self):
+        bar = report.Bar("", None, 1.05, 1.15, more=True)
+        self.assertEqual([bar.verdict(v) for v in (1.15, 1.05, 1.04)],
+                         ["PASS, stretch", "PASS", "MISS"])
+        title = "new clients' handshakes in a storm"
+        line = next(line for line in report.bars(RUN) if line[0] == title)
+        self.assertEqual(line[1:], ["at least 1.05", "1.15", "1.50", "PASS, stretch"])
+
+
+class Measurements(unittest.TestCase):
+    def test_each_has_a_row_of_its_own(self):
+        names = [m.name for m in measurements(Size(quick=False))]
+        self.assertEqual(len(names), len(set(names)))
+        rows = {row.key for row in report.rows_of(Everything())}
+        for name in names:
+            if not name.startswith(("paced", "memory", "storm", "scale")):  # these have several
+                self.assertIn(name, rows)
+
+
+class Everything(dict):
+    """Results that have every row, and no scale."""
+
+    def __contains__(self, key):
+        return True
+
+
+class GivenPeers(unittest.TestCase):
+    def test_the_program_s_name_says_what_it_is(self):
+        peer = parse_peer("AWS-LC=/opt/haproxy-3.4/sbin/haproxy")
+        self.assertIsInstance(peer, HAProxy)
+        self.assertEqual((peer.name, peer.program, peer.libraries),
+                         ("AWS-LC", "/opt/haproxy-3.4/sbin/haproxy", None))
+
+    def test_or_the_peer_s_name_does(self):
+        peer = parse_peer("nginx+BoringSSL=/build/objs/a.out,/build/lib")
+        self.assertIsInstance(peer, Nginx)
+        self.assertEqual((peer.name, peer.libraries), ("nginx+BoringSSL", "/build/lib"))
+
+    def test_what_is_no_peer_is_refused(self):
+        for text in ("", "nginx", "=/usr/sbin/nginx", "nginx=", "nginx=/usr/sbin/nginx,",
+                     "Envoy=/usr/bin/envoy"):
+            with self.assertRaises(ValueError, msg=text):
+                parse_peer(text)
+
+    def test_libraries_are_for_the_program_alone(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertEqual(loaded("p", None), ["p"])
+            self.assertEqual(loaded("p", folder), ["env", f"LD_LIBRARY_PATH={folder}", "p"])
+            loader = Path(folder) / "ld-linux-x86-64.so.2"
+            loader.touch()
+            self.assertEqual(loaded("p", folder), [str(loader), "--library-path", folder, "p"])
+
+    def test_an_nginx_has_stream_in_itself_or_in_a_module(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for words, module in (("--with-stream --with-stream_ssl_module", ""),
+                                  ("--modules-path=/m --with-stream=dynamic",
+                                   "/m/ngx_stream_module.so"),
+                                  ("--with-stream_ssl_module",
+                                   "/usr/lib/nginx/modules/ngx_stream_module.so")):
+                program = Path(folder) / "nginx"
+                program.write_text(f"#!/bin/sh\necho configure arguments: {words} >&2\n")
+                program.chmod(0o755)
+                peer = parse_peer(f"x={program}")
+                self.assertEqual(peer._module(), module)
 
 
 class Programs(unittest.TestCase):

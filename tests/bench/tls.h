@@ -9,7 +9,8 @@ SSL_CTX *tls_new(const struct load_options *options);
 /* A connection over the client's socket, with the client's session where one is to be resumed. */
 SSL *tls_connection(struct client *c);
 
-/* Ends the program when the handshake was not the one to be measured. */
-void tls_check(const struct client *c);
+/* Ends the program when the handshake was not the one to be measured. Takes the session that a
+ * resumption by TLS 1.2 has renewed. */
+void tls_check(struct client *c);
 
 #endif

@@ -10,6 +10,9 @@ class Size:
     """How much of everything: enough to measure, or (quick) just enough to see that it works."""
 
     def __init__(self, quick):
+        self.probe = 40 if quick else 1500                    # handshakes that show what one costs
+        self.spread_seconds = 0.5 if quick else 5
+        self.capacity_seconds = 0.3 if quick else 4
         self.handshakes = 40 if quick else 3000
         self.handshakes_rsa = 20 if quick else 2000
         self.resumed = 40 if quick else 5000
@@ -31,6 +34,8 @@ class Size:
 
 MESSAGE = 64
 INFLIGHT = 32  # handshakes; so many clients resume in turns, each fewer than 200 times in a row
+SPREAD = 200   # the same, where they begin at a fixed rate
+THIRD = 1 / 3
 GIGABYTE = 1e9
 
 
@@ -43,6 +48,41 @@ def handshakes(row, count, tls, resume="none"):
         spent = stand.spent() - before
         stand.check_backend(INFLIGHT + done)
         return {row: spent / done * 1e6}
+    return measure
+
+
+def spread(row, size, tls, resume="none"):
+    """The proxy has a processor of its own and is idle two thirds of the time: it goes to sleep and
+    is woken for nearly everything that comes, as most installations are."""
+    def measure(stand):
+        load = stand.load(tls=tls, resume=resume, inflight=SPREAD)
+        load.ask(f"handshakes {SPREAD}" if resume == "none" else "prime")
+        start = stand.spent()
+        load.ask(f"handshakes {size.probe}")
+        each = (stand.spent() - start) / size.probe
+        rate = max(1, int(THIRD / each))
+        count = max(1, int(rate * size.spread_seconds))
+        before = stand.spent()
+        answer = load.ask(f"spread {rate} {count}")
+        spent = stand.spent() - before
+        stand.check_backend(SPREAD + size.probe + count)
+        return {row: spent / count * 1e6, f"{row}.busy": 100 * spent / answer["seconds"]}
+    return measure
+
+
+def capacity(row, size):
+    """How many handshakes a second there are when the proxy does nothing else. Its clients have to
+    be cheaper than the proxy (newcomer.h); `busy` tells whether they were."""
+    def measure(stand):
+        stand.keep_awake(stand.processors.proxy)
+        newcomers = stand.newcomers(size.newcomers)
+        early = newcomers.ask("200")
+        before = stand.spent()
+        answer = newcomers.ask(f"{int(1000 * size.capacity_seconds)}")
+        spent = stand.spent() - before
+        stand.check_backend(early["done"] + answer["done"])
+        return {row: answer["done"] / answer["seconds"],
+                f"{row}.busy": 100 * spent / answer["seconds"]}
     return measure
 
 
@@ -171,14 +211,17 @@ def scale(count, size):
 
 
 class Measurement:
-    """`together`: proxy and load on one processor (machine.py)."""
+    """`together`: proxy and load on one processor (machine.py). `hybrid`: with X25519MLKEM768.
+    `clients`: they have certificates."""
 
-    def __init__(self, name, key, measure, workers=1, together=False):
+    def __init__(self, name, key, measure, workers=1, together=False, hybrid=False, clients=False):
         self.together = together
         self.name = name
         self.key = key
         self.measure = measure
         self.workers = workers
+        self.hybrid = hybrid
+        self.clients = clients
 
 
 def measurements(size):
@@ -188,10 +231,30 @@ def measurements(size):
         for tls in ("1.2", "1.3"):
             row = f"handshake-{key}-{tls}"
             made.append(Measurement(row, key, handshakes(row, count, tls), together=True))
+    made.append(Measurement("handshake-hybrid", "ecdsa",
+                            handshakes("handshake-hybrid", size.handshakes, "1.3"), together=True,
+                            hybrid=True))
+    for tls in ("1.2", "1.3"):
+        row = f"handshake-client-{tls}"
+        made.append(Measurement(row, "ecdsa", handshakes(row, size.handshakes_rsa, tls),
+                                together=True, clients=True))
     for name, tls, resume in (("resumed-1.2", "1.2", "ticket"), ("resumed-1.3", "1.3", "ticket"),
                               ("resumed-id", "1.2", "id")):
         made.append(Measurement(name, "ecdsa", handshakes(name, size.resumed, tls, resume),
                                 together=True))
+    made.append(Measurement("resumed-hybrid", "ecdsa",
+                            handshakes("resumed-hybrid", size.resumed, "1.3", "ticket"),
+                            together=True, hybrid=True))
+    for key in ("ecdsa", "rsa"):
+        for tls in ("1.2", "1.3"):
+            row = f"spread-{key}-{tls}"
+            made.append(Measurement(row, key, spread(row, size, tls)))
+    for tls in ("1.2", "1.3"):
+        row = f"spread-resumed-{tls}"
+        made.append(Measurement(row, "ecdsa", spread(row, size, tls, "ticket")))
+    for key in ("ecdsa", "rsa"):
+        row = f"capacity-{key}"
+        made.append(Measurement(row, key, capacity(row, size)))
     for direction in ("up", "down"):
         for write_size, length in ((16384, size.bulk), (256, size.bulk_small)):
             row = f"{direction}-{write_size}"
