@@ -179,7 +179,8 @@ class Nginx(Proxy):
 
     def version(self):
         own = self._says(r"nginx/(\S+)", "-v") or "?"
-        return _with_library(own, self._says(r"built with (.*)", "-V"))
+        library = self._says(r"running with ([^)]*)", "-V") or self._says(r"built with (.*)", "-V")
+        return _with_library(own, library)
 
     def command(self, job):
         reuseport = " reuseport" if job.workers > 1 else ""

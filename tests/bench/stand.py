@@ -159,11 +159,11 @@ class Stand:
             except ConnectionRefusedError:
                 time.sleep(0.01)
         self.log.seek(0)
-        what = f"{self.proxy.name} did not start: {self.log.read()[-2000:]}"
+        what = f"{self.proxy.name} did not start"
         if self.hybrid:  # a group that its library does not know
-            print(what, file=sys.stderr)
+            print(f"{what} with X25519MLKEM768", file=sys.stderr)
             raise NotOffered(what)
-        raise Failure(what)
+        raise Failure(f"{what}: {self.log.read()[-2000:]}")
 
     def _stop(self):
         self.keep_awake([])
