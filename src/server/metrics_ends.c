@@ -71,7 +71,10 @@ bool metrics_ends(const struct runtime *rt, struct buf *out) {
     struct exposition e;
     for (size_t i = 0; i < rt->config->listener_count; i++) {
         rows.listener = rt->config->listeners[i].name;
-        tls_context_each_end(rt->listeners[i].tls, add, &rows);
+        const struct runtime_listener *l = &rt->listeners[i];
+        for (size_t route = 0; route <= l->config->route_count; route++) {
+            tls_context_each_end(runtime_at(rt, i, route)->tls, add, &rows);
+        }
     }
     if (rows.count > 0) {
         qsort(rows.all, rows.count, sizeof *rows.all, compare);

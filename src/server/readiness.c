@@ -12,9 +12,11 @@ enum readiness_phase readiness_phase(const struct readiness *r) {
 
 static bool has_backend(const struct runtime *rt) {
     for (size_t i = 0; i < rt->config->listener_count; i++) {
-        const struct runtime_listener *l = &rt->listeners[i];
-        if (!backends_all_down(l->backends, l->config->backend_count)) {
-            return true;
+        for (size_t route = 0; route <= rt->config->listeners[i].route_count; route++) {
+            const struct runtime_listener *l = runtime_at(rt, i, route);
+            if (!backends_all_down(l->backends, l->config->backend_count)) {
+                return true;
+            }
         }
     }
     return false;

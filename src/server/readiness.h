@@ -19,7 +19,7 @@ void readiness_set(struct readiness *readiness, enum readiness_phase phase);
 enum readiness_phase readiness_phase(const struct readiness *readiness);
 
 /* NULL: new clients are wanted. Else why not: "starting", "draining", or "no_backend" while every
- * broker of every listener is known to be down. `runtime` is the current one. */
+ * broker of every listener and route is known to be down. `runtime` is the current one. */
 const char *readiness_obstacle(const struct readiness *readiness, const struct runtime *runtime);
 
 #endif

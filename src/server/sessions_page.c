@@ -86,6 +86,7 @@ static void put_row(struct text *t, const struct config *config, const struct li
     print_time(since, row->age_ms);
     put(t, "{\"listener\":", 12);
     put_string(t, config->listeners[row->listener].name);
+    put_pair(t, "route", row->route);
     put_pair(t, "state", metrics_phase_name((size_t)row->phase));
     put_pair(t, "peer", address_print(&row->client, address));
     put_pair(t, "since", since);

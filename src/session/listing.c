@@ -23,6 +23,7 @@ static void fill(struct listing_row *row, const struct session *s) {
         .down = s->down,
         .backend = dialled ? backend_text(l->backends[s->backend]) : NULL,
     };
+    copy_text(row->route, l->config->route);
     copy_text(row->server_name, s->server_name);
     if (s->established) {
         row->version = engine_version(s->engine);

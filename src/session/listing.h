@@ -29,7 +29,8 @@ struct listing_row {
     uint64_t up, down;                              /* plaintext bytes */
     const char *version, *cipher, *group, *backend; /* NULL: none yet */
     bool resumed;
-    char identity[LISTING_TEXT], server_name[LISTING_TEXT]; /* "": none */
+    /* "": none */
+    char route[LISTING_TEXT], identity[LISTING_TEXT], server_name[LISTING_TEXT];
 };
 
 /* Begins the walk of that number anew. */

@@ -273,8 +273,26 @@ class Sessions(Served):
         (session,) = self.wait_until(
             lambda: json.loads(self.admin.get("/sessions").text)["sessions"], "the session")
         self.assertEqual((session["state"], session["peer"]), ("hello", client.peer))
-        for key in ("identity", "sni", "tls", "cipher", "group", "backend"):
+        for key in ("route", "identity", "sni", "tls", "cipher", "group", "backend"):
             self.assertIsNone(session[key])
+
+    def test_routes_are_seen(self):
+        """In the list, in the ends of certificates, and as a reason to be ready."""
+        other = self.fake_broker(echo)
+        tenant = pki.authority().issue("tenant", names=["tenant.example"])
+        tenant.write(self.path("tenant"))
+        self.serve(more=f"""[certificate tenant]
+cert = {self.path("tenant/cert.pem")}
+key = {self.path("tenant/privkey.pem")}
+[route tenant]
+server_name = tenant.example
+certificates = tenant
+backend = {other.address}
+""")
+        self.talk(server_name="tenant.example")
+        (session,) = json.loads(self.admin.get("/sessions").text)["sessions"]
+        self.assertEqual((session["route"], session["backend"]), ("tenant", other.address))
+        self.assertIn('tenant/cert.pem"', self.admin.get("/metrics").text)
 
     def test_a_thousand_sessions_come_in_pages_each_once(self):
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
