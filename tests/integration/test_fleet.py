@@ -43,18 +43,28 @@ def free_port():
         return chooser.getsockname()[1]
 
 
+def lines_after(words):
+    """The indented lines that follow these words in the page."""
+    with open(PAGE, encoding="utf-8") as file:
+        return re.search(rf"{re.escape(words)}\n\n((?:    .*\n)+)", file.read())[1]
+
+
 class HAProxy:
     """With the page's configuration, on loopback. Its port may be taken meanwhile: then with
     another."""
 
-    def __init__(self, folder, servers):
+    def __init__(self, folder, servers, admin_ports=()):
         self.socket = os.path.join(folder, "admin.sock")
         for _ in range(5):
             self.port = free_port()
             text = replaced(block("haproxy.cfg"), ("/run/haproxy/admin.sock", self.socket),
-                            ("bind :8883", f"bind 127.0.0.1:{self.port}"),
-                            *((f"10.0.0.{n}:8883", f"127.0.0.1:{port}")
-                              for n, port in enumerate(servers, 2)))
+                            ("bind :8883", f"bind 127.0.0.1:{self.port}"))
+            if admin_ports:
+                checks = re.sub("^    ", "", lines_after("`default-server`:"), flags=re.MULTILINE)
+                text = re.sub("^    default-server .*\n", checks, text, flags=re.MULTILINE)
+            for n, port in enumerate(servers, 2):
+                text = replaced(text, (f"10.0.0.{n}:8883", f"127.0.0.1:{port}"
+                                       + "".join(f" port {p}" for p in admin_ports[n - 2:n - 1])))
             config = pki.write(os.path.join(folder, "haproxy.cfg"), text)
             self._log = open(os.path.join(folder, "haproxy.log"), "w+", encoding="utf-8")
             self.process = subprocess.Popen([find("haproxy"), "-db", "-f", config],
@@ -167,16 +177,20 @@ class Fleet(Case):
         os.chmod(self.path("ticket.keys"), 0o640)
         self.broker = self.mosquitto()
 
-    def instance(self, port=0, **more):
+    def instance(self, port=0, admin_port=None, **more):
+        if admin_port:
+            keys = dict(re.findall(r"^ +(\w+) = (.*)", lines_after("of `postern.conf`:"), re.M))
+            more.update(keys, admin=replaced(keys["admin"], ("[::]:9883", f"127.0.0.1:{admin_port}")))
         text = replaced(block("postern.conf"), ("[::]:8883", f"127.0.0.1:{port}"),
                         ("10.0.0.4:1883", self.broker.address), ("10.0.0.1", "127.0.0.1"),
                         ("[postern]\n", "[postern]\ndrain_timeout = 2s\n"
                          + "".join(f"{k} = {v}\n" for k, v in more.items())))
         return self.start(self.write("postern.conf", text))
 
-    def fleet(self, **more):
-        instances = [self.instance(**more) for _ in range(2)]
-        proxy = HAProxy(self.folder, [i.port for i in instances])
+    def fleet(self, admin_ports=(), **more):
+        ports = admin_ports or (None, None)
+        instances = [self.instance(admin_port=port, **more) for port in ports]
+        proxy = HAProxy(self.folder, [i.port for i in instances], admin_ports)
         self._started.append(proxy)
         self.addCleanup(proxy.stop)
         for server in "ab":
@@ -217,6 +231,22 @@ class Fleet(Case):
                          "HAProxy's probes are no lines")
         print(f"{sum(load.connects)} connects, {sum(load.published)} messages, {ended} sessions of "
               f"the replaced instance came back, 0 failed")
+
+    def test_one_is_restarted_under_load_and_its_readiness_is_enough(self):
+        ports = [free_port(), free_port()]
+        proxy, a, b = self.fleet(ports)
+        load = self.load(proxy)
+        port = a.port
+        a.stop()
+        self.assertIn(proxy.state("a"), ("DOWN", "DOWN 1/2"))
+        load.progress()
+        a = self.instance(port, ports[0])
+        wait_until(lambda: a.all("session end"), "clients at the new a", 2 * PATIENCE)
+        load.progress()
+        load.stop()
+        self.assertEqual(load.failures, [])
+        self.assertGreater(sum(load.returns), 0)
+        print(f"{sum(load.connects)} connects, {sum(load.returns)} sessions came back, 0 failed")
 
     def test_a_ticket_of_one_is_good_at_the_other(self):
         proxy, a, b = self.fleet()
@@ -268,9 +298,8 @@ class Manifests(Case):
     def test_a_pod_has_time_to_end_its_sessions(self):
         for manifest in self.manifests():
             grace = int(re.search(r"terminationGracePeriodSeconds: (\d+)", manifest)[1])
-            pause = max(map(int, re.findall(r"sleep:\n +seconds: (\d+)", manifest)))
-            drain = int(re.search(r"drain_timeout = (\d+)s", manifest)[1])
-            self.assertGreater(grace, max(pause, drain) + 5)
+            pauses = map(int, re.findall(r"drain_(?:delay|timeout) = (\d+)s", manifest))
+            self.assertGreater(grace, sum(pauses) + 5)
             self.assertIn("reload = watch", manifest)
 
     def test_certificates_are_mounted_as_folders(self):
