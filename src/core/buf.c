@@ -5,6 +5,12 @@
 
 enum { FIRST_SIZE = 512 };
 
+static void wipe(struct buf *b) {
+    if (b->cap > 0) {
+        explicit_bzero(b->data, b->cap);
+    }
+}
+
 bool buf_reserve(struct buf *b, size_t more, size_t limit) {
     if (b->len > limit || more > limit - b->len) {
         return false;
@@ -18,10 +24,15 @@ bool buf_reserve(struct buf *b, size_t more, size_t limit) {
     while (cap < need) {
         cap = cap > limit / 2 ? limit : cap * 2;
     }
-    uint8_t *data = realloc(b->data, cap);
+    uint8_t *data = malloc(cap);
     if (data == NULL) {
         return false;
     }
+    if (b->len > 0) {
+        memcpy(data, b->data, b->len);
+    }
+    wipe(b);
+    free(b->data);
     b->data = data;
     b->cap = cap;
     return true;
@@ -50,4 +61,9 @@ void buf_consume(struct buf *b, size_t len) {
 void buf_free(struct buf *b) {
     free(b->data);
     *b = (struct buf){0};
+}
+
+void buf_wipe(struct buf *b) {
+    wipe(b);
+    buf_free(b);
 }

@@ -16,7 +16,8 @@ struct buf {
 };
 
 /* Makes room for `more` bytes after `len`. False if that would be more than `limit` bytes in all,
- * or without memory; the buffer is then unchanged. */
+ * or without memory; the buffer is then unchanged. Memory that has become too small is wiped, so
+ * that a secret in a buffer is in one place however the buffer grew. */
 bool buf_reserve(struct buf *b, size_t more, size_t limit) __attribute__((warn_unused_result));
 
 /* Appends a copy of the bytes; false as in buf_reserve. */
@@ -28,5 +29,8 @@ void buf_consume(struct buf *b, size_t len);
 
 /* Frees the memory and leaves an empty buffer. */
 void buf_free(struct buf *b);
+
+/* The same for a buffer that held a secret: its memory is overwritten before. */
+void buf_wipe(struct buf *b);
 
 #endif

@@ -28,7 +28,32 @@ static bool has_same_certificates(const struct config_listener *a,
                   a->certificate_count * sizeof(const struct config_certificate *)) == 0;
 }
 
+static size_t count_unlocked(const struct tls_context *tls) {
+    size_t unlocked = 0;
+    for (size_t k = 0; k < tls_context_certificates(tls); k++) {
+        unlocked += tls_context_certificate(tls, k)->key_unlocked;
+    }
+    return unlocked;
+}
+
+/* One line, however many keys there are. */
+static void report_unlocked_keys(const struct runtime *rt) {
+    size_t unlocked = 0;
+    for (size_t i = 0; i < rt->config->listener_count; i++) {
+        for (size_t route = 0; route <= rt->config->listeners[i].route_count; route++) {
+            unlocked += count_unlocked(runtime_at(rt, i, route)->tls);
+        }
+    }
+    if (unlocked > 0) {
+        log_message(LOG_LEVEL_WARNING, "keys not locked",
+                    "%zu private keys are in memory that the system may write to swap: raise the "
+                    "limit of locked memory (ulimit -l, LimitMEMLOCK=)",
+                    unlocked);
+    }
+}
+
 void report_certificates(const struct runtime *rt) {
+    report_unlocked_keys(rt);
     for (size_t i = 0; i < rt->config->listener_count; i++) {
         const struct runtime_listener *l = &rt->listeners[i];
         report_certificates_of(l);

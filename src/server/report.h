@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 /* One line for each certificate of each listener, and of each route that has others than its
- * listener. */
+ * listener; a warning if keys could not be locked in memory. */
 void report_certificates(const struct runtime *runtime);
 
 /* One line for each address, and a warning if sockets of a socket unit are not used. */

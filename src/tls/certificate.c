@@ -1,8 +1,11 @@
 #include "tls/certificate.h"
 #include "core/log.h"
+#include "core/secret.h"
+#include "core/wipe.h"
 #include "tls/chain.h"
 #include "tls/pem.h"
 #include "tls/private_key.h"
+#include "tls/quirks.h"
 #include "tls/x509_name.h"
 
 #include <arpa/inet.h>
@@ -253,6 +256,23 @@ static int list_ends(struct tls_certificate *certificate, const struct chain *ch
     return 0;
 }
 
+/* Moves the key out of the library's memory, where it can be. */
+static int keep_key_secret(struct tls_certificate *certificate, struct error *err) {
+    size_t size = quirks_key_size(certificate->ssl_ctx);
+    bool locked;
+    if (size == 0) {
+        return 0;
+    }
+    certificate->secret = secret_new(size, &locked);
+    if (certificate->secret == NULL) {
+        return error_set(err, "out of memory");
+    }
+    certificate->secret_size = size;
+    certificate->info.key_unlocked = !locked;
+    quirks_move_key(certificate->ssl_ctx, certificate->secret);
+    return 0;
+}
+
 static int fill(struct tls_certificate *certificate, const struct config_certificate *section,
                 enum config_tls_version min, enum config_tls_version max, const struct pem *cert,
                 const struct pem *more, const struct pem *key, struct error *err) {
@@ -265,7 +285,7 @@ static int fill(struct tls_certificate *certificate, const struct config_certifi
         return error_set(err, "out of memory");
     }
     if (use_files(certificate, &chain, key, section, err) != 0 ||
-        list_ends(certificate, &chain, err) != 0) {
+        keep_key_secret(certificate, err) != 0 || list_ends(certificate, &chain, err) != 0) {
         return -1;
     }
     warn(&chain, key, section);
@@ -276,8 +296,10 @@ static int read_file(struct pem *pem, const char *file, const char *name, struct
     return pem_read(pem, file, err) == 0 ? 0 : error_prefix(err, "%s", name);
 }
 
-int certificate_load(struct tls_certificate *certificate, const struct config_certificate *section,
-                     enum config_tls_version min, enum config_tls_version max, struct error *err) {
+static __attribute__((noinline)) int load_files(struct tls_certificate *certificate,
+                                                const struct config_certificate *section,
+                                                enum config_tls_version min,
+                                                enum config_tls_version max, struct error *err) {
     struct pem cert, more = {0}, key = {0};
     int result = -1;
     if (read_file(&cert, section->cert, "cert", err) != 0) {
@@ -293,7 +315,20 @@ int certificate_load(struct tls_certificate *certificate, const struct config_ce
     return result;
 }
 
+/* The library decodes keys on the stack, and does not wipe all of it. */
+int certificate_load(struct tls_certificate *certificate, const struct config_certificate *section,
+                     enum config_tls_version min, enum config_tls_version max, struct error *err) {
+    int result = load_files(certificate, section, min, max, err);
+    wipe_stack();
+    wipe_registers();
+    return result;
+}
+
 void certificate_free(struct tls_certificate *certificate) {
+    if (certificate->secret != NULL) {
+        quirks_forget_key(certificate->ssl_ctx);
+        secret_free(certificate->secret, certificate->secret_size);
+    }
     wolfSSL_CTX_free(certificate->ssl_ctx);
     for (size_t i = 0; i < certificate->name_count; i++) {
         free(certificate->names[i]);

@@ -1,4 +1,5 @@
 #include "tls/engine.h"
+#include "core/wipe.h"
 #include "tls/allocations.h"
 #include "tls/ciphers.h"
 #include "tls/client.h"
@@ -252,6 +253,7 @@ enum engine_status engine_handshake(struct engine *e, struct engine_input *in, s
         status = finish(e);
     }
     e->call = status == ENGINE_PAUSED ? engine_stack_pause(stack) : NULL;
+    wipe_registers(); /* a signature leaves parts of the private key there */
     return status;
 }
 

@@ -30,6 +30,8 @@ struct tls_certificate {
     size_t name_count;
     struct tls_certificate_info info; /* its strings are ours */
     struct ends ends;                 /* of all that is sent */
+    uint8_t *secret;                  /* the key, for ssl_ctx; NULL: in the library's memory */
+    size_t secret_size;
 };
 
 /* What client certificates are checked against (client.c). */

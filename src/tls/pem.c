@@ -17,6 +17,9 @@ enum { FILE_MAX = 64 << 20 };
 static int refuse_open(const char *file, int error, struct error *err) {
     char folder[256];
     error_set(err, "%s: cannot open: %s", file, strerror(error));
+    if (error == EACCES) {
+        error_append(err, " (for user %u, as whom Postern runs)", geteuid());
+    }
     if (error == ENOENT && file[0] != '/' && getcwd(folder, sizeof folder) != NULL) {
         error_append(err, " (from the working directory %s)", folder);
     }
@@ -57,10 +60,7 @@ done:
 }
 
 void file_wipe(struct buf *b) {
-    if (b->data != NULL) {
-        explicit_bzero(b->data, b->cap);
-    }
-    buf_free(b);
+    buf_wipe(b);
 }
 
 /* The first occurrence of `what` in [at, end). */

@@ -13,6 +13,7 @@
 #endif
 #ifdef POSTERN_OWN_WOLFSSL
 #include <postern_alert.h>
+#include <postern_key.h>
 #include <postern_pause.h>
 #include <postern_relay.h>
 #endif
@@ -86,6 +87,34 @@ void quirks_set_pause(void (*may_pause)(void *arg), void *arg) {
 void quirks_may_pause(void) {
 #ifdef POSTERN_OWN_WOLFSSL
     postern_may_pause();
+#endif
+}
+
+/* --- keys --- */
+
+size_t quirks_key_size(const WOLFSSL_CTX *ctx) {
+#ifdef POSTERN_OWN_WOLFSSL
+    return postern_key_size(ctx);
+#else
+    (void)ctx;
+    return 0;
+#endif
+}
+
+void quirks_move_key(WOLFSSL_CTX *ctx, uint8_t *to) {
+#ifdef POSTERN_OWN_WOLFSSL
+    postern_key_move(ctx, to);
+#else
+    (void)ctx;
+    (void)to;
+#endif
+}
+
+void quirks_forget_key(WOLFSSL_CTX *ctx) {
+#ifdef POSTERN_OWN_WOLFSSL
+    postern_key_forget(ctx);
+#else
+    (void)ctx;
 #endif
 }
 

@@ -33,6 +33,19 @@ void quirks_set_pause(void (*may_pause)(void *arg), void *arg);
 /* For long computations of our own, between their parts. */
 void quirks_may_pause(void);
 
+/* --- keys --- */
+
+/* The library keeps a context's private key in ordinary memory. The size of it, for
+ * quirks_move_key; 0 with the distribution's library, which cannot be told where to keep it
+ * (postern_key.h). */
+size_t quirks_key_size(const WOLFSSL_CTX *ctx);
+
+/* Moves the key to memory of the caller, and overwrites the library's copy. quirks_forget_key comes
+ * before wolfSSL_CTX_free, when no handshake needs the key any more; then the memory may be freed.
+ */
+void quirks_move_key(WOLFSSL_CTX *ctx, uint8_t *to);
+void quirks_forget_key(WOLFSSL_CTX *ctx);
+
 /* --- alerts --- */
 
 /* Sends a fatal alert now, unless one was sent before. The library answers every refusal of our

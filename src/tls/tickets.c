@@ -1,6 +1,7 @@
 #include "tls/tickets.h"
 #include "core/hex.h"
 #include "core/log.h"
+#include "core/secret.h"
 #include "tls/client.h"
 #include "tls/internal.h"
 #include "tls/pem.h"
@@ -89,10 +90,11 @@ static bool make_key(struct ticket_key *key) {
 }
 
 struct tls_tickets *tls_tickets_new(struct error *err) {
-    struct tls_tickets *tickets = calloc(1, sizeof *tickets);
+    bool locked; /* where not, private keys are not either, which is logged (key_unlocked) */
+    struct tls_tickets *tickets = secret_new(sizeof *tickets, &locked);
     if (tickets == NULL || pthread_mutex_init(&tickets->lock, NULL) != 0 ||
         !make_key(&tickets->keys[0])) {
-        free(tickets);
+        secret_free(tickets, sizeof *tickets);
         error_set(err, "session tickets: no memory or no randomness");
         return NULL;
     }
@@ -105,8 +107,7 @@ void tls_tickets_free(struct tls_tickets *tickets) {
         return;
     }
     pthread_mutex_destroy(&tickets->lock);
-    explicit_bzero(tickets, sizeof *tickets);
-    free(tickets);
+    secret_free(tickets, sizeof *tickets);
 }
 
 /* With the lock held: puts a fresh key in front when the first is older than a lifetime, and drops

@@ -28,6 +28,7 @@ struct tls_certificate_info {
     const char *key_type;          /* "ECDSA P-256", "RSA 2048" */
     const char *serial;            /* upper-case hex */
     int64_t not_before, not_after; /* seconds since 1970 */
+    bool key_unlocked; /* its key is in memory that could not be locked (core/secret.h) */
 };
 
 /* Something that ends at a date: a certificate that is sent, a CA in client_ca, a list in
