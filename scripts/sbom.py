@@ -1,9 +1,9 @@
 """Writes the software bill of materials of a build: SPDX 2.3 as JSON. meson.build calls it.
 
-    sbom.py OUTPUT WRAP VERSION own|system WOLFSSL LIBUV INIH MICROHTTPD
+    sbom.py OUTPUT WRAP VERSION own|system WOLFSSL LIBRARY=VERSION...
 
-WRAP is subprojects/wolfssl.wrap; the last four are the versions that the program was built with;
-"none": without that library.
+WRAP is subprojects/wolfssl.wrap. The versions are those that the program was built with, of wolfSSL
+and of each library in LIBRARIES below that it is linked with.
 The same arguments and SOURCE_DATE_EPOCH make the same file.
 """
 
@@ -17,6 +17,14 @@ import uuid
 NAMESPACE = "https://spdx.org/spdxdocs"
 # wolfSSL's ChangeLog: version 3 of the GPL instead of version 2 since this release.
 WOLFSSL_GPL3 = (5, 8, 2)
+
+# Linked dynamically: the licence, and the package's name with the tag of a version.
+LIBRARIES = {
+    "libuv": ("MIT", "pkg:github/libuv/libuv@v{}"),
+    "inih": ("BSD-3-Clause", "pkg:github/benhoyt/inih@r{}"),
+    "libmicrohttpd": ("LGPL-2.1-or-later", "pkg:generic/libmicrohttpd@{}"),
+    "libseccomp": ("LGPL-2.1-only", "pkg:github/seccomp/libseccomp@v{}"),
+}
 
 
 def created():
@@ -64,23 +72,24 @@ def wolfssl(wrap, version, own):
     return found
 
 
-def document(wrap, version, own, wolfssl_version, libuv, inih, microhttpd):
+def linked(name, version):
+    licence, purl = LIBRARIES[name]
+    return package(name, version, licence, "NOASSERTION", purl.format(version))
+
+
+def document(wrap, version, own, wolfssl_version, *libraries):
+    libraries = dict(library.split("=") for library in libraries)
     library = wolfssl(wrap, wolfssl_version, own)
     packages = [
         package("postern", version, "GPL-2.0-or-later", "NOASSERTION",
                 f"pkg:generic/postern@{version}", primaryPackagePurpose="APPLICATION",
                 licenseConcluded=library["licenseDeclared"]),
         library,
-        package("libuv", libuv, "MIT", "NOASSERTION", f"pkg:github/libuv/libuv@v{libuv}"),
-        package("inih", inih, "BSD-3-Clause", "NOASSERTION", f"pkg:github/benhoyt/inih@r{inih}"),
+        *(linked(name, number) for name, number in libraries.items()),
     ]
     links = [("DOCUMENT", "DESCRIBES", "postern"),
              ("postern", "STATIC_LINK" if own else "DYNAMIC_LINK", "wolfssl"),
-             ("postern", "DYNAMIC_LINK", "libuv"), ("postern", "DYNAMIC_LINK", "inih")]
-    if microhttpd != "none":
-        packages.append(package("libmicrohttpd", microhttpd, "LGPL-2.1-or-later", "NOASSERTION",
-                                f"pkg:generic/libmicrohttpd@{microhttpd}"))
-        links.append(("postern", "DYNAMIC_LINK", "libmicrohttpd"))
+             *(("postern", "DYNAMIC_LINK", name) for name in libraries)]
     contents = {
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",

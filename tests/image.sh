@@ -57,7 +57,7 @@ check_image() {
         grep -q 'image.licenses:GPL-3.0-or-later .*image.version:[0-9]'
     container=$(build from localhost/postern)
     folder=$(build mount "$container")/usr/share/doc/postern
-    for name in LICENSE wolfssl-COPYING libuv1 libinih1 libmicrohttpd12 libc6; do
+    for name in LICENSE wolfssl-COPYING libuv1 libinih1 libmicrohttpd12 libseccomp2 libc6; do
         grep -rqi 'licen[sc]e' "$folder/$name"* || {
             echo "no licence text $name in the image" >&2
             return 1

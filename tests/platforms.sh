@@ -15,7 +15,7 @@ work=${POSTERN_PLATFORMS:-/var/tmp/postern-platforms}
 mirror=http://deb.debian.org/debian/
 table=()
 
-BUILD_LIBRARIES=libatomic1,libuv1-dev,libinih-dev,libmicrohttpd-dev,check,libssl-dev,libc6-dev,libsubunit-dev
+BUILD_LIBRARIES=libatomic1,libuv1-dev,libinih-dev,libmicrohttpd-dev,libseccomp-dev,check,libssl-dev,libc6-dev,libsubunit-dev
 TOOLS="gcc meson ninja-build patch pkg-config python3 openssl git ca-certificates sudo procps"
 
 # step PLATFORM WHAT COMMAND...: runs it with a log of its own, and remembers how it went.

@@ -49,6 +49,8 @@ static const struct config_word log_formats[] = {{"auto", LOG_FORMAT_AUTO},
                                                  {NULL, 0}};
 static const struct config_word reloads[] = {
     {"signal", RELOAD_SIGNAL}, {"watch", RELOAD_WATCH}, {NULL, 0}};
+static const struct config_word switches[] = {
+    {"on", CONFIG_SWITCH_ON}, {"off", CONFIG_SWITCH_OFF}, {NULL, 0}};
 static const struct config_word tls_versions[] = {
     {"1.2", CONFIG_TLS_1_2}, {"1.3", CONFIG_TLS_1_3}, {NULL, 0}};
 static const struct config_word client_auths[] = {{"none", CLIENT_AUTH_NONE},
@@ -95,6 +97,10 @@ const struct config_key config_keys[] = {
     {"takeover",      KIND_PATH,     P(takeover),         "",       0,   0,   NULL},
     {"ticket_keys",   KIND_PATH,     P(ticket_keys),      "",       0,   0,   NULL},
     {"admin",         KIND_ADMIN,    P(admin),            "off",    0,   0,   admin_off},
+    {"user",          KIND_TEXT,     P(user),             "",       0,   0,   NULL},
+    {"group",         KIND_TEXT,     P(group),            "",       0,   0,   NULL},
+    {"sandbox",       KIND_WORD,     P(sandbox),          "on",     0,   0,   switches},
+    {"core_dumps",    KIND_WORD,     P(core_dumps),       "off",    0,   0,   switches},
 
     {"listen",       KIND_ADDRESSES,    L(addresses),    "[::]:8883",      0, 0, NULL},
     {"backend",      KIND_BACKENDS,     R(backends),     "127.0.0.1:1883", 0, 0, NULL},

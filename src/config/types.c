@@ -56,6 +56,8 @@ void config_free(struct config *config) {
     free(config->takeover);
     free(config->admin.text);
     free(config->admin.path);
+    free(config->user);
+    free(config->group);
     free(config->file);
     free(config);
 }

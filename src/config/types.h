@@ -27,6 +27,7 @@ enum config_alpn_required { ALPN_NOT_REQUIRED, ALPN_REQUIRED };
 enum config_unknown_name { UNKNOWN_NAME_SERVE, UNKNOWN_NAME_REFUSE };
 enum config_dial { DIAL_AFTER_FIRST_BYTE, DIAL_AFTER_HANDSHAKE };
 enum config_reload { RELOAD_SIGNAL, RELOAD_WATCH };
+enum config_switch { CONFIG_SWITCH_OFF, CONFIG_SWITCH_ON };
 
 /* A broker: HOST:PORT ([v6]:port too) or unix:/path. */
 struct config_backend {
@@ -158,8 +159,11 @@ struct config {
     uint64_t drain_delay_ms;   /* between the signal to stop and the end of accepting */
     uint64_t drain_timeout_ms; /* CONFIG_OFF: at once */
     char *takeover;            /* the socket by which another process takes over; NULL: none */
-    char *ticket_keys; /* file shared by several instances; NULL: made at start and rotated */
+    char *ticket_keys;         /* file shared by several instances; NULL: made at start, rotated */
     struct config_admin admin;
+    char *user, *group; /* names or numbers, for a process that root starts; NULL: not given */
+    enum config_switch sandbox;
+    enum config_switch core_dumps;
     struct config_listener *listeners;
     size_t listener_count;
     struct config_certificate *certificates;

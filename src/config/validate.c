@@ -208,6 +208,16 @@ static int check_addresses(const struct config *config, const struct document *d
 
 /* --- all of it --- */
 
+static int check_user(const struct config *config, const struct document *document,
+                      struct error *err) {
+    if (config->group == NULL || config->user != NULL) {
+        return 0;
+    }
+    return location_fail(
+        document_location(document, document_section(document, SECTION_POSTERN, 0), "group"), err,
+        "group without user, so that root's rights would be kept; name the user as well");
+}
+
 static int check_service(const struct subject *s, struct error *err) {
     if (check_versions(s, err) != 0 || check_client_auth(s, err) != 0 ||
         check_client_id(s, err) != 0 || check_dial(s, err) != 0 || check_alpn(s, err) != 0 ||
@@ -229,6 +239,9 @@ static int check_routes(const struct config_listener *l, const struct document *
 }
 
 int config_check(const struct config *config, const struct document *document, struct error *err) {
+    if (check_user(config, document, err) != 0) {
+        return -1;
+    }
     for (size_t i = 0; i < config->listener_count; i++) {
         struct subject s = subject_at(config, document, i);
         if (check_service(&s, err) != 0 || check_addresses(config, document, i, err) != 0 ||

@@ -66,6 +66,13 @@ void log_setup(enum log_level level, enum log_format format) {
     atomic_store(&current_level, (int)level);
 }
 
+enum log_form log_form(void) {
+    if (atomic_load(&current_format) == LOG_FORMAT_JSON) {
+        return LOG_FORM_JSON;
+    }
+    return atomic_load(&to_journal) ? LOG_FORM_JOURNAL : LOG_FORM_TEXT;
+}
+
 bool log_wants(enum log_level level) {
     return (int)level <= atomic_load_explicit(&current_level, memory_order_relaxed);
 }

@@ -39,6 +39,10 @@ struct log_line {
  * the standard descriptors to be open. With JOURNAL it opens one more. */
 void log_setup(enum log_level level, enum log_format format);
 
+/* How lines look now, for log_signal.c. Async-signal-safe. */
+enum log_form { LOG_FORM_TEXT, LOG_FORM_JSON, LOG_FORM_JOURNAL };
+enum log_form log_form(void);
+
 /* Whether a line of that level would be written. */
 bool log_wants(enum log_level level);
 

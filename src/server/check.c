@@ -1,6 +1,8 @@
 /* `postern --check`: loads what a start would load and prints it, without serving anybody. */
 #include "core/log.h"
 #include "server/expiry.h"
+#include "server/privileges.h"
+#include "server/secrecy.h"
 #include "server/server.h"
 #include "session/runtime.h"
 
@@ -97,12 +99,37 @@ static void print_listener(const struct runtime_listener *l) {
     }
 }
 
+static enum server_exit fail(enum server_exit result, const struct error *err) {
+    log_message(LOG_LEVEL_ERROR, "check failed", "%s", err->text);
+    return result;
+}
+
+/* The files were readable for whoever runs the check; with user set, that user must read them at
+ * every reload. */
+static enum server_exit check_loaded(const struct runtime *rt) {
+    struct error err;
+    if (rt->config->admin.text != NULL) {
+        printf("admin %s\n", rt->config->admin.text);
+    }
+    for (size_t i = 0; i < rt->config->listener_count; i++) {
+        print_listener(&rt->listeners[i]);
+    }
+    if (rt->config->user != NULL) {
+        printf("user %s\n", rt->config->user);
+    }
+    expiry_warn_loaded(rt, (int64_t)time(NULL));
+    if (privileges_drop(rt->config, &err) != 0) {
+        return fail(SERVER_UNUSABLE, &err);
+    }
+    printf("check passed\n");
+    return SERVER_DONE;
+}
+
 enum server_exit server_check(const struct server_source *source) {
     struct error err;
     struct tls_shared none = {0};
     if (source_check_command_line(source, &err) != 0) {
-        log_message(LOG_LEVEL_ERROR, "check failed", "%s", err.text);
-        return SERVER_WRONG_USE;
+        return fail(SERVER_WRONG_USE, &err);
     }
     struct backend_table *backends = backend_table_new();
     if (backends == NULL || tls_library_start(&err) != 0) {
@@ -111,21 +138,10 @@ enum server_exit server_check(const struct server_source *source) {
         backend_table_free(backends);
         return SERVER_CANNOT_RUN;
     }
+    secrecy_begin();
     struct config *config = source_config(source, &err);
     struct runtime *rt = config != NULL ? runtime_load(config, &none, backends, &err) : NULL;
-    if (rt == NULL) {
-        log_message(LOG_LEVEL_ERROR, "check failed", "%s", err.text);
-    } else {
-        if (rt->config->admin.text != NULL) {
-            printf("admin %s\n", rt->config->admin.text);
-        }
-        for (size_t i = 0; i < rt->config->listener_count; i++) {
-            print_listener(&rt->listeners[i]);
-        }
-        expiry_warn_loaded(rt, (int64_t)time(NULL));
-        printf("check passed\n");
-    }
-    enum server_exit result = rt != NULL ? SERVER_DONE : SERVER_UNUSABLE;
+    enum server_exit result = rt != NULL ? check_loaded(rt) : fail(SERVER_UNUSABLE, &err);
     runtime_unref(rt);
     tls_library_stop();
     backend_table_free(backends);

@@ -5,9 +5,12 @@
 #include "server/bind.h"
 #include "server/descriptors.h"
 #include "server/expiry.h"
+#include "server/privileges.h"
 #include "server/readiness.h"
 #include "server/reload.h"
 #include "server/report.h"
+#include "server/sandbox.h"
+#include "server/secrecy.h"
 #include "server/signals.h"
 #include "server/stop.h"
 #include "server/systemd.h"
@@ -18,6 +21,8 @@
 #include <assert.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { LOOK_AT_FILES_MS = 1000, SESSION_CACHE_ENTRIES = 20000 };
@@ -301,6 +306,63 @@ static int open_sockets(struct server *s, size_t workers, bool takes_over, struc
     return result == 0 ? takeover_listen(&s->takeover, config->takeover, err) : -1;
 }
 
+static size_t worker_count(const struct config *config) {
+    return config->workers > 0 ? config->workers : processors();
+}
+
+/* Binds, and counts descriptors. */
+static int open_service(struct server *s, bool takes_over, struct error *err) {
+    const struct config *config = reload_current(s->reload)->config;
+    size_t count = worker_count(config);
+    size_t max_sessions;
+    if (open_sockets(s, count, takes_over, err) != 0 ||
+        admin_open(&s->admin, config, takes_over, &s->loop, err) != 0 ||
+        descriptors_budget(count, bind_watched(&s->bound, count), &max_sessions, err) != 0) {
+        return -1;
+    }
+    s->limits = limits_new(config->listener_count, count, max_sessions);
+    return s->limits != NULL ? 0 : error_set(err, "out of memory");
+}
+
+/* Where the process has unix sockets of its own, which it removes and makes while it runs. */
+static void apply_sandbox(const struct config *config) {
+    const char *const files[] = {config->takeover, config->admin.path};
+    const char *folders[2];
+    char *made[2];
+    size_t count = 0;
+    for (size_t i = 0; i < 2; i++) {
+        const char *slash = files[i] != NULL ? strrchr(files[i], '/') : NULL;
+        if (files[i] != NULL) {
+            made[count] =
+                slash == NULL ? strdup(".") : strndup(files[i], (size_t)(slash - files[i]) + 1);
+            if (made[count] != NULL) {
+                folders[count] = made[count];
+                count++;
+            }
+        }
+    }
+    sandbox_apply(config, folders, count);
+    for (size_t i = 0; i < count; i++) {
+        free(made[i]);
+    }
+}
+
+/* From here on the process can do no more than serving needs. All that needs root's rights comes
+ * before, all that starts a thread after it. */
+static int confine(struct server *s, struct error *err) {
+    const struct config *config = reload_current(s->reload)->config;
+    bool was_root = privileges_are_root();
+    if (privileges_drop(config, err) != 0) {
+        return -1;
+    }
+    privileges_report(config, was_root);
+    if (config->core_dumps == CONFIG_SWITCH_ON) {
+        secrecy_allow_dumps();
+    }
+    apply_sandbox(config);
+    return 0;
+}
+
 static int start_admin(struct server *s, struct error *err) {
     struct admin_parts parts = {
         .workers = &s->workers,
@@ -315,21 +377,9 @@ static int start_admin(struct server *s, struct error *err) {
     return admin_start(s->admin, &parts, err);
 }
 
-/* Binds, counts descriptors and starts the threads. */
-static int open_service(struct server *s, bool takes_over, struct error *err) {
+static int start_threads(struct server *s, struct error *err) {
     struct runtime *runtime = reload_current(s->reload);
-    const struct config *config = runtime->config;
-    size_t count = config->workers > 0 ? config->workers : processors();
-    size_t max_sessions;
-    if (open_sockets(s, count, takes_over, err) != 0 ||
-        admin_open(&s->admin, config, takes_over, &s->loop, err) != 0 ||
-        descriptors_budget(count, bind_watched(&s->bound, count), &max_sessions, err) != 0) {
-        return -1;
-    }
-    s->limits = limits_new(config->listener_count, count, max_sessions);
-    if (s->limits == NULL) {
-        return error_set(err, "out of memory");
-    }
+    size_t count = worker_count(runtime->config);
     if (start_admin(s, err) != 0 ||
         workers_start(&s->workers, count, s->limits, runtime, &s->bound, err) != 0) {
         return -1;
@@ -364,8 +414,23 @@ static int check_takeover(const struct server *s, bool takes_over, struct error 
     return 0;
 }
 
+/* Needs a runtime. */
+static enum server_exit run_service(struct server *s, bool takes_over) {
+    struct error err;
+    if (open_service(s, takes_over, &err) != 0) {
+        return fail(SERVER_CANNOT_RUN, &err);
+    }
+    if (confine(s, &err) != 0) {
+        return fail(SERVER_UNUSABLE, &err);
+    }
+    if (start_threads(s, &err) != 0) {
+        return fail(SERVER_CANNOT_RUN, &err);
+    }
+    serve(s);
+    return SERVER_DONE;
+}
+
 static enum server_exit run(struct server *s, const struct server_source *source, bool takes_over) {
-    enum server_exit result = SERVER_DONE;
     struct error err;
     if (init_loop(s, &err) != 0 || make_parts(s, source, &err) != 0) {
         return fail(SERVER_CANNOT_RUN, &err);
@@ -374,11 +439,7 @@ static enum server_exit run(struct server *s, const struct server_source *source
         check_takeover(s, takes_over, &err) != 0) {
         return fail(SERVER_UNUSABLE, &err);
     }
-    if (open_service(s, takes_over, &err) == 0) {
-        serve(s);
-    } else {
-        result = fail(SERVER_CANNOT_RUN, &err);
-    }
+    enum server_exit result = run_service(s, takes_over);
     admin_stop(s->admin);
     bind_close(&s->bound);
     workers_join(&s->workers);
@@ -394,6 +455,9 @@ enum server_exit server_run(const struct server_source *source, bool takes_over)
     if (source_check_command_line(source, &err) != 0) {
         return fail(SERVER_WRONG_USE, &err);
     }
+    secrecy_begin();
+    /* What libuv does by io_uring would pass by the filter of system calls. */
+    setenv("UV_USE_IO_URING", "0", 1);
     if (tls_library_start(&err) != 0) {
         return fail(SERVER_CANNOT_RUN, &err);
     }

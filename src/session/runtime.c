@@ -161,11 +161,29 @@ static const char *admin_text(const struct config *config) {
     return config->admin.text != NULL ? config->admin.text : "off";
 }
 
+static bool same_text(const char *a, const char *b) {
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* What the process became at its start. */
+static int check_process(const struct config *a, const struct config *b, struct error *err) {
+    const char *changed = a->workers != b->workers         ? "workers"
+                          : !same_text(a->user, b->user)   ? "user"
+                          : !same_text(a->group, b->group) ? "group"
+                          : a->sandbox != b->sandbox       ? "sandbox"
+                          : a->core_dumps != b->core_dumps ? "core_dumps"
+                                                           : NULL;
+    return changed == NULL
+               ? 0
+               : error_set(err, "%s cannot change in a reload: restart Postern to change it",
+                           changed);
+}
+
 int runtime_check_successor(const struct runtime *old, const struct runtime *new,
                             struct error *err) {
     const struct config *a = old->config, *b = new->config;
-    if (a->workers != b->workers) {
-        return error_set(err, "workers cannot change in a reload: restart Postern to change it");
+    if (check_process(a, b, err) != 0) {
+        return -1;
     }
     if (strcmp(a->takeover != NULL ? a->takeover : "", b->takeover != NULL ? b->takeover : "") !=
         0) {

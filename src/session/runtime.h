@@ -58,9 +58,9 @@ static inline const struct runtime_listener *runtime_at(const struct runtime *ru
 const struct runtime_listener *runtime_namesake(const struct runtime *runtime, size_t listener,
                                                 const struct config_listener *route);
 
-/* Whether a reload may go from `old` to `new`: names and addresses of listeners, and workers, must
- * be the same; routes need not.
- * 0, or -1 with the name of what may not change and what to do. */
+/* Whether a reload may go from `old` to `new`: names and addresses of listeners, and what the
+ * process became at its start (workers, user, sandbox), must be the same; routes need not. 0, or -1
+ * with the name of what may not change and what to do. */
 int runtime_check_successor(const struct runtime *old, const struct runtime *new, struct error *err)
     __attribute__((warn_unused_result));
 

@@ -18,6 +18,8 @@ SUITES = ("ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
           "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305")
 SUITES13 = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"
 BACKLOG = 4096
+# An ordinary user cannot see the memory and descriptors of a Postern without it.
+MEASURABLE = "core_dumps = on" if os.geteuid() != 0 else ""
 
 
 def loaded(program, libraries):
@@ -115,6 +117,7 @@ class Postern(Proxy):
 [postern]
 workers = {job.workers}
 log_level = {self.log_level}
+{MEASURABLE}
 [listener mqtt]
 listen = 127.0.0.1:{job.port}
 backend = 127.0.0.1:{job.backend_port}

@@ -366,6 +366,8 @@ class Case(unittest.TestCase):
         played = isinstance(backend, FakeBroker) and backend.handler is None
         backend = getattr(backend, "address", backend)
         settings = {"workers": "2", "drain_timeout": "off", **dict(main)}
+        if os.geteuid() != 0:  # without it, only root sees the descriptors and the memory
+            settings.setdefault("core_dumps", "on")
         keys = {"listen": listen, "backend": backend, **dict(listener)}
         if played and "mqtt" not in keys:
             keys = {"dial": "handshake", "first_data_timeout": "off", **keys}

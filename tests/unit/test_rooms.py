@@ -99,6 +99,11 @@ def epoll_outside_its_file(src):
             if name == "sys/epoll.h" and file != Path("net/poller.c")]
 
 
+def libseccomp_outside_its_file(src):
+    return [f"{file} includes {name}" for file, _, name in includes(src)
+            if name == "seccomp.h" and file != Path("server/filter.c")]
+
+
 def unknown_rooms(src):
     return [str(file.relative_to(src)) for file in [*src.rglob("*.c"), *src.rglob("*.h")]
             if room_of(file.relative_to(src)) not in ROOMS]
@@ -133,6 +138,9 @@ class Rooms(unittest.TestCase):
     def test_epoll_appears_in_one_file(self):
         self.assertEqual(epoll_outside_its_file(SRC), [])
 
+    def test_libseccomp_appears_in_one_file(self):
+        self.assertEqual(libseccomp_outside_its_file(SRC), [])
+
 
 class TheRules(unittest.TestCase):
     """Every rule finds what breaks it."""
@@ -159,6 +167,13 @@ class TheRules(unittest.TestCase):
         for path in ("base/x.c", "config/config.h", "proxy/config.c", "main.c"):
             src = self.broken(path, "#  include <ini.h>\n")
             self.assertEqual(len(inih_outside_config(src)), 1, path)
+
+    def test_libseccomp_in_another_file_is_found(self):
+        for path in ("server/sandbox.c", "main.c"):
+            src = self.broken(path, "#include <seccomp.h>\n")
+            self.assertEqual(len(libseccomp_outside_its_file(src)), 1, path)
+        src = self.broken("server/filter.c", "#include <seccomp.h>\n")
+        self.assertEqual(libseccomp_outside_its_file(src), [])
 
     def test_libuv_below_net_is_found(self):
         for path in ("core/x.c", "config/x.c", "wire/x.h", "tls/x.c"):

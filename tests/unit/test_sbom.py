@@ -41,6 +41,8 @@ class Sbom(unittest.TestCase):
         self.assertEqual(self.links("inih"), {"DYNAMIC_LINK"})
         if "libmicrohttpd" in self.packages:
             self.assertEqual(self.links("libmicrohttpd"), {"DYNAMIC_LINK"})
+        if "libseccomp" in self.packages:
+            self.assertEqual(self.links("libseccomp"), {"DYNAMIC_LINK"})
         self.assertRegex(self.packages["inih"]["versionInfo"], "^[0-9]+$")
         self.assertEqual("checksums" in self.packages["wolfssl"], built_in)
 
@@ -75,20 +77,20 @@ class Script(unittest.TestCase):
                 return file.read()
 
     def test_the_same_build_has_the_same_bytes_and_another_has_another_name(self):
-        first = self.write("1.0.0", "own", "5.9.2", "1.44.2", "55", "0.9.75")
-        self.assertEqual(self.write("1.0.0", "own", "5.9.2", "1.44.2", "55", "0.9.75"), first)
-        other = self.write("1.0.0", "own", "5.9.2", "1.50.0", "55", "0.9.75")
+        first = self.write("1.0.0", "own", "5.9.2", "libuv=1.44.2", "inih=55")
+        self.assertEqual(self.write("1.0.0", "own", "5.9.2", "libuv=1.44.2", "inih=55"), first)
+        other = self.write("1.0.0", "own", "5.9.2", "libuv=1.50.0", "inih=55")
         self.assertNotEqual(json.loads(other)["documentNamespace"],
                             json.loads(first)["documentNamespace"])
         self.assertEqual(json.loads(first)["creationInfo"]["created"], "2026-11-25T09:46:40Z")
 
     def test_a_library_that_the_build_is_without_is_not_named(self):
         names = [package["name"] for package in json.loads(
-            self.write("1.0.0", "own", "5.9.2", "1.44.2", "55", "none"))["packages"]]
+            self.write("1.0.0", "own", "5.9.2", "libuv=1.44.2", "inih=55"))["packages"]]
         self.assertNotIn("libmicrohttpd", names)
 
     def test_older_libraries_of_a_distribution_are_under_version_2(self):
-        old = json.loads(self.write("1.0.0", "system", "5.5.4", "1.44.2", "55", "0.9.75"))
+        old = json.loads(self.write("1.0.0", "system", "5.5.4", "libuv=1.44.2", "inih=55"))
         self.assertEqual(old["packages"][0]["licenseConcluded"], "GPL-2.0-or-later")
 
 

@@ -1,0 +1,228 @@
+#include "server/filter.h"
+
+#ifndef POSTERN_SECCOMP
+
+int filter_apply(struct error *err) {
+    return error_set(err, "Postern was built without libseccomp");
+}
+
+#else
+
+#include "core/log_signal.h"
+#include "server/syscalls.h"
+
+#include <asm/ioctls.h>
+#include <errno.h>
+#include <net/if.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* --- a forbidden call --- */
+
+/* Names for the calls that an intruder is most likely to want; the C library has no table, and
+ * libseccomp's must not be used in a signal handler. */
+static const struct {
+    long number;
+    const char *name;
+} notable[] = {
+    {SYS_execve, "execve"},
+    {SYS_execveat, "execveat"},
+    {SYS_clone, "clone"},
+#ifdef SYS_fork
+    {SYS_fork, "fork"},
+    {SYS_vfork, "vfork"},
+#endif
+    {SYS_ptrace, "ptrace"},
+    {SYS_kill, "kill"},
+    {SYS_tgkill, "tgkill"},
+    {SYS_socket, "socket"},
+#ifdef SYS_mmap
+    {SYS_mmap, "mmap"},
+#endif
+#ifdef SYS_mmap2
+    {SYS_mmap2, "mmap2"},
+#endif
+    {SYS_mprotect, "mprotect"},
+    {SYS_prctl, "prctl"},
+    {SYS_ioctl, "ioctl"},
+    {SYS_process_vm_readv, "process_vm_readv"},
+    {SYS_process_vm_writev, "process_vm_writev"},
+    {SYS_mount, "mount"},
+    {SYS_unshare, "unshare"},
+    {SYS_setns, "setns"},
+    {SYS_bpf, "bpf"},
+    {SYS_init_module, "init_module"},
+    {SYS_finit_module, "finit_module"},
+    {SYS_keyctl, "keyctl"},
+    {SYS_symlinkat, "symlinkat"},
+    {SYS_linkat, "linkat"},
+    {SYS_mkdirat, "mkdirat"},
+    {SYS_mknodat, "mknodat"},
+};
+
+static const char *name_of(long number) {
+    for (size_t i = 0; i < sizeof notable / sizeof *notable; i++) {
+        if (notable[i].number == number) {
+            return notable[i].name;
+        }
+    }
+    return "-";
+}
+
+/* SYS_SECCOMP of the kernel's siginfo.h, which some C libraries do not have. */
+enum { BY_FILTER = 1 };
+
+/* The signal is blocked in its own handler, so it is let through before it ends the process. The
+ * first process of a container is not ended by a signal that it does not handle, hence the exit. */
+static void on_forbidden(int number, siginfo_t *info, void *context) {
+    struct sigaction plain = {.sa_handler = SIG_DFL};
+    sigset_t set;
+    if (info->si_code == BY_FILTER) {
+        log_signal("forbidden system call", "number", (uint64_t)(unsigned)info->si_syscall, "name",
+                   name_of(info->si_syscall));
+    }
+    sigaction(number, &plain, NULL);
+    sigemptyset(&set);
+    sigaddset(&set, number);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    raise(number);
+    _exit(128 + number);
+}
+
+static int handle_forbidden(struct error *err) {
+    struct sigaction action = {.sa_sigaction = on_forbidden, .sa_flags = SA_SIGINFO};
+    sigfillset(&action.sa_mask);
+    return sigaction(SIGSYS, &action, NULL) == 0
+               ? 0
+               : error_set(err, "cannot handle SIGSYS: %s", strerror(errno));
+}
+
+/* --- the rules --- */
+
+/* What an argument must be, after a mask. */
+struct comparison {
+    unsigned argument;
+    uint64_t mask, value;
+};
+
+#define WHOLE UINT64_MAX
+/* Numbers of files, requests and processes are 32 bits wide; what the upper half holds is not part
+ * of them. */
+#define LOW   UINT32_MAX
+
+#ifdef __s390__
+enum { CLONE_FLAGS = 1 };
+#else
+enum { CLONE_FLAGS = 0 };
+#endif
+
+static const struct comparison maps[] = {{2, PROT_EXEC, 0}, {2, PROT_WRITE, 0}};
+static const struct comparison protects[] = {{2, PROT_EXEC, 0}};
+static const struct comparison threads[] = {{CLONE_FLAGS, CLONE_THREAD, CLONE_THREAD}};
+static const struct comparison families[] = {
+    {0, LOW, AF_UNIX}, {0, LOW, AF_INET}, {0, LOW, AF_INET6}, {0, LOW, AF_NETLINK}};
+/* Non-blocking and close-on-exec; how much can be read; whether a descriptor is a terminal; the
+ * number and the name of an interface. */
+static const struct comparison ioctls[] = {
+    {1, LOW, FIONBIO},    {1, LOW, FIOCLEX},      {1, LOW, FIONREAD},   {1, LOW, TCGETS},
+    {1, LOW, TIOCGWINSZ}, {1, LOW, SIOCGIFINDEX}, {1, LOW, SIOCGIFNAME}};
+/* PR_SET_VMA (0x53564d41) names memory for /proc/PID/maps; glibc's allocator does so. */
+static const struct comparison prctls[] = {
+    {0, LOW, PR_SET_NAME}, {0, LOW, PR_GET_NAME}, {0, LOW, 0x53564d41}};
+
+/* The new limit: a null pointer only asks. */
+static const struct comparison asks[] = {{2, WHOLE, 0}};
+
+#define LIST(array) (array), sizeof(array) / sizeof *(array)
+
+/* One rule for each comparison: it is enough that one of them is true. A call that is unknown to
+ * libseccomp or to this processor is left out. */
+static int allow(scmp_filter_ctx filter, int number, const struct comparison *any, size_t count) {
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        struct scmp_arg_cmp argument =
+            SCMP_CMP64(any[i].argument, SCMP_CMP_MASKED_EQ, any[i].mask, any[i].value);
+        rc = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, 1, &argument);
+    }
+    return rc;
+}
+
+static int add_rule(scmp_filter_ctx filter, const struct syscall_rule *rule) {
+    const struct comparison self = {0, LOW, (uint64_t)getpid()};
+    int number = seccomp_syscall_resolve_name(rule->name);
+    if (number == __NR_SCMP_ERROR) {
+        return 0;
+    }
+    switch (rule->condition) {
+    case SYSCALL_ANY:
+        return seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
+    case SYSCALL_MAP:
+        return allow(filter, number, LIST(maps));
+    case SYSCALL_PROTECT:
+        return allow(filter, number, LIST(protects));
+    case SYSCALL_THREAD:
+        return allow(filter, number, LIST(threads));
+    case SYSCALL_SELF:
+        return allow(filter, number, &self, 1);
+    case SYSCALL_FAMILY:
+        return allow(filter, number, LIST(families));
+    case SYSCALL_IOCTL:
+        return allow(filter, number, LIST(ioctls));
+    case SYSCALL_PRCTL:
+        return allow(filter, number, LIST(prctls));
+    case SYSCALL_ASK:
+        return allow(filter, number, LIST(asks));
+    case SYSCALL_FALLS_BACK:
+        return seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), number, 0);
+    }
+    return -EINVAL;
+}
+
+/* A binary tree finds the call in few steps; the kernel remembers the calls whose arguments do not
+ * matter, as all of the data path are, and does not run the filter for them again. A call by
+ * another processor's convention (32-bit on a 64-bit kernel) must not end one thread alone. */
+static int fill(scmp_filter_ctx filter, struct error *err) {
+    for (size_t i = 0; i < syscall_rule_count; i++) {
+        int rc = add_rule(filter, &syscall_rules[i]);
+        if (rc != 0) {
+            return error_set(err, "libseccomp does not take a rule for %s: %s",
+                             syscall_rules[i].name, strerror(-rc));
+        }
+    }
+    (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+    int rc = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+    rc = rc == 0 ? seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1) : rc;
+    return rc == 0 ? 0 : error_set(err, "libseccomp: %s", strerror(-rc));
+}
+
+static int load(scmp_filter_ctx filter, struct error *err) {
+    int rc = seccomp_load(filter);
+    return rc == 0 ? 0 : error_set(err, "seccomp: %s", strerror(-rc));
+}
+
+int filter_apply(struct error *err) {
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
+    if (filter == NULL) {
+        return error_set(err, "libseccomp: out of memory");
+    }
+    int result = fill(filter, err);
+    if (result == 0) {
+        result = handle_forbidden(err);
+    }
+    if (result == 0) {
+        result = load(filter, err);
+    }
+    seccomp_release(filter);
+    return result;
+}
+
+#endif

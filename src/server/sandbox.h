@@ -1,0 +1,16 @@
+/* What the process gives up once it has all that it needs: see filter.h and landlock.h. */
+#ifndef POSTERN_SERVER_SANDBOX_H
+#define POSTERN_SERVER_SANDBOX_H
+
+#include "config/types.h"
+
+#include <stddef.h>
+
+/* Applies what the kernel has, unless sandbox = off, and logs in one line what is in force and what
+ * cannot be. `writable`: the folders of unix sockets that the process makes while it runs.
+ *
+ * To be called once all sockets are bound and before the first thread is started: Landlock reaches
+ * only this thread and those that it starts. */
+void sandbox_apply(const struct config *config, const char *const *writable, size_t count);
+
+#endif

@@ -1,0 +1,155 @@
+/* Does what an intruder might try inside a program that has accepted a connection.
+ *
+ * To be loaded with LD_PRELOAD. The environment variable POSTERN_INTRUDER names the attempt: a word
+ * of the table below, which is made at the first connection that is accepted, and POSTERN_LOOT the
+ * file that it is about. How an attempt ended is a line on standard error, "attempt: errno N", if
+ * the program still lives then. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static const char *loot(void) {
+    return getenv("POSTERN_LOOT");
+}
+
+/* --- what the filter of system calls forbids --- */
+
+static long try_execve(void) {
+    char *const arguments[] = {"true", NULL};
+    return syscall(SYS_execve, "/bin/true", arguments, NULL);
+}
+
+static long try_fork(void) {
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(0);
+    }
+    return child;
+}
+
+static long try_ptrace(void) {
+    return syscall(SYS_ptrace, PTRACE_TRACEME, 0, NULL, NULL);
+}
+
+static long try_packet_socket(void) {
+    return socket(AF_PACKET, SOCK_RAW, 0);
+}
+
+static long try_signal(void) {
+    return kill(getppid(), 0);
+}
+
+static long try_writable_code(void) {
+    void *memory =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return memory == MAP_FAILED ? -1 : 0;
+}
+
+static long try_new_code(void) {
+    void *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return mprotect(memory, 4096, PROT_READ | PROT_EXEC);
+}
+
+static long try_terminal_input(void) {
+    return ioctl(STDERR_FILENO, TIOCSTI, "x");
+}
+
+static long try_dumpable(void) {
+    return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+
+static long try_limit(void) {
+    struct rlimit limit = {0, 0};
+    return setrlimit(RLIMIT_CORE, &limit);
+}
+
+/* --- what Landlock forbids --- */
+
+static long try_new_file(void) {
+    return open(loot(), O_WRONLY | O_CREAT, 0600);
+}
+
+static long try_write(void) {
+    return open(loot(), O_WRONLY | O_APPEND);
+}
+
+static long try_unlink(void) {
+    return unlink(loot());
+}
+
+/* --- what is allowed --- */
+
+static long try_read(void) {
+    return open(loot(), O_RDONLY);
+}
+
+static long try_code_of_file(void) {
+    int fd = open(loot(), O_RDONLY);
+    void *memory = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+    return memory == MAP_FAILED ? -1 : 0;
+}
+
+static const struct {
+    const char *name;
+    long (*make)(void);
+} attempts[] = {
+    {"execve", try_execve},
+    {"fork", try_fork},
+    {"ptrace", try_ptrace},
+    {"packet_socket", try_packet_socket},
+    {"signal", try_signal},
+    {"writable_code", try_writable_code},
+    {"new_code", try_new_code},
+    {"terminal_input", try_terminal_input},
+    {"dumpable", try_dumpable},
+    {"limit", try_limit},
+    {"new_file", try_new_file},
+    {"write", try_write},
+    {"unlink", try_unlink},
+    {"read", try_read},
+    {"code_of_file", try_code_of_file},
+};
+
+static void intrude(const char *wanted) {
+    char text[64];
+    for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
+        if (strcmp(attempts[i].name, wanted) == 0) {
+            errno = 0;
+            int error = attempts[i].make() < 0 ? errno : 0;
+            int len = snprintf(text, sizeof text, "attempt: errno %d\n", error);
+            if (write(STDERR_FILENO, text, (size_t)len) != len) {
+                abort();
+            }
+        }
+    }
+}
+
+int accept4(int fd, struct sockaddr *address, socklen_t *len, int flags) {
+    static int (*real)(int fd, struct sockaddr *address, socklen_t *len, int flags);
+    static atomic_bool intruded;
+    if (real == NULL) {
+        real = (int (*)(int, struct sockaddr *, socklen_t *, int))dlsym(RTLD_NEXT, "accept4");
+    }
+    int result = real(fd, address, len, flags);
+    const char *wanted = getenv("POSTERN_INTRUDER");
+    if (result >= 0 && wanted != NULL && !atomic_exchange(&intruded, true)) {
+        intrude(wanted);
+    }
+    return result;
+}

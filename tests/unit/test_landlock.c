@@ -1,0 +1,129 @@
+/* What a process cannot do with files any more, and where it still can. */
+#include "run.h"
+#include "server/landlock.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/postern-landlock-XXXXXX";
+static char run[64], file[64], other[64];
+
+static int make(const char *name) {
+    int fd = open(name, O_WRONLY | O_CREAT, 0600);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0 ? 0 : errno;
+}
+
+static int bind_socket(const char *name) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    strcpy(address.sun_path, name);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    ck_assert_int_ge(fd, 0);
+    int rc = bind(fd, (const struct sockaddr *)&address, sizeof address) == 0 ? 0 : errno;
+    close(fd);
+    return rc;
+}
+
+/* Before there are tests. */
+static bool begin(void) {
+    if (mkdtemp(folder) == NULL) {
+        return false;
+    }
+    snprintf(run, sizeof run, "%s/run", folder);
+    snprintf(file, sizeof file, "%s/file", folder);
+    snprintf(other, sizeof other, "%s/other", folder);
+    return mkdir(run, 0700) == 0 && make(file) == 0;
+}
+
+static void clean_up(void) {
+    char socket_file[80];
+    snprintf(socket_file, sizeof socket_file, "%s/socket", run);
+    unlink(socket_file);
+    unlink(file);
+    rmdir(run);
+    rmdir(folder);
+}
+
+/* In this process alone: each test has its own. */
+static void restrict_to(const char *const *writable, size_t count) {
+    struct error err;
+    ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    int version = landlock_restrict(writable, count, &err);
+    ck_assert_msg(version >= 0, "%s", err.text);
+    if (version == 0) {
+        _exit(0); /* there is nothing to see on this kernel */
+    }
+}
+
+START_TEST(nothing_is_made_changed_removed_or_run_and_all_is_read) {
+    int before = open(file, O_WRONLY);
+    restrict_to(NULL, 0);
+    ck_assert_int_eq(make(other), EACCES);
+    ck_assert_int_eq(make(file), EACCES);
+    ck_assert(unlink(file) == -1 && errno == EACCES);
+    ck_assert(rename(file, other) == -1 && errno == EACCES);
+    ck_assert(mkdir(other, 0700) == -1 && errno == EACCES);
+    ck_assert(symlink(file, other) == -1 && errno == EACCES);
+    ck_assert_int_eq(bind_socket(other), EACCES);
+    ck_assert(execl("/bin/true", "true", (char *)NULL) == -1 && errno == EACCES);
+    ck_assert_int_ge(open(file, O_RDONLY), 0);
+    ck_assert_int_eq((int)write(before, "x", 1), 1);
+}
+END_TEST
+
+START_TEST(sockets_are_made_renamed_and_removed_in_their_folder) {
+    const char *const writable[] = {run};
+    char first[80], second[80], escaped[80];
+    restrict_to(writable, 1);
+    snprintf(first, sizeof first, "%s/new", run);
+    snprintf(second, sizeof second, "%s/socket", run);
+    snprintf(escaped, sizeof escaped, "%s/../other", run);
+    ck_assert_int_eq(bind_socket(first), 0);
+    ck_assert_int_eq(chmod(first, 0660), 0);
+    ck_assert_int_eq(rename(first, second), 0);
+    ck_assert_int_eq(unlink(second), 0);
+    ck_assert_int_eq(bind_socket(second), 0);
+    ck_assert_int_eq(bind_socket(escaped), EACCES);
+    ck_assert(mkdir(first, 0700) == -1 && errno == EACCES);
+}
+END_TEST
+
+START_TEST(a_folder_that_does_not_exist_is_named) {
+    const char *const writable[] = {"/nonexistent/run"};
+    struct error err;
+    ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    int version = landlock_restrict(writable, 1, &err);
+    if (version != 0) {
+        ck_assert_int_eq(version, -1);
+        ck_assert_ptr_nonnull(strstr(err.text, "/nonexistent/run"));
+        ck_assert_int_eq(make(other), 0);
+        ck_assert_int_eq(unlink(other), 0);
+    }
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("landlock");
+    TCase *all = tcase_create("all");
+    if (!begin()) {
+        return EXIT_FAILURE;
+    }
+    tcase_add_test(all, nothing_is_made_changed_removed_or_run_and_all_is_read);
+    tcase_add_test(all, sockets_are_made_renamed_and_removed_in_their_folder);
+    tcase_add_test(all, a_folder_that_does_not_exist_is_named);
+    suite_add_tcase(suite, all);
+    int result = run_suite(suite, CK_FORK);
+    clean_up();
+    return result;
+}
