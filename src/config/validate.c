@@ -349,8 +349,9 @@ static void warn_silence(const struct config *config, const struct document *doc
             warn_silence_of(&s);
         }
         for (size_t k = 0; k < s.listener->route_count && !warned; k++) {
-            struct subject route = subject_of_route(&s.listener->routes[k], document);
-            if (waits_in_silence(route.listener)) {
+            const struct config_listener *l = &s.listener->routes[k];
+            if (waits_in_silence(l)) {
+                struct subject route = subject_of_route(l, document);
                 warn_silence_of(&route);
             }
         }

@@ -376,7 +376,11 @@ int config_parse_path(const char *text, const char *folder, char **path, struct 
             snprintf(*path, size, "%s%s%s", folder, slash, text);
         }
     }
-    return *path != NULL ? 0 : no_memory(err);
+    if (*path == NULL) {
+        (void)no_memory(err);
+        return -1;
+    }
+    return 0;
 }
 
 int config_next_item(const char **next, char **item, struct error *err) {

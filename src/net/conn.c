@@ -29,7 +29,11 @@ bool conn_is_open(const struct conn *conn) {
 
 static void forget_waiting(struct conn *conn) {
     if (conn->queue != NULL) {
-        buf_free(&conn->queue->bytes);
+        if (conn->secret) {
+            buf_wipe(&conn->queue->bytes);
+        } else {
+            buf_free(&conn->queue->bytes);
+        }
         free(conn->queue);
         conn->queue = NULL;
     }

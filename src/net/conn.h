@@ -14,7 +14,8 @@
 struct outgoing;
 
 /* Embedded in a session, which reads all fields, writes `reading` and `ended`, sets `handle.fd`
- * before conn_open, and may set `readable` to have a read tried. The other fields are conn.c's. */
+ * and `secret` before conn_open, and may set `readable` to have a read tried. The other fields are
+ * conn.c's. */
 struct conn {
     struct poll_handle handle;
     struct outgoing *queue; /* what the peer has not taken; NULL: nothing */
@@ -27,6 +28,7 @@ struct conn {
     bool shut_wanted : 1;   /* nothing more will be sent to it: FIN after what waits */
     bool shut : 1;          /* FIN is out */
     bool cut : 1;           /* bytes for it are lost: none may follow them */
+    bool secret : 1;        /* what waits is overwritten when it has left: it is plaintext */
 };
 
 /* Makes a connection without a socket. With one in `handle.fd`, which then is the connection's to

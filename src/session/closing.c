@@ -126,6 +126,7 @@ enum verdict session_end(struct session *s, enum reason reason, const char *deta
     closing_end_newcomer(s);
     bool nothing_to_send = !client_may_read(s, reason) && s->broker.queue == NULL;
     session_set_phase(s, PHASE_CLOSING);
+    pool->scratch_stale = pool->scratch_stale || s->established;
     if (!s->established) { /* a paused one keeps others from the second stack */
         engine_free(s->engine);
         s->engine = NULL;

@@ -27,12 +27,12 @@ static enum verdict rewrite(struct session *s, size_t size, const struct mqtt_co
     enum mqtt_fault fault = mqtt_connect_rewrite(plain->data, connect, (const uint8_t *)identity,
                                                  identity_len, anew.data, &new_size);
     if (fault != MQTT_FAULT_NONE) {
-        buf_free(&anew);
+        buf_wipe(&anew);
         return refuse(s, fault);
     }
     memcpy(anew.data + new_size, plain->data + size, after);
     anew.len = new_size + after;
-    buf_free(plain);
+    buf_wipe(plain);
     *plain = anew;
     size_t fine = mqtt_follow(&s->follower, anew.data + new_size, after);
     return fine == after ? SESSION_NEXT_PHASE : refuse(s, (enum mqtt_fault)s->follower.fault);

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { RETRY_MS = 100, REPORT_ENDS_MS = 1000 };
 
@@ -207,6 +208,15 @@ void pool_defer_free(struct pool *pool, struct pool_member *m) {
 void pool_remove(struct pool *pool, struct pool_member *m) {
     list_remove(&m->link);
     pool->unfreed_count--;
+}
+
+void pool_wipe_scratch(struct pool *pool) {
+    if (pool->scratch_stale) {
+        explicit_bzero(pool->cipher, pool->cipher_used);
+        explicit_bzero(pool->plain, pool->plain_used);
+        pool->cipher_used = pool->plain_used = 0;
+        pool->scratch_stale = false;
+    }
 }
 
 void pool_serve_later(struct pool *pool, struct pool_member *m, bool established) {

@@ -120,6 +120,8 @@ struct pool {
     uint8_t *cipher;   /* POOL_READ_SIZE: what a socket gave */
     uint8_t *plain;    /* POOL_PLAIN_SIZE: what the engine made of it */
     struct buf sealed; /* what an engine has for its client; empty between calls into a session */
+    size_t cipher_used, plain_used; /* how much of them was written to since they were wiped */
+    bool scratch_stale; /* a session has ended whose plaintext may be in `cipher` and `plain` */
 };
 
 /* Takes a reference to `runtime`; the loop and the limits must outlive the pool. False without
@@ -168,6 +170,19 @@ void pool_add(struct pool *pool, struct pool_member *m);
 void pool_rotate(struct pool *pool, struct pool_member *m); /* to the end of live */
 void pool_linger(struct pool *pool, struct pool_member *m);
 void pool_defer_free(struct pool *pool, struct pool_member *m); /* until the end of this turn */
+
+/* So many bytes were written at the front of the scratch memory. */
+static inline void pool_note_cipher(struct pool *pool, size_t used) {
+    pool->cipher_used = used > pool->cipher_used ? used : pool->cipher_used;
+}
+
+static inline void pool_note_plain(struct pool *pool, size_t used) {
+    pool->plain_used = used > pool->plain_used ? used : pool->plain_used;
+}
+
+/* Overwrites what ended sessions have left in the scratch memory; nothing if none has ended. At the
+ * end of a turn: in it, the memory may still be in use. */
+void pool_wipe_scratch(struct pool *pool);
 
 /* A session of `closed` is about to be freed. */
 void pool_remove(struct pool *pool, struct pool_member *m);

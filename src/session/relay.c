@@ -74,6 +74,7 @@ static enum verdict relay_up(struct session *s, uint8_t *cipher, size_t len) {
     do {
         size_t got;
         status = engine_read(s->engine, &in, pool->plain, POOL_PLAIN_SIZE, &got, &pool->sealed);
+        pool_note_plain(pool, got);
         s->up += got;
         counter_add(&session_metrics(s)->up, got);
         if (transfer_flush_engine(s) == SESSION_ENDED ||

@@ -122,7 +122,8 @@ static void work_for_pending(struct pool *pool, uint64_t events_ns) {
 bool scheduler_has_work(void *arg) {
     struct pool *pool = arg;
     return !list_is_empty(&pool->established_ready) || !list_is_empty(&pool->closed) ||
-           has_pending_work(pool) || pool->unchecked > 0 || drain_is_done(pool);
+           has_pending_work(pool) || pool->unchecked > 0 || pool->scratch_stale ||
+           drain_is_done(pool);
 }
 
 static void free_closed(struct pool *pool) {
@@ -142,6 +143,7 @@ bool scheduler_on_turn(void *arg, uint64_t events_ns) {
         admission_check_revoked(pool);
     }
     free_closed(pool);
+    pool_wipe_scratch(pool);
     histogram_observe(&pool->metrics->turn, loop_now_ns() - events_ns);
     if (drain_is_done(pool)) {
         pool->hooks.drained(pool->hooks.arg);

@@ -105,6 +105,7 @@ static void read_conn(struct session *s, struct conn *from) {
             begin_ns = loop_now_ns();
         }
         if (got > 0) {
+            pool_note_cipher(s->pool, (size_t)got);
             deliver_bytes(s, from, (size_t)got);
         } else if (got < 0) {
             from->reading = false;
@@ -212,6 +213,7 @@ static struct session *new_session(struct pool *pool, size_t listener, int fd,
     s->accepted_ms = pool_now_ms(pool);
     conn_init(&s->client, on_client_ready);
     conn_init(&s->broker, on_broker_ready);
+    s->broker.secret = true;
     s->client.handle.fd = fd;
     s->client_addr = *client_addr;
     s->client_addr.scope = 0; /* the interface is not part of what a log line names a client by */

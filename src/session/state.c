@@ -46,8 +46,8 @@ void session_stop_reading(struct conn *from) {
 
 void session_free_pending(struct session *s) {
     if (s->pending != NULL) {
-        buf_free(&s->pending->cipher);
-        buf_free(&s->pending->plain);
+        buf_wipe(&s->pending->cipher); /* records are decrypted where they are */
+        buf_wipe(&s->pending->plain);
         free(s->pending);
         s->pending = NULL;
     }

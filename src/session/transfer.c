@@ -87,6 +87,7 @@ enum verdict transfer_decrypt_early(struct session *s, uint8_t *cipher, size_t l
     do {
         size_t got;
         status = engine_read(s->engine, &in, pool->plain, POOL_PLAIN_SIZE, &got, &pool->sealed);
+        pool_note_plain(pool, got);
         if (transfer_flush_engine(s) == SESSION_ENDED) {
             return SESSION_ENDED;
         }
@@ -106,6 +107,6 @@ enum verdict transfer_decrypt_pending(struct session *s) {
     s->pending->cipher = (struct buf){0};
     enum verdict verdict =
         cipher.len > 0 ? transfer_decrypt_early(s, cipher.data, cipher.len) : SESSION_GOES_ON;
-    buf_free(&cipher);
+    buf_wipe(&cipher); /* decrypted where it is */
     return verdict;
 }

@@ -38,6 +38,7 @@ class Sandbox(Case):
         environment = {**os.environ, "LD_PRELOAD": INTRUDER, "POSTERN_INTRUDER": attempt,
                        "POSTERN_LOOT": loot}
         postern = self.postern(self.fake_broker(echo), env=environment, **options)
+        postern.foreign = (b"attempt: errno ",)
         postern.attempt_is_filtered = self.applied(postern).get("system_calls") == "filtered"
         return postern
 

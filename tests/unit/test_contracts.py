@@ -59,7 +59,7 @@ AGREED = {
     "tls_certificate_info": ("tls", NOTHING, "a value for the log and --check"),
     "tls_end": ("tls", NOTHING, "a value for warnings before it ends"),
     "tls_shared": ("tls", ALL, "an argument of tls_context_load"),
-    "conn": ("net", {"ended", "handle", "readable", "reading"}, "embedded in a session"),
+    "conn": ("net", {"ended", "handle", "readable", "reading", "secret"}, "embedded in a session"),
     "deadline": ("net", NOTHING, "embedded in a session; its pool notes the earliest one"),
     "loop_hooks": ("net", ALL, "an argument of loop_new"),
     "poll_handle": ("net", {"fd", "on_ready"}, "embedded in what owns the descriptor"),
