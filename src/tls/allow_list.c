@@ -2,10 +2,10 @@
 
 #include "core/hex.h"
 #include "tls/identity.h"
+#include "tls/list_lines.h"
 #include "tls/pem.h"
 #include "tls/wolfssl.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,8 +35,7 @@ struct allow_list {
 
 struct reader {
     struct allow_list *list;
-    const char *file;
-    unsigned line;
+    struct list_lines lines;
     bool names;
     struct error *err;
 };
@@ -51,32 +50,6 @@ static const struct {
                   "openssl pkey -in key.pem -pubout -outform DER | sha256sum"},
 };
 
-static int fail(const struct reader *r, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static int fail(const struct reader *r, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    error_set_args(r->err, format, args);
-    va_end(args);
-    return error_prefix(r->err, "%s:%u", r->file, r->line);
-}
-
-static bool is_blank(uint8_t c) {
-    return c == ' ' || c == '\t';
-}
-
-static struct span trim(struct span text) {
-    while (text.len > 0 && is_blank(text.data[0])) {
-        text.data++;
-        text.len--;
-    }
-    while (text.len > 0 && is_blank(text.data[text.len - 1])) {
-        text.len--;
-    }
-    return text;
-}
-
 static struct entry *add_entry(struct reader *r, enum kind kind) {
     struct allow_list *list = r->list;
     if (list->count == list->room) {
@@ -90,7 +63,8 @@ static struct entry *add_entry(struct reader *r, enum kind kind) {
         list->room = room;
     }
     struct entry *entry = &list->entries[list->count++];
-    *entry = (struct entry){.kind = (uint8_t)kind, .identity = NO_IDENTITY, .line = r->line};
+    *entry =
+        (struct entry){.kind = (uint8_t)kind, .identity = NO_IDENTITY, .line = r->lines.number};
     list->counts[kind]++;
     return entry;
 }
@@ -98,9 +72,11 @@ static struct entry *add_entry(struct reader *r, enum kind kind) {
 static int check_name(const struct reader *r, struct span name) {
     return identity_is_valid(name)
                ? 0
-               : fail(r, "a name that no client can have: at most 255 bytes of UTF-8, without +, "
-                         "#, control characters and those that cannot be seen; a comment has a "
-                         "line of its own");
+               : list_lines_fail(
+                     &r->lines,
+                     "a name that no client can have: at most 255 bytes of UTF-8, without +, "
+                     "#, control characters and those that cannot be seen; a comment has a "
+                     "line of its own");
 }
 
 static int set_identity(struct reader *r, struct entry *entry, struct span name) {
@@ -134,14 +110,15 @@ static int read_pin(struct reader *r, enum kind kind, struct span rest) {
     if (entry == NULL) {
         return -1;
     }
-    while (hex.len < rest.len && !is_blank(rest.data[hex.len])) {
+    while (hex.len < rest.len && rest.data[hex.len] != ' ' && rest.data[hex.len] != '\t') {
         hex.len++;
     }
     if (!read_hash(hex, entry->hash)) {
-        return fail(r, "not the SHA-256 of a %s, which is 64 hexadecimal digits; %s prints it",
-                    kinds[kind].what, kinds[kind].command);
+        return list_lines_fail(
+            &r->lines, "not the SHA-256 of a %s, which is 64 hexadecimal digits; %s prints it",
+            kinds[kind].what, kinds[kind].command);
     }
-    struct span identity = trim((struct span){rest.data + hex.len, rest.len - hex.len});
+    struct span identity = span_trim((struct span){rest.data + hex.len, rest.len - hex.len});
     return identity.len > 0 ? set_identity(r, entry, identity) : 0;
 }
 
@@ -151,7 +128,8 @@ static bool hash_name(struct span name, uint8_t hash[ALLOW_HASH_SIZE]) {
 
 static int read_name(struct reader *r, struct span name) {
     if (!r->names) {
-        return fail(r, "a name: entry without client_ca, which would be anybody's word; name the "
+        return list_lines_fail(
+            &r->lines, "a name: entry without client_ca, which would be anybody's word; name the "
                        "CA in client_ca, or write cert-sha256:HEX or key-sha256:HEX");
     }
     if (check_name(r, name) != 0) {
@@ -166,41 +144,33 @@ static int read_name(struct reader *r, struct span name) {
 
 static int read_line(struct reader *r, struct span text) {
     if (text.len > ALLOW_LINE_MAX) {
-        return fail(r, "the line is too long; at most %d bytes", ALLOW_LINE_MAX);
+        return list_lines_fail(&r->lines, "the line is too long; at most %d bytes", ALLOW_LINE_MAX);
     }
     if (memchr(text.data, '\0', text.len) != NULL) {
-        return fail(r, "a NUL byte; the file must be plain text (UTF-16 is not, for example)");
+        return list_lines_fail(
+            &r->lines, "a NUL byte; the file must be plain text (UTF-16 is not, for example)");
     }
-    text = trim(text);
-    if (text.len == 0 || text.data[0] == '#') {
+    if (list_lines_is_blank(text)) {
         return 0;
     }
     for (enum kind kind = 0; kind < KIND_COUNT; kind++) {
         size_t len = strlen(kinds[kind].prefix);
         if (text.len >= len && memcmp(text.data, kinds[kind].prefix, len) == 0) {
-            struct span rest = trim((struct span){text.data + len, text.len - len});
+            struct span rest = span_trim((struct span){text.data + len, text.len - len});
             return kind == KIND_NAME ? read_name(r, rest) : read_pin(r, kind, rest);
         }
     }
-    return fail(r, "not an entry; write name:X, cert-sha256:HEX or key-sha256:HEX, and begin a "
+    return list_lines_fail(
+        &r->lines, "not an entry; write name:X, cert-sha256:HEX or key-sha256:HEX, and begin a "
                    "comment with #");
 }
 
-static int read_lines(struct reader *r, struct span text) {
-    static const uint8_t mark[] = {0xef, 0xbb, 0xbf}; /* U+FEFF, as some editors write it */
-    const uint8_t *at = text.data, *end = at + text.len;
-    if (text.len >= sizeof mark && memcmp(at, mark, sizeof mark) == 0) {
-        at += sizeof mark;
-    }
-    while (at < end) {
-        const uint8_t *newline = memchr(at, '\n', (size_t)(end - at));
-        const uint8_t *stop = newline != NULL ? newline : end;
-        size_t len = (size_t)(stop - at);
-        r->line++;
-        if (read_line(r, (struct span){at, len - (len > 0 && at[len - 1] == '\r')}) != 0) {
+static int read_lines(struct reader *r) {
+    struct span line;
+    while (list_lines_next(&r->lines, &line)) {
+        if (read_line(r, line) != 0) {
             return -1;
         }
-        at = newline != NULL ? newline + 1 : end;
     }
     return 0;
 }
@@ -230,9 +200,9 @@ static int check_twice(struct reader *r) {
     if (second == NULL) {
         return 0;
     }
-    r->line = second->line;
-    return fail(r, "the same %s as in line %u; remove one of the two", kinds[second->kind].what,
-                first->line);
+    r->lines.number = second->line;
+    return list_lines_fail(&r->lines, "the same %s as in line %u; remove one of the two",
+                           kinds[second->kind].what, first->line);
 }
 
 static int make_table(struct reader *r) {
@@ -241,7 +211,7 @@ static int make_table(struct reader *r) {
         return error_set(r->err,
                          "%s: holds no entry, so that no client could connect; write name:X, "
                          "cert-sha256:HEX or key-sha256:HEX",
-                         r->file);
+                         r->lines.file);
     }
     qsort(list->entries, list->count, sizeof *list->entries, compare);
     return check_twice(r);
@@ -250,12 +220,13 @@ static int make_table(struct reader *r) {
 struct allow_list *allow_list_parse(struct span text, const char *file, bool names,
                                     struct error *err) {
     struct allow_list *list = calloc(1, sizeof *list);
-    struct reader r = {.list = list, .file = file, .names = names, .err = err};
+    struct reader r = {
+        .list = list, .lines = list_lines_begin(text, file, err), .names = names, .err = err};
     if (list == NULL) {
         error_set(err, "out of memory");
         return NULL;
     }
-    if (read_lines(&r, text) == 0 && make_table(&r) == 0) {
+    if (read_lines(&r) == 0 && make_table(&r) == 0) {
         return list;
     }
     allow_list_free(list);
