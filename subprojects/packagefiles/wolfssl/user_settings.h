@@ -57,15 +57,18 @@ int postern_random(unsigned char *out, unsigned int len); /* 0, or -1; in poster
 #define WOLFSSL_AEAD_ONLY
 #define WOLFSSL_EXTRA_ALERTS /* an alert for every failure */
 #define WOLFSSL_CHECK_ALERT_ON_ERR
-#define NO_PSK /* external ones; TLS 1.3 resumption is not affected */
+/* External pre-shared keys come from the program (psk.diff, postern_psk.h). In TLS 1.2 this is what
+ * lets plain PSK be compiled; a context has no suite that its list does not name. */
+#define POSTERN_PSK
+#define WOLFSSL_STATIC_PSK
 /* HAVE_SNI is off on purpose: our own parser reads the name, and ours is the ticket binding. */
 
 /* What a ticket carries of a client certificate (tickets.c) fits here. Every connection has room
  * for one ticket, so each byte is paid by all of them. */
 #define WOLFSSL_TICKET_EXTRA_PADDING_SZ 160
-/* Room for two identities of pre-shared keys in each handshake under way, which are not used.
- * Tickets of other servers may be longer (foreign-tickets.diff). */
-#define MAX_PSK_ID_LEN 128
+/* Room for an identity of a pre-shared key and for a hint, in each handshake under way: neither is
+ * used, as the program is handed identities where they are (psk.diff), and no hint is sent. */
+#define MAX_PSK_ID_LEN 4
 /* An old client that falls back to TLS 1.2 says so, and is refused (RFC 7507). */
 #define HAVE_FALLBACK_SCSV
 /* Bytes of 0-RTT that are skipped, which no ticket of ours allows (early-data.diff). */
