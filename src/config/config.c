@@ -61,6 +61,9 @@ static const struct config_word x509_v1s[] = {
     {"accept", X509_V1_ACCEPT}, {"refuse", X509_V1_REFUSE}, {NULL, 0}};
 static const struct config_word crl_expireds[] = {
     {"accept", CRL_EXPIRED_ACCEPT}, {"refuse", CRL_EXPIRED_REFUSE}, {NULL, 0}};
+static const struct config_word certificates_none[] = {{"none", 0}, {NULL, 0}};
+static const struct config_word psk_plains[] = {
+    {"no", PSK_PLAIN_REFUSE}, {"yes", PSK_PLAIN_ACCEPT}, {NULL, 0}};
 static const struct config_word revoked_sessions[] = {
     {"keep", REVOKED_KEEP}, {"end", REVOKED_END}, {NULL, 0}};
 static const struct config_word identities[] = {{"cn", IDENTITY_CN},
@@ -105,7 +108,7 @@ const struct config_key config_keys[] = {
     {"listen",       KIND_ADDRESSES,    L(addresses),    "[::]:8883",      0, 0, NULL},
     {"backend",      KIND_BACKENDS,     R(backends),     "127.0.0.1:1883", 0, 0, NULL},
     {"backend_source", KIND_SOURCES,    R(backend_source), "auto",         0, 0, source_auto},
-    {"certificates", KIND_CERTIFICATES, R(certificates), NULL,             0, 0, NULL},
+    {"certificates", KIND_CERTIFICATES, R(certificates), NULL,             0, 0, certificates_none},
     {"accept_proxy", KIND_NETWORKS,     L(accept_proxy), "off",            0, 0, networks_off},
     {"allow",        KIND_NETWORKS,     L(allow),        "all",            0, 0, networks_all},
     {"deny",         KIND_NETWORKS,     L(deny),         "none",           0, 0, networks_none},
@@ -122,6 +125,8 @@ const struct config_key config_keys[] = {
     {"client_crl",       KIND_PATH, R(client_crl),       "",       0, 0, NULL},
     {"crl_expired",      KIND_WORD, R(crl_expired),      "accept", 0, 0, crl_expireds},
     {"client_allow",     KIND_PATH, R(client_allow),     "",       0, 0, NULL},
+    {"psk_file",         KIND_PATH, R(psk_file),         "",       0, 0, NULL},
+    {"psk_plain",        KIND_WORD, R(psk_plain),        "no",     0, 0, psk_plains},
     {"client_x509_v1",   KIND_WORD, R(client_x509_v1),   "accept", 0, 0, x509_v1s},
     {"revoked_sessions", KIND_WORD, R(revoked_sessions), "keep",   0, 0, revoked_sessions},
     {"identity",         KIND_WORD, R(identity),         "cn",     0, 0, identities},

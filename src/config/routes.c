@@ -49,15 +49,18 @@ static bool is_same_file(const char *a, const char *b) {
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-/* Lists of revoked and of allowed clients are about one CA's. With another CA, whether they hold is
- * for the file to say. */
+/* Lists of revoked and of allowed clients are about one CA's, and who has a key is somebody's whose
+ * clients have that CA. With another CA, whether they hold is for the file to say. */
 static int check_other_ca(const struct subject *s, const struct config_listener *l,
                           struct error *err) {
     const struct config_listener *route = s->route;
     const struct {
         const char *key, *file;
-    } lists[] = {{"client_crl", route->client_crl}, {"client_allow", route->client_allow}};
-    if (is_same_file(route->client_ca, l->client_ca)) {
+    } lists[] = {{"client_crl", route->client_crl},
+                 {"client_allow", route->client_allow},
+                 {"psk_file", route->psk_file}};
+    bool own = document_setting(s->section, "client_ca")->value != NULL;
+    if (!own || is_same_file(route->client_ca, l->client_ca)) {
         return 0;
     }
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {

@@ -45,6 +45,11 @@ static int apply_given(const struct build *b, const struct config_key *key,
     return build_set(b, key, setting->value, base) == 0 ? 0 : locate_error(b, key->name, setting);
 }
 
+static bool has_psk_file(const struct document_section *section) {
+    const char *value = document_setting(section, "psk_file")->value;
+    return value != NULL && value[0] != '\0';
+}
+
 /* For a key that was not given and whose default is not a text. */
 static int apply_missing(const struct build *b, const struct config_key *key,
                          const struct document_section *section, char *base) {
@@ -56,6 +61,15 @@ static int apply_missing(const struct build *b, const struct config_key *key,
         }
         return location_fail(location, b->err, "[certificate %s] has no %s; write %s = FILE",
                              section->name, key->name, key->name);
+    }
+    if (has_psk_file(section)) {
+        return b->config->certificate_count == 0
+                   ? 0
+                   : location_fail(location, b->err,
+                                   "[listener %s] has a psk_file and no certificates; write "
+                                   "certificates = NAME to take keys beside certificates, or "
+                                   "certificates = none to take keys alone",
+                                   section->name);
     }
     if (b->config->certificate_count == 1) {
         return build_set(b, key, b->config->certificates[0].name, base);
@@ -196,6 +210,10 @@ static const struct {
     {"client_ca", "client_auth", "none"},
     {"client_crl", "client_auth", "none"},
     {"client_allow", "client_auth", "none"},
+    {"client_auth", "certificates", "none"},
+    {"client_ca", "certificates", "none"},
+    {"client_crl", "certificates", "none"},
+    {"client_allow", "certificates", "none"},
     {"client_id", "mqtt", "off"},
     {"client_id", "mqtt", "check"},
     {"dial", "mqtt", "check"},

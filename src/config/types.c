@@ -35,6 +35,7 @@ static void free_listener(struct config_listener *l) {
     free(l->client_ca);
     free(l->client_crl);
     free(l->client_allow);
+    free(l->psk_file);
 }
 
 void config_free(struct config *config) {
@@ -72,6 +73,9 @@ static void each_file_about_clients(const struct config_listener *l,
     }
     if (l->client_allow != NULL) {
         visit(l->client_allow, arg);
+    }
+    if (l->psk_file != NULL) {
+        visit(l->psk_file, arg);
     }
 }
 

@@ -20,6 +20,7 @@ enum config_crl_expired { CRL_EXPIRED_ACCEPT, CRL_EXPIRED_REFUSE };
 enum config_x509_v1 { X509_V1_ACCEPT, X509_V1_REFUSE };
 enum config_revoked_sessions { REVOKED_KEEP, REVOKED_END };
 enum config_identity { IDENTITY_CN, IDENTITY_SAN_DNS, IDENTITY_SAN_URI, IDENTITY_FINGERPRINT };
+enum config_psk_plain { PSK_PLAIN_REFUSE, PSK_PLAIN_ACCEPT };
 enum config_proxy_protocol { PROXY_PROTOCOL_OFF, PROXY_PROTOCOL_V1, PROXY_PROTOCOL_V2 };
 enum config_mqtt { MQTT_OFF, MQTT_CHECK, MQTT_IDENTITY };
 enum config_client_id { CLIENT_ID_FREE, CLIENT_ID_IDENTITY, CLIENT_ID_PREFIX };
@@ -87,7 +88,7 @@ struct config_listener {
     struct config_backend *backends;
     size_t backend_count;
     const struct config_certificate **certificates; /* point into struct config; in order */
-    size_t certificate_count;
+    size_t certificate_count;                       /* 0: none, only with psk_file */
     enum config_tls_version tls_min, tls_max;
     char *ciphers; /* NULL: the default */
     char *groups;  /* NULL: the default */
@@ -99,6 +100,8 @@ struct config_listener {
     char *client_ca;    /* NULL: none */
     char *client_crl;   /* NULL: none */
     char *client_allow; /* NULL: none */
+    char *psk_file;     /* NULL: none */
+    enum config_psk_plain psk_plain;
     enum config_crl_expired crl_expired;
     enum config_x509_v1 client_x509_v1;
     uint64_t resumption_lifetime_ms; /* from the full handshake */
@@ -173,7 +176,7 @@ struct config {
 void config_free(struct config *config); /* NULL is fine */
 
 /* Calls `visit` for every file that the configuration names: certificates, chains, keys, CAs, CRLs,
- * lists of clients, ticket keys. The same file may come twice. */
+ * lists of clients, pre-shared keys, ticket keys. The same file may come twice. */
 void config_each_file(const struct config *config, void (*visit)(const char *file, void *arg),
                       void *arg);
 

@@ -67,8 +67,46 @@ static int check_versions(const struct subject *s, struct error *err) {
         s->listener->name);
 }
 
+/* Without certificates no client is asked for one, and each has a key. */
+static int check_keys_alone(const struct subject *s, struct error *err) {
+    const struct config_listener *l = s->listener;
+    const char *key = l->client_ca != NULL ? "client_ca" : "client_allow";
+    if (l->psk_file == NULL) {
+        return location_fail(location_of(s, "certificates"), err,
+                             "certificates = none without psk_file, so that no client could "
+                             "connect; name a certificate, or write psk_file = FILE as well");
+    }
+    if (l->client_ca != NULL || l->client_allow != NULL) {
+        return location_fail(location_of(s, key), err,
+                             "%s without certificates, so that no client would be asked for one; "
+                             "remove it, or write certificates = NAME",
+                             key);
+    }
+    if (l->client_auth == CLIENT_AUTH_OPTIONAL) {
+        return location_fail(location_of(s, "client_auth"), err,
+                             "client_auth = optional without certificates; each client needs a key "
+                             "there, so write client_auth = required, or leave it out");
+    }
+    return 0;
+}
+
+static int check_psk(const struct subject *s, struct error *err) {
+    const struct config_listener *l = s->listener;
+    if (l->certificate_count == 0 && check_keys_alone(s, err) != 0) {
+        return -1;
+    }
+    if (l->psk_plain == PSK_PLAIN_ACCEPT && l->psk_file == NULL) {
+        return location_fail(location_of(s, "psk_plain"), err,
+                             "psk_plain without psk_file; write psk_file = FILE as well");
+    }
+    return 0;
+}
+
 static int check_client_auth(const struct subject *s, struct error *err) {
     const struct config_listener *l = s->listener;
+    if (l->certificate_count == 0) {
+        return 0; /* by check_psk */
+    }
     if (l->client_auth != CLIENT_AUTH_NONE && l->client_ca == NULL && l->client_allow == NULL) {
         return location_fail(
             location_of(s, "client_auth"), err,
@@ -95,7 +133,7 @@ static int check_client_auth(const struct subject *s, struct error *err) {
     if (l->mqtt == MQTT_IDENTITY && l->client_auth != CLIENT_AUTH_REQUIRED) {
         return location_fail(location_of(s, "mqtt"), err,
                              "mqtt = identity without client_auth = required; a client without a "
-                             "certificate would have no identity");
+                             "certificate (or a key of psk_file) would have no identity");
     }
     return 0;
 }
@@ -219,7 +257,7 @@ static int check_user(const struct config *config, const struct document *docume
 }
 
 static int check_service(const struct subject *s, struct error *err) {
-    if (check_versions(s, err) != 0 || check_client_auth(s, err) != 0 ||
+    if (check_versions(s, err) != 0 || check_psk(s, err) != 0 || check_client_auth(s, err) != 0 ||
         check_client_id(s, err) != 0 || check_dial(s, err) != 0 || check_alpn(s, err) != 0 ||
         check_certificates(s, err) != 0) {
         return -1;

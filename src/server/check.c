@@ -28,6 +28,16 @@ static void print_allow(const struct runtime_listener *l) {
     }
 }
 
+static void print_psk(const struct runtime_listener *l) {
+    size_t count = tls_context_psk_count(l->tls);
+    if (count > 0) {
+        printf(", %s of %s (%zu)%s",
+               l->config->certificate_count > 0 ? "or pre-shared key" : "those",
+               l->config->psk_file, count,
+               l->config->psk_plain == PSK_PLAIN_ACCEPT ? ", also without forward secrecy" : "");
+    }
+}
+
 /* Which clients may connect, and what the broker gets to know of them. */
 static void print_clients(const struct runtime_listener *l) {
     const struct config_listener *config = l->config;
@@ -36,8 +46,10 @@ static void print_clients(const struct runtime_listener *l) {
     static const char *const mqtt[] = {"", ", MQTT checked", ", identity as MQTT user name"};
     static const char *const client_id[] = {"", ", client_id identity", ", client_id prefix"};
     static const char *const proxy[] = {"", ", PROXY v1 to the broker", ", PROXY v2 to the broker"};
-    printf("  clients     %s", auth[config->client_auth]);
-    if (config->client_auth != CLIENT_AUTH_NONE) {
+    bool keys_alone = config->certificate_count == 0;
+    printf("  clients     %s", keys_alone ? "pre-shared key required" : auth[config->client_auth]);
+    print_psk(l);
+    if (config->client_auth != CLIENT_AUTH_NONE && !keys_alone) {
         printf(", CA %s, CRL %s", config->client_ca != NULL ? config->client_ca : "none",
                config->client_crl != NULL ? config->client_crl : "none");
         print_allow(l);

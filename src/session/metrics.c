@@ -45,7 +45,7 @@ void metrics_count_handshake(struct metrics_listener *m, const struct engine *e,
         counter_add(&m->groups[number_of(group, metrics_group_name, METRICS_GROUPS - 1)], 1);
     }
     if (!resumed) {
-        counter_add(&m->key_types[key], 1);
+        counter_add(&m->key_types[engine_has_psk(e) ? TLS_KEY_PSK : key], 1);
     }
 }
 
@@ -70,8 +70,10 @@ const char *metrics_group_name(size_t number) {
 }
 
 const char *metrics_key_type_name(size_t type) {
-    static const char *const names[TLS_KEY_TYPES] = {
-        [TLS_KEY_OTHER] = "other", [TLS_KEY_RSA] = "rsa", [TLS_KEY_ECDSA] = "ecdsa"};
+    static const char *const names[TLS_KEY_TYPES] = {[TLS_KEY_OTHER] = "other",
+                                                     [TLS_KEY_RSA] = "rsa",
+                                                     [TLS_KEY_ECDSA] = "ecdsa",
+                                                     [TLS_KEY_PSK] = "psk"};
     return type < TLS_KEY_TYPES ? names[type] : NULL;
 }
 

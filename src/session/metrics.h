@@ -27,7 +27,7 @@ struct metrics_listener {
     struct counter handshakes[METRICS_VERSIONS][2]; /* TLS 1.2, 1.3; full, resumed */
     struct counter groups[METRICS_GROUPS];          /* by metrics_group_name */
     struct counter ciphers[METRICS_CIPHERS];        /* by metrics_cipher_name */
-    struct counter key_types[TLS_KEY_TYPES];        /* of the server's key, full handshakes */
+    struct counter key_types[TLS_KEY_TYPES];        /* what proved the server, full handshakes */
     struct counter failed[REASON_COUNT];            /* handshake failed, but for the silent */
     struct counter ended[REASON_COUNT];             /* session end */
     struct counter up, down;                        /* plaintext bytes that were relayed */
@@ -47,7 +47,8 @@ struct metrics {
 struct metrics *metrics_new(size_t listeners) __attribute__((warn_unused_result));
 void metrics_free(struct metrics *metrics); /* NULL is fine */
 
-/* The engine's handshake is complete; `key` is what tls_context_key_type says of its client. */
+/* The engine's handshake is complete; `key` is what tls_context_key_type says of its client, which
+ * counts unless that has a pre-shared key. */
 void metrics_count_handshake(struct metrics_listener *m, const struct engine *e,
                              enum tls_key_type key);
 

@@ -324,6 +324,12 @@ int certificate_load(struct tls_certificate *certificate, const struct config_ce
     return result;
 }
 
+int certificate_make_bare(struct tls_certificate *bare, enum config_tls_version min,
+                          enum config_tls_version max, struct error *err) {
+    bare->ssl_ctx = wolfSSL_CTX_new(method_for(min, max));
+    return bare->ssl_ctx != NULL ? 0 : error_set(err, "out of memory");
+}
+
 void certificate_free(struct tls_certificate *certificate) {
     if (certificate->secret != NULL) {
         quirks_forget_key(certificate->ssl_ctx);

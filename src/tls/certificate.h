@@ -10,6 +10,11 @@
 int certificate_load(struct tls_certificate *certificate, const struct config_certificate *section,
                      enum config_tls_version min, enum config_tls_version max, struct error *err)
     __attribute__((warn_unused_result));
+/* Only the WOLFSSL_CTX, for a listener without certificates. 0 or -1. */
+int certificate_make_bare(struct tls_certificate *bare, enum config_tls_version min,
+                          enum config_tls_version max, struct error *err)
+    __attribute__((warn_unused_result));
+/* Of either; a zeroed one is fine. */
 void certificate_free(struct tls_certificate *certificate);
 
 #endif

@@ -4,6 +4,7 @@
 #include "tls/client_store.h"
 #include "tls/identity.h"
 #include "tls/path.h"
+#include "tls/psk.h"
 #include "tls/quirks.h"
 #include "tls/signature.h"
 #include "tls/x509_name.h"
@@ -312,6 +313,14 @@ static bool is_revoked(const struct tls_clients *clients, const struct cert_id *
 }
 
 enum reason clients_recheck(const struct tls_clients *clients, const struct client_cert *peer) {
+    if (peer->psk) {
+        bool stands =
+            clients->psk != NULL && psk_list_has(clients->psk, peer->text, peer->key_hash);
+        return stands ? REASON_NONE : REASON_UNKNOWN_PSK;
+    }
+    if (!clients->asks) {
+        return REASON_NONE;
+    }
     const struct cert_id *issuers = client_cert_issuers(peer);
     bool revoked = is_revoked(clients, &peer->id);
     for (size_t i = 0; i < peer->issuer_count && !revoked; i++) {
@@ -326,8 +335,18 @@ enum reason clients_recheck(const struct tls_clients *clients, const struct clie
 enum reason clients_check_late(const struct tls_context *ctx, struct client_cert *peer,
                                bool resumed) {
     const struct tls_context *newer = peer->newer;
-    if (newer == NULL || newer->clients == NULL) {
+    enum reason reason;
+    if (newer == NULL || (newer->clients == NULL && !peer->psk)) {
         return REASON_NONE;
+    }
+    if (peer->psk) {
+        bool has_keys = newer->clients != NULL;
+        reason = has_keys ? clients_recheck(newer->clients, peer) : REASON_UNKNOWN_PSK;
+        peer->has_detail = reason != REASON_NONE;
+        return reason;
+    }
+    if (!newer->clients->asks) {
+        return newer->clients->required ? REASON_NO_CERTIFICATE_GIVEN : REASON_NONE;
     }
     if (peer->presented) {
         return clients_check(newer, peer->chain->certs, peer->chain->count, peer);
@@ -335,14 +354,16 @@ enum reason clients_check_late(const struct tls_context *ctx, struct client_cert
     if (!resumed || peer->id.serial_len == 0) {
         return newer->clients->required ? REASON_NO_CERTIFICATE_GIVEN : REASON_NONE;
     }
-    enum reason reason = clients_recheck(newer->clients, peer);
+    reason = clients_recheck(newer->clients, peer);
     bool same = memcmp(newer->policy, ctx->policy, sizeof ctx->policy) == 0;
     return reason == REASON_NONE && !same ? REASON_NO_CERTIFICATE_GIVEN : reason;
 }
 
 bool clients_resume(const struct tls_context *ctx, const struct client_cert *peer) {
-    return ctx->clients == NULL || peer->id.serial_len == 0 ||
-           clients_recheck(ctx->clients, peer) == REASON_NONE;
+    if (!peer->psk && (ctx->clients == NULL || peer->id.serial_len == 0)) {
+        return true;
+    }
+    return ctx->clients != NULL && clients_recheck(ctx->clients, peer) == REASON_NONE;
 }
 
 /* --- the library's callback --- */
@@ -431,6 +452,13 @@ bool clients_are_heavy(const struct tls_clients *clients) {
 }
 
 void clients_apply(const struct tls_clients *clients, WOLFSSL_CTX *ssl_ctx) {
+    if (clients->psk != NULL) {
+        psk_attach(ssl_ctx);
+    }
+    if (!clients->asks) {
+        wolfSSL_CTX_set_verify(ssl_ctx, WOLFSSL_VERIFY_NONE, NULL);
+        return;
+    }
     wolfSSL_CTX_set_verify(ssl_ctx,
                            WOLFSSL_VERIFY_PEER |
                                (clients->required ? WOLFSSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),

@@ -1,11 +1,20 @@
-/* What is known of a client certificate, as bytes that travel in tickets and wait in the session
- * cache. The first byte is a format number; 0 stands for "no certificate" and nothing follows. */
+/* What is known of a client by its certificate, or by its pre-shared key, as bytes that travel in
+ * tickets and wait in the session cache. The first byte is a format number; 0 stands for neither,
+ * and nothing follows. */
 #include "tls/internal.h"
 
 #include <assert.h>
 #include <string.h>
 
-enum { NO_CERTIFICATE = 0, HAS_IDENTITY = 1, LISTED = 2, NAMED = 4, PRESENT = 8, HAS_ISSUERS = 16 };
+enum {
+    NO_CERTIFICATE = 0,
+    HAS_IDENTITY = 1,
+    LISTED = 2,
+    NAMED = 4,
+    PRESENT = 8,
+    HAS_ISSUERS = 16,
+    PSK = 32
+};
 
 /* --- the issuers, after the identity --- */
 
@@ -41,8 +50,20 @@ static void put_id(uint8_t **at, const struct cert_id *id) {
     put(at, id->serial, id->serial_len);
 }
 
+/* Its mark, and the identity, which every key has. */
+static size_t pack_psk(const struct client_cert *peer, uint8_t *out) {
+    uint8_t *at = out + 1;
+    out[0] = PSK | HAS_IDENTITY;
+    put(&at, peer->key_hash, TLS_ALLOW_HASH_SIZE);
+    put(&at, peer->text, identity_size(peer));
+    return (size_t)(at - out);
+}
+
 size_t client_cert_pack(const struct client_cert *peer, uint8_t out[CLIENT_CERT_PACKED_MAX]) {
     uint8_t *at = out + 1;
+    if (peer->psk) {
+        return pack_psk(peer, out);
+    }
     if (peer->id.serial_len == 0) {
         out[0] = NO_CERTIFICATE;
         return 1;
@@ -138,12 +159,18 @@ static bool get_listed(const uint8_t **at, const uint8_t *end, uint8_t flags,
                              get(at, end, peer->key_hash, TLS_ALLOW_HASH_SIZE));
 }
 
-static void clear(struct client_cert *peer) {
+void client_cert_clear(struct client_cert *peer) {
     memset(&peer->id, 0, sizeof peer->id);
-    peer->has_identity = peer->presented = peer->listed = peer->named = false;
+    peer->has_identity = peer->presented = peer->listed = peer->named = peer->psk = false;
     peer->issuer_count = 0;
     peer->not_after = 0;
     peer->text[0] = '\0';
+}
+
+static bool unpack_psk(struct client_cert *peer, const uint8_t **at, const uint8_t *end) {
+    peer->psk = get(at, end, peer->key_hash, TLS_ALLOW_HASH_SIZE);
+    peer->has_identity = peer->psk && get_text(at, end, peer->text);
+    return peer->has_identity && *at == end;
 }
 
 bool client_cert_unpack(struct client_cert *peer, const uint8_t *data, size_t len) {
@@ -152,9 +179,12 @@ bool client_cert_unpack(struct client_cert *peer, const uint8_t *data, size_t le
     if (!get(&at, end, &flags, 1)) {
         return false;
     }
-    clear(peer);
+    client_cert_clear(peer);
     if (flags == NO_CERTIFICATE) {
         return at == end;
+    }
+    if (flags == (PSK | HAS_IDENTITY)) {
+        return unpack_psk(peer, &at, end);
     }
     if ((flags & ~(HAS_IDENTITY | LISTED | NAMED | HAS_ISSUERS)) != PRESENT ||
         !get_certificate(&at, end, peer) || !get_listed(&at, end, flags, peer)) {

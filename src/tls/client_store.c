@@ -357,6 +357,10 @@ static int make_hash(struct tls_clients *clients, struct error *err) {
         return error_set(err, "out of memory");
     }
     wc_Sha256Update(&sha, policy, sizeof policy);
+    if (clients->psk != NULL) { /* without one, tickets of earlier releases stay good */
+        static const char label[] = "psk_file";
+        wc_Sha256Update(&sha, (const byte *)label, sizeof label);
+    }
     for (size_t i = 0; i < clients->ca_count; i++) {
         wc_Sha256Update(&sha, clients->cas[i].der.data, (word32)clients->cas[i].der.len);
     }
@@ -386,8 +390,28 @@ static int load_file(struct tls_clients *clients, const char *key, const char *f
     return file == NULL || load(clients, file, err) == 0 ? 0 : error_prefix(err, "%s", key);
 }
 
+/* Whether the broker gets identities as names. */
+static bool are_names(const struct config_listener *listener) {
+    return listener->mqtt == MQTT_IDENTITY || listener->proxy_protocol == PROXY_PROTOCOL_V2;
+}
+
+static int load_psk(struct tls_clients *clients, const struct config_listener *listener,
+                    struct error *err) {
+    if (listener->psk_file == NULL) {
+        return 0;
+    }
+    clients->psk = psk_list_read(listener->psk_file, are_names(listener), err);
+    return clients->psk != NULL ? 0 : error_prefix(err, "psk_file");
+}
+
 static int load_files(struct tls_clients *clients, const struct config_listener *listener,
                       struct error *err) {
+    if (load_psk(clients, listener, err) != 0) {
+        return -1;
+    }
+    if (!clients->asks) {
+        return 0;
+    }
     if (listener->client_ca == NULL && listener->client_allow == NULL) {
         return error_set(err, "client_auth asks for certificates, but neither client_ca nor "
                               "client_allow says whose");
@@ -406,7 +430,9 @@ struct tls_clients *clients_load(const struct config_listener *listener, struct 
         return NULL;
     }
     pthread_mutex_init(&clients->held_lock, NULL);
-    clients->required = listener->client_auth == CLIENT_AUTH_REQUIRED;
+    clients->asks = listener->client_auth != CLIENT_AUTH_NONE && listener->certificate_count > 0;
+    clients->required =
+        listener->client_auth == CLIENT_AUTH_REQUIRED || listener->certificate_count == 0;
     clients->accept_v1 = listener->client_x509_v1 == X509_V1_ACCEPT;
     atomic_init(&clients->v1_seen, false);
     clients->refuse_expired_crl = listener->crl_expired == CRL_EXPIRED_REFUSE;
@@ -432,6 +458,7 @@ void clients_free(struct tls_clients *clients) {
     pthread_mutex_destroy(&clients->held_lock);
     free(clients->anchors);
     allow_list_free(clients->allow);
+    psk_list_free(clients->psk);
     revocation_free(&clients->revocation);
     ends_free(&clients->ends);
     free(clients);

@@ -7,6 +7,7 @@
 #include "tls/client_store.h"
 #include "tls/hello.h"
 #include "tls/internal.h"
+#include "tls/psk.h"
 #include "tls/quirks.h"
 #include "tls/tickets.h"
 
@@ -144,6 +145,16 @@ static int warm_up(const struct tls_certificate *certificate, struct error *err)
     return 0;
 }
 
+static int load_bare(struct tls_context *ctx, const char *ciphers, struct error *err) {
+    if (certificate_make_bare(&ctx->bare, ctx->tls_min, ctx->tls_max, err) != 0 ||
+        configure(&ctx->bare, ctx, ciphers, err) != 0) {
+        return -1;
+    }
+    return quirks_warm_up(ctx->bare.ssl_ctx)
+               ? 0
+               : error_set(err, "the TLS library cannot make a connection without certificates");
+}
+
 /* With its end, so that two texts in a row are never two others. */
 static void hash_text(wc_Sha256 *sha, const char *text) {
     wc_Sha256Update(sha, (const byte *)text, (word32)strlen(text) + 1);
@@ -176,11 +187,19 @@ static int hash_policy(struct tls_context *ctx, const struct config_listener *li
 static int load_certificates(struct tls_context *ctx, const struct config_listener *listener,
                              struct error *err) {
     char ciphers[CIPHERS_MAX];
-    if (ciphers_list(listener->ciphers, ctx->tls_min == CONFIG_TLS_1_2,
-                     ctx->tls_max == CONFIG_TLS_1_3, ciphers, err) != 0 ||
+    const struct cipher_use use = {.tls12 = ctx->tls_min == CONFIG_TLS_1_2,
+                                   .tls13 = ctx->tls_max == CONFIG_TLS_1_3,
+                                   .certificates = listener->certificate_count > 0,
+                                   .psk = listener->psk_file != NULL,
+                                   .psk_plain = listener->psk_plain == PSK_PLAIN_ACCEPT,
+                                   .shared = listener->route != NULL || listener->route_count > 0};
+    if (ciphers_list(listener->ciphers, &use, ciphers, err) != 0 ||
         groups_read(listener->groups, &ctx->groups, err) != 0 ||
         hello_load(ctx, listener, err) != 0 || hash_policy(ctx, listener, ciphers, err) != 0) {
         return -1;
+    }
+    if (listener->certificate_count == 0) {
+        return load_bare(ctx, ciphers, err);
     }
     ctx->certificates = calloc(listener->certificate_count, sizeof *ctx->certificates);
     if (ctx->certificates == NULL) {
@@ -199,16 +218,21 @@ static int load_certificates(struct tls_context *ctx, const struct config_listen
 
 static int load(struct tls_context *ctx, const struct config_listener *listener,
                 struct error *err) {
-    if (listener->client_auth != CLIENT_AUTH_NONE) {
+    if (psk_check_library(listener, err) != 0) {
+        return -1;
+    }
+    if (listener->client_auth != CLIENT_AUTH_NONE || listener->psk_file != NULL) {
         ctx->clients = clients_load(listener, err);
         if (ctx->clients == NULL) {
             return -1;
         }
+        ctx->has_clients = true;
         ctx->heavy_clients = clients_are_heavy(ctx->clients);
         ctx->has_allow = ctx->clients->allow != NULL;
         if (ctx->has_allow) {
             ctx->allow_counts = allow_list_counts(ctx->clients->allow);
         }
+        ctx->psk_count = ctx->clients->psk != NULL ? psk_list_count(ctx->clients->psk) : 0;
     }
     return load_certificates(ctx, listener, err);
 }
@@ -274,6 +298,7 @@ void tls_context_unref(struct tls_context *ctx) {
     for (size_t i = 0; i < ctx->certificate_count; i++) {
         certificate_free(&ctx->certificates[i]);
     }
+    certificate_free(&ctx->bare);
     free(ctx->certificates);
     free(ctx->protocols);
     clients_free(ctx->clients);
@@ -325,6 +350,10 @@ void tls_context_each_end(const struct tls_context *ctx,
 
 const struct tls_allow_counts *tls_context_allow_counts(const struct tls_context *ctx) {
     return ctx->has_allow ? &ctx->allow_counts : NULL;
+}
+
+size_t tls_context_psk_count(const struct tls_context *ctx) {
+    return ctx->psk_count;
 }
 
 static bool verifiable(const struct tls_certificate *certificate, const struct client_hello *hello,
@@ -393,6 +422,9 @@ const struct tls_certificate *tls_context_choose(const struct tls_context *ctx,
     bool tls13 = hello->offers_tls13 && ctx->tls_max >= CONFIG_TLS_1_3;
     const struct tls_certificate *any = NULL, *rsa = NULL;
     int quality = 0;
+    if (ctx->certificate_count == 0) {
+        return &ctx->bare;
+    }
     for (size_t i = 0; i < ctx->certificate_count; i++) {
         int match = name_match(&ctx->certificates[i], hello->server_name);
         quality = match > quality ? match : quality;
@@ -420,6 +452,9 @@ bool tls_context_is_heavy(const struct tls_context *ctx, const struct client_hel
 
 enum tls_key_type tls_context_key_type(const struct tls_context *ctx,
                                        const struct client_hello *hello) {
+    if (ctx->certificate_count == 0) {
+        return TLS_KEY_PSK;
+    }
     switch (tls_context_choose(ctx, hello)->key) {
     case X509_KEY_RSA:
         return TLS_KEY_RSA;

@@ -1,6 +1,6 @@
 /* Everything about TLS that one listener, or one of its routes, needs: certificates, keys, client
- * CAs, CRLs, policy. Tickets and sessions of one context are never resumed in that of another route
- * or listener.
+ * CAs, CRLs, pre-shared keys, policy. Tickets and sessions of one context are never resumed in that
+ * of another route or listener.
  *
  * Loaded whole or not at all, then immutable, counted, and shared by all workers. Files are opened
  * only by tls_context_load. No header that other rooms use has a type of wolfSSL. */
@@ -27,10 +27,10 @@ const char *tls_library_version(void);
  * reason in `err`: the listener, the route, the file, the certificate's subject, what is wrong with
  * it and what would be right. Refused: what cannot be read, garbage, a named chain without a
  * certificate, a chain in the wrong order (a root at its end is tolerated), a key that does not
- * fit, a bad line in client_allow, neither client_ca nor client_allow where client_auth asks for
- * certificates. Only logged as warnings: expired or not yet valid certificates and CAs, keys that
- * everyone can read, server names of a route that none of its certificates has. The result carries
- * one reference. */
+ * fit, a bad line in client_allow or psk_file, neither client_ca nor client_allow where client_auth
+ * asks for certificates. Only logged as warnings: expired or not yet valid certificates and CAs,
+ * keys that everyone can read, server names of a route that none of its certificates has. The
+ * result carries one reference. */
 struct tls_context *tls_context_load(const struct config_listener *listener,
                                      const struct tls_shared *shared, struct error *err)
     __attribute__((warn_unused_result));
@@ -38,9 +38,9 @@ struct tls_context *tls_context_load(const struct config_listener *listener,
 struct tls_context *tls_context_ref(struct tls_context *ctx); /* returns ctx */
 void tls_context_unref(struct tls_context *ctx);              /* NULL is fine */
 
-/* A newer context serves the listener. CAs and CRLs are freed as soon as no engine_open'ed
- * handshake needs them (at once if none does); established connections continue. Any thread, once.
- */
+/* A newer context serves the listener. CAs, CRLs and pre-shared keys are freed as soon as no
+ * engine_open'ed handshake needs them (at once if none does); established connections continue. Any
+ * thread, once. */
 void tls_context_retire(struct tls_context *ctx);
 
 /* Whether a full handshake with this client takes long to compute: a signature with an RSA key (0.2
@@ -49,7 +49,8 @@ void tls_context_retire(struct tls_context *ctx);
 struct client_hello;
 bool tls_context_is_heavy(const struct tls_context *ctx, const struct client_hello *hello);
 
-/* The key of the certificate that this client gets in a full handshake. */
+/* The key of the certificate that this client gets in a full handshake, if it gets one: beside
+ * certificates it may still use a key of psk_file, of which nothing is known here. */
 enum tls_key_type tls_context_key_type(const struct tls_context *ctx,
                                        const struct client_hello *hello);
 
@@ -66,5 +67,6 @@ void tls_context_each_end(const struct tls_context *ctx,
 
 /* What client_allow holds, for --check; NULL without one. */
 const struct tls_allow_counts *tls_context_allow_counts(const struct tls_context *ctx);
+size_t tls_context_psk_count(const struct tls_context *ctx); /* keys in psk_file; 0 without one */
 
 #endif

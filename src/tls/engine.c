@@ -1,10 +1,10 @@
 #include "tls/engine.h"
 #include "core/wipe.h"
 #include "tls/allocations.h"
-#include "tls/ciphers.h"
 #include "tls/client.h"
 #include "tls/hello.h"
 #include "tls/internal.h"
+#include "tls/psk.h"
 #include "tls/quirks.h"
 
 #include <assert.h>
@@ -46,7 +46,7 @@ struct engine *engine_open(struct tls_context *ctx, const struct client_hello *h
     e->ctx = tls_context_ref(ctx);
     e->handshaking = true;
     e->entered = tls_context_enter(ctx);
-    if ((!e->entered && ctx->client_auth != CLIENT_AUTH_NONE) || !make_parts(e, hello)) {
+    if ((!e->entered && ctx->has_clients) || !make_parts(e, hello)) {
         engine_free(e);
         return NULL;
     }
@@ -85,6 +85,8 @@ static void end_handshake(struct engine *e) {
         drop_newer(e->peer);
         client_chain_free(e->peer->chain);
         e->peer->chain = NULL;
+        psk_attempt_free(e->peer->attempt);
+        e->peer->attempt = NULL;
     }
     if (e->entered) {
         tls_context_leave(e->ctx);
@@ -139,6 +141,9 @@ static enum engine_status fail_handshake(struct engine *e, int code) {
         e->failure = REASON_ALERT_RECEIVED;
         return ENGINE_FAILED;
     }
+    if (e->peer->refusal == REASON_NONE) {
+        e->peer->refusal = psk_failure(e, code);
+    }
     if (e->peer->refusal != REASON_NONE) {
         failure = (struct failure){e->peer->refusal, failure_alert(e->peer->refusal)};
     }
@@ -154,7 +159,8 @@ static enum engine_status fail_handshake(struct engine *e, int code) {
 static void keep_peer(struct engine *e) {
     struct client_cert *peer = e->peer;
     /* An accepted ticket may not have been used: then the identity in it does not apply. */
-    if (peer->id.serial_len == 0 || (!peer->presented && !e->resumed)) {
+    bool applies = peer->psk || peer->presented || e->resumed;
+    if (!applies || (peer->id.serial_len == 0 && !peer->psk)) {
         free(peer);
         e->peer = NULL;
         return;
@@ -163,10 +169,12 @@ static void keep_peer(struct engine *e) {
     e->peer = less != NULL ? less : peer;
 }
 
-/* The library must call our verification; if it ever does not, the client is refused. */
-static bool has_required_certificate(const struct engine *e) {
-    return e->ctx->client_auth != CLIENT_AUTH_REQUIRED || e->peer->presented ||
-           (e->resumed && e->peer->id.serial_len > 0);
+/* The library must call our verification, or use a key of ours; if it ever does neither, the client
+ * is refused. */
+static bool has_required_proof(const struct engine *e) {
+    const struct client_cert *peer = e->peer;
+    bool required = e->ctx->client_auth == CLIENT_AUTH_REQUIRED || e->ctx->certificate_count == 0;
+    return !required || peer->psk || peer->presented || (e->resumed && peer->id.serial_len > 0);
 }
 
 /* For the library and the client the handshake is complete: the alert is an encrypted one. */
@@ -182,7 +190,8 @@ static enum engine_status refuse_late(struct engine *e, enum reason reason) {
 
 static enum engine_status finish(struct engine *e) {
     e->resumed = wolfSSL_session_reused(e->ssl) != 0;
-    if (!has_required_certificate(e)) {
+    psk_settle(e);
+    if (!has_required_proof(e)) {
         return fail(e, REASON_NO_CERTIFICATE_GIVEN, 0);
     }
     enum reason reason = clients_check_late(e->ctx, e->peer, e->resumed);
@@ -371,54 +380,4 @@ void engine_free(struct engine *e) {
     free(e->peer);
     wolfSSL_free(e->ssl);
     free(e);
-}
-
-enum reason engine_failure(const struct engine *e) {
-    return e->failure;
-}
-
-const char *engine_failure_detail(const struct engine *e) {
-    return e->peer != NULL && e->peer->has_detail && e->failure == e->peer->refusal ? e->peer->text
-                                                                                    : NULL;
-}
-
-uint8_t engine_alert(const struct engine *e) {
-    return e->alert;
-}
-
-const char *engine_version(const struct engine *e) {
-    return wolfSSL_version(e->ssl) == TLS1_3_VERSION ? "1.3" : "1.2";
-}
-
-const char *engine_cipher(const struct engine *e) {
-    return ciphers_name(wolfSSL_get_cipher_name(e->ssl));
-}
-
-const char *engine_group(const struct engine *e) {
-    return groups_name(e->group);
-}
-
-bool engine_is_resumed(const struct engine *e) {
-    return e->resumed;
-}
-
-const char *engine_identity(const struct engine *e) {
-    return e->peer != NULL && e->peer->has_identity ? e->peer->text : NULL;
-}
-
-bool engine_peer_presented(const struct engine *e) {
-    return e->peer != NULL && e->peer->presented;
-}
-
-bool engine_is_revoked(const struct engine *e, struct tls_context *by) {
-    if (engine_peer_id(e) == NULL || !tls_context_enter(by)) {
-        return false;
-    }
-    bool revoked = by->clients != NULL && clients_recheck(by->clients, e->peer) != REASON_NONE;
-    tls_context_leave(by);
-    return revoked;
-}
-
-const struct cert_id *engine_peer_id(const struct engine *e) {
-    return e->peer != NULL && e->peer->id.serial_len > 0 ? &e->peer->id : NULL;
 }

@@ -35,7 +35,7 @@ enum engine_status {
 
 /* Chooses the certificate for this client (server name, then key type it can verify) and makes the
  * connection. Holds ctx until the handshake is complete or the engine freed. NULL without memory,
- * or if ctx asks for client certificates and is already retired. */
+ * or if ctx asks for client certificates, or has pre-shared keys, and is already retired. */
 struct engine *engine_open(struct tls_context *ctx, const struct client_hello *hello)
     __attribute__((warn_unused_result));
 
@@ -48,7 +48,8 @@ void engine_free(struct engine *e);
  * the client's certificate must also pass all that `newer` asks; else it fails, with an alert, as
  * if that had been in force from the start. A client that resumes a session with a certificate is
  * refused if anything changed that a full handshake would have checked, and one without a
- * certificate if `newer` requires one; the version that was agreed on stays. Between calls of
+ * certificate if `newer` requires one; with a pre-shared key it is refused if `newer` does not have
+ * that key for it. The version that was agreed on stays. Between calls of
  * engine_handshake; the last call counts, and a context that is retired already changes nothing.
  * Holds `newer` as engine_open holds ctx. */
 void engine_check_by(struct engine *e, struct tls_context *newer);
@@ -92,7 +93,8 @@ void engine_close(struct engine *e, struct buf *out);
 /* After ENGINE_FAILED: the reason for the log. */
 enum reason engine_failure(const struct engine *e);
 /* Which certificate of the client is to blame, "CN=device (depth 0)", and for not_allowed what to
- * add to client_allow; NULL: none, or not known. Until engine_free. */
+ * add to client_allow; for unknown_psk and bad_psk the identity that it named; NULL: none, or not
+ * known. Until engine_free. */
 const char *engine_failure_detail(const struct engine *e);
 /* The alert that was sent or received with the failure; 0: none. */
 uint8_t engine_alert(const struct engine *e);
@@ -102,17 +104,21 @@ const char *engine_version(const struct engine *e); /* "1.2", "1.3" */
 const char *engine_cipher(const struct engine *e);  /* OpenSSL's name */
 const char *engine_group(const struct engine *e);   /* "X25519"; NULL: no key exchange */
 bool engine_is_resumed(const struct engine *e);
-const char *engine_identity(const struct engine *e); /* of the client certificate; NULL: none */
+/* Of the client certificate, or of the pre-shared key; NULL: none. */
+const char *engine_identity(const struct engine *e);
 /* Whether the client presented its certificate in this connection; if it has one (engine_peer_id)
  * and did not, it was in the session that this connection resumes. */
 bool engine_peer_presented(const struct engine *e);
 const struct cert_id *engine_peer_id(const struct engine *e); /* NULL: no client certificate */
+bool engine_has_psk(
+    const struct engine *e); /* the client has a pre-shared key, not a certificate */
 /* After the handshake, for revoked_sessions = end: whether the context of a later load would not
  * let the client in any more: its CRL has the client's own certificate, a CA that the client sent,
  * or the CA of its client_ca that issued the last of these; or its client_allow no entry for it, or
- * one that gives it another name. Which CAs the client sent is known if its listener had
- * revoked_sessions = end at the handshake. False without a client certificate, if the context asks
- * for none, or is retired. */
+ * one that gives it another name; or its psk_file not the client's key under its identity. Which
+ * CAs the client sent is known if its listener had revoked_sessions = end at the handshake. False
+ * for clients without certificate or key, for those with certificates if the context asks for none,
+ * and if it is retired. */
 bool engine_is_revoked(const struct engine *e, struct tls_context *by);
 
 #endif

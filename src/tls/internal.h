@@ -40,6 +40,9 @@ struct tls_clients;
 /* The certificates that a client sent (client.c). */
 struct client_chain;
 
+/* The pre-shared key that a client tries (psk.c). */
+struct psk_attempt;
+
 struct tls_context {
     atomic_uint refs;
     /* Handshakes that may still ask for CAs and CRLs, and one for not being retired; the one that
@@ -48,10 +51,14 @@ struct tls_context {
     struct tls_certificate *certificates;
     size_t certificate_count;
     struct tls_shared shared;
-    struct tls_clients *clients; /* NULL with client_auth = none */
+    /* For a listener without certificates: only a WOLFSSL_CTX, and no certificate in it. */
+    struct tls_certificate bare;
+    struct tls_clients *clients; /* NULL with client_auth = none and without psk_file */
+    bool has_clients;            /* as it was loaded */
     bool heavy_clients;          /* checking their certificates takes long */
     bool has_allow;              /* then: */
     struct tls_allow_counts allow_counts;
+    size_t psk_count; /* 0: no psk_file */
     enum config_client_auth client_auth;
     enum config_identity identity;
     bool identity_required;     /* the broker gets it: a bad one ends the handshake */
@@ -68,7 +75,8 @@ struct tls_context {
     uint8_t policy[TLS_HASH_SIZE];
 };
 
-/* The certificate for this client: server name first, then what it can verify. */
+/* The certificate for this client: server name first, then what it can verify. Without any, the
+ * bare one. */
 const struct tls_certificate *tls_context_choose(const struct tls_context *ctx,
                                                  const struct client_hello *hello);
 
@@ -79,8 +87,9 @@ bool tls_context_has_name(const struct tls_context *ctx, const char *server_name
 bool tls_context_enter(struct tls_context *ctx);
 void tls_context_leave(struct tls_context *ctx);
 
-/* What is known of a client certificate. During the handshake engine.peer always points to one;
- * afterwards only if there was a certificate, and then cut to its strings. */
+/* What is known of a client by its certificate, or by its pre-shared key. During the handshake
+ * engine.peer always points to one; afterwards only if there was either, and then cut to its
+ * strings. */
 struct client_cert {
     struct cert_id id; /* serial_len 0: no certificate */
     bool presented;    /* in this connection, not only in the session it resumes */
@@ -88,6 +97,7 @@ struct client_cert {
     bool has_detail; /* a refusal: `text` names the certificate that is to blame */
     bool listed;     /* client_allow had an entry for it; then: */
     bool named;      /* the identity is the entry's, not its own */
+    bool psk;        /* it has the key of the identity; key_hash is that key's mark (psk_list.h) */
     uint8_t cert_hash[TLS_ALLOW_HASH_SIZE], key_hash[TLS_ALLOW_HASH_SIZE];
     uint8_t issuer_count; /* CAs that the client sent and that its path needs; if they are kept */
     int64_t not_after;
@@ -95,6 +105,7 @@ struct client_cert {
     char text[TLS_IDENTITY_MAX + 1 + TLS_ISSUERS_MAX * sizeof(struct cert_id)];
     /* From here on only during the handshake. */
     struct client_chain *chain;     /* what was accepted, for engine_check_by; ours */
+    struct psk_attempt *attempt;    /* NULL: none so far; ours */
     struct tls_context *newer;      /* counted as its user; NULL: none */
     enum reason refusal;            /* why our own checks refused the certificate */
     uint8_t binding[TLS_HASH_SIZE]; /* what tickets and sessions are tied to */
@@ -115,12 +126,14 @@ const struct cert_id *client_cert_issuers(const struct client_cert *peer);
 /* How many bytes of it are worth keeping after the handshake. */
 size_t client_cert_size(const struct client_cert *peer);
 
-/* The certificate's part of client_cert as bytes, for tickets and the session cache. */
+/* The certificate's part of client_cert, or the key's, as bytes, for tickets and the session cache.
+ */
 #define CLIENT_CERT_PACKED_MAX                                                                     \
     (1 + 4 + sizeof(struct cert_id) + 2 * TLS_ALLOW_HASH_SIZE + TLS_IDENTITY_MAX + 1 + 1 +         \
      TLS_ISSUERS_MAX * sizeof(struct cert_id))
 size_t client_cert_pack(const struct client_cert *peer, uint8_t out[CLIENT_CERT_PACKED_MAX]);
 bool client_cert_unpack(struct client_cert *peer, const uint8_t *data, size_t len);
+void client_cert_clear(struct client_cert *peer); /* that part: nobody */
 
 /* The library's ticket callback; `arg` is the struct tls_tickets. */
 int tickets_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],

@@ -1,6 +1,7 @@
 /* TLS 1.2 sessions by ID, for clients that do not support tickets. */
 #include "tls/client.h"
 #include "tls/internal.h"
+#include "tls/psk.h"
 #include "tls/quirks.h"
 #include "tls/tickets.h"
 
@@ -154,11 +155,12 @@ static int on_new(WOLFSSL *ssl, WOLFSSL_SESSION *session) {
         wolfSSL_version(ssl) != TLS1_2_VERSION || wolfSSL_session_reused(ssl)) {
         return 0;
     }
+    psk_settle(engine);
     /* In a full handshake a certificate counts only if it was presented in it. */
     struct client_cert none = {.presented = false};
     memcpy(none.binding, peer->binding, sizeof none.binding);
-    struct entry *e =
-        make_entry(session, peer->presented ? peer : &none, engine->ctx->resumption_seconds);
+    struct entry *e = make_entry(session, peer->presented || peer->psk ? peer : &none,
+                                 engine->ctx->resumption_seconds);
     if (e == NULL) {
         return 0;
     }

@@ -5,6 +5,7 @@
 #include "tls/client.h"
 #include "tls/internal.h"
 #include "tls/pem.h"
+#include "tls/psk.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -404,8 +405,8 @@ static size_t read_trailer(struct client_cert *peer, const uint8_t *ticket, size
     return own + TRAILER_LENGTH;
 }
 
-/* `certified`: the peer's certificate is this connection's. If an accepted ticket was not used in
- * the end (another suite), its data about its owner does not apply. */
+/* `certified`: the peer's certificate, or its pre-shared key, is this connection's. If an accepted
+ * ticket was not used in the end (another suite), its data about its owner does not apply. */
 static int encrypt_ticket(struct tls_tickets *tickets, const struct client_cert *peer,
                           bool certified, int64_t until, uint8_t generation,
                           struct associated *with, uint8_t *mac, uint8_t *ticket, int in_len,
@@ -473,11 +474,12 @@ int tickets_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
                               mac, ticket, in_len, out_len);
     }
     bool resumed = wolfSSL_session_reused(ssl) != 0;
+    psk_settle(engine_of(ssl));
     uint8_t generation = resumed ? (uint8_t)(peer->ticket_generation + 1) : 0;
     int64_t until = resumed ? peer->resume_until
                             : (int64_t)time(NULL) + engine_of(ssl)->ctx->resumption_seconds;
-    int result = encrypt_ticket(arg, peer, peer->presented || resumed, until, generation, &with,
-                                mac, ticket, in_len, out_len);
+    int result = encrypt_ticket(arg, peer, peer->presented || peer->psk || resumed, until,
+                                generation, &with, mac, ticket, in_len, out_len);
     peer->ticket_issued = true;
     memcpy(name, with.name, NAME_SIZE);
     memcpy(iv, with.iv, sizeof with.iv);

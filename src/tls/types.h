@@ -41,8 +41,10 @@ struct tls_end {
     int64_t not_before, not_after; /* seconds since 1970 */
 };
 
-/* What kind of key the server proves itself with. */
-enum tls_key_type { TLS_KEY_OTHER, TLS_KEY_RSA, TLS_KEY_ECDSA, TLS_KEY_TYPES };
+/* What kind of key the server proves itself with: its certificate's, or the client's pre-shared
+ * one.
+ */
+enum tls_key_type { TLS_KEY_OTHER, TLS_KEY_RSA, TLS_KEY_ECDSA, TLS_KEY_PSK, TLS_KEY_TYPES };
 
 /* How many entries of each kind client_allow has. */
 struct tls_allow_counts {

@@ -1,5 +1,5 @@
-/* What is known of a client certificate, packed: it unpacks as it was, no part of it is taken for
- * the whole, and whatever is accepted is consistent. */
+/* What is known of a client by its certificate or its pre-shared key, packed: it unpacks as it was,
+ * no part of it is taken for the whole, and whatever is accepted is consistent. */
 #include "tls/internal.h"
 
 #include "fuzz.h"
@@ -19,7 +19,8 @@ static void check_text(const struct client_cert *cert) {
 static void check_same(const struct client_cert *a, const struct client_cert *b) {
     CHECK(a->id.serial_len == b->id.serial_len);
     CHECK(memcmp(a->id.serial, b->id.serial, a->id.serial_len) == 0);
-    CHECK(a->has_identity == b->has_identity);
+    CHECK(a->has_identity == b->has_identity && a->psk == b->psk);
+    CHECK(!a->psk || memcmp(a->key_hash, b->key_hash, TLS_ALLOW_HASH_SIZE) == 0);
     if (a->id.serial_len > 0) {
         CHECK(memcmp(a->id.issuer_hash, b->id.issuer_hash, TLS_ISSUER_HASH_SIZE) == 0);
         CHECK(a->not_after == b->not_after);
@@ -45,6 +46,7 @@ static void try_hostile(const uint8_t *data, size_t size) {
     CHECK(cert.id.serial_len <= sizeof cert.id.serial && !cert.presented);
     CHECK(!cert.named || (cert.listed && cert.has_identity));
     CHECK(client_cert_size(&cert) <= offsetof(struct client_cert, text) + sizeof cert.text);
+    CHECK(!cert.psk || (cert.has_identity && cert.id.serial_len == 0 && !cert.listed));
     if (cert.has_identity) {
         check_text(&cert);
     }
@@ -90,6 +92,12 @@ static struct client_cert make(const uint8_t *data, size_t size, struct fuzz_dic
     }
     if (cert.has_identity) {
         (void)take_text(&data, &size, fuzz_roll(dice, TLS_IDENTITY_MAX + 1), cert.text);
+    }
+    if (cert.has_identity && fuzz_roll(dice, 4) == 0) {
+        cert.psk = true;
+        cert.listed = cert.named = false;
+        memset(&cert.id, 0, sizeof cert.id);
+        return cert;
     }
     for (size_t left = fuzz_roll(dice, TLS_ISSUERS_MAX + 1); left > 0; left--) {
         const struct cert_id id = make_id(dice);

@@ -15,7 +15,8 @@ static void check_file(const char *file, void *arg) {
 
 static void check_listener(const struct config *config, const struct config_listener *listener) {
     CHECK(listener->name != NULL && listener->address_count > 0 && listener->backend_count > 0);
-    CHECK(listener->certificate_count > 0);
+    bool keys_alone = listener->certificate_count == 0;
+    CHECK(!keys_alone || listener->psk_file != NULL);
     for (size_t i = 0; i < listener->address_count; i++) {
         CHECK(listener->addresses[i].family != ADDRESS_NONE);
     }
@@ -33,8 +34,9 @@ static void check_listener(const struct config *config, const struct config_list
     }
     CHECK(listener->tls_min <= listener->tls_max);
     CHECK(listener->client_auth == CLIENT_AUTH_NONE || listener->client_ca != NULL ||
-          listener->client_allow != NULL);
-    CHECK(listener->mqtt != MQTT_IDENTITY || listener->client_auth == CLIENT_AUTH_REQUIRED);
+          listener->client_allow != NULL || keys_alone);
+    CHECK(listener->mqtt != MQTT_IDENTITY || listener->client_auth == CLIENT_AUTH_REQUIRED ||
+          keys_alone);
     CHECK(listener->max_record_size >= 512 && listener->max_record_size <= 16384);
 }
 
@@ -52,7 +54,7 @@ static void check_route(const struct config *config, const struct config_listene
 
 static void check_config(const struct config *config) {
     size_t files = 0;
-    CHECK(config->listener_count > 0 && config->certificate_count > 0);
+    CHECK(config->listener_count > 0);
     for (size_t i = 0; i < config->listener_count; i++) {
         const struct config_listener *listener = &config->listeners[i];
         CHECK(listener->route == NULL && listener->route_count <= UINT16_MAX);

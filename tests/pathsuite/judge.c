@@ -102,7 +102,8 @@ static void read_cases(FILE *in) {
 /* --- judging --- */
 
 static const char *judge(struct test *test) {
-    struct config_listener listener = {.client_auth = CLIENT_AUTH_REQUIRED,
+    struct config_listener listener = {.certificate_count = 1, /* a listener with certificates */
+                                       .client_auth = CLIENT_AUTH_REQUIRED,
                                        .client_ca = test->ca,
                                        .client_crl = test->crl,
                                        .client_x509_v1 = X509_V1_REFUSE,

@@ -4,7 +4,7 @@
 #include <check.h>
 #include <string.h>
 
-enum { IDENTITY = 1, LISTED = 2, NAMED = 4, PRESENT = 8, ISSUERS = 16 };
+enum { IDENTITY = 1, LISTED = 2, NAMED = 4, PRESENT = 8, ISSUERS = 16, PSK = 32 };
 
 static uint8_t packed[CLIENT_CERT_PACKED_MAX];
 
@@ -101,6 +101,29 @@ START_TEST(more_cas_than_there_can_be_are_refused) {
 }
 END_TEST
 
+START_TEST(a_key_comes_back_and_no_part_of_it_does) {
+    struct client_cert cert = {.psk = true, .has_identity = true, .text = "sensor-1"}, again;
+    memset(cert.key_hash, 2, sizeof cert.key_hash);
+    size_t len = client_cert_pack(&cert, packed);
+    memset(&again, 0xaa, sizeof again);
+    ck_assert(client_cert_unpack(&again, packed, len));
+    ck_assert(again.psk && again.has_identity && !again.presented && !again.listed);
+    ck_assert_uint_eq(again.id.serial_len, 0);
+    ck_assert_mem_eq(again.key_hash, cert.key_hash, sizeof cert.key_hash);
+    ck_assert_str_eq(again.text, "sensor-1");
+    for (size_t part = 0; part < len; part++) {
+        ck_assert(!client_cert_unpack(&again, packed, part));
+    }
+    packed[len] = 0;
+    ck_assert(!client_cert_unpack(&again, packed, len + 1));
+    struct client_cert other = make("device-1"); /* nothing of it is left */
+    len = client_cert_pack(&other, packed);
+    again.psk = true;
+    ck_assert(client_cert_unpack(&again, packed, len));
+    ck_assert(!again.psk);
+}
+END_TEST
+
 START_TEST(a_name_that_nothing_gave_is_refused) {
     struct client_cert cert = make("device-1"), again;
     size_t len = client_cert_pack(&cert, packed);
@@ -130,8 +153,9 @@ START_TEST(unknown_flags_are_refused) {
     struct client_cert cert = make(NULL), again;
     size_t len = client_cert_pack(&cert, packed);
     static const uint8_t bad[] = {
-        IDENTITY,       LISTED, PRESENT | LISTED, PRESENT | NAMED, PRESENT | ISSUERS,
-        PRESENT | 0x20, 0xff};
+        IDENTITY,      LISTED, PRESENT | LISTED,        PRESENT | NAMED,          PRESENT | ISSUERS,
+        PRESENT | PSK, PSK,    PSK | LISTED | IDENTITY, PSK | ISSUERS | IDENTITY, PRESENT | 0x40,
+        0xff};
     ck_assert_uint_eq(packed[0], PRESENT);
     for (size_t i = 0; i < sizeof bad; i++) {
         packed[0] = bad[i];
@@ -148,6 +172,7 @@ int main(void) {
     tcase_add_test(tc, what_client_allow_said_of_it_comes_back);
     tcase_add_test(tc, the_cas_above_it_come_back);
     tcase_add_test(tc, more_cas_than_there_can_be_are_refused);
+    tcase_add_test(tc, a_key_comes_back_and_no_part_of_it_does);
     tcase_add_test(tc, a_name_that_nothing_gave_is_refused);
     tcase_add_test(tc, unknown_flags_are_refused);
     suite_add_tcase(s, tc);

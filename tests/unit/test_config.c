@@ -178,7 +178,7 @@ START_TEST(every_key_sets_its_field) {
              "certificates = two, one\ntls_min = 1.3\ntls_max = 1.3\nciphers = A:B\n"
              "client_auth = required\nclient_ca = ca.pem\nclient_crl = /crl.pem\n"
              "client_allow = list\ncrl_expired = refuse\nclient_x509_v1 = refuse\n"
-             "revoked_sessions = end\nidentity = san-uri\n"
+             "revoked_sessions = end\nidentity = san-uri\npsk_file = psk\npsk_plain = yes\n"
              "proxy_protocol = v2\naccept_proxy = 10.0.0.0/8, ::1\nmqtt = identity\n"
              "allow = 10.0.0.0/8\ndeny = 10.1.0.0/16, ::1\nmax_connections_per_address = 7\n"
              "new_connections_per_address = 90/m\nsession_log = 100/s\nclient_id = prefix\n"
@@ -218,6 +218,9 @@ START_TEST(every_key_sets_its_field) {
     ck_assert_str_eq(l->client_crl, "/crl.pem");
     snprintf(path, sizeof path, "%s/list", folder);
     ck_assert_str_eq(l->client_allow, path);
+    snprintf(path, sizeof path, "%s/psk", folder);
+    ck_assert_str_eq(l->psk_file, path);
+    ck_assert_int_eq(l->psk_plain, PSK_PLAIN_ACCEPT);
     ck_assert_int_eq(l->crl_expired, CRL_EXPIRED_REFUSE);
     ck_assert_int_eq(l->client_x509_v1, X509_V1_REFUSE);
     ck_assert_int_eq(l->revoked_sessions, REVOKED_END);
@@ -267,8 +270,12 @@ START_TEST(every_keyword_of_every_key_is_accepted) {
             bool auth = strcmp(key->name, "client_auth") == 0 && strcmp(w->text, "none") != 0;
             bool id = strcmp(key->name, "client_id") == 0 && strcmp(w->text, "free") != 0;
             bool identity = id || strcmp(w->text, "identity") == 0;
-            snprintf(text, sizeof text, "%s%s%s%s = %s\n%s%s" CERTIFICATE,
+            bool psk = key->kind == KIND_CERTIFICATES || strcmp(key->name, "psk_plain") == 0;
+            snprintf(text, sizeof text, "%s%s%s%s%s = %s\n%s%s" CERTIFICATE,
                      key->section == SECTION_POSTERN ? "[postern]\n" : LISTENER,
+                     !psk                             ? ""
+                     : key->kind == KIND_CERTIFICATES ? "psk_file = p\n"
+                                                      : "psk_file = p\ncertificates = main\n",
                      identity ? "client_auth = required\n" : "", id ? "mqtt = identity\n" : "",
                      key->name, w->text, auth || identity ? "client_ca = ca\n" : "",
                      key->section == SECTION_POSTERN ? LISTENER : "");
@@ -421,14 +428,31 @@ static void count_file(const char *name, void *arg) {
 
 START_TEST(each_file_named_is_visited) {
     char all[256] = "";
-    struct config *config =
-        load("[postern]\nticket_keys = t\n" LISTENER "client_auth = optional\nclient_ca = ca\n"
-             "client_crl = crl\nclient_allow = list\ncertificates = main\n" CERTIFICATE
-             "[certificate spare]\ncert = 2c\nchain = 2h\nkey = 2k\n");
+    struct config *config = load(
+        "[postern]\nticket_keys = t\n" LISTENER "client_auth = optional\nclient_ca = ca\n"
+        "client_crl = crl\nclient_allow = list\npsk_file = psk\ncertificates = main\n" CERTIFICATE
+        "[certificate spare]\ncert = 2c\nchain = 2h\nkey = 2k\n");
     config_each_file(config, count_file, all);
-    ck_assert_str_eq(all, "t c.pem k.pem 2c 2h 2k ca crl list ");
+    ck_assert_str_eq(all, "t c.pem k.pem 2c 2h 2k ca crl list psk ");
     config_free(config);
     config_free(NULL);
+}
+END_TEST
+
+START_TEST(keys_need_no_certificates) {
+    static const char *const alone[] = {
+        LISTENER "psk_file = psk\n",
+        LISTENER "psk_file = psk\ncertificates = none\nclient_auth = required\n" CERTIFICATE,
+        LISTENER "psk_file = psk\ncertificates = none\nmqtt = identity\n" CERTIFICATE,
+    };
+    for (size_t i = 0; i < sizeof alone / sizeof *alone; i++) {
+        struct config *config = load(alone[i]);
+        ck_assert_uint_eq(config->listeners[0].certificate_count, 0);
+        config_free(config);
+    }
+    struct config *beside = load(LISTENER "psk_file = psk\ncertificates = main\n" CERTIFICATE);
+    ck_assert_uint_eq(beside->listeners[0].certificate_count, 1);
+    config_free(beside);
 }
 END_TEST
 
@@ -733,6 +757,20 @@ static const struct {
     {LISTENER "mqtt = check\nclient_id = identity\n" CERTIFICATE,
      ":3: client_id without mqtt = identity, so that no client ID would be checked; "},
     {LISTENER "client_id = prefix\n" CERTIFICATE, ":2: client_id without mqtt = identity, "},
+    {LISTENER "psk_file = psk\n" CERTIFICATE,
+     ":1: [listener mqtt] has a psk_file and no certificates; write certificates = NAME to take "},
+    {LISTENER "psk_file =\n", ":1: [listener mqtt] has no certificate to present; "},
+    {LISTENER "certificates = none\n" CERTIFICATE,
+     ":2: certificates = none without psk_file, so that no client could connect; "},
+    {LISTENER "certificates = none\npsk_file = psk\nclient_auth = required\nclient_ca = ca\n",
+     ":5: client_ca without certificates, so that no client would be asked for one; "},
+    {LISTENER "certificates = none\npsk_file = psk\nclient_allow = list\n",
+     ":4: client_allow without certificates, so that no client would be asked for one; "},
+    {LISTENER "certificates = none\npsk_file = psk\nclient_auth = optional\n",
+     ":4: client_auth = optional without certificates; "},
+    {LISTENER "psk_plain = yes\n" CERTIFICATE, ":2: psk_plain without psk_file; "},
+    {LISTENER "psk_file = psk\ncertificates = main\nmqtt = identity\n" CERTIFICATE,
+     ":4: mqtt = identity without client_auth = required; "},
 };
 
 START_TEST(each_mistake_is_reported_with_its_line_and_its_remedy) {
@@ -792,7 +830,7 @@ START_TEST(any_part_of_a_file_is_loaded_or_refused) {
         "[postern]\nworkers = 2\nticket_keys = t\n[listener a]\nlisten = :1, 127.0.0.1:2\n"
         "backend = m:1, unix:/x\nbackend_source = ::1, ::2\naccept_proxy = ::1, 10.0.0.0/8\n"
         "certificates = m\nciphers = A\n"
-        "client_auth = required\nclient_ca = ca\nclient_crl = l\nclient_allow = a\n"
+        "client_auth = required\nclient_ca = ca\nclient_crl = l\nclient_allow = a\npsk_file = p\n"
         "[certificate m]\ncert = c\n"
         "chain = h\nkey = k\n"
         "[route r]\nlistener = a\nserver_name = *.b.c\nalpn = x\nbackend = n:1\n";
@@ -916,6 +954,7 @@ static void add_meaning(Suite *suite) {
     tcase_add_test(meaning, a_long_list_is_not_cut);
     tcase_add_test(meaning, a_second_load_is_independent_of_the_first);
     tcase_add_test(meaning, each_file_named_is_visited);
+    tcase_add_test(meaning, keys_need_no_certificates);
     tcase_add_test(meaning, the_installed_example_loads);
     tcase_add_test(meaning, addresses_print_in_canonical_form);
     suite_add_tcase(suite, meaning);

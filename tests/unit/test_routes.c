@@ -224,6 +224,39 @@ START_TEST(a_route_does_not_inherit_what_contradicts_its_own_settings) {
 }
 END_TEST
 
+/* Each has keys alone, keys beside certificates, or none. */
+START_TEST(a_route_has_its_listeners_keys_or_its_own) {
+    struct config *config =
+        load("[listener mqtt]\nlisten = :1\npsk_file = keys\npsk_plain = yes\ncertificates = main\n"
+             "client_crl = crl\nclient_allow = list\nclient_auth = optional\nclient_ca = "
+             "ca\n" CERTIFICATE "[route same]\nserver_name = same.lan\n"
+             "[route alone]\nserver_name = alone.lan\ncertificates = none\n"
+             "[route own]\nserver_name = own.lan\npsk_file = keys2\npsk_plain = no\n"
+             "[route without]\nserver_name = w.lan\npsk_file =\npsk_plain = no\n");
+    const struct config_listener *l = &config->listeners[0], *same = &l->routes[0],
+                                 *alone = &l->routes[1], *own = &l->routes[2],
+                                 *without = &l->routes[3];
+    ck_assert_str_eq(same->psk_file, l->psk_file);
+    ck_assert_int_eq(same->psk_plain, PSK_PLAIN_ACCEPT);
+    ck_assert_uint_eq(same->certificate_count, 1);
+    ck_assert_str_eq(alone->psk_file, l->psk_file);
+    ck_assert_uint_eq(alone->certificate_count, 0);
+    ck_assert_int_eq(alone->client_auth, CLIENT_AUTH_NONE);
+    ck_assert(alone->client_ca == NULL && alone->client_crl == NULL && alone->client_allow == NULL);
+    ck_assert_str_eq(strrchr(own->psk_file, '/'), "/keys2");
+    ck_assert_int_eq(own->psk_plain, PSK_PLAIN_REFUSE);
+    ck_assert_str_eq(own->client_ca, l->client_ca);
+    ck_assert_ptr_null(without->psk_file);
+    config_free(config);
+    config = load(LISTENER "certificates = none\npsk_file = keys\n" CERTIFICATE
+                           "[route r]\nserver_name = r.lan\ncertificates = main\npsk_file =\n");
+    ck_assert_uint_eq(config->listeners[0].certificate_count, 0);
+    ck_assert_uint_eq(config->listeners[0].routes[0].certificate_count, 1);
+    ck_assert_ptr_null(config->listeners[0].routes[0].psk_file);
+    config_free(config);
+}
+END_TEST
+
 START_TEST(a_route_may_belong_to_several_listeners) {
     struct config *config = load("[route r]\nlistener = a, b\nserver_name = r.lan\n"
                                  "[route only-b]\nlistener = b\nalpn = x\n"
@@ -249,9 +282,10 @@ START_TEST(the_files_of_routes_are_visited) {
     char all[256] = "";
     struct config *config =
         load(LISTENER CERTIFICATE "[route r]\nserver_name = r.lan\nclient_auth = optional\n"
-                                  "client_ca = ca2\nclient_crl = crl2\nclient_allow = list2\n");
+                                  "client_ca = ca2\nclient_crl = crl2\nclient_allow = list2\n"
+                                  "psk_file = keys2\n");
     config_each_file(config, count_file, all);
-    ck_assert_str_eq(all, "c.pem k.pem ca2 crl2 list2 ");
+    ck_assert_str_eq(all, "c.pem k.pem ca2 crl2 list2 keys2 ");
     config_free(config);
 }
 END_TEST
@@ -341,6 +375,14 @@ static const struct {
      ":9: certificates = nobody: no section [certificate nobod"},
     {BASE ROUTE "mqtt = check\ndial = handshake\n", ":10: dial = handshake with mqtt = check, "},
 
+    /* pre-shared keys */
+    {BASE ROUTE "certificates = none\n", ":9: certificates = none without psk_file, "},
+    {LISTENER "certificates = none\npsk_file = k\n" CERTIFICATE ROUTE "psk_file =\n",
+     ":9: certificates = none without psk_file, "},
+    {BASE ROUTE "psk_plain = yes\n", ":9: psk_plain without psk_file; "},
+    {BASE ROUTE "certificates = none\npsk_file = k\nclient_ca = ca\n",
+     ":11: client_ca without certificates, so that no client would be asked for one; "},
+
     /* another CA, and the listener's lists */
     {LISTENER CLIENTS "client_crl = crl\n" CERTIFICATE ROUTE "client_ca = ca2\n",
      ":12: [route r] has a client_ca of its own, but client_crl of [listener mqtt], which is about "
@@ -349,6 +391,13 @@ static const struct {
      ":12: [route r] has a client_ca of its own, but client_allow of [listener mqtt], "},
     {LISTENER "client_auth = required\nclient_allow = l\n" CERTIFICATE ROUTE "client_ca = ca\n",
      ":11: [route r] has a client_ca of its own, but client_allow of [listener mqtt], "},
+    {LISTENER CLIENTS "psk_file = k\n"
+                      "certificates = main\n" CERTIFICATE ROUTE "client_ca = ca2\n",
+     ":13: [route r] has a client_ca of its own, but psk_file of [listener mqtt], which is about "
+     "other clients; write psk_file = FILE, or psk_file = for none"},
+    {LISTENER "psk_file = k\ncertificates = main\n" CERTIFICATE ROUTE
+              "client_auth = required\nclient_ca = ca2\n",
+     ":12: [route r] has a client_ca of its own, but psk_file of [listener mqtt], "},
     {LISTENER CLIENTS "client_crl = crl\n" CERTIFICATE ROUTE "client_ca =\nclient_allow = l\n",
      ":12: [route r] has a client_ca of its own, but client_crl of [listener mqtt], "},
 };
@@ -370,6 +419,12 @@ static const char *const fine[] = {
     LISTENER CLIENTS "client_crl = crl\n" CERTIFICATE ROUTE "client_ca = ca2\nclient_crl = crl2\n",
     LISTENER CLIENTS "client_crl = crl\n" CERTIFICATE ROUTE
                      "client_ca =\nclient_crl =\nclient_allow = l\n",
+    LISTENER CLIENTS "psk_file = k\ncertificates = main\n" CERTIFICATE ROUTE
+                     "client_ca = ca2\npsk_file =\n",
+    LISTENER CLIENTS "psk_file = k\ncertificates = main\n" CERTIFICATE ROUTE
+                     "client_ca = ca2\npsk_file = k2\n",
+    LISTENER CLIENTS "psk_file = k\ncertificates = main\nclient_crl = crl\n" CERTIFICATE ROUTE
+                     "certificates = none\nmqtt = identity\n",
     /* routes that only look alike */
     BASE "[route a]\nserver_name = a.lan\n[route b]\nserver_name = a.lan\nalpn = x\n"
          "[route c]\nserver_name = *.lan\nalpn = x\n[route d]\nalpn = x\n"
@@ -448,6 +503,7 @@ int main(void) {
     tcase_add_test(all, the_last_label_alone_is_no_wildcard);
     tcase_add_test(all, a_route_has_its_own_settings_and_else_its_listeners);
     tcase_add_test(all, a_route_does_not_inherit_what_contradicts_its_own_settings);
+    tcase_add_test(all, a_route_has_its_listeners_keys_or_its_own);
     tcase_add_test(all, a_route_may_belong_to_several_listeners);
     tcase_add_test(all, the_files_of_routes_are_visited);
     tcase_add_loop_test(all, each_mistake_is_reported_with_its_line_and_its_remedy, 0,
