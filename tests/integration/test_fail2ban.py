@@ -3,13 +3,16 @@ else, and no client can put another's address into a match."""
 
 import os
 import re
+import select
 import shutil
+import socket
 import subprocess
+import threading
 import unittest
 
 from brokers import echo
 from clients import Truncated, mqtt_connect, tls_context
-from harness import Case, main, pki, run_program
+from harness import Case, main, own_library, pki, run_program
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FOLDER = os.path.join(ROOT, "config", "fail2ban")
@@ -29,6 +32,35 @@ FORGERIES = (f'x peer={VICTIM}:1 reason=unknown_ca ', f'x" reason=broker_refused
 
 def find(name):
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/bin:/usr/sbin")
+
+
+class Gate:
+    """Takes one connection and passes it on to Postern, with a PROXY header before it."""
+
+    def __init__(self, postern, header):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self._run, args=(postern.address(), header))
+        self.thread.start()
+
+    def _run(self, address, header):
+        client, _ = self.listener.accept()
+        with client, socket.create_connection(address) as server:
+            server.sendall(header)
+            other = {client: server, server: client}
+            while True:
+                for end in select.select(list(other), [], [])[0]:
+                    try:
+                        data = end.recv(65536)
+                        other[end].sendall(data)
+                    except OSError:
+                        return
+                    if not data:
+                        return
+
+    def close(self):
+        self.thread.join()
+        self.listener.close()
 
 
 @unittest.skipUnless(find("fail2ban-regex"), "fail2ban is not installed")
@@ -145,6 +177,23 @@ class Filter(Case):
         event = self.come(postern, "203.0.113.1", self.log_in, cert=unknown)
         self.assertEqual(event["reason"], "not_allowed")
         self.check([event], ["203.0.113.1"])
+
+    @unittest.skipUnless(own_library(), "pre-shared keys come with our own build of the library")
+    def test_keys_that_are_unknown_or_wrong(self):
+        self.write("keys", f"sensor-1:{'ab' * 16}\n")
+        postern = self.guarded(self.fake_broker(echo), certificates="none", psk_file="keys")
+        events = []
+        for identity in ("sensor-1", *FORGERIES):
+            self.number += 1
+            address = f"203.0.113.{self.number}"
+            gate = Gate(postern, f"PROXY TCP4 {address} 192.0.2.1 {self.number} 8883\r\n".encode())
+            subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{gate.port}", "-psk",
+                            "cd" * 16, "-psk_identity", identity], stdin=subprocess.DEVNULL,
+                           capture_output=True, check=False)
+            gate.close()
+            events.append(postern.wait("handshake failed", peer=f"{address}:{self.number}"))
+        self.assertEqual([e["reason"] for e in events], ["bad_psk"] + ["unknown_psk"] * len(FORGERIES))
+        self.check(events, [f"203.0.113.{1 + n}" for n in range(len(events))])
 
     def test_names_that_their_ca_may_not_give(self):
         permitted = pki.seq(pki.tlv(0xA0, pki.seq(pki.tlv(0x82, b"a.example"))))

@@ -13,7 +13,7 @@ from pathlib import Path
 from admin import Admin, Metrics, is_available
 from brokers import echo
 from clients import PATIENCE, TlsClient, tls_context
-from harness import PROGRAM, Case, main, pki
+from harness import PROGRAM, Case, main, own_library, pki
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/metrics.md").read_text(encoding="utf-8")
 F_SETPIPE_SZ = 1031
@@ -107,6 +107,24 @@ class Clients(Metered):
         for kind in ("rsa", "ecdsa"):
             self.serve(certificate=pki.server(kind))
             self.changes(self.talk, ("postern_handshake_key_types_total", {"key_type": kind}, 1))
+
+    @unittest.skipUnless(own_library(), "pre-shared keys come with our own build of the library")
+    def test_a_pre_shared_key_is_no_key_of_the_server_s(self):
+        """Alone, and beside a certificate, which such a client does not get to see."""
+        self.write("keys", f"sensor-1:{'ab' * 16}\n")
+        for certificates in ({"certificates": "none"}, {}):
+            self.serve(listener={"psk_file": "keys", **certificates})
+            host, port = self.server.address()
+            for version in ("tls1_2", "tls1_3"):
+                self.changes(
+                    lambda version=version: subprocess.run(
+                        ["openssl", "s_client", "-connect", f"{host}:{port}", "-psk_identity",
+                         "sensor-1", "-psk", "ab" * 16, f"-{version}"],
+                        input=b"", capture_output=True, timeout=PATIENCE, check=False),
+                    ("postern_handshake_key_types_total", {"key_type": "psk"}, 1))
+            page = self.admin.metrics()
+            self.assertEqual(page.sum("postern_handshake_key_types_total"), 2)
+            self.assertEqual(page.sum("postern_handshake_ciphers_total", cipher="other"), 0)
 
     def test_a_resumed_session(self):
         self.serve()

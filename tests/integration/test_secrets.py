@@ -256,6 +256,25 @@ class Memory(Case):
         self.assert_nowhere(postern, words(key), "the ticket key")
         self.assert_nowhere(postern, words(key.hex().encode()), "the ticket key in its file")
 
+    @unittest.skipUnless(own_library(), "pre-shared keys come with our own build of the library")
+    def test_pre_shared_keys_are_in_locked_pages_until_a_reload_drops_them(self):
+        """Those of devices that are not connected: the library has a copy during a handshake."""
+        here, others = secrets.token_bytes(32), [secrets.token_bytes(32) for _ in range(20)]
+        text = "".join(f"sensor-{i}:{key.hex()}\n" for i, key in enumerate([here, *others]))
+        self.write("keys", text)
+        postern = self.postern(self.fake_broker(echo), listener={"psk_file": "keys"})
+        self.serve_all_versions(postern)
+        for key in others:
+            self.assertGreater(len(self.found(postern, words(key), locked=True)), 0)
+            self.assert_nowhere(postern, words(key), "a pre-shared key")
+            self.assert_nowhere(postern, words(key.hex().encode()), "a pre-shared key in its file")
+        self.write("keys", text.splitlines()[0] + "\n")
+        self.assertEqual(postern.reload().name, "reload done")
+        self.serve_all_versions(postern)
+        for key in others:
+            self.assertEqual(self.found(postern, words(key), locked=True), [])
+            self.assert_nowhere(postern, words(key), "a pre-shared key that was removed")
+
     @unittest.skipUnless(shutil.which("gcore"), "gdb is not installed")
     @unittest.skipUnless(own_library(), "the distribution's library keeps keys in its own memory")
     def test_a_core_image_made_by_root_does_not_hold_the_key(self):
