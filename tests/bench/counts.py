@@ -32,9 +32,10 @@ from certificates import Certificate
 from proxies import Postern
 from stand import Failure, Stand
 
-# Five runs differ by 0.4 % at most in instructions, whatever else the machine does, and by 4 % in
-# system calls: without the kernel's vdso, which valgrind hides, each look at the clock is one.
-TOLERANCE = {"instructions": 0.03, "system calls": 0.05, "allocations": 0.03}
+# Five runs differ by 0.4 % at most in instructions, whatever else the machine does. Without the
+# kernel's vdso, which valgrind hides, each look at the clock is a system call, and there are some in
+# each turn of the loop, of which a busy machine makes more.
+TOLERANCE = {"instructions": 0.03, "system calls": 0.25, "allocations": 0.03}
 REFERENCE = Path(__file__).parent / "counts.json"
 SKIPPED = 77
 ALLOCATIONS = ("malloc", "calloc")  # a realloc of nothing calls malloc
