@@ -177,13 +177,19 @@ static int on_new(WOLFSSL *ssl, WOLFSSL_SESSION *session) {
     return 0; /* the library keeps its own reference */
 }
 
+/* In TLS 1.3 the library asks for any identity of 32 bytes, also beside a ticket that was accepted:
+ * the session's owner, whose ID anybody can have seen, would take the place of the ticket's. */
+static bool is_for_id(WOLFSSL *ssl, const struct client_cert *peer) {
+    return wolfSSL_version(ssl) == TLS1_2_VERSION && !peer->ticket_accepted;
+}
+
 static WOLFSSL_SESSION *on_get(WOLFSSL *ssl, const unsigned char *id, int id_len, int *copy) {
     struct engine *engine = engine_of(ssl);
     struct client_cert *peer = engine->peer;
     struct tls_session_cache *cache = cache_of(engine);
     WOLFSSL_SESSION *session = NULL;
     *copy = 0; /* the library takes over our reference */
-    if (cache == NULL || peer == NULL || id_len != ID_SIZE) {
+    if (cache == NULL || peer == NULL || id_len != ID_SIZE || !is_for_id(ssl, peer)) {
         return NULL;
     }
     pthread_mutex_lock(&cache->lock);

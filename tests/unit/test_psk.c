@@ -629,6 +629,37 @@ START_TEST(nobody_resumes_by_a_key_where_there_are_none_any_more) {
 }
 END_TEST
 
+/* Session IDs can be seen on the wire. The ticket's suite is not the server's first, so the library
+ * looks at both identities before it takes the ticket. */
+START_TEST(a_ticket_does_not_become_another_client_s_beside_that_one_s_session_id) {
+    beside_certificates(CLIENT_AUTH_REQUIRED);
+    SSL_CTX *victim = client_with(TLS1_2_VERSION), *client = client_new(TLS1_3_VERSION);
+    unsigned len;
+    SSL_CTX_set_options(victim, SSL_OP_NO_TICKET);
+    client_has("sensor-2", KEY_TWO);
+    visit(victim, NULL);
+    is_accepted("sensor-2");
+    SSL_SESSION *seen_on_the_wire = seen.session;
+    SSL_CTX_set_psk_use_session_callback(client, on_psk_session);
+    ck_assert(SSL_CTX_set_ciphersuites(client, "TLS_CHACHA20_POLY1305_SHA256"));
+    client_has("sensor-1", KEY_ONE);
+    visit(client, NULL);
+    is_accepted("sensor-1");
+    SSL_SESSION *own = seen.session;
+    const uint8_t *id = SSL_SESSION_get_id(seen_on_the_wire, &len);
+    memcpy(has.identity, id, len);
+    has.identity_len = len;
+    ck_assert(
+        SSL_CTX_set_ciphersuites(client, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"));
+    visit(client, own);
+    is_accepted("sensor-1");
+    ck_assert(seen.resumed);
+    SSL_SESSION_free(seen_on_the_wire);
+    SSL_CTX_free(victim);
+    done(client, own);
+}
+END_TEST
+
 /* A handshake that a reload overtakes before its last step. */
 static void reloaded_meanwhile(int version, void (*change)(void), enum reason reason) {
     SSL_CTX *client = client_with(version);
@@ -759,6 +790,7 @@ static void add(TCase *tc) {
     tcase_add_loop_test(tc, a_client_with_the_longest_identity_resumes, 0, 3);
     tcase_add_loop_test(tc, a_client_does_not_resume_past_its_key, 0, 3);
     tcase_add_loop_test(tc, nobody_resumes_by_a_key_where_there_are_none_any_more, 0, 3);
+    tcase_add_test(tc, a_ticket_does_not_become_another_client_s_beside_that_one_s_session_id);
     tcase_add_loop_test(tc, a_key_that_a_reload_removes_during_the_handshake_is_refused, 0, 2);
     tcase_add_loop_test(tc, nobody_comes_in_without_a_key_past_a_reload_that_asks_for_one, 0, 2);
     tcase_add_loop_test(tc, a_session_is_revoked_with_its_key, 0, 2);
