@@ -49,27 +49,38 @@ static bool is_same_file(const char *a, const char *b) {
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
+/* Whether the route has a file of its own for this key, or none where its listener has one. */
+static bool is_own(const struct subject *s, const char *key, const char *file, const char *other) {
+    return document_setting(s->section, key)->value != NULL && !is_same_file(file, other);
+}
+
+static int fail_other_clients(const struct subject *s, const char *own, const char *list,
+                              struct error *err) {
+    return location_fail(location_of(s, own), err,
+                         "[route %s] has a %s of its own, but %s of [listener %s], which is about "
+                         "other clients; write %s = FILE, or %s = for none",
+                         s->route->route, own, list, s->route->name, list, list);
+}
+
 /* Lists of revoked and of allowed clients are about one CA's, and who has a key is somebody's whose
- * clients have that CA. With another CA, whether they hold is for the file to say. */
-static int check_other_ca(const struct subject *s, const struct config_listener *l,
-                          struct error *err) {
+ * clients have that CA. With another CA, whether they hold is for the file to say. Likewise with
+ * another list of allowed clients, to which keys would be a way around. */
+static int check_other_clients(const struct subject *s, const struct config_listener *l,
+                               struct error *err) {
     const struct config_listener *route = s->route;
     const struct {
         const char *key, *file;
     } lists[] = {{"client_crl", route->client_crl},
                  {"client_allow", route->client_allow},
                  {"psk_file", route->psk_file}};
-    bool own = document_setting(s->section, "client_ca")->value != NULL;
-    if (!own || is_same_file(route->client_ca, l->client_ca)) {
-        return 0;
-    }
+    bool ca = is_own(s, "client_ca", route->client_ca, l->client_ca);
+    bool allow = route->client_allow != NULL &&
+                 is_own(s, "client_allow", route->client_allow, l->client_allow);
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
-        bool given = document_setting(s->section, lists[i].key)->value != NULL;
-        if (lists[i].file != NULL && !given) {
-            return location_fail(location_of(s, "client_ca"), err,
-                                 "[route %s] has a client_ca of its own, but %s of [listener %s], "
-                                 "which is about other clients; write %s = FILE, or %s = for none",
-                                 route->route, lists[i].key, l->name, lists[i].key, lists[i].key);
+        bool inherited =
+            lists[i].file != NULL && document_setting(s->section, lists[i].key)->value == NULL;
+        if (inherited && (ca || (allow && lists[i].file == route->psk_file))) {
+            return fail_other_clients(s, ca ? "client_ca" : "client_allow", lists[i].key, err);
         }
     }
     return 0;
@@ -127,7 +138,7 @@ int routes_check(const struct document *document, const struct config_listener *
                  size_t index, struct error *err) {
     const struct config_listener *route = &listener->routes[index];
     const struct subject s = {route, routes_section(document, route), document};
-    if (check_server_names(&s, err) != 0 || check_other_ca(&s, listener, err) != 0) {
+    if (check_server_names(&s, err) != 0 || check_other_clients(&s, listener, err) != 0) {
         return -1;
     }
     for (size_t i = 0; i < index; i++) {

@@ -400,6 +400,16 @@ static const struct {
      ":12: [route r] has a client_ca of its own, but psk_file of [listener mqtt], "},
     {LISTENER CLIENTS "client_crl = crl\n" CERTIFICATE ROUTE "client_ca =\nclient_allow = l\n",
      ":12: [route r] has a client_ca of its own, but client_crl of [listener mqtt], "},
+
+    /* another list of allowed clients, and the listener's keys */
+    {LISTENER "psk_file = k\ncertificates = main\n" CERTIFICATE ROUTE
+              "client_auth = required\nclient_allow = l\n",
+     ":12: [route r] has a client_allow of its own, but psk_file of [listener mqtt], which is "
+     "about "
+     "other clients; write psk_file = FILE, or psk_file = for none"},
+    {LISTENER CLIENTS "psk_file = k\n"
+                      "certificates = main\n" CERTIFICATE ROUTE "client_allow = l\n",
+     ":13: [route r] has a client_allow of its own, but psk_file of [listener mqtt], "},
 };
 
 START_TEST(each_mistake_is_reported_with_its_line_and_its_remedy) {
@@ -414,6 +424,11 @@ START_TEST(each_mistake_is_reported_with_its_line_and_its_remedy) {
 END_TEST
 
 static const char *const fine[] = {
+    LISTENER CLIENTS "client_allow = l\npsk_file = k\ncertificates = main\n" CERTIFICATE ROUTE
+                     "client_allow = l\n",
+    LISTENER CLIENTS "psk_file = k\ncertificates = main\n" CERTIFICATE ROUTE
+                     "client_allow = l\npsk_file =\n",
+    LISTENER CLIENTS "client_crl = crl\n" CERTIFICATE ROUTE "client_allow = l\n",
     /* the same file by the same name is no other CA */
     LISTENER CLIENTS "client_crl = crl\n" CERTIFICATE ROUTE "client_ca = ca\n",
     LISTENER CLIENTS "client_crl = crl\n" CERTIFICATE ROUTE "client_ca = ca2\nclient_crl = crl2\n",
