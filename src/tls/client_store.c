@@ -360,6 +360,8 @@ static int make_hash(struct tls_clients *clients, struct error *err) {
     if (clients->psk != NULL) { /* without one, tickets of earlier releases stay good */
         static const char label[] = "psk_file";
         wc_Sha256Update(&sha, (const byte *)label, sizeof label);
+        /* Who came in beside keys is to show one where there is nothing else any more. */
+        wc_Sha256Update(&sha, &(const byte){clients->required}, 1);
     }
     for (size_t i = 0; i < clients->ca_count; i++) {
         wc_Sha256Update(&sha, clients->cas[i].der.data, (word32)clients->cas[i].der.len);

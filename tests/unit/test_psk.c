@@ -629,6 +629,26 @@ START_TEST(nobody_resumes_by_a_key_where_there_are_none_any_more) {
 }
 END_TEST
 
+/* Else it would be refused with its ticket at each try, although it has a key. */
+START_TEST(a_client_that_needed_no_key_comes_back_with_one_where_keys_alone_count) {
+    SSL_CTX *client = client_new(TLS1_3_VERSION);
+    site.listener.tls_min = CONFIG_TLS_1_3;
+    beside_certificates(CLIENT_AUTH_NONE);
+    visit(client, NULL);
+    is_accepted("-");
+    SSL_SESSION *session = seen.session;
+    site.listener.certificate_count = 0;
+    visit(client, session);
+    ck_assert_int_ne(seen.reason, REASON_NONE);
+    ck_assert_uint_ne(seen.received, 0);
+    client_has("sensor-1", KEY_ONE);
+    SSL_CTX_set_psk_use_session_callback(client, on_psk_session);
+    visit(client, session);
+    is_accepted("sensor-1");
+    done(client, session);
+}
+END_TEST
+
 /* Session IDs can be seen on the wire. The ticket's suite is not the server's first, so the library
  * looks at both identities before it takes the ticket. */
 START_TEST(a_ticket_does_not_become_another_client_s_beside_that_one_s_session_id) {
@@ -790,6 +810,7 @@ static void add(TCase *tc) {
     tcase_add_loop_test(tc, a_client_with_the_longest_identity_resumes, 0, 3);
     tcase_add_loop_test(tc, a_client_does_not_resume_past_its_key, 0, 3);
     tcase_add_loop_test(tc, nobody_resumes_by_a_key_where_there_are_none_any_more, 0, 3);
+    tcase_add_test(tc, a_client_that_needed_no_key_comes_back_with_one_where_keys_alone_count);
     tcase_add_test(tc, a_ticket_does_not_become_another_client_s_beside_that_one_s_session_id);
     tcase_add_loop_test(tc, a_key_that_a_reload_removes_during_the_handshake_is_refused, 0, 2);
     tcase_add_loop_test(tc, nobody_comes_in_without_a_key_past_a_reload_that_asks_for_one, 0, 2);
