@@ -86,6 +86,23 @@ static int check_other_clients(const struct subject *s, const struct config_list
     return 0;
 }
 
+/* Where all clients of the listener need a key, client_auth need not say so; a route with
+ * certificates would let everybody in. */
+static int check_beside_keys(const struct subject *s, const struct config_listener *l,
+                             struct error *err) {
+    const struct config_listener *route = s->route;
+    bool is_said = document_setting(s->section, "client_auth")->value != NULL;
+    if (l->certificate_count > 0 || route->certificate_count == 0 || route->psk_file == NULL ||
+        route->client_auth != CLIENT_AUTH_NONE || is_said) {
+        return 0;
+    }
+    return location_fail(location_of(s, "certificates"), err,
+                         "[route %s] has certificates, but no client_auth: [listener %s] without "
+                         "certificates lets nobody in without a key, this route would; write "
+                         "client_auth = none if it should, else required with client_ca",
+                         route->route, l->name);
+}
+
 /* A name that both are for; "" where both are for all. NULL: there is none. */
 static const char *shared_name(const struct config_listener *a, const struct config_listener *b) {
     if (a->server_name_count == 0 && b->server_name_count == 0) {
@@ -138,7 +155,8 @@ int routes_check(const struct document *document, const struct config_listener *
                  size_t index, struct error *err) {
     const struct config_listener *route = &listener->routes[index];
     const struct subject s = {route, routes_section(document, route), document};
-    if (check_server_names(&s, err) != 0 || check_other_clients(&s, listener, err) != 0) {
+    if (check_server_names(&s, err) != 0 || check_other_clients(&s, listener, err) != 0 ||
+        check_beside_keys(&s, listener, err) != 0) {
         return -1;
     }
     for (size_t i = 0; i < index; i++) {

@@ -410,6 +410,11 @@ static const struct {
     {LISTENER CLIENTS "psk_file = k\n"
                       "certificates = main\n" CERTIFICATE ROUTE "client_allow = l\n",
      ":13: [route r] has a client_allow of its own, but psk_file of [listener mqtt], "},
+
+    /* certificates, where the listener lets nobody in without a key */
+    {LISTENER "certificates = none\npsk_file = k\n" CERTIFICATE ROUTE "certificates = main\n",
+     ":11: [route r] has certificates, but no client_auth: [listener mqtt] without certificates "
+     "lets nobody in without a key, this route would; write client_auth = none if it should, "},
 };
 
 START_TEST(each_mistake_is_reported_with_its_line_and_its_remedy) {
@@ -424,6 +429,11 @@ START_TEST(each_mistake_is_reported_with_its_line_and_its_remedy) {
 END_TEST
 
 static const char *const fine[] = {
+    LISTENER "certificates = none\npsk_file = k\n" CERTIFICATE ROUTE
+             "certificates = main\nclient_auth = none\n",
+    LISTENER "certificates = none\npsk_file = k\n" CERTIFICATE ROUTE "psk_file = k2\n",
+    LISTENER "certificates = none\npsk_file = k\n" CERTIFICATE ROUTE
+             "certificates = main\nclient_auth = required\nclient_ca = ca\npsk_file =\n",
     LISTENER CLIENTS "client_allow = l\npsk_file = k\ncertificates = main\n" CERTIFICATE ROUTE
                      "client_allow = l\n",
     LISTENER CLIENTS "psk_file = k\ncertificates = main\n" CERTIFICATE ROUTE
