@@ -319,7 +319,7 @@ enum reason clients_recheck(const struct tls_clients *clients, const struct clie
         return stands ? REASON_NONE : REASON_UNKNOWN_PSK;
     }
     if (!clients->asks) {
-        return REASON_NONE;
+        return clients->required ? REASON_NO_CERTIFICATE_GIVEN : REASON_NONE;
     }
     const struct cert_id *issuers = client_cert_issuers(peer);
     bool revoked = is_revoked(clients, &peer->id);

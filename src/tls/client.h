@@ -33,8 +33,9 @@ enum reason clients_check_late(const struct tls_context *ctx, struct client_cert
  * sent then: whether none of its own certificate, the CAs that it sent, if those were kept
  * (keeps_issuers), and the CA here that issued the last of them was revoked since, and its entry in
  * client_allow stands. Lists of CAs that clients send do not count: whose they are is not known
- * without those. REASON_NONE, REASON_REVOKED or REASON_NOT_ALLOWED. Of a client with a pre-shared
- * key, whether the list has that key for it: REASON_NONE or REASON_UNKNOWN_PSK. */
+ * without those. REASON_NONE, REASON_REVOKED or REASON_NOT_ALLOWED; REASON_NO_CERTIFICATE_GIVEN
+ * where pre-shared keys alone count by now. Of a client with a pre-shared key, whether the list has
+ * that key for it: REASON_NONE or REASON_UNKNOWN_PSK. */
 enum reason clients_recheck(const struct tls_clients *clients, const struct client_cert *peer);
 
 /* Whether a session with this certificate or key, or without either, may be resumed under `ctx`. */

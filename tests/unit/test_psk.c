@@ -768,6 +768,26 @@ START_TEST(a_session_is_revoked_with_its_key) {
 }
 END_TEST
 
+/* Its client could not come in any more. */
+START_TEST(a_certificates_session_is_revoked_where_keys_alone_count) {
+    beside_certificates(CLIENT_AUTH_REQUIRED);
+    SSL_CTX *client = client_new(versions[_i]);
+    struct tls_context *ctx = site_load(&site, &shared);
+    struct pair p;
+    ck_assert_int_eq(SSL_CTX_use_certificate(client, device.cert), 1);
+    ck_assert_int_eq(SSL_CTX_use_PrivateKey(client, device.key), 1);
+    pair_init(&p, client, "localhost", NULL);
+    ck_assert_int_eq(pair_handshake(&p, ctx), ENGINE_OK);
+    ck_assert(!is_revoked_by(p.engine));
+    site.listener.certificate_count = 0;
+    site.listener.client_auth = CLIENT_AUTH_NONE;
+    ck_assert(is_revoked_by(p.engine));
+    pair_free(&p);
+    SSL_CTX_free(client);
+    tls_context_unref(ctx);
+}
+END_TEST
+
 /* --- the file --- */
 
 START_TEST(a_bad_file_is_not_loaded) {
@@ -815,6 +835,7 @@ static void add(TCase *tc) {
     tcase_add_loop_test(tc, a_key_that_a_reload_removes_during_the_handshake_is_refused, 0, 2);
     tcase_add_loop_test(tc, nobody_comes_in_without_a_key_past_a_reload_that_asks_for_one, 0, 2);
     tcase_add_loop_test(tc, a_session_is_revoked_with_its_key, 0, 2);
+    tcase_add_loop_test(tc, a_certificates_session_is_revoked_where_keys_alone_count, 0, 2);
     tcase_add_test(tc, a_bad_file_is_not_loaded);
 }
 
