@@ -253,6 +253,8 @@ static int apply_route_keys(const struct build *b, const struct document_section
     return 0;
 }
 
+enum { ROUTES_MAX = 60000 }; /* a session has its number in 16 bits */
+
 static int apply_route(const struct build *b, const struct document_section *section,
                        struct config_listener *l) {
     size_t index = (size_t)(l - b->config->listeners);
@@ -260,6 +262,10 @@ static int apply_route(const struct build *b, const struct document_section *sec
         build_add_element((void **)&l->routes, &l->route_count, sizeof *route, b->err);
     if (route == NULL) {
         return -1;
+    }
+    if (l->route_count > ROUTES_MAX) {
+        return location_fail((struct location){b->document->file, section->line, NULL}, b->err,
+                             "a listener has %d routes at most", ROUTES_MAX);
     }
     route->line = section->line;
     route->name = strdup(l->name);
