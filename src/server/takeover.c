@@ -22,8 +22,9 @@ int takeover_ask(struct takeover *t, const char *file, struct inherited *sockets
 
 int takeover_listen(struct takeover *t, const char *file, struct error *err) {
     if (t->listen_fd >= 0) {
+        takeover_path_sign(t->listen_fd);
         if (!takeover_take_is_under_way(&t->take)) {
-            takeover_path_adopt(&t->path, t->listen_fd); /* the old process has ended */
+            takeover_path_adopt(&t->path); /* the old process has ended */
         }
         return 0;
     }
@@ -60,7 +61,7 @@ static void on_answered(void *arg, enum takeover_answer answer) {
         t->events.refused(t->events.arg);
         return;
     }
-    takeover_path_adopt(&t->path, t->listen_fd);
+    takeover_path_adopt(&t->path);
     if (accept_takeovers(t, &err) != 0) {
         log_message(LOG_LEVEL_ERROR, "takeover", "%s; this process cannot be taken over", err.text);
     }

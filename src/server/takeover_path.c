@@ -202,8 +202,11 @@ int takeover_path_listen(struct takeover_path *p, struct error *err) {
 }
 
 /* listen notes the user and process that peers will see (unix_listen in Linux). */
-void takeover_path_adopt(struct takeover_path *p, int fd) {
+void takeover_path_sign(int fd) {
     (void)listen(fd, BACKLOG);
+}
+
+void takeover_path_adopt(struct takeover_path *p) {
     note_file(p);
 }
 

@@ -36,9 +36,13 @@ void takeover_path_close(struct takeover_path *path); /* the file stays; may be 
 int takeover_path_listen(struct takeover_path *path, struct error *err)
     __attribute__((warn_unused_result));
 
-/* The file that is there now belongs to this process, with the listening socket `fd`, which another
- * one has made: it is this one's user that others will see (SO_PEERCRED). */
-void takeover_path_adopt(struct takeover_path *path, int fd);
+/* For a listening socket that another process has made: from now on others see this process and its
+ * user behind it (SO_PEERCRED). Root does so before it becomes another user, as the next one that
+ * root starts trusts root alone. */
+void takeover_path_sign(int fd);
+
+/* The file that is there now belongs to this process. */
+void takeover_path_adopt(struct takeover_path *path);
 
 /* The file belongs to another process from now on. */
 void takeover_path_give_away(struct takeover_path *path);

@@ -665,6 +665,22 @@ class Trust(Base):
         os.chown(self.socket_path, NOBODY, NOBODY)
         self.assertIn("not a socket of this user", self.refused_at_start(text, ["--takeover"]))
 
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_root_replaces_it_again_where_it_becomes_another_user(self):
+        os.chmod(self.folder, 0o755)
+        text = self.config(self.broker, main=self.main_keys(user=str(NOBODY), group=str(NOBODY)))
+        for name in ("cert.pem", "privkey.pem"):
+            os.chown(self.path(f"main/{name}"), 0, NOBODY)
+            os.chmod(self.path(f"main/{name}"), 0o640)
+        file = self.write("postern.conf", text)
+        for path in (file, self.path("main")):
+            os.chmod(path, 0o755)
+        running = self.start(file)
+        for _ in range(3):
+            new = self.start(file, arguments=["--takeover"])
+            self.has_been_taken(running, new)
+            running = new
+
 
 if __name__ == "__main__":
     main()
