@@ -13,6 +13,7 @@ int filter_apply(struct error *err) {
 
 #include <asm/ioctls.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -44,6 +45,7 @@ static const struct {
     {SYS_ptrace, "ptrace"},
     {SYS_kill, "kill"},
     {SYS_tgkill, "tgkill"},
+    {SYS_tkill, "tkill"},
     {SYS_socket, "socket"},
 #ifdef SYS_mmap
     {SYS_mmap, "mmap"},
@@ -63,6 +65,12 @@ static const struct {
     {SYS_init_module, "init_module"},
     {SYS_finit_module, "finit_module"},
     {SYS_keyctl, "keyctl"},
+    {SYS_memfd_create, "memfd_create"},
+#ifdef SYS_chmod
+    {SYS_chmod, "chmod"},
+#endif
+    {SYS_fchmodat, "fchmodat"},
+    {SYS_fcntl, "fcntl"},
     {SYS_symlinkat, "symlinkat"},
     {SYS_linkat, "linkat"},
     {SYS_mkdirat, "mkdirat"},
@@ -135,6 +143,16 @@ static const struct comparison families[] = {
 static const struct comparison ioctls[] = {
     {1, LOW, FIONBIO},    {1, LOW, FIOCLEX},      {1, LOW, FIONREAD},   {1, LOW, TCGETS},
     {1, LOW, TIOCGWINSZ}, {1, LOW, SIOCGIFINDEX}, {1, LOW, SIOCGIFNAME}};
+/* F_SETOWN and F_SETSIG would send any signal to any process of this user. Locks are of modules
+ * that resolve names; 12 to 14 are those of 32-bit systems. */
+static const struct comparison fcntls[] = {{1, LOW, F_DUPFD},  {1, LOW, F_DUPFD_CLOEXEC},
+                                           {1, LOW, F_GETFD},  {1, LOW, F_SETFD},
+                                           {1, LOW, F_GETFL},  {1, LOW, F_SETFL},
+                                           {1, LOW, F_GETLK},  {1, LOW, F_SETLK},
+                                           {1, LOW, F_SETLKW}, {1, LOW, 12},
+                                           {1, LOW, 13},       {1, LOW, 14}};
+/* By a thread's number, which may be another process's. */
+static const struct comparison raised[] = {{1, LOW, SIGABRT}, {1, LOW, SIGSYS}};
 /* PR_SET_VMA (0x53564d41) names memory for /proc/PID/maps; glibc's allocator does so. */
 static const struct comparison prctls[] = {
     {0, LOW, PR_SET_NAME}, {0, LOW, PR_GET_NAME}, {0, LOW, 0x53564d41}};
@@ -177,6 +195,10 @@ static int add_rule(scmp_filter_ctx filter, const struct syscall_rule *rule) {
         return allow(filter, number, LIST(families));
     case SYSCALL_IOCTL:
         return allow(filter, number, LIST(ioctls));
+    case SYSCALL_FCNTL:
+        return allow(filter, number, LIST(fcntls));
+    case SYSCALL_RAISE:
+        return allow(filter, number, LIST(raised));
     case SYSCALL_PRCTL:
         return allow(filter, number, LIST(prctls));
     case SYSCALL_ASK:

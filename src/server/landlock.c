@@ -32,9 +32,9 @@ enum right {
                       RIGHT_MAKE_CHARACTER_DEVICE | RIGHT_MAKE_FOLDER | RIGHT_MAKE_FILE |
                       RIGHT_MAKE_SOCKET | RIGHT_MAKE_FIFO | RIGHT_MAKE_BLOCK_DEVICE |
                       RIGHT_MAKE_SYMLINK,
-    /* What a unix socket's folder is for: made beside its name, renamed, removed; a lock file. */
-    RIGHTS_OF_FOLDERS =
-        RIGHT_WRITE_FILE | RIGHT_REMOVE_FILE | RIGHT_MAKE_FILE | RIGHT_MAKE_SOCKET | RIGHT_TRUNCATE
+    /* A unix socket is made before this, and removed at the end. What could be written there could
+     * be mapped as code. */
+    RIGHTS_OF_FOLDERS = RIGHT_REMOVE_FILE
 };
 
 struct ruleset {
@@ -75,7 +75,7 @@ static int allow(int rules, uint64_t rights, const char *folder) {
     return rc == 0 ? 0 : -1;
 }
 
-int landlock_restrict(const char *const *writable, size_t count, struct error *err) {
+int landlock_restrict(const char *const *removable, size_t count, struct error *err) {
     int version = (int)syscall(CREATE_RULESET, NULL, 0, ASK_VERSION);
     if (version <= 0) { /* ENOSYS, EOPNOTSUPP, or EPERM of a container's filter */
         return 0;
@@ -86,9 +86,9 @@ int landlock_restrict(const char *const *writable, size_t count, struct error *e
         return fail(err, -1);
     }
     for (size_t i = 0; i < count; i++) {
-        if (allow(rules, ruleset.rights, writable[i]) != 0) {
+        if (allow(rules, ruleset.rights, removable[i]) != 0) {
             fail(err, rules);
-            return error_append(err, " (%s)", writable[i]);
+            return error_append(err, " (%s)", removable[i]);
         }
     }
     if (syscall(RESTRICT_SELF, rules, 0) != 0) {

@@ -52,22 +52,22 @@ static const char *obstacle(void) {
     return NULL;
 }
 
-static void apply(const char *const *writable, size_t count) {
+static void apply(const char *const *removable, size_t count) {
     struct outcome o = {0};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         error_set(&o.landlock_error, "no_new_privs: %s", strerror(errno));
     } else {
         error_set(&o.landlock_error, "this kernel or container does not offer Landlock");
-        o.landlock = landlock_restrict(writable, count, &o.landlock_error);
+        o.landlock = landlock_restrict(removable, count, &o.landlock_error);
     }
     o.filtered = filter_apply(&o.filter_error) == 0;
     report(&o);
 }
 
-void sandbox_apply(const struct config *config, const char *const *writable, size_t count) {
+void sandbox_apply(const struct config *config, const char *const *removable, size_t count) {
     const char *reason = config->sandbox == CONFIG_SWITCH_OFF ? "sandbox = off" : obstacle();
     if (reason == NULL) {
-        apply(writable, count);
+        apply(removable, count);
     } else {
         log_message(LOG_LEVEL_INFO, "sandbox", "%s", reason);
     }

@@ -7,10 +7,10 @@
 #include <stddef.h>
 
 /* Applies what the kernel has, unless sandbox = off, and logs in one line what is in force and what
- * cannot be. `writable`: the folders of unix sockets that the process makes while it runs.
+ * cannot be. `removable`: the folders of unix sockets that the process removes at its end.
  *
  * To be called once all sockets are bound and before the first thread is started: Landlock reaches
  * only this thread and those that it starts. */
-void sandbox_apply(const struct config *config, const char *const *writable, size_t count);
+void sandbox_apply(const struct config *config, const char *const *removable, size_t count);
 
 #endif

@@ -324,7 +324,7 @@ static int open_service(struct server *s, bool takes_over, struct error *err) {
     return s->limits != NULL ? 0 : error_set(err, "out of memory");
 }
 
-/* Where the process has unix sockets of its own, which it removes and makes while it runs. */
+/* With the folders of its own unix sockets, which it removes at its end. */
 static void apply_sandbox(const struct config *config) {
     const char *const files[] = {config->takeover, config->admin.path};
     const char *folders[2];

@@ -11,8 +11,8 @@ const struct syscall_rule syscall_rules[] = {
     /* Sockets: clients, brokers, the service manager, name servers; unix sockets of other commands. */
     {"socket", SYSCALL_FAMILY},    /* dialling a broker, resolving its name */
     {"socketpair", SYSCALL_FAMILY}, /* how libuv wakes a loop on some systems */
-    {"bind", ANY},                 /* backend_source; a unix socket of our own */
-    {"listen", ANY},               /* a unix socket of our own */
+    {"bind", ANY},                 /* backend_source */
+    {"listen", ANY},               /* name resolution modules, HTTP libraries */
     {"accept", ANY},               /* clients; libc's name on old kernels */
     {"accept4", ANY},              /* clients */
     {"connect", ANY},              /* brokers, name servers */
@@ -91,21 +91,11 @@ const struct syscall_rule syscall_rules[] = {
     {"getdents64", ANY},
     {"unlink", ANY},               /* a unix socket of our own; landlock.c says in which folders */
     {"unlinkat", ANY},
-    {"rename", ANY},               /* a unix socket of our own is made beside its name, then moved there */
-    {"renameat", ANY},
-    {"renameat2", ANY},
-    {"chmod", ANY},                /* who may connect to a unix socket of our own */
-    {"fchmod", ANY},
-    {"fchmodat", ANY},
-    {"umask", ANY},
-    {"memfd_create", ANY},         /* a message to the journal that is too large for a datagram */
-    {"ftruncate", ANY},            /* its size */
-    {"ftruncate64", ANY},
     {"dup", ANY},                  /* each thread watches a duplicate of a listening socket */
     {"dup2", ANY},
     {"dup3", ANY},
-    {"fcntl", ANY},                /* close-on-exec, non-blocking, duplicates */
-    {"fcntl64", ANY},
+    {"fcntl", SYSCALL_FCNTL},      /* close-on-exec, non-blocking, duplicates */
+    {"fcntl64", SYSCALL_FCNTL},
     {"ioctl", SYSCALL_IOCTL},
 
     /* Memory. */
@@ -150,7 +140,7 @@ const struct syscall_rule syscall_rules[] = {
     {"sigaltstack", ANY},
     {"restart_syscall", ANY},      /* after a stop (SIGSTOP) in the middle of a wait */
     {"tgkill", SYSCALL_SELF},      /* abort(3) */
-    {"tkill", ANY},                /* abort(3) of musl: a thread's number alone */
+    {"tkill", SYSCALL_RAISE},      /* abort(3) and raise(3) of musl: a thread's number alone */
     {"kill", SYSCALL_SELF},
 
     /* Clocks. */

@@ -14,6 +14,8 @@ enum syscall_condition {
     SYSCALL_SELF,      /* to a thread of this process */
     SYSCALL_FAMILY,    /* unix, IPv4, IPv6 and netlink sockets */
     SYSCALL_IOCTL,     /* one of a few requests */
+    SYSCALL_FCNTL,     /* flags, duplicates and locks; no signal when a descriptor is ready */
+    SYSCALL_RAISE,     /* the signals of abort(3) and of this filter's end */
     SYSCALL_PRCTL,     /* names for threads and memory */
     SYSCALL_ASK,       /* reads a limit, sets none */
     SYSCALL_FALLS_BACK /* not allowed: answered with ENOSYS, upon which the caller does without */

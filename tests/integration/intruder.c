@@ -79,6 +79,24 @@ static long try_limit(void) {
     return setrlimit(RLIMIT_CORE, &limit);
 }
 
+/* Written as a file, which could then be mapped as code. */
+static long try_file_in_memory(void) {
+    return memfd_create("code", 0);
+}
+
+static long try_mode(void) {
+    return chmod(loot(), 0644);
+}
+
+static long try_kill_by_thread(void) {
+    return syscall(SYS_tkill, getppid(), 0);
+}
+
+/* The kernel would send it when the descriptor is ready. */
+static long try_signal_by_descriptor(void) {
+    return fcntl(STDERR_FILENO, F_SETOWN, getppid());
+}
+
 /* --- what Landlock forbids --- */
 
 static long try_new_file(void) {
@@ -119,6 +137,10 @@ static const struct {
     {"terminal_input", try_terminal_input},
     {"dumpable", try_dumpable},
     {"limit", try_limit},
+    {"file_in_memory", try_file_in_memory},
+    {"mode", try_mode},
+    {"kill_by_thread", try_kill_by_thread},
+    {"signal_by_descriptor", try_signal_by_descriptor},
     {"new_file", try_new_file},
     {"write", try_write},
     {"unlink", try_unlink},

@@ -17,7 +17,9 @@ from harness import Case, main, run_program
 INTRUDER = os.environ.get("INTRUDER_LIBRARY")
 FORBIDDEN = {"execve": "execve", "fork": "clone", "ptrace": "ptrace", "packet_socket": "socket",
              "signal": "kill", "writable_code": "mmap", "new_code": "mprotect",
-             "terminal_input": "ioctl", "dumpable": "prctl", "limit": None}
+             "terminal_input": "ioctl", "dumpable": "prctl", "limit": None,
+             "file_in_memory": "memfd_create", "mode": None, "kill_by_thread": "tkill",
+             "signal_by_descriptor": "fcntl"}
 LANDLOCK_CREATE_RULESET, ASK_VERSION = 444, 1
 
 
@@ -34,7 +36,9 @@ class Sandbox(Case):
             self.skipTest(event["message"])
         return event
 
-    def intruded(self, attempt, loot="/dev/null", **options):
+    def intruded(self, attempt, loot=None, **options):
+        """An attempt that succeeds after all must not do harm: it is about a file of the test."""
+        loot = loot or self.write("loot", "x")
         environment = {**os.environ, "LD_PRELOAD": INTRUDER, "POSTERN_INTRUDER": attempt,
                        "POSTERN_LOOT": loot}
         postern = self.postern(self.fake_broker(echo), env=environment, **options)
@@ -49,6 +53,8 @@ class Sandbox(Case):
 
         self.tcp_client(postern).cut()
         self.wait_until(found, "the attempt")
+        self.wait_until(lambda: postern.malformed, "its line")
+        postern.malformed.clear()  # it is the intruder's
         return int(found()[1])
 
 
@@ -106,6 +112,12 @@ class Files(Sandbox):
         self.assertFalse(os.path.exists(self.path("new")))
         with open(self.old, encoding="ascii") as file:
             self.assertEqual(file.read(), "as it was\n")
+
+    def test_nor_beside_a_unix_socket_of_its_own(self):
+        os.mkdir(self.path("run"))
+        main = {"takeover": self.path("run/takeover.sock")}
+        self.assertEqual(self.outcome(self.intruded("new_file", self.path("run/code"), main=main)),
+                         errno.EACCES)
 
     def test_any_file_can_be_read_as_a_reload_may_name_it(self):
         self.assertEqual(self.outcome(self.intruded("read", self.old)), 0)
