@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TEXT "text/plain; charset=utf-8"
 
@@ -36,6 +37,7 @@ struct admin {
     struct admin_socket socket;
     bool over_unix;
     struct http *http;
+    int listen_fd; /* of `http`; -1: none */
 
     /* Of the HTTP thread. */
     struct process_source process;
@@ -377,27 +379,33 @@ void admin_use(struct admin *a, struct runtime *runtime) {
 
 /* --- start and end --- */
 
-int admin_open(struct admin **admin, const struct config *config, bool replaces, uv_loop_t *loop,
+static void close_given(int fd) {
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+int admin_open(struct admin **admin, const struct config *config, int given, uv_loop_t *loop,
                struct error *err) {
     *admin = NULL;
-    if (config->admin.text == NULL) {
-        return 0;
-    }
-    struct admin *a = calloc(1, sizeof *a);
+    struct admin *a = config->admin.text != NULL ? calloc(1, sizeof *a) : NULL;
     if (a == NULL) {
-        return error_set(err, "out of memory");
+        close_given(given);
+        return config->admin.text != NULL ? error_set(err, "out of memory") : 0;
     }
     int rc = uv_async_init(loop, &a->wake, on_wake);
     if (rc != 0) {
+        close_given(given);
         free(a);
         return error_set(err, "cannot make a handle of the event loop: %s", uv_strerror(rc));
     }
     *admin = a;
     a->wake.data = a;
     a->over_unix = config->admin.path != NULL;
+    a->listen_fd = -1;
     pthread_mutex_init(&a->mutex, NULL);
     process_stats_open(&a->process);
-    return admin_socket_open(&a->socket, &config->admin, replaces, err);
+    return admin_socket_open(&a->socket, &config->admin, given, err);
 }
 
 int admin_start(struct admin *a, const struct admin_parts *parts, struct error *err) {
@@ -410,10 +418,12 @@ int admin_start(struct admin *a, const struct admin_parts *parts, struct error *
     struct http_hooks hooks = {.arg = a, .on_request = on_request};
     int fd = a->socket.fd;
     a->socket.fd = -1;
+    a->listen_fd = fd;
     signals_block_for_threads(&before);
     a->http = http_start(fd, &hooks, err);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (a->http == NULL) {
+        a->listen_fd = -1;
         return -1;
     }
     struct log_line line;
@@ -421,6 +431,10 @@ int admin_start(struct admin *a, const struct admin_parts *parts, struct error *
     log_str(&line, "listen", a->socket.text);
     log_end(&line);
     return 0;
+}
+
+int admin_listening(const struct admin *a) {
+    return a != NULL ? a->listen_fd : -1;
 }
 
 void admin_stop(struct admin *a) {
@@ -431,6 +445,7 @@ void admin_stop(struct admin *a) {
     answer_wishes(&a->now, 503, "Postern is stopping");
     http_stop(a->http);
     a->http = NULL;
+    a->listen_fd = -1;
     admin_socket_close(&a->socket);
 }
 

@@ -33,12 +33,16 @@ struct admin_parts {
     void *arg;
 };
 
-/* Binds the address that the configuration names; clients wait until admin_start. `replaces`: in
- * the place of the process that this one takes over from, which is to call admin_stop. 0, with
- * `*admin` NULL for `off`; or -1 with the reason. In both cases what `*admin` then is needs
- * admin_stop, and admin_free once the loop is closed. */
-int admin_open(struct admin **admin, const struct config *config, bool replaces, uv_loop_t *loop,
+/* Binds the address that the configuration names, unless `given` has it, which is the listening
+ * socket of the process that this one takes over from, or -1, and is closed if it is of no use.
+ * Clients wait until admin_start. 0, with `*admin` NULL for `off`; or -1 with the reason. In both
+ * cases what `*admin` then is needs admin_stop, and admin_free once the loop is closed. */
+int admin_open(struct admin **admin, const struct config *config, int given, uv_loop_t *loop,
                struct error *err) __attribute__((warn_unused_result));
+
+/* The listening socket, from admin_start until admin_stop, for the process that takes over from
+ * this one; -1 for NULL. */
+int admin_listening(const struct admin *admin);
 
 /* Begins to serve, in whatever sandbox the process is in by then. 0, or -1 with the reason. */
 int admin_start(struct admin *admin, const struct admin_parts *parts, struct error *err)

@@ -33,10 +33,10 @@ static int make_socket(int family) {
 
 /* --- unix --- */
 
-/* False, with errno, for a path that does not fit: with its suffix it may be too long. */
-static bool make_address(const char *path, const char *suffix, struct sockaddr_un *sa) {
+/* False, with errno, for a path that does not fit. */
+static bool make_address(const char *path, struct sockaddr_un *sa) {
     *sa = (struct sockaddr_un){.sun_family = AF_UNIX};
-    int len = snprintf(sa->sun_path, sizeof sa->sun_path, "%s%s", path, suffix);
+    int len = snprintf(sa->sun_path, sizeof sa->sun_path, "%s", path);
     errno = ENAMETOOLONG;
     return (size_t)len < sizeof sa->sun_path;
 }
@@ -59,7 +59,7 @@ static int bind_at(const struct admin_socket *s, const struct sockaddr_un *sa) {
 
 static bool bind_free(const struct admin_socket *s, const char *path) {
     struct sockaddr_un sa;
-    if (!make_address(path, "", &sa)) {
+    if (!make_address(path, &sa)) {
         return false;
     }
     if (bind_at(s, &sa) == 0) {
@@ -72,44 +72,37 @@ static bool bind_free(const struct admin_socket *s, const char *path) {
     return bind_at(s, &sa) == 0;
 }
 
-/* Listens, and gives the group what the umask has taken. */
-static bool make_ready(struct admin_socket *s, const char *file) {
+static bool note_file(struct admin_socket *s, const char *file) {
     struct stat st;
-    if (listen(s->fd, BACKLOG) != 0 || chmod(file, SOCKET_MODE) != 0 || lstat(file, &st) != 0) {
+    if (lstat(file, &st) != 0) {
         return false;
     }
     s->device = st.st_dev;
     s->inode = st.st_ino;
-    return true;
-}
-
-/* Made beside it and renamed, so that somebody listens at the path at any moment. */
-static bool open_in_place(struct admin_socket *s, const char *path) {
-    struct sockaddr_un sa;
-    if (!make_address(path, ".new", &sa)) {
-        return false;
-    }
-    unlink(sa.sun_path);
-    return bind_at(s, &sa) == 0 && make_ready(s, sa.sun_path) && rename(sa.sun_path, path) == 0;
+    return S_ISSOCK(st.st_mode);
 }
 
 /* On Linux the mode of the descriptor is that of the file to be made, less the umask, so that it is
- * never wider than wanted. */
-static bool open_unix(struct admin_socket *s, const char *path, bool replaces) {
+ * never wider than wanted; then the group gets what the umask has taken. */
+static bool open_unix(struct admin_socket *s, const char *path) {
     s->fd = make_socket(AF_UNIX);
-    s->path = strdup(path);
-    snprintf(s->text, sizeof s->text, "unix:%s", path);
-    if (s->fd < 0 || s->path == NULL || fchmod(s->fd, SOCKET_MODE) != 0) {
-        return false;
-    }
-    return replaces ? open_in_place(s, path) : bind_free(s, path) && make_ready(s, path);
+    return s->fd >= 0 && fchmod(s->fd, SOCKET_MODE) == 0 && bind_free(s, path) &&
+           listen(s->fd, BACKLOG) == 0 && chmod(path, SOCKET_MODE) == 0 && note_file(s, path);
+}
+
+/* Whether it is the socket whose file is at the path, by whatever name it was bound. */
+static bool is_at(struct admin_socket *s, int fd, const char *path) {
+    struct sockaddr_un sa = {.sun_family = AF_UNSPEC};
+    socklen_t len = sizeof sa - 1; /* ends with NUL */
+    struct stat st;
+    return getsockname(fd, (struct sockaddr *)&sa, &len) == 0 && sa.sun_family == AF_UNIX &&
+           sa.sun_path[0] != '\0' && lstat(sa.sun_path, &st) == 0 && note_file(s, path) &&
+           st.st_dev == s->device && st.st_ino == s->inode;
 }
 
 /* --- TCP --- */
 
-/* SO_REUSEPORT after the bind lets a successor of the same user in that sets it before, and nobody
- * else. */
-static bool open_tcp(struct admin_socket *s, const struct address *address, bool replaces) {
+static bool open_tcp(struct admin_socket *s, const struct address *address) {
     struct sockaddr_storage sa;
     socklen_t len = address_to_sockaddr(address, &sa);
     s->fd = make_socket(sa.ss_family);
@@ -117,32 +110,68 @@ static bool open_tcp(struct admin_socket *s, const struct address *address, bool
         return false;
     }
     socket_set(s->fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    socket_set(s->fd, SOL_SOCKET, SO_REUSEPORT, replaces);
-    if (bind(s->fd, (const struct sockaddr *)&sa, len) != 0 || listen(s->fd, BACKLOG) != 0) {
-        return false;
-    }
-    socket_set(s->fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    struct address own = socket_own_address(s->fd);
-    address_print(&own, s->text);
-    return true;
+    return bind(s->fd, (const struct sockaddr *)&sa, len) == 0 && listen(s->fd, BACKLOG) == 0;
 }
 
-int admin_socket_open(struct admin_socket *s, const struct config_admin *config, bool replaces,
+/* --- both --- */
+
+static bool listens(int fd) {
+    int value = 0;
+    socklen_t len = sizeof value;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &len) == 0 && value != 0 &&
+           getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &len) == 0 && value == SOCK_STREAM;
+}
+
+static bool is_wanted(struct admin_socket *s, int fd, const struct config_admin *config) {
+    if (!listens(fd)) {
+        return false;
+    }
+    if (config->path != NULL) {
+        return is_at(s, fd, config->path);
+    }
+    struct address own = socket_own_address(fd);
+    return address_is_equal(&own, &config->address);
+}
+
+static bool open_own(struct admin_socket *s, const struct config_admin *config) {
+    return config->path != NULL ? open_unix(s, config->path) : open_tcp(s, &config->address);
+}
+
+static bool describe(struct admin_socket *s, const struct config_admin *config) {
+    if (config->path == NULL) {
+        struct address own = socket_own_address(s->fd);
+        address_print(&own, s->text);
+        return true;
+    }
+    snprintf(s->text, sizeof s->text, "unix:%s", config->path);
+    s->path = strdup(config->path);
+    return s->path != NULL;
+}
+
+int admin_socket_open(struct admin_socket *s, const struct config_admin *config, int given,
                       struct error *err) {
     *s = (struct admin_socket){.fd = -1};
-    bool opened = config->path != NULL ? open_unix(s, config->path, replaces)
-                                       : open_tcp(s, &config->address, replaces);
+    bool is_given = given >= 0 && is_wanted(s, given, config);
+    if (is_given) {
+        s->fd = given;
+    } else if (given >= 0) {
+        close(given);
+    }
+    bool opened = (is_given || open_own(s, config)) && describe(s, config);
     return opened ? 0 : fail(s, config, err);
 }
 
+/* Where a process that took over, or one that was to be taken over, has the same socket, it still
+ * listens. */
 void admin_socket_close(struct admin_socket *s) {
+    struct sockaddr_un sa;
     struct stat st;
     if (s->fd >= 0) {
         close(s->fd);
         s->fd = -1;
     }
     if (s->path != NULL && lstat(s->path, &st) == 0 && st.st_dev == s->device &&
-        st.st_ino == s->inode) {
+        st.st_ino == s->inode && make_address(s->path, &sa) && is_abandoned(&sa)) {
         unlink(s->path);
     }
     free(s->path);

@@ -18,14 +18,14 @@ struct admin_socket {
 };
 
 /* Binds and listens. A unix socket gets mode 0660 and takes the place of one that nobody serves any
- * more; with `replaces`, also of one that the process serves which this one replaces. That should
- * close its own then: until it does, TCP connections may come to either. 0, or -1 with the reason,
- * and nothing is left. */
-int admin_socket_open(struct admin_socket *s, const struct config_admin *config, bool replaces,
+ * more. `given` is a descriptor of another process or -1: if it listens at that address it is the
+ * one, and until the other process closes its own, connections come to either; otherwise it is
+ * closed. 0, or -1 with the reason, and nothing is left. */
+int admin_socket_open(struct admin_socket *s, const struct config_admin *config, int given,
                       struct error *err) __attribute__((warn_unused_result));
 
-/* Closes the descriptor if it is still here, and removes the unix socket unless another program has
- * taken its path. */
+/* Closes the descriptor if it is still here, and removes the unix socket unless another program
+ * listens there, with the same socket or its own. */
 void admin_socket_close(struct admin_socket *s);
 
 #endif

@@ -316,7 +316,7 @@ static int open_service(struct server *s, bool takes_over, struct error *err) {
     size_t count = worker_count(config);
     size_t max_sessions;
     if (open_sockets(s, count, takes_over, err) != 0 ||
-        admin_open(&s->admin, config, takes_over, &s->loop, err) != 0 ||
+        admin_open(&s->admin, config, takeover_take_admin(&s->takeover.take), &s->loop, err) != 0 ||
         descriptors_budget(count, bind_watched(&s->bound, count), &max_sessions, err) != 0) {
         return -1;
     }
@@ -385,7 +385,8 @@ static int start_threads(struct server *s, struct error *err) {
         return -1;
     }
     struct takeover_events events = {.arg = s, .taken = on_taken, .refused = on_refused};
-    if (takeover_serve(&s->takeover, &s->loop, &s->bound, s->tls.tickets, events, err) != 0) {
+    if (takeover_serve(&s->takeover, &s->loop, &s->bound, s->tls.tickets, admin_listening(s->admin),
+                       events, err) != 0) {
         workers_stop(&s->workers);
         return -1;
     }

@@ -47,8 +47,11 @@ static void on_taken(void *arg, pid_t by) {
 }
 
 static int accept_takeovers(struct takeover *t, struct error *err) {
-    struct takeover_give_parts parts = {
-        .bound = t->bound, .tickets = t->tickets, .arg = t, .taken = on_taken};
+    struct takeover_give_parts parts = {.bound = t->bound,
+                                        .tickets = t->tickets,
+                                        .admin_fd = t->admin_fd,
+                                        .arg = t,
+                                        .taken = on_taken};
     return t->listen_fd < 0 ? 0 : takeover_give_start(&t->give, t->loop, t->listen_fd, &parts, err);
 }
 
@@ -68,10 +71,12 @@ static void on_answered(void *arg, enum takeover_answer answer) {
 }
 
 int takeover_serve(struct takeover *t, uv_loop_t *loop, const struct bound_set *bound,
-                   struct tls_tickets *tickets, struct takeover_events events, struct error *err) {
+                   struct tls_tickets *tickets, int admin_fd, struct takeover_events events,
+                   struct error *err) {
     t->loop = loop;
     t->bound = bound;
     t->tickets = tickets;
+    t->admin_fd = admin_fd;
     t->events = events;
     return takeover_take_is_under_way(&t->take)
                ? takeover_take_serving(&t->take, loop, on_answered, t, err)

@@ -14,7 +14,7 @@
 enum { GIVE_MS = 30000 };
 
 /* What follows the sockets. */
-enum { REST_PATH, REST_TICKETS, REST_END };
+enum { REST_PATH, REST_TICKETS, REST_ADMIN, REST_END };
 
 static void on_listening(uv_poll_t *poll, int status, int events);
 
@@ -83,6 +83,10 @@ static bool give_next(struct takeover_give *g) {
         return takeover_send_path(g->peer_fd, g->listen_fd);
     case REST_TICKETS:
         return give_tickets(g);
+    case REST_ADMIN:
+        if (g->parts.admin_fd >= 0) {
+            return takeover_send_admin(g->peer_fd, g->parts.admin_fd);
+        } /* fall through */
     default:
         g->step = GIVE_GIVEN;
         return takeover_send(g->peer_fd, "end");

@@ -21,6 +21,7 @@ static const struct form {
     {"sockets fixed", TAKEOVER_SOCKETS, true, 1, PASSING_MAX},
     {"sockets chosen", TAKEOVER_SOCKETS, true, 1, PASSING_MAX},
     {"path", TAKEOVER_PATH, true, 1, 1},
+    {"admin", TAKEOVER_ADMIN, true, 1, 1},
     {"tickets\n", TAKEOVER_TICKETS, false, 0, 0},
     {"end", TAKEOVER_END, true, 0, 0},
     {"serving", TAKEOVER_SERVING, true, 0, 0},
@@ -113,6 +114,10 @@ bool takeover_send_sockets(int fd, bool chosen, const int *fds, size_t count) {
 
 bool takeover_send_path(int fd, int path) {
     return passing_send(fd, NULL, 0, "path", 4, &path, 1);
+}
+
+bool takeover_send_admin(int fd, int admin) {
+    return passing_send(fd, NULL, 0, "admin", 5, &admin, 1);
 }
 
 bool takeover_send_tickets(int fd, const uint8_t *data, size_t len) {

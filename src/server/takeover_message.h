@@ -38,6 +38,7 @@ enum takeover_kind {
     TAKEOVER_NEXT,
     TAKEOVER_SOCKETS, /* `chosen`, and descriptors */
     TAKEOVER_PATH,    /* one descriptor */
+    TAKEOVER_ADMIN,   /* one descriptor */
     TAKEOVER_TICKETS, /* `data` */
     TAKEOVER_END,
     TAKEOVER_SERVING,
@@ -72,6 +73,7 @@ bool takeover_send(int fd, const char *format, ...) __attribute__((format(printf
 bool takeover_send_sockets(int fd, bool chosen, const int *fds, size_t count)
     __attribute__((warn_unused_result));
 bool takeover_send_path(int fd, int path) __attribute__((warn_unused_result));
+bool takeover_send_admin(int fd, int admin) __attribute__((warn_unused_result));
 bool takeover_send_tickets(int fd, const uint8_t *data, size_t len)
     __attribute__((warn_unused_result));
 

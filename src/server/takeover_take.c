@@ -16,7 +16,7 @@ enum {
 };
 
 void takeover_take_init(struct takeover_take *t) {
-    *t = (struct takeover_take){.fd = -1, .listen_fd = -1};
+    *t = (struct takeover_take){.fd = -1, .listen_fd = -1, .admin_fd = -1};
 }
 
 bool takeover_take_is_under_way(const struct takeover_take *t) {
@@ -82,6 +82,13 @@ static int take_message(struct takeover_take *t, struct takeover_message *m,
             return fail(m, err);
         }
         t->listen_fd = m->fds[0];
+        m->fds[0] = -1;
+        return 0;
+    case TAKEOVER_ADMIN:
+        if (t->admin_fd >= 0) {
+            return fail(m, err);
+        }
+        t->admin_fd = m->fds[0];
         m->fds[0] = -1;
         return 0;
     case TAKEOVER_TICKETS:
@@ -215,6 +222,12 @@ int takeover_take_listening(struct takeover_take *t) {
     return fd;
 }
 
+int takeover_take_admin(struct takeover_take *t) {
+    int fd = t->admin_fd;
+    t->admin_fd = -1;
+    return fd;
+}
+
 void takeover_take_close(struct takeover_take *t) {
     if (t->fd >= 0) {
         hang_up(t);
@@ -222,5 +235,9 @@ void takeover_take_close(struct takeover_take *t) {
     if (t->listen_fd >= 0) {
         close(t->listen_fd);
         t->listen_fd = -1;
+    }
+    if (t->admin_fd >= 0) {
+        close(t->admin_fd);
+        t->admin_fd = -1;
     }
 }

@@ -12,6 +12,7 @@ import sys
 import time
 import unittest
 
+from admin import Admin, is_available
 from brokers import echo
 from clients import PATIENCE, SLOW, TlsClient
 from harness import Case, main, pki, run_program, tls_context
@@ -680,6 +681,44 @@ class Trust(Base):
             new = self.start(file, arguments=["--takeover"])
             self.has_been_taken(running, new)
             running = new
+
+
+@unittest.skipUnless(is_available(), "built without the admin socket")
+class AdminSocket(Base):
+    """It is answered after a takeover, and after one that failed."""
+
+    def check(self, address):
+        old = self.old(main={"admin": address})
+        admin = Admin.of(old)
+        main = {"admin": old.wait("admin")["listen"]}
+        if os.geteuid() == 0:  # fails when all is bound
+            broken = self.new("broken.conf", ready=False, main={"user": "no-such-user", **main})
+            self.failing(broken, 1)
+            self.assertEqual(admin.get("/ready").text, "ready\n")
+        for _ in range(2):
+            new = self.new(main=main)
+            self.has_been_taken(old, new)
+            self.assertEqual(old.wait_exit(), 0)
+            self.assertEqual(admin.get("/ready").text, "ready\n")
+            old = new
+        return old
+
+    def test_on_tcp(self):
+        self.check("127.0.0.1:0")
+
+    def test_on_a_unix_socket_which_goes_with_the_last(self):
+        last = self.check("unix:" + self.path("admin.sock"))
+        last.signal(signal.SIGTERM)
+        self.assertEqual(last.wait_exit(), 0)
+        self.assertFalse(os.path.exists(self.path("admin.sock")))
+
+    def test_another_address_is_opened_and_the_old_one_goes(self):
+        old = self.old(main={"admin": "unix:" + self.path("admin.sock")})
+        new = self.new(main={"admin": "unix:" + self.path("other.sock")})
+        self.has_been_taken(old, new)
+        self.assertEqual(old.wait_exit(), 0)
+        self.assertFalse(os.path.exists(self.path("admin.sock")))
+        self.assertEqual(Admin.of(new).get("/ready").text, "ready\n")
 
 
 if __name__ == "__main__":

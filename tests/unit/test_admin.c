@@ -143,7 +143,7 @@ START_TEST(the_group_may_connect_to_a_unix_socket_and_others_may_not) {
     struct error err;
     struct stat st;
     umask(0077);
-    ck_assert_msg(admin_socket_open(&s, &config, false, &err) == 0, "%s", err.text);
+    ck_assert_msg(admin_socket_open(&s, &config, -1, &err) == 0, "%s", err.text);
     ck_assert_int_eq(stat(path, &st), 0);
     ck_assert_uint_eq(st.st_mode & 0777, 0660);
     admin_socket_close(&s);
@@ -159,7 +159,7 @@ START_TEST(a_socket_that_nobody_serves_any_more_is_replaced) {
     strcpy(sa.sun_path, path);
     ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, sizeof sa), 0);
     close(fd);
-    ck_assert_msg(admin_socket_open(&s, &config, false, &err) == 0, "%s", err.text);
+    ck_assert_msg(admin_socket_open(&s, &config, -1, &err) == 0, "%s", err.text);
     admin_socket_close(&s);
 }
 END_TEST
@@ -167,14 +167,14 @@ END_TEST
 START_TEST(a_socket_that_is_served_and_a_file_stay) {
     struct admin_socket first, second;
     struct error err;
-    ck_assert_int_eq(admin_socket_open(&first, &config, false, &err), 0);
-    ck_assert_int_eq(admin_socket_open(&second, &config, false, &err), -1);
+    ck_assert_int_eq(admin_socket_open(&first, &config, -1, &err), 0);
+    ck_assert_int_eq(admin_socket_open(&second, &config, -1, &err), -1);
     ck_assert_ptr_nonnull(strstr(err.text, "another program serves this address"));
     ck_assert_int_eq(access(path, F_OK), 0);
     admin_socket_close(&first);
     int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     close(fd);
-    ck_assert_int_eq(admin_socket_open(&second, &config, false, &err), -1);
+    ck_assert_int_eq(admin_socket_open(&second, &config, -1, &err), -1);
     ck_assert_int_eq(access(path, F_OK), 0);
 }
 END_TEST
@@ -182,9 +182,9 @@ END_TEST
 START_TEST(the_socket_of_a_successor_stays) {
     struct admin_socket first, second;
     struct error err;
-    ck_assert_int_eq(admin_socket_open(&first, &config, false, &err), 0);
+    ck_assert_int_eq(admin_socket_open(&first, &config, -1, &err), 0);
     unlink(path);
-    ck_assert_int_eq(admin_socket_open(&second, &config, false, &err), 0);
+    ck_assert_int_eq(admin_socket_open(&second, &config, -1, &err), 0);
     admin_socket_close(&first);
     ck_assert_int_eq(access(path, F_OK), 0);
     admin_socket_close(&second);
@@ -192,45 +192,41 @@ START_TEST(the_socket_of_a_successor_stays) {
 }
 END_TEST
 
-/* Whether a connection arrives there. */
-static bool accepts(const struct admin_socket *s) {
-    int fd = accept(s->fd, NULL, NULL);
-    if (fd >= 0) {
-        close(fd);
-    }
-    return fd >= 0;
+/* The descriptor as another process has it. */
+static int given(const struct admin_socket *s) {
+    return fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
 }
 
-START_TEST(a_successor_takes_the_place_of_one_that_is_served) {
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    struct admin_socket first, second;
+START_TEST(a_socket_that_is_given_is_used_and_stays_while_one_of_both_has_it) {
+    struct admin_socket first, second, third;
     struct error err;
-    struct stat st;
-    strcpy(sa.sun_path, path);
-    ck_assert_int_eq(admin_socket_open(&first, &config, false, &err), 0);
-    ck_assert_msg(admin_socket_open(&second, &config, true, &err) == 0, "%s", err.text);
-    ck_assert_int_eq(stat(path, &st), 0);
-    ck_assert_uint_eq(st.st_mode & 0777, 0660);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(connect(fd, (struct sockaddr *)&sa, sizeof sa), 0);
-    ck_assert(accepts(&second) && !accepts(&first));
-    close(fd);
+    ck_assert_int_eq(admin_socket_open(&first, &config, -1, &err), 0);
+    ck_assert_msg(admin_socket_open(&second, &config, given(&first), &err) == 0, "%s", err.text);
+    ck_assert_str_eq(second.text, first.text);
+    admin_socket_close(&second); /* as after a takeover that was refused */
+    ck_assert_int_eq(access(path, F_OK), 0);
+    ck_assert_int_eq(admin_socket_open(&third, &config, given(&first), &err), 0);
     admin_socket_close(&first);
     ck_assert_int_eq(access(path, F_OK), 0);
-    admin_socket_close(&second);
+    admin_socket_close(&third);
     ck_assert_int_ne(access(path, F_OK), 0);
 }
 END_TEST
 
-START_TEST(a_successor_shares_a_port_that_nobody_else_can) {
+START_TEST(what_is_given_and_listens_elsewhere_is_closed) {
     struct config_admin tcp = {.text = (char *)"127.0.0.1:0"};
     struct admin_socket first, second;
     struct error err;
     ck_assert_int_eq(address_parse("127.0.0.1:0", &tcp.address), ADDRESS_OK);
-    ck_assert_int_eq(admin_socket_open(&first, &tcp, false, &err), 0);
+    ck_assert_int_eq(admin_socket_open(&first, &tcp, open("/dev/null", O_RDONLY), &err), 0);
+    int fd = given(&first);
+    ck_assert_int_eq(admin_socket_open(&second, &config, fd, &err), 0);
+    ck_assert_int_ne(second.fd, first.fd);
+    ck_assert(second.fd == fd || fcntl(fd, F_GETFD) == -1);
+    admin_socket_close(&second);
     ck_assert_int_eq(address_parse(first.text, &tcp.address), ADDRESS_OK);
-    ck_assert_int_eq(admin_socket_open(&second, &tcp, false, &err), -1);
-    ck_assert_msg(admin_socket_open(&second, &tcp, true, &err) == 0, "%s", err.text);
+    ck_assert_int_eq(admin_socket_open(&second, &tcp, -1, &err), -1);
+    ck_assert_int_eq(admin_socket_open(&second, &tcp, given(&first), &err), 0);
     admin_socket_close(&first);
     admin_socket_close(&second);
 }
@@ -269,8 +265,8 @@ int main(void) {
     tcase_add_test(files, a_socket_that_nobody_serves_any_more_is_replaced);
     tcase_add_test(files, a_socket_that_is_served_and_a_file_stay);
     tcase_add_test(files, the_socket_of_a_successor_stays);
-    tcase_add_test(files, a_successor_takes_the_place_of_one_that_is_served);
-    tcase_add_test(files, a_successor_shares_a_port_that_nobody_else_can);
+    tcase_add_test(files, a_socket_that_is_given_is_used_and_stays_while_one_of_both_has_it);
+    tcase_add_test(files, what_is_given_and_listens_elsewhere_is_closed);
     suite_add_tcase(suite, test);
     suite_add_tcase(suite, files);
     return run_suite(suite, CK_FORK);
