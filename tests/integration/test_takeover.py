@@ -581,6 +581,12 @@ class OldSide(Base):
                 self.failing(new)
                 peer.close()
 
+    def test_it_gives_another_socket_as_that_of_takeovers(self):
+        new, peer = self.asked()
+        peer.say("welcome 1 1")
+        self.give(peer, ("path", self.tcp.fileno()))
+        self.assertIn("not a takeover's", self.failing(new))
+
     def test_it_gives_what_is_no_listening_socket(self):
         """Such a descriptor is closed; the address is bound anew."""
         new, peer = self.asked()
