@@ -67,16 +67,22 @@ static int check_versions(const struct subject *s, struct error *err) {
         s->listener->name);
 }
 
+static bool is_given(const struct subject *s, const char *key) {
+    const char *value = document_setting(s->section, key)->value;
+    return value != NULL && value[0] != '\0';
+}
+
 /* Without certificates no client is asked for one, and each has a key. */
 static int check_keys_alone(const struct subject *s, struct error *err) {
     const struct config_listener *l = s->listener;
-    const char *key = l->client_ca != NULL ? "client_ca" : "client_allow";
+    bool has_list = is_given(s, "client_crl"); /* a route may have its listener's */
+    const char *key = l->client_ca != NULL ? "client_ca" : has_list ? "client_crl" : "client_allow";
     if (l->psk_file == NULL) {
         return location_fail(location_of(s, "certificates"), err,
                              "certificates = none without psk_file, so that no client could "
                              "connect; name a certificate, or write psk_file = FILE as well");
     }
-    if (l->client_ca != NULL || l->client_allow != NULL) {
+    if (l->client_ca != NULL || has_list || l->client_allow != NULL) {
         return location_fail(location_of(s, key), err,
                              "%s without certificates, so that no client would be asked for one; "
                              "remove it, or write certificates = NAME",

@@ -24,6 +24,12 @@ static int fail(struct admin_socket *s, const struct config_admin *config, struc
                          "Postern; stop it, or name another one",
                          config->text);
     }
+    if (error == ENOENT) {
+        return error_set(err,
+                         "admin = %s: its folder does not exist; make it first (in a unit: "
+                         "RuntimeDirectory=)",
+                         config->text);
+    }
     return error_set(err, "admin = %s: cannot listen: %s", config->text, strerror(error));
 }
 
@@ -65,7 +71,10 @@ static bool bind_free(const struct admin_socket *s, const char *path) {
     if (bind_at(s, &sa) == 0) {
         return true;
     }
-    if (errno != EADDRINUSE || !is_abandoned(&sa) || unlink(path) != 0) {
+    if (errno != EADDRINUSE) {
+        return false;
+    }
+    if (!is_abandoned(&sa) || unlink(path) != 0) {
         errno = EADDRINUSE;
         return false;
     }

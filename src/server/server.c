@@ -409,8 +409,8 @@ static void serve(struct server *s) {
 
 static int check_takeover(const struct server *s, bool takes_over, struct error *err) {
     if (takes_over && reload_current(s->reload)->config->takeover == NULL) {
-        return error_set(err, "--takeover without the key `takeover`; name the socket of the "
-                              "Postern that runs");
+        return error_set(err, "--takeover without the key `takeover`; write it in [postern] as the "
+                              "running Postern has it");
     }
     return 0;
 }

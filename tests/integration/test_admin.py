@@ -71,6 +71,14 @@ class Access(Served):
             self.assertIn("another program serves this address",
                           other.wait("cannot start")["message"])
 
+    def test_a_folder_that_does_not_exist_is_named_as_such(self):
+        other = self.start(self.write("other.conf", self.config(
+            self.fake_broker(echo), main={"admin": "unix:" + self.path("none/admin.sock")},
+            listen="127.0.0.1:0")), ready=False)
+        other.expected_exit = 3
+        self.assertEqual(other.wait_exit(), 3)
+        self.assertIn("its folder does not exist", other.wait("cannot start")["message"])
+
     def test_names_that_may_have_been_rebound_are_refused(self):
         self.serve("127.0.0.1:0")
         for host, status in (("127.0.0.1:9883", 200), ("localhost", 200), ("postern:9883", 200),

@@ -764,6 +764,8 @@ static const struct {
      ":2: certificates = none without psk_file, so that no client could connect; "},
     {LISTENER "certificates = none\npsk_file = psk\nclient_auth = required\nclient_ca = ca\n",
      ":5: client_ca without certificates, so that no client would be asked for one; "},
+    {LISTENER "certificates = none\npsk_file = psk\nclient_crl = list\n",
+     ":4: client_crl without certificates, so that no client would be asked for one; "},
     {LISTENER "certificates = none\npsk_file = psk\nclient_allow = list\n",
      ":4: client_allow without certificates, so that no client would be asked for one; "},
     {LISTENER "certificates = none\npsk_file = psk\nclient_auth = optional\n",
