@@ -157,26 +157,52 @@ static bool same_addresses(const struct config_listener *a, const struct config_
     return true;
 }
 
-static const char *admin_text(const struct config *config) {
-    return config->admin.text != NULL ? config->admin.text : "off";
-}
-
 static bool same_text(const char *a, const char *b) {
     return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
+static const char *text_or_off(const char *text) {
+    return text != NULL ? text : "off";
+}
+
 /* What the process became at its start. */
 static int check_process(const struct config *a, const struct config *b, struct error *err) {
-    const char *changed = a->workers != b->workers         ? "workers"
-                          : !same_text(a->user, b->user)   ? "user"
-                          : !same_text(a->group, b->group) ? "group"
-                          : a->sandbox != b->sandbox       ? "sandbox"
-                          : a->core_dumps != b->core_dumps ? "core_dumps"
-                                                           : NULL;
-    return changed == NULL
-               ? 0
-               : error_set(err, "%s cannot change in a reload: restart Postern to change it",
-                           changed);
+    const char *changed = a->workers != b->workers               ? "workers"
+                          : !same_text(a->user, b->user)         ? "user"
+                          : !same_text(a->group, b->group)       ? "group"
+                          : a->sandbox != b->sandbox             ? "sandbox"
+                          : a->core_dumps != b->core_dumps       ? "core_dumps"
+                          : !same_text(a->takeover, b->takeover) ? "takeover"
+                                                                 : NULL;
+    if (changed != NULL) {
+        return error_set(err, "%s cannot change in a reload: restart Postern to change it",
+                         changed);
+    }
+    if (!same_text(a->admin.text, b->admin.text)) {
+        return error_set(err,
+                         "admin cannot change in a reload (%s now, %s in the file): restart "
+                         "Postern to change it",
+                         text_or_off(a->admin.text), text_or_off(b->admin.text));
+    }
+    return 0;
+}
+
+static int check_listener(const struct config_listener *a, const struct config_listener *b,
+                          struct error *err) {
+    if (strcmp(a->name, b->name) != 0) {
+        return error_set(err,
+                         "the names and order of listeners cannot change in a reload "
+                         "([listener %s] now, [listener %s] in the file): restart Postern "
+                         "to change them",
+                         a->name, b->name);
+    }
+    if (!same_addresses(a, b)) {
+        return error_set(err,
+                         "listen of [listener %s] cannot change in a reload: restart "
+                         "Postern to change it",
+                         a->name);
+    }
+    return 0;
 }
 
 int runtime_check_successor(const struct runtime *old, const struct runtime *new,
@@ -185,16 +211,6 @@ int runtime_check_successor(const struct runtime *old, const struct runtime *new
     if (check_process(a, b, err) != 0) {
         return -1;
     }
-    if (strcmp(a->takeover != NULL ? a->takeover : "", b->takeover != NULL ? b->takeover : "") !=
-        0) {
-        return error_set(err, "takeover cannot change in a reload: restart Postern to change it");
-    }
-    if (strcmp(admin_text(a), admin_text(b)) != 0) {
-        return error_set(err,
-                         "admin cannot change in a reload (%s now, %s in the file): restart "
-                         "Postern to change it",
-                         admin_text(a), admin_text(b));
-    }
     if (a->listener_count != b->listener_count) {
         return error_set(err,
                          "the number of listeners cannot change in a reload (%zu now, %zu in "
@@ -202,19 +218,8 @@ int runtime_check_successor(const struct runtime *old, const struct runtime *new
                          a->listener_count, b->listener_count);
     }
     for (size_t i = 0; i < a->listener_count; i++) {
-        const struct config_listener *x = &a->listeners[i], *y = &b->listeners[i];
-        if (strcmp(x->name, y->name) != 0) {
-            return error_set(err,
-                             "the names and order of listeners cannot change in a reload "
-                             "([listener %s] now, [listener %s] in the file): restart Postern "
-                             "to change them",
-                             x->name, y->name);
-        }
-        if (!same_addresses(x, y)) {
-            return error_set(err,
-                             "listen of [listener %s] cannot change in a reload: restart "
-                             "Postern to change it",
-                             x->name);
+        if (check_listener(&a->listeners[i], &b->listeners[i], err) != 0) {
+            return -1;
         }
     }
     return 0;
