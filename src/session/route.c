@@ -27,20 +27,9 @@ static unsigned fit_of_name(const struct config_listener *route, const struct re
     return fit;
 }
 
-static bool offers(const struct client_hello *hello, const char *protocol) {
-    size_t len = strlen(protocol);
-    for (size_t at = 0; at < hello->protocols_len; at += 1u + hello->protocols[at]) {
-        const uint8_t *offered = hello->protocols + at;
-        if (offered[0] == len && memcmp(offered + 1, protocol, len) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool offers_any(const struct client_hello *hello, const struct config_protocols *protocols) {
     for (size_t i = 0; i < protocols->count; i++) {
-        if (offers(hello, protocols->all[i])) {
+        if (client_hello_offers(hello, protocols->all[i], strlen(protocols->all[i]))) {
             return true;
         }
     }

@@ -57,20 +57,11 @@ int hello_load(struct tls_context *ctx, const struct config_listener *listener, 
     return 0;
 }
 
-static bool offers(const struct client_hello *hello, const uint8_t *protocol) {
-    for (size_t at = 0; at < hello->protocols_len; at += 1u + hello->protocols[at]) {
-        const uint8_t *offered = hello->protocols + at;
-        if (offered[0] == protocol[0] && memcmp(offered + 1, protocol + 1, protocol[0]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static const uint8_t *choose(const struct tls_context *ctx, const struct client_hello *hello) {
     for (size_t at = 0; at < ctx->protocols_len; at += 1u + ctx->protocols[at]) {
-        if (offers(hello, ctx->protocols + at)) {
-            return ctx->protocols + at;
+        const uint8_t *protocol = ctx->protocols + at;
+        if (client_hello_offers(hello, protocol + 1, protocol[0])) {
+            return protocol;
         }
     }
     return NULL;

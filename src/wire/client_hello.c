@@ -465,3 +465,13 @@ enum client_hello_status client_hello_parse(const uint8_t *data, size_t len,
     }
     return join_and_read(data, message.len, out);
 }
+
+bool client_hello_offers(const struct client_hello *hello, const void *protocol, size_t len) {
+    for (size_t at = 0; at < hello->protocols_len; at += 1u + hello->protocols[at]) {
+        const uint8_t *offered = hello->protocols + at;
+        if (offered[0] == len && memcmp(offered + 1, protocol, len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}

@@ -69,4 +69,7 @@ enum client_hello_status client_hello_parse(const uint8_t *data, size_t len,
 enum client_hello_status client_hello_parse_body(const uint8_t *body, size_t len,
                                                  struct client_hello *out);
 
+/* Whether the client's list of protocols has that one, which has `len` bytes. */
+bool client_hello_offers(const struct client_hello *hello, const void *protocol, size_t len);
+
 #endif
