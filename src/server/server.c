@@ -324,26 +324,25 @@ static int open_service(struct server *s, bool takes_over, struct error *err) {
     return s->limits != NULL ? 0 : error_set(err, "out of memory");
 }
 
+/* With its slash; NULL without memory. */
+static char *folder_of(const char *file) {
+    const char *slash = strrchr(file, '/');
+    return slash == NULL ? strdup(".") : strndup(file, (size_t)(slash - file) + 1);
+}
+
 /* With the folders of its own unix sockets, which it removes at its end. */
 static void apply_sandbox(const struct config *config) {
     const char *const files[] = {config->takeover, config->admin.path};
-    const char *folders[2];
-    char *made[2];
+    enum { FILES = sizeof files / sizeof *files };
+    char *folders[FILES];
     size_t count = 0;
-    for (size_t i = 0; i < 2; i++) {
-        const char *slash = files[i] != NULL ? strrchr(files[i], '/') : NULL;
-        if (files[i] != NULL) {
-            made[count] =
-                slash == NULL ? strdup(".") : strndup(files[i], (size_t)(slash - files[i]) + 1);
-            if (made[count] != NULL) {
-                folders[count] = made[count];
-                count++;
-            }
-        }
+    for (size_t i = 0; i < FILES; i++) {
+        folders[count] = files[i] != NULL ? folder_of(files[i]) : NULL;
+        count += folders[count] != NULL;
     }
-    sandbox_apply(config, folders, count);
+    sandbox_apply(config, (const char *const *)folders, count);
     for (size_t i = 0; i < count; i++) {
-        free(made[i]);
+        free(folders[i]);
     }
 }
 

@@ -94,6 +94,25 @@ static const char *version_text(enum config_tls_version version) {
     return version == CONFIG_TLS_1_2 ? "1.2" : "1.3";
 }
 
+static void configure_resumption(WOLFSSL_CTX *ssl_ctx, const struct tls_shared *shared) {
+    wolfSSL_CTX_set_timeout(ssl_ctx, TLS_RESUME_SECONDS);
+    /* The library's own cache, which is process-wide and not bound to a context, is never used. */
+    wolfSSL_CTX_set_session_cache_mode(ssl_ctx, shared->sessions != NULL
+                                                    ? WOLFSSL_SESS_CACHE_SERVER |
+                                                          WOLFSSL_SESS_CACHE_NO_INTERNAL
+                                                    : WOLFSSL_SESS_CACHE_OFF);
+    session_cache_attach(shared->sessions, ssl_ctx);
+    if (shared->tickets != NULL) {
+        wolfSSL_CTX_set_TicketEncCb(ssl_ctx, tickets_callback);
+        wolfSSL_CTX_set_TicketEncCtx(ssl_ctx, shared->tickets);
+        wolfSSL_CTX_set_TicketHint(ssl_ctx, TLS_RESUME_SECONDS);
+        quirks_require_key_exchange(ssl_ctx);
+    } else {
+        wolfSSL_CTX_NoTicketTLSv12(ssl_ctx);
+        wolfSSL_CTX_no_ticket_TLSv13(ssl_ctx);
+    }
+}
+
 static int configure(struct tls_certificate *certificate, const struct tls_context *ctx,
                      const char *ciphers, struct error *err) {
     WOLFSSL_CTX *ssl_ctx = certificate->ssl_ctx;
@@ -113,22 +132,7 @@ static int configure(struct tls_certificate *certificate, const struct tls_conte
     wolfSSL_CTX_SetIOSend(ssl_ctx, on_send);
     wolfSSL_CTX_set_group_messages(ssl_ctx);
     hello_attach(ssl_ctx);
-    wolfSSL_CTX_set_timeout(ssl_ctx, TLS_RESUME_SECONDS);
-    /* The library's own cache, which is process-wide and not bound to a context, is never used. */
-    wolfSSL_CTX_set_session_cache_mode(ssl_ctx, ctx->shared.sessions != NULL
-                                                    ? WOLFSSL_SESS_CACHE_SERVER |
-                                                          WOLFSSL_SESS_CACHE_NO_INTERNAL
-                                                    : WOLFSSL_SESS_CACHE_OFF);
-    session_cache_attach(ctx->shared.sessions, ssl_ctx);
-    if (ctx->shared.tickets != NULL) {
-        wolfSSL_CTX_set_TicketEncCb(ssl_ctx, tickets_callback);
-        wolfSSL_CTX_set_TicketEncCtx(ssl_ctx, ctx->shared.tickets);
-        wolfSSL_CTX_set_TicketHint(ssl_ctx, TLS_RESUME_SECONDS);
-        quirks_require_key_exchange(ssl_ctx);
-    } else {
-        wolfSSL_CTX_NoTicketTLSv12(ssl_ctx);
-        wolfSSL_CTX_no_ticket_TLSv13(ssl_ctx);
-    }
+    configure_resumption(ssl_ctx, &ctx->shared);
     if (ctx->clients != NULL) {
         clients_apply(ctx->clients, ssl_ctx);
     } else {
