@@ -5,6 +5,7 @@
 #include "server/admin_socket.h"
 #include "server/http.h"
 #include "server/metrics_page.h"
+#include "server/privileges.h"
 #include "server/sessions_page.h"
 #include "server/signals.h"
 #include "server/status_page.h"
@@ -405,7 +406,7 @@ int admin_open(struct admin **admin, const struct config *config, int given, uv_
     a->listen_fd = -1;
     pthread_mutex_init(&a->mutex, NULL);
     process_stats_open(&a->process);
-    return admin_socket_open(&a->socket, &config->admin, given, err);
+    return admin_socket_open(&a->socket, &config->admin, privileges_group(config), given, err);
 }
 
 int admin_start(struct admin *a, const struct admin_parts *parts, struct error *err) {

@@ -93,10 +93,12 @@ static bool note_file(struct admin_socket *s, const char *file) {
 
 /* On Linux the mode of the descriptor is that of the file to be made, less the umask, so that it is
  * never wider than wanted; then the group gets what the umask has taken. */
-static bool open_unix(struct admin_socket *s, const char *path) {
+static bool open_unix(struct admin_socket *s, const char *path, gid_t group) {
     s->fd = make_socket(AF_UNIX);
     return s->fd >= 0 && fchmod(s->fd, SOCKET_MODE) == 0 && bind_free(s, path) &&
-           listen(s->fd, BACKLOG) == 0 && chmod(path, SOCKET_MODE) == 0 && note_file(s, path);
+           listen(s->fd, BACKLOG) == 0 &&
+           (group == getegid() || lchown(path, (uid_t)-1, group) == 0) &&
+           chmod(path, SOCKET_MODE) == 0 && note_file(s, path);
 }
 
 /* Whether it is the socket whose file is at the path, by whatever name it was bound. */
@@ -142,8 +144,8 @@ static bool is_wanted(struct admin_socket *s, int fd, const struct config_admin 
     return address_is_equal(&own, &config->address);
 }
 
-static bool open_own(struct admin_socket *s, const struct config_admin *config) {
-    return config->path != NULL ? open_unix(s, config->path) : open_tcp(s, &config->address);
+static bool open_own(struct admin_socket *s, const struct config_admin *config, gid_t group) {
+    return config->path != NULL ? open_unix(s, config->path, group) : open_tcp(s, &config->address);
 }
 
 static bool describe(struct admin_socket *s, const struct config_admin *config) {
@@ -157,8 +159,8 @@ static bool describe(struct admin_socket *s, const struct config_admin *config) 
     return s->path != NULL;
 }
 
-int admin_socket_open(struct admin_socket *s, const struct config_admin *config, int given,
-                      struct error *err) {
+int admin_socket_open(struct admin_socket *s, const struct config_admin *config, gid_t group,
+                      int given, struct error *err) {
     *s = (struct admin_socket){.fd = -1};
     bool is_given = given >= 0 && is_wanted(s, given, config);
     if (is_given) {
@@ -166,7 +168,7 @@ int admin_socket_open(struct admin_socket *s, const struct config_admin *config,
     } else if (given >= 0) {
         close(given);
     }
-    bool opened = (is_given || open_own(s, config)) && describe(s, config);
+    bool opened = (is_given || open_own(s, config, group)) && describe(s, config);
     return opened ? 0 : fail(s, config, err);
 }
 

@@ -245,6 +245,15 @@ int privileges_drop(const struct config *config, struct error *err) {
     return result;
 }
 
+gid_t privileges_group(const struct config *config) {
+    struct error ignored;
+    struct identity who = {0};
+    bool changes = config->user != NULL && privileges_are_root();
+    gid_t group = changes && find_identity(config, &who, &ignored) == 0 ? who.gid : getegid();
+    free(who.name);
+    return group;
+}
+
 static bool is_this_user(const char *text) {
     struct error ignored;
     struct identity who = {0};

@@ -6,6 +6,7 @@
 #include "core/error.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* Becomes config->user with config->group (without one, the user's own group) and the further
  * groups of that user, for good: that there is no way back is tried out. Then opens every file that
@@ -17,6 +18,9 @@
  */
 int privileges_drop(const struct config *config, struct error *err)
     __attribute__((warn_unused_result));
+
+/* The group that the process will have after privileges_drop; its own where that will fail. */
+gid_t privileges_group(const struct config *config);
 
 /* After privileges_drop: logs who the process is now, where the configuration or root has a part in
  * that. `was_root` is what privileges_are_root returned before. */

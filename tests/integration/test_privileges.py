@@ -86,6 +86,23 @@ class Privileges(Case):
         self.assertEqual(postern.reload().name, "reload done")
         self.serves(postern, renewed)
 
+    def test_the_admin_socket_is_for_the_group(self):
+        postern = self.start(self.write_config(admin="unix:admin.sock"))
+        found = os.stat(self.path("admin.sock"))
+        self.assertEqual((found.st_gid, oct(found.st_mode & 0o777)), (self.gid, "0o660"))
+        self.serves(postern)
+
+    def test_one_process_after_the_other_takes_over(self):
+        """Each begins as root; the second has the takeover socket from the first."""
+        file = self.write_config(takeover="takeover.sock", drain_timeout="1s")
+        running = self.start(file)
+        for _ in range(3):
+            successor = self.start(file, arguments=["--takeover"])
+            self.assertIn("taken over", successor.wait("takeover")["message"])
+            self.assertEqual(running.wait_exit(), 0, running.log())
+            self.serves(successor)
+            running = successor
+
     def test_the_user_s_further_groups_count(self):
         user = next((u for u in pwd.getpwall() if u.pw_uid != 0 and
                      any(u.pw_name in g.gr_mem for g in grp.getgrall())), None)
