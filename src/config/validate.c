@@ -405,11 +405,12 @@ static void warn_silence(const struct config *config, const struct document *doc
 static void warn_open_admin(const struct config *config) {
     const struct config_admin *admin = &config->admin;
     if (admin->text != NULL && admin->path == NULL && !address_is_loopback(&admin->address)) {
-        log_message(LOG_LEVEL_WARNING, "config",
-                    "admin = %s is not a loopback address: whoever can reach it can read the "
-                    "metrics, which have no authentication; sessions, reloads and the drain stay "
-                    "with clients on this machine",
-                    admin->text);
+        log_message(
+            LOG_LEVEL_WARNING, "config",
+            "admin = %s is not a loopback address: every host that can reach it can read the "
+            "metrics, which have no authentication; sessions, reloads and the drain stay "
+            "with clients on this machine",
+            admin->text);
     }
 }
 

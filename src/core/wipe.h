@@ -6,7 +6,7 @@
  * be in a function that is not inlined into the caller. */
 void wipe_stack(void);
 
-/* Clears the vector registers. Copies and cryptography use them, and whoever looks up a function of
+/* Clears the vector registers. Copies and cryptography use them, and the look-up of a function of
  * a shared library for the first time writes all of them to the stack (the dynamic linker), as does
  * the kernel for a signal. A few nanoseconds. Nothing where the processor's are not known here. */
 void wipe_registers(void);

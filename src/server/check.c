@@ -116,8 +116,8 @@ static enum server_exit fail(enum server_exit result, const struct error *err) {
     return result;
 }
 
-/* The files were readable for whoever runs the check; with user set, that user must read them at
- * every reload. */
+/* The files were readable for the user that runs the check; with user set, that user must read them
+ * at every reload. */
 static enum server_exit check_loaded(const struct runtime *rt) {
     struct error err;
     if (rt->config->admin.text != NULL) {

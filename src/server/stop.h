@@ -16,7 +16,7 @@
 /* Called on the loop, each at most once and in this order. */
 struct stop_events {
     void *arg;
-    void (*drains)(void *arg);      /* balancers are to be told; left out without a delay */
+    void (*drains)(void *arg);      /* balancers are to notice; left out without a delay */
     void (*disconnects)(void *arg); /* stop accepting, end the sessions over drain_timeout */
     void (*ends)(void *arg);        /* end everything at once; left out without a second signal */
 };

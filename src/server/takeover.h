@@ -16,7 +16,7 @@
  *     that it serves, cannot bind             old
  *   the old one ends before it gave all       new, which binds the rest itself
  *   the old one ends later                    new
- *   the new one is too late                   old; new, which is told so, exits
+ *   the new one is too late                   old; new, which gets a refusal, exits
  * The moment that decides is when the old one reads "serving".
  *
  * Everything here runs on the server's thread. */
@@ -68,7 +68,7 @@ int takeover_ask(struct takeover *takeover, const char *file, struct inherited *
 int takeover_listen(struct takeover *takeover, const char *file, struct error *err)
     __attribute__((warn_unused_result));
 
-/* The workers accept. Tells the old process so, if there is one; then, or once that has answered,
+/* The workers accept. Notifies the old process, if there is one; then, or once that has answered,
  * accepts takeovers of this one. `bound`, `tickets` and `admin_fd` (-1: none) are borrowed. 0, or
  * -1 with the reason. */
 int takeover_serve(struct takeover *takeover, uv_loop_t *loop, const struct bound_set *bound,

@@ -15,8 +15,8 @@
  *
  * "refused REASON" may come in place of any answer, also without being asked: the old one goes on,
  * and the new one must end. An end of the connection without it means that the other process has
- * ended. A message that is not understood is refused: there are no optional ones, and whoever adds
- * one gives the whole another version. */
+ * ended. A message that is not understood is refused: there are no optional ones, and a change that
+ * adds one gives the whole another version. */
 #ifndef POSTERN_SERVER_TAKEOVER_MESSAGE_H
 #define POSTERN_SERVER_TAKEOVER_MESSAGE_H
 

@@ -1,5 +1,5 @@
 /* The new process's part in a takeover: it asks the running Postern for its listening sockets and
- * ticket keys, and tells it once it serves. */
+ * ticket keys, and notifies it once it serves. */
 #ifndef POSTERN_SERVER_TAKEOVER_TAKE_H
 #define POSTERN_SERVER_TAKEOVER_TAKE_H
 

@@ -42,7 +42,8 @@ struct psk_found {
     bool known;
     uint8_t key_len;
     uint8_t key[PSK_KEY_MAX];    /* if it is not known, a key that nobody has */
-    uint8_t mark[PSK_MARK_SIZE]; /* of a known key: tells it from others, reveals nothing of it */
+    uint8_t mark[PSK_MARK_SIZE]; /* of a known key: differs from that of others, reveals nothing of
+                                    it */
 };
 
 /* Looks an identity up, which may be any bytes. It takes the same steps whether it is known or not,

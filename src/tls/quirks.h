@@ -36,7 +36,7 @@ void quirks_may_pause(void);
 /* --- keys --- */
 
 /* The library keeps a context's private key in ordinary memory. The size of it, for
- * quirks_move_key; 0 with the distribution's library, which cannot be told where to keep it
+ * quirks_move_key; 0 with the distribution's library, which has no say in where it keeps it
  * (postern_key.h). */
 size_t quirks_key_size(const WOLFSSL_CTX *ctx);
 

@@ -72,7 +72,7 @@ def spread(row, size, tls, resume="none"):
 
 def capacity(row, size):
     """How many handshakes a second there are when the proxy does nothing else. Its clients have to
-    be cheaper than the proxy (newcomer.h); `busy` tells whether they were."""
+    be cheaper than the proxy (newcomer.h); `busy` says whether they were."""
     def measure(stand):
         stand.keep_awake(stand.processors.proxy)
         newcomers = stand.newcomers(size.newcomers)

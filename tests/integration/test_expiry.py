@@ -93,7 +93,7 @@ class Status(Case):
         return self.postern(self.fake_broker(echo), certificate=certificate, main={"reload": "watch"},
                             env={**os.environ, "NOTIFY_SOCKET": self.path("notify"), **more})
 
-    def test_the_service_manager_is_told_what_ends_first(self):
+    def test_the_service_manager_is_notified_of_what_ends_first(self):
         postern = self.start_with(served(5 * DAY, 1 * DAY))
         end = (pki.NOW + 1 * DAY).strftime("%Y-%m-%d")
         says = rf'; certificate "CN=localhost" in .*main/cert\.pem ends on {end}$'

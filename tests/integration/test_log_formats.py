@@ -103,8 +103,8 @@ class Formats(Case):
         device = DEVICES.issue("gerät-1", usage="client")
         for text in FORGERY:
             self.hello(postern, text)
-            stranger = other.issue(pki.common_names(text.encode()[:64]), usage="client")
-            self.session(postern, stranger, "c")
+            outsider = other.issue(pki.common_names(text.encode()[:64]), usage="client")
+            self.session(postern, outsider, "c")
             self.session(postern, device, text)
         return {"handshake failed": 2 * len(FORGERY), "session end": len(FORGERY)}
 
@@ -152,11 +152,11 @@ class Formats(Case):
                 self.assertTrue(is_well_formed(message.encode() + b"\n"), message)
                 pairs = {k[len("POSTERN_"):].lower(): unescaped(v) for k, v in entry.items()
                          if k.startswith("POSTERN_")}
-                told = parse_line(message)
-                self.assertEqual(pairs.pop("event"), told.name)
-                self.assertEqual(pairs, {k: v for k, v in told.items() if v != "-"}
+                parsed = parse_line(message)
+                self.assertEqual(pairs.pop("event"), parsed.name)
+                self.assertEqual(pairs, {k: v for k, v in parsed.items() if v != "-"}
                                  | {k: v for k, v in pairs.items() if v == "-"})
-                self.assertEqual(self.facts(told), line)
+                self.assertEqual(self.facts(parsed), line)
                 self.assertEqual([entry[k] for k in ("PRIORITY", "SYSLOG_IDENTIFIER")],
                                  ["6", "postern"])
         self.assertEqual(postern.log(), "", "nothing on standard error")

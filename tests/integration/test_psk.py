@@ -357,7 +357,7 @@ class Routes(Keys):
             self.assertEqual(end["resumed"], "yes")
             self.is_kept_out_of(postern, "b", version, "sensor-1", ONE, "bad_psk", "-sess_in", saved)
 
-    def test_nor_where_the_key_would_do_in_both_and_the_protocol_alone_tells_them_apart(self):
+    def test_nor_where_the_key_would_do_in_both_and_the_protocol_alone_differs(self):
         keys = {"server_name": "a.example", "psk_file": "acme-keys", "certificates": "none"}
         postern = self.routed(self.route("a", alpn="one", **keys),
                               self.route("b", alpn="two", **keys))
@@ -436,7 +436,7 @@ class Checked(Keys):
         config = self.write("postern.conf", self.config("127.0.0.1:1883", listener=keys, more=more))
         return run_program("--check", "-c", config)
 
-    def test_check_tells_how_many_keys_there_are(self):
+    def test_check_prints_how_many_keys_there_are(self):
         done = self.check()
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertIn("clients     pre-shared key required, those of ", done.stdout)

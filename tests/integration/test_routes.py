@@ -160,7 +160,7 @@ class Choice(Routed):
         event = postern.wait("certificate", route="b")
         self.assertEqual((event["section"], event["serial"]), ("other", other.serial_hex))
 
-    def test_two_mosquittos_are_told_apart_by_name(self):
+    def test_two_mosquittos_are_chosen_by_name(self):
         one, two = self.mosquitto(), self.mosquitto()
         postern = self.served(one, route("two", server_name="localhost", backend=two.address),
                               mqtt="check")
@@ -348,7 +348,7 @@ class Trust(Routed):
                 self.assertEqual(self.closed.connections(), before)
 
     def test_a_session_does_not_cross_routes_of_one_name_either(self):
-        """Where the protocol alone tells them apart, all else that a ticket is tied to is equal."""
+        """Where the protocol alone differs, all else that a ticket is tied to is equal."""
         self.write("Acme.pem", pki.authority("Acme").pem)
         postern = self.served(
             self.broker("own"),

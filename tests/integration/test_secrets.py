@@ -294,7 +294,7 @@ class Memory(Case):
 
 class Process(Case):
     def started(self, core_dumps):
-        """As an ordinary user, whoever runs the test; what root starts is never traceable."""
+        """As an ordinary user, also if root runs the test; what root starts is never traceable."""
         text = self.config(self.fake_broker(), main={"core_dumps": core_dumps})
         file, wrapper = self.write("postern.conf", text), []
         if os.geteuid() == 0:

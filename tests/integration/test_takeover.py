@@ -98,7 +98,7 @@ class Base(Case):
         return self.postern(self.broker, main=main, **options)
 
     def new(self, name="new.conf", ready=True, text=None, main=(), **options):
-        """Another Postern that takes over. It has the old one's configuration unless told."""
+        """Another Postern that takes over. It has the old one's configuration unless given another."""
         start = {k: options.pop(k) for k in ("address_count", "env", "wrapper") if k in options}
         text = text or self.config(self.broker, main=self.main_keys(**dict(main)), **options)
         return self.start(self.write(name, text), arguments=["--takeover"], ready=ready, **start)

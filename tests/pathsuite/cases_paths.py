@@ -168,7 +168,7 @@ def extra_certificates(group):
     junk = {
         "a CA of somebody else": outsider,
         "an expired CA of somebody else": Node("Outsider", ca=True, key=outsider.key, **EXPIRED),
-        "another leaf": leaf(outsider, name="stranger"),
+        "another leaf": leaf(outsider, name="outsider-1"),
         "another leaf of the same CA": leaf(one, name="neighbour"),
         "the leaf again": own,
         "the CA again": one,

@@ -793,7 +793,7 @@ END_TEST
 START_TEST(a_bad_file_is_not_loaded) {
     struct error err = {""};
     keys("sensor+1:" KEY_ONE "\n");
-    tls_context_unref(site_load(&site, &shared)); /* no broker is told the name */
+    tls_context_unref(site_load(&site, &shared)); /* no broker gets the name */
     site.listener.mqtt = MQTT_IDENTITY;
     ck_assert_ptr_null(tls_context_load(&site.listener, &shared, &err));
     ck_assert_msg(strstr(err.text, ":1: an identity that cannot be a name") != NULL, "%s",

@@ -154,7 +154,7 @@ START_TEST(an_unknown_identity_has_a_key_that_nobody_has) {
 }
 END_TEST
 
-START_TEST(a_key_is_told_from_others_by_its_mark) {
+START_TEST(a_key_is_known_by_its_mark) {
     struct psk_list *list = parse("one:" KEY16 "\ntwo:" KEY16 "\n");
     struct psk_found one = find(list, "one"), two = find(list, "two");
     ck_assert(psk_list_has(list, "one", one.mark) && psk_list_has(list, "two", two.mark));
@@ -204,7 +204,7 @@ START_TEST(a_file_without_a_key_is_refused) {
 }
 END_TEST
 
-/* The rules of identity.h count where the broker is told identities as names. */
+/* The rules of identity.h count where the broker gets identities as names. */
 START_TEST(an_identity_that_cannot_be_a_name_is_refused_where_it_is_one) {
     static const char *const bad[] = {"a+b:" KEY16, "a#b:" KEY16,
                                       "a\x01"
@@ -228,7 +228,7 @@ int main(void) {
     tcase_add_test(tc, among_many_each_is_found);
     tcase_add_test(tc, what_other_systems_write_at_the_ends_of_lines_is_accepted);
     tcase_add_test(tc, an_unknown_identity_has_a_key_that_nobody_has);
-    tcase_add_test(tc, a_key_is_told_from_others_by_its_mark);
+    tcase_add_test(tc, a_key_is_known_by_its_mark);
     tcase_add_test(tc, a_bad_line_is_named_with_what_is_wrong_and_no_digit_of_its_key);
     tcase_add_test(tc, an_identity_comes_once);
     tcase_add_test(tc, a_file_without_a_key_is_refused);

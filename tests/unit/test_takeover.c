@@ -150,7 +150,7 @@ START_TEST(descriptors_beyond_the_bound_are_closed) {
 }
 END_TEST
 
-START_TEST(nothing_and_the_end_are_told_apart) {
+START_TEST(nothing_and_the_end_are_distinguished) {
     struct takeover_message m;
     takeover_receive(ends[1], &m);
     ck_assert_int_eq(m.kind, TAKEOVER_NOTHING);
@@ -281,7 +281,7 @@ int main(void) {
     tcase_add_test(messages, messages_have_a_bound);
     tcase_add_test(messages, descriptors_come_close_on_exec_and_those_not_taken_are_closed);
     tcase_add_test(messages, descriptors_beyond_the_bound_are_closed);
-    tcase_add_test(messages, nothing_and_the_end_are_told_apart);
+    tcase_add_test(messages, nothing_and_the_end_are_distinguished);
     tcase_add_test(messages, a_last_word_is_heard_although_ours_was_not_read);
     tcase_add_test(messages, keys_pass_unchanged);
     suite_add_tcase(suite, messages);

@@ -173,7 +173,7 @@ static int mount_cert(char path[64]) {
     return fd;
 }
 
-START_TEST(a_mounted_file_that_is_replaced_out_of_sight_is_told_once) {
+START_TEST(a_mounted_file_that_is_replaced_out_of_sight_is_reported_once) {
     char path[64];
     watch_free(watch);
     watch = watch_new();
@@ -232,7 +232,7 @@ int main(void) {
     tcase_add_test(tests, what_changes_while_the_files_are_read_is_read_again);
     tcase_add_test(tests, a_reload_that_fails_hides_no_change);
     tcase_add_test(tests, a_file_that_vanishes_is_a_change);
-    tcase_add_test(tests, a_mounted_file_that_is_replaced_out_of_sight_is_told_once);
+    tcase_add_test(tests, a_mounted_file_that_is_replaced_out_of_sight_is_reported_once);
     tcase_add_test(tests, a_mounted_file_that_is_rewritten_is_a_change);
     tcase_add_test(tests, what_is_replaced_or_vanishes_in_sight_is_no_orphan);
     suite_add_tcase(suite, tests);
