@@ -1,12 +1,12 @@
 #include "server/sessions_page.h"
 
 #include "core/utf8.h"
+#include "server/page_text.h"
 #include "server/worker.h"
 #include "session/listing.h"
 #include "session/metrics.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,55 +15,34 @@
 
 enum { PATIENCE_MS = 2000, ROWS = 64 };
 
-struct text {
-    struct buf *out;
-    bool failed;
-};
-
 /* --- JSON --- */
 
-static void put(struct text *t, const char *bytes, size_t len) {
-    t->failed = t->failed || !buf_append(t->out, bytes, len, SIZE_MAX);
-}
-
-static void print(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/* Short texts of our own. */
-static void print(struct text *t, const char *format, ...) {
-    char piece[256];
-    va_list args;
-    va_start(args, format);
-    int len = vsnprintf(piece, sizeof piece, format, args);
-    va_end(args);
-    put(t, piece, (size_t)len < sizeof piece ? (size_t)len : sizeof piece - 1);
-}
-
 /* As the log does it: a byte that is not of UTF-8 is \xHH, which JSON escapes once more. */
-static void put_string(struct text *t, const char *value) {
+static void put_string(struct page_text *t, const char *value) {
     const uint8_t *s = (const uint8_t *)value;
-    put(t, "\"", 1);
+    page_put(t, "\"", 1);
     for (size_t left = strlen(value), used; left > 0; s += used, left -= used) {
         uint32_t code = 0;
         used = utf8_decode(s, left, &code);
         if (used == 0) {
             used = 1;
-            print(t, "\\\\x%02x", s[0]);
+            page_print(t, "\\\\x%02x", s[0]);
         } else if (code == '"' || code == '\\') {
-            print(t, "\\%c", s[0]);
+            page_print(t, "\\%c", s[0]);
         } else if (code < 0x20 || (code >= 0x7f && code < 0xa0)) {
-            print(t, "\\u%04x", (unsigned)code);
+            page_print(t, "\\u%04x", (unsigned)code);
         } else {
-            put(t, (const char *)s, used);
+            page_put(t, (const char *)s, used);
         }
     }
-    put(t, "\"", 1);
+    page_put(t, "\"", 1);
 }
 
 /* NULL and "" are null. */
-static void put_pair(struct text *t, const char *key, const char *value) {
-    print(t, ",\"%s\":", key);
+static void put_pair(struct page_text *t, const char *key, const char *value) {
+    page_print(t, ",\"%s\":", key);
     if (value == NULL || value[0] == '\0') {
-        put(t, "null", 4);
+        page_put(t, "null", 4);
     } else {
         put_string(t, value);
     }
@@ -81,25 +60,26 @@ static void print_time(char text[32], uint64_t age_ms) {
     }
 }
 
-static void put_row(struct text *t, const struct config *config, const struct listing_row *row) {
+static void put_row(struct page_text *t, const struct config *config,
+                    const struct listing_row *row) {
     char address[ADDRESS_TEXT_SIZE], since[32];
     print_time(since, row->age_ms);
-    put(t, "{\"listener\":", 12);
+    page_put(t, "{\"listener\":", 12);
     put_string(t, config->listeners[row->listener].name);
     put_pair(t, "route", row->route);
     put_pair(t, "state", metrics_phase_name((size_t)row->phase));
     put_pair(t, "peer", address_print(&row->client, address));
     put_pair(t, "since", since);
-    print(t, ",\"seconds\":%" PRIu64 ".%u", row->age_ms / 1000,
-          (unsigned)(row->age_ms % 1000 / 100));
+    page_print(t, ",\"seconds\":%" PRIu64 ".%u", row->age_ms / 1000,
+               (unsigned)(row->age_ms % 1000 / 100));
     put_pair(t, "identity", row->identity);
     put_pair(t, "sni", row->server_name);
     put_pair(t, "tls", row->version);
     put_pair(t, "cipher", row->cipher);
     put_pair(t, "group", row->group);
-    print(t, ",\"resumed\":%s", row->resumed ? "true" : "false");
+    page_print(t, ",\"resumed\":%s", row->resumed ? "true" : "false");
     put_pair(t, "backend", row->backend);
-    print(t, ",\"up\":%" PRIu64 ",\"down\":%" PRIu64 "}", row->up, row->down);
+    page_print(t, ",\"up\":%" PRIu64 ",\"down\":%" PRIu64 "}", row->up, row->down);
 }
 
 /* --- the walk --- */
@@ -133,7 +113,7 @@ static enum sessions_result find(const struct sessions_walks *walks, const char 
 }
 
 struct page {
-    struct text text;
+    struct page_text text;
     struct workers *workers;
     const struct config *config;
     struct sessions_walk *walk;
@@ -143,7 +123,7 @@ struct page {
 
 static void put_rows(struct page *p, const struct listing_row *rows, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        print(&p->text, "%s\n", p->count > 0 ? "," : "");
+        page_print(&p->text, "%s\n", p->count > 0 ? "," : "");
         p->count++;
         put_row(&p->text, p->config, &rows[i]);
     }
@@ -198,13 +178,13 @@ enum sessions_result sessions_page(struct sessions_walks *walks, struct workers 
     }
     p.walk = &walks->all[p.place];
     p.walk->ticket = ++walks->last_ticket;
-    put(&p.text, "{\"sessions\":[", 13);
+    page_put(&p.text, "{\"sessions\":[", 13);
     result = fill(&p);
     if (result == SESSIONS_OK && p.walk->worker < workers->count) {
-        print(&p.text, "\n],\"next\":\"%" PRIu64 "\"}\n", p.walk->ticket);
+        page_print(&p.text, "\n],\"next\":\"%" PRIu64 "\"}\n", p.walk->ticket);
     } else {
         p.walk->ticket = 0;
-        print(&p.text, "\n],\"next\":null}\n");
+        page_print(&p.text, "\n],\"next\":null}\n");
     }
     return result == SESSIONS_OK && p.text.failed ? SESSIONS_NO_MEMORY : result;
 }
