@@ -28,6 +28,7 @@ struct conn {
     bool shut_wanted : 1;   /* nothing more will be sent to it: FIN after what waits */
     bool shut : 1;          /* FIN is out */
     bool cut : 1;           /* bytes for it are lost: none may follow them */
+    bool bounded : 1;       /* conn_bound_input was called */
     bool secret : 1;        /* what waits is overwritten when it has left: it is plaintext */
 };
 
@@ -48,6 +49,12 @@ void conn_note(struct conn *conn, unsigned events);
  * `readable` is false. */
 ssize_t conn_read(struct conn *conn, uint8_t *into, size_t room)
     __attribute__((warn_unused_result));
+
+/* From now on the peer may send about 128 KB ahead of what is read. Left alone, the kernel allows
+ * megabytes to a peer that sends fast (tcp_rmem), which have left the processor's caches when they
+ * are read. One system call, the first time; of no effect on unix sockets, whose sender's buffer
+ * counts. Where the peer is far away, no more than that arrives in a round trip. */
+void conn_bound_input(struct conn *conn);
 
 /* The error of a socket that is not read, which reading would report only after what the peer sent
  * before it: a libuv code. 0: none, or the peer had sent FIN before (EPIPE), so that what it sent

@@ -92,7 +92,8 @@ static size_t read_size(const struct session *s, const struct conn *from) {
                               : engine_write_size(s->engine, POOL_READ_SIZE);
 }
 
-/* Reads what that side sends, for the length of its turn. */
+/* Reads what that side sends, for the length of its turn. How far ahead a client may be is left to
+ * the kernel: the way to it may be long. */
 static void read_conn(struct session *s, struct conn *from) {
     uint64_t begin_ns = 0;
     for (unsigned reads = 0; from->readable && from->reading; reads++) {
@@ -103,6 +104,9 @@ static void read_conn(struct session *s, struct conn *from) {
         ssize_t got = conn_read(from, s->pool->cipher, read_size(s, from));
         if (reads == 0 && from->readable) { /* else this read is all: no clock is needed */
             begin_ns = loop_now_ns();
+        }
+        if (from == &s->broker && got > 0 && from->readable) { /* it sends much */
+            conn_bound_input(from);
         }
         if (got > 0) {
             pool_note_cipher(s->pool, (size_t)got);

@@ -4,6 +4,7 @@ import hashlib
 import random
 import select
 import threading
+from pathlib import Path
 
 from clients import PATIENCE
 from harness import ALL, SANITIZED, Case, main
@@ -84,6 +85,21 @@ class Backpressure(Case):
     def small(self, sessions=1):
         if not SANITIZED:
             self.assertLess((self.server.memory() - self.before) / sessions, GROWTH)
+
+    def waiting_in_the_kernel(self, peer):
+        """Bytes that Postern has not read of what the broker's side of this connection sent."""
+        port = f":{peer.sock.getpeername()[1]:04X}"
+        rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+        sizes = [int(row[4].split(":")[1], 16) for row in rows if row[1].endswith(port) and row[3] == "01"]
+        self.assertEqual(len(sizes), 1)
+        return sizes[0]
+
+    def test_a_broker_that_sends_much_is_not_far_ahead(self):
+        client, peer = self.pair("1.3")
+        flow = Flow(peer, ENDLESS, "ahead")
+        receive(client, ENOUGH)  # the kernel allows a fast reader more and more
+        self.stalled(flow)
+        self.assertLessEqual(self.waiting_in_the_kernel(peer), 256 << 10)
 
     def test_a_client_that_stops_reading_makes_the_broker_wait(self):
         for version in BOTH:
