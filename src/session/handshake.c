@@ -38,13 +38,14 @@ static enum verdict on_client_bytes(struct session *s, uint8_t *data, size_t len
 /* --- steps --- */
 
 /* A context that a reload has retired since the ClientHello came may have given its CAs back: then
- * the current one takes over. False without memory. */
+ * the current one takes over, which may have other keys. False without memory. */
 static bool begin(struct session *s) {
     struct runtime *now = s->pool->runtime;
     const struct client_hello *hello = &s->pending->hello;
     s->engine = engine_open(session_listener(s)->tls, hello);
     if (s->engine == NULL && s->runtime != now) {
         session_take_runtime(s, now);
+        s->heavy = tls_context_is_heavy(session_listener(s)->tls, hello);
         s->engine = engine_open(session_listener(s)->tls, hello);
     }
     return s->engine != NULL;
@@ -110,10 +111,17 @@ static void note_delay(struct session *s) {
 enum verdict handshake_step(struct session *s) {
     struct pool *pool = s->pool;
     struct buf *cipher = &s->pending->cipher;
-    note_delay(s);
+    bool was_heavy = s->heavy;
     if (s->engine == NULL && !begin(s)) {
         return session_end(s, REASON_OUT_OF_MEMORY, NULL);
     }
+    /* The second stack may be in use: only the queue of heavy steps brings that step to its end
+     * before the next one begins. */
+    if (s->heavy && !was_heavy) {
+        pool_queue_handshake(pool, &s->member, true, true);
+        return SESSION_GOES_ON;
+    }
+    note_delay(s);
     check_by_current(s);
     struct engine_input in = {cipher->data, cipher->len};
     struct engine_stack *stack = s->heavy ? pool_stack(pool) : NULL;

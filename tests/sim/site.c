@@ -91,7 +91,7 @@ static void write_config(enum site_variant variant, const char *ca, const char *
                 "[listener plain]\nlisten = 127.0.0.1:1\nbackend = 127.0.0.1:1001, 10.0.0.2:1002\n"
                 "certificates = ecdsa, rsa\ndial = handshake\n%s%s"
                 "[listener certs]\nlisten = 127.0.0.1:2\nbackend = broker.example:1003\n"
-                "certificates = ecdsa\nproxy_protocol = v2\n%s%s"
+                "certificates = %s\nproxy_protocol = v2\n%s%s"
                 "[listener check]\nlisten = 127.0.0.1:3\nbackend = unix:/sim/broker\n"
                 "certificates = ecdsa, rsa\nmqtt = check\n%s%s"
                 "[listener identity]\nlisten = 127.0.0.1:4\nbackend = 127.0.0.1:1004\n"
@@ -102,7 +102,8 @@ static void write_config(enum site_variant variant, const char *ca, const char *
                 "%s"
                 "[certificate ecdsa]\ncert = server.pem\nkey = server.key\n"
                 "[certificate rsa]\ncert = rsa.pem\nkey = rsa.key\n",
-                all, variant == SITE_SMALL ? "tls_max = 1.2\n" : "", all, auth, all,
+                all, variant == SITE_SMALL ? "tls_max = 1.2\n" : "",
+                variant == SITE_SMALL ? "rsa" : "ecdsa", all, auth, all,
                 variant == SITE_SMALL ? "" : "max_handshakes = 3\n", all, auth, all,
                 variant == SITE_SMALL ? "" : "max_handshakes = 2\n", route(variant));
     char name[32];

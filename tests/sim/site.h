@@ -22,7 +22,7 @@ enum site_variant {
     SITE_REVOKING, /* a CRL lists SITE_REVOCABLE, and its sessions end; like the first, with a route
                     */
     SITE_KEEPING,  /* likewise, and they stay; longer timeouts, no idle_, no first_data_timeout */
-    SITE_SMALL,    /* small records, TLS 1.2 */
+    SITE_SMALL,    /* small records, TLS 1.2; an RSA key in place of SITE_CERTS's ECDSA key */
     SITE_VARIANTS
 };
 

@@ -119,6 +119,70 @@ START_TEST(a_heavy_step_pauses_and_others_go_on) {
 END_TEST
 #endif
 
+/* A client whose ClientHello has come; its first step is not made yet. */
+static struct session *say_hello(struct client *c) {
+    struct session *s = world_session(c);
+    client_send(c, SIZE_MAX);
+    conn_note(&s->client, POLLER_READABLE);
+    session_serve(&s->member);
+    ck_assert_int_eq(s->phase, PHASE_HANDSHAKE);
+    ck_assert(!s->heavy && !list_is_empty(&world.pool.light.fresh));
+    return s;
+}
+
+/* The last worker has taken the new configuration, so that the old one is retired: its CAs are
+ * gone, and SITE_CERTS has an RSA key now. */
+static void reload_and_retire(void) {
+    struct runtime *old = world.runtime;
+    world.runtime = site_load(SITE_SMALL);
+    world.variant = SITE_SMALL;
+    admission_adopt(&world.pool, runtime_ref(world.runtime));
+    runtime_retire(old);
+    runtime_unref(old);
+}
+
+START_TEST(a_step_that_a_reload_has_made_heavy_waits_with_the_heavy_ones) {
+    struct client *c = fixture_accept(CLIENT_GOOD, SITE_CERTS);
+    struct session *s = say_hello(c);
+    reload_and_retire();
+    list_remove(&s->member.queue);
+    session_step(&s->member);
+    ck_assert_ptr_eq(s->runtime, world.runtime);
+    ck_assert(s->heavy && s->in_steps && c->sock->out.len == 0);
+    ck_assert(list_is_empty(&world.pool.light.begun) && list_is_empty(&world.pool.light.fresh));
+    ck_assert_uint_eq(length(&world.pool.heavy.begun), 1);
+    ck_assert_uint_eq(limits_handshakes(world.limits, SITE_CERTS), 1);
+    world_settle();
+    ck_assert_uint_gt(c->sock->out.len, 0);
+    ck_assert_uint_eq(limits_handshakes(world.limits, SITE_CERTS), 0);
+}
+END_TEST
+
+#ifdef POSTERN_PAUSES
+/* And pauses like any other, also while another one is in the middle of its own. */
+START_TEST(a_step_that_a_reload_has_made_heavy_pauses) {
+    struct client *late = fixture_accept(CLIENT_GOOD, SITE_CERTS);
+    struct client *first = fixture_connect(CLIENT_GOOD, SITE_BALANCED);
+    sim_clock_set_tick(5000);
+    client_send(first, SIZE_MAX);
+    unsigned turns = 0, paused = 0;
+    for (; turns < 1000 && list_is_empty(&world.pool.heavy.begun); turns++) {
+        world_turn();
+    }
+    ck_assert_uint_lt(turns, 1000);
+    struct session *s = say_hello(late);
+    reload_and_retire();
+    for (turns = 0; turns < 10000 && late->sock->out.len == 0; turns++) {
+        world_turn();
+        paused += first->sock->out.len > 0 && !list_is_empty(&s->member.queue);
+    }
+    ck_assert_uint_lt(turns, 10000);
+    ck_assert(s->heavy);
+    ck_assert_uint_gt(paused, 3);
+}
+END_TEST
+#endif
+
 /* --- pool --- */
 
 START_TEST(sessions_move_from_list_to_list) {
@@ -347,7 +411,9 @@ int main(void) {
     tcase_add_test(test, accepting_is_in_pieces_of_eight);
 #ifdef POSTERN_PAUSES
     tcase_add_test(test, a_heavy_step_pauses_and_others_go_on);
+    tcase_add_test(test, a_step_that_a_reload_has_made_heavy_pauses);
 #endif
+    tcase_add_test(test, a_step_that_a_reload_has_made_heavy_waits_with_the_heavy_ones);
     tcase_add_test(test, sessions_move_from_list_to_list);
     tcase_add_test(test, the_next_deadline_is_the_first_of_all);
     tcase_add_test(test, a_deadline_that_was_moved_is_not_missed);
