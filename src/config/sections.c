@@ -203,9 +203,9 @@ static int apply_listeners(const struct build *b) {
 /* --- routes --- */
 
 /* What a route does not inherit: its listener's setting of `key` would contradict what the route
- * sets. */
+ * sets, or is about what the route replaces. */
 static const struct {
-    const char *key, *set, *to;
+    const char *key, *set, *to; /* NULL: to whatever */
 } not_inherited[] = {
     {"client_ca", "client_auth", "none"},
     {"client_crl", "client_auth", "none"},
@@ -214,6 +214,7 @@ static const struct {
     {"client_ca", "certificates", "none"},
     {"client_crl", "certificates", "none"},
     {"client_allow", "certificates", "none"},
+    {"psk_plain", "psk_file", NULL},
     {"client_id", "mqtt", "off"},
     {"client_id", "mqtt", "check"},
     {"dial", "mqtt", "check"},
@@ -226,7 +227,8 @@ static bool inherits(const struct document_section *route, const struct config_k
             continue;
         }
         const char *value = document_setting(route, not_inherited[i].set)->value;
-        if (value != NULL && strcmp(not_inherited[i].to, value) == 0) {
+        const char *to = not_inherited[i].to;
+        if (value != NULL && (to == NULL || strcmp(to, value) == 0)) {
             return false;
         }
     }

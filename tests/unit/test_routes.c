@@ -231,8 +231,8 @@ START_TEST(a_route_has_its_listeners_keys_or_its_own) {
              "client_crl = crl\nclient_allow = list\nclient_auth = optional\nclient_ca = "
              "ca\n" CERTIFICATE "[route same]\nserver_name = same.lan\n"
              "[route alone]\nserver_name = alone.lan\ncertificates = none\n"
-             "[route own]\nserver_name = own.lan\npsk_file = keys2\npsk_plain = no\n"
-             "[route without]\nserver_name = w.lan\npsk_file =\npsk_plain = no\n");
+             "[route own]\nserver_name = own.lan\npsk_file = keys2\n"
+             "[route without]\nserver_name = w.lan\npsk_file =\n");
     const struct config_listener *l = &config->listeners[0], *same = &l->routes[0],
                                  *alone = &l->routes[1], *own = &l->routes[2],
                                  *without = &l->routes[3];
@@ -247,12 +247,38 @@ START_TEST(a_route_has_its_listeners_keys_or_its_own) {
     ck_assert_int_eq(own->psk_plain, PSK_PLAIN_REFUSE);
     ck_assert_str_eq(own->client_ca, l->client_ca);
     ck_assert_ptr_null(without->psk_file);
+    ck_assert_int_eq(without->psk_plain, PSK_PLAIN_REFUSE);
     config_free(config);
     config = load(LISTENER "certificates = none\npsk_file = keys\n" CERTIFICATE
                            "[route r]\nserver_name = r.lan\ncertificates = main\npsk_file =\n");
     ck_assert_uint_eq(config->listeners[0].certificate_count, 0);
     ck_assert_uint_eq(config->listeners[0].routes[0].certificate_count, 1);
     ck_assert_ptr_null(config->listeners[0].routes[0].psk_file);
+    config_free(config);
+}
+END_TEST
+
+/* Whether keys count without forward secrecy is said with the keys. */
+START_TEST(psk_plain_belongs_to_the_psk_file_that_is_used) {
+    struct config *config =
+        load("[listener mqtt]\nlisten = :1\npsk_file = keys\ncertificates = main\n" CERTIFICATE
+             "[route same]\nserver_name = same.lan\npsk_plain = yes\n"
+             "[route own]\nserver_name = own.lan\npsk_file = keys2\npsk_plain = yes\n"
+             "[route again]\nserver_name = again.lan\npsk_file = keys\n"
+             "[route strict]\nserver_name = strict.lan\n");
+    const struct config_listener *l = &config->listeners[0];
+    ck_assert_int_eq(l->psk_plain, PSK_PLAIN_REFUSE);
+    ck_assert_int_eq(l->routes[0].psk_plain, PSK_PLAIN_ACCEPT);
+    ck_assert_int_eq(l->routes[1].psk_plain, PSK_PLAIN_ACCEPT);
+    ck_assert_int_eq(l->routes[2].psk_plain, PSK_PLAIN_REFUSE);
+    ck_assert_int_eq(l->routes[3].psk_plain, PSK_PLAIN_REFUSE);
+    config_free(config);
+    config = load("[listener mqtt]\nlisten = :1\npsk_file = keys\npsk_plain = yes\n"
+                  "certificates = main\n" CERTIFICATE
+                  "[route strict]\nserver_name = strict.lan\npsk_plain = no\n"
+                  "[route named]\nserver_name = named.lan\npsk_file = keys\n");
+    ck_assert_int_eq(config->listeners[0].routes[0].psk_plain, PSK_PLAIN_REFUSE);
+    ck_assert_int_eq(config->listeners[0].routes[1].psk_plain, PSK_PLAIN_REFUSE);
     config_free(config);
 }
 END_TEST
@@ -529,6 +555,7 @@ int main(void) {
     tcase_add_test(all, a_route_has_its_own_settings_and_else_its_listeners);
     tcase_add_test(all, a_route_does_not_inherit_what_contradicts_its_own_settings);
     tcase_add_test(all, a_route_has_its_listeners_keys_or_its_own);
+    tcase_add_test(all, psk_plain_belongs_to_the_psk_file_that_is_used);
     tcase_add_test(all, a_route_may_belong_to_several_listeners);
     tcase_add_test(all, the_files_of_routes_are_visited);
     tcase_add_loop_test(all, each_mistake_is_reported_with_its_line_and_its_remedy, 0,
