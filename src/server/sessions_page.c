@@ -50,12 +50,10 @@ static void put_pair(struct page_text *t, const char *key, const char *value) {
 
 /* --- one session --- */
 
-static void print_time(char text[32], uint64_t age_ms) {
-    struct timespec now;
+static void print_time(char text[32], int64_t seconds) {
     struct tm utc;
-    clock_gettime(CLOCK_REALTIME, &now);
-    time_t since = now.tv_sec - (time_t)(age_ms / 1000);
-    if (gmtime_r(&since, &utc) == NULL || strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0) {
+    time_t when = (time_t)seconds;
+    if (gmtime_r(&when, &utc) == NULL || strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0) {
         snprintf(text, 32, "-");
     }
 }
@@ -63,7 +61,7 @@ static void print_time(char text[32], uint64_t age_ms) {
 static void put_row(struct page_text *t, const struct config *config,
                     const struct listing_row *row) {
     char address[ADDRESS_TEXT_SIZE], since[32];
-    print_time(since, row->age_ms);
+    print_time(since, row->accepted_s);
     page_put(t, "{\"listener\":", 12);
     put_string(t, config->listeners[row->listener].name);
     put_pair(t, "route", row->route);

@@ -19,6 +19,7 @@ static void fill(struct listing_row *row, const struct session *s) {
         .phase = (enum phase_id)s->phase,
         .client = s->client_addr,
         .age_ms = pool_now_ms(s->pool) - s->accepted_ms,
+        .accepted_s = s->accepted_s,
         .up = s->up,
         .down = s->down,
         .backend = dialled ? backend_text(l->backends[s->backend]) : NULL,

@@ -26,6 +26,7 @@ struct listing_row {
     enum phase_id phase;
     struct address client;
     uint64_t age_ms;                                /* since it was accepted */
+    int64_t accepted_s;                             /* when that was: seconds since 1970 */
     uint64_t up, down;                              /* plaintext bytes */
     const char *version, *cipher, *group, *backend; /* NULL: none yet */
     bool resumed;

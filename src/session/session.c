@@ -6,6 +6,7 @@
 #include "session/state.h"
 
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Of one socket, before the others of the thread have theirs. 256 KB take 0.2 ms; small records
@@ -215,6 +216,7 @@ static struct session *new_session(struct pool *pool, size_t listener, int fd,
     counter_add(&session_metrics(s)->accepted, 1);
     s->silent = s->in_newcomers = true;
     s->accepted_ms = pool_now_ms(pool);
+    s->accepted_s = (uint32_t)time(NULL);
     conn_init(&s->client, on_client_ready);
     conn_init(&s->broker, on_broker_ready);
     s->broker.secret = true;

@@ -73,10 +73,11 @@ struct session {
     struct engine *engine;         /* NULL until the handshake begins, and after it failed */
     struct mqtt_follower follower; /* mqtt = identity: a second CONNECT would be another name */
     struct mqtt_answer answer;     /* with mqtt on: whether the broker refuses the login */
+    uint32_t accepted_s;           /* by the system's clock then: seconds since 1970 */
     struct pending *pending;       /* from the first byte on; NULL once relaying */
     char *server_name;             /* as in the ClientHello; NULL: none */
     uint64_t up, down;             /* plaintext bytes */
-    uint64_t accepted_ms;
+    uint64_t accepted_ms;          /* by the loop's clock */
     struct address client_addr;
     struct conn client, broker;
 };

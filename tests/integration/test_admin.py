@@ -275,6 +275,19 @@ class Sessions(Served):
         since = time.mktime(time.strptime(session["since"], "%Y-%m-%dT%H:%M:%SZ")) - time.timezone
         self.assertAlmostEqual(since, time.time(), delta=60)
 
+    def test_since_when_a_session_is_there_does_not_change(self):
+        self.serve()
+        self.talk()
+        seen = set()
+
+        def is_two_seconds_old():
+            (session,) = json.loads(self.admin.get("/sessions").text)["sessions"]
+            seen.add(session["since"])
+            return session["seconds"] >= 2
+
+        self.wait_until(is_two_seconds_old, "a session of two seconds")
+        self.assertEqual(len(seen), 1, seen)
+
     def test_a_client_that_has_said_nothing_is_listed_without_what_is_not_known(self):
         self.serve()
         client = self.tcp_client(self.server)
