@@ -14,7 +14,9 @@ int filter_apply(struct error *err) {
 #include <asm/ioctls.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -47,6 +49,7 @@ static const struct {
     {SYS_tgkill, "tgkill"},
     {SYS_tkill, "tkill"},
     {SYS_socket, "socket"},
+    {SYS_socketpair, "socketpair"},
 #ifdef SYS_mmap
     {SYS_mmap, "mmap"},
 #endif
@@ -136,8 +139,6 @@ enum { CLONE_FLAGS = 0 };
 static const struct comparison maps[] = {{2, PROT_EXEC, 0}, {2, PROT_WRITE, 0}};
 static const struct comparison protects[] = {{2, PROT_EXEC, 0}};
 static const struct comparison threads[] = {{CLONE_FLAGS, CLONE_THREAD, CLONE_THREAD}};
-static const struct comparison families[] = {
-    {0, LOW, AF_UNIX}, {0, LOW, AF_INET}, {0, LOW, AF_INET6}, {0, LOW, AF_NETLINK}};
 /* Non-blocking and close-on-exec; how much can be read; whether a descriptor is a terminal; the
  * number and the name of an interface. */
 static const struct comparison ioctls[] = {
@@ -162,6 +163,26 @@ static const struct comparison asks[] = {{2, WHOLE, 0}};
 
 #define LIST(array) (array), sizeof(array) / sizeof *(array)
 
+/* Family, type and protocol. Unix sockets: brokers, the journal, the service manager, modules that
+ * resolve names. TCP: brokers, and name servers with long answers. UDP: name servers, and how the C
+ * library finds out from which address it would send. Netlink, of which type does not matter: the C
+ * library looks at the addresses of the machine, and at nothing else in the kernel. */
+static const struct socket_kind {
+    int family, type, protocol;
+} sockets[] = {{AF_UNIX, SOCK_STREAM, 0},
+               {AF_UNIX, SOCK_DGRAM, 0},
+               {AF_INET, SOCK_STREAM, 0},
+               {AF_INET, SOCK_STREAM, IPPROTO_TCP},
+               {AF_INET, SOCK_DGRAM, 0},
+               {AF_INET, SOCK_DGRAM, IPPROTO_UDP},
+               {AF_INET6, SOCK_STREAM, 0},
+               {AF_INET6, SOCK_STREAM, IPPROTO_TCP},
+               {AF_INET6, SOCK_DGRAM, 0},
+               {AF_INET6, SOCK_DGRAM, IPPROTO_UDP},
+               {AF_NETLINK, SOCK_RAW, NETLINK_ROUTE},
+               {AF_NETLINK, SOCK_DGRAM, NETLINK_ROUTE}};
+static const struct socket_kind pairs[] = {{AF_UNIX, SOCK_STREAM, 0}, {AF_UNIX, SOCK_DGRAM, 0}};
+
 /* One rule for each comparison: it is enough that one of them is true. A call that is unknown to
  * libseccomp or to this processor is left out. */
 static int allow(scmp_filter_ctx filter, int number, const struct comparison *any, size_t count) {
@@ -170,6 +191,21 @@ static int allow(scmp_filter_ctx filter, int number, const struct comparison *an
         struct scmp_arg_cmp argument =
             SCMP_CMP64(any[i].argument, SCMP_CMP_MASKED_EQ, any[i].mask, any[i].value);
         rc = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, 1, &argument);
+    }
+    return rc;
+}
+
+/* The type's number has two flags in it. */
+static int allow_sockets(scmp_filter_ctx filter, int number, const struct socket_kind *any,
+                         size_t count) {
+    const uint64_t type = LOW & ~(uint64_t)(SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        const struct scmp_arg_cmp all[] = {
+            SCMP_CMP64(0, SCMP_CMP_MASKED_EQ, LOW, (uint64_t)any[i].family),
+            SCMP_CMP64(1, SCMP_CMP_MASKED_EQ, type, (uint64_t)any[i].type),
+            SCMP_CMP64(2, SCMP_CMP_MASKED_EQ, LOW, (uint64_t)any[i].protocol)};
+        rc = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, 3, all);
     }
     return rc;
 }
@@ -191,8 +227,10 @@ static int add_rule(scmp_filter_ctx filter, const struct syscall_rule *rule) {
         return allow(filter, number, LIST(threads));
     case SYSCALL_SELF:
         return allow(filter, number, &self, 1);
-    case SYSCALL_FAMILY:
-        return allow(filter, number, LIST(families));
+    case SYSCALL_SOCKET:
+        return allow_sockets(filter, number, LIST(sockets));
+    case SYSCALL_PAIR:
+        return allow_sockets(filter, number, LIST(pairs));
     case SYSCALL_IOCTL:
         return allow(filter, number, LIST(ioctls));
     case SYSCALL_FCNTL:

@@ -9,8 +9,8 @@
 /* clang-format off */
 const struct syscall_rule syscall_rules[] = {
     /* Sockets: clients, brokers, the service manager, name servers; unix sockets of other commands. */
-    {"socket", SYSCALL_FAMILY},    /* dialling a broker, resolving its name */
-    {"socketpair", SYSCALL_FAMILY}, /* how libuv wakes a loop on some systems */
+    {"socket", SYSCALL_SOCKET},    /* dialling a broker, resolving its name */
+    {"socketpair", SYSCALL_PAIR},  /* how libuv wakes a loop on some systems */
     {"bind", ANY},                 /* backend_source */
     {"listen", ANY},               /* name resolution modules, HTTP libraries */
     {"accept", ANY},               /* clients; libc's name on old kernels */

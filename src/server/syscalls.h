@@ -12,7 +12,8 @@ enum syscall_condition {
     SYSCALL_PROTECT,   /* no memory becomes executable */
     SYSCALL_THREAD,    /* a thread of this process, not a process */
     SYSCALL_SELF,      /* to a thread of this process */
-    SYSCALL_FAMILY,    /* unix, IPv4, IPv6 and netlink sockets */
+    SYSCALL_SOCKET,    /* one of a few kinds of unix, IPv4, IPv6 and netlink sockets */
+    SYSCALL_PAIR,      /* two unix sockets */
     SYSCALL_IOCTL,     /* one of a few requests */
     SYSCALL_FCNTL,     /* flags, duplicates and locks; no signal when a descriptor is ready */
     SYSCALL_RAISE,     /* the signals of abort(3) and of this filter's end */

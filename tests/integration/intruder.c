@@ -7,6 +7,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -49,6 +51,33 @@ static long try_ptrace(void) {
 
 static long try_packet_socket(void) {
     return socket(AF_PACKET, SOCK_RAW, 0);
+}
+
+/* As root one may see and forge what passes, or answer for the machine. */
+static long try_raw_socket(void) {
+    return socket(AF_INET, SOCK_RAW, IPPROTO_TCP);
+}
+
+static long try_ping_socket(void) {
+    return socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMPV6);
+}
+
+/* The kernel's parts that hear netlink are many: firewalls, devices, keys of IPsec. */
+static long try_firewall_socket(void) {
+    return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+}
+
+static long try_device_socket(void) {
+    return socket(AF_NETLINK, SOCK_DGRAM, NETLINK_KOBJECT_UEVENT);
+}
+
+static long try_packet_unix_socket(void) {
+    return socket(AF_UNIX, SOCK_SEQPACKET, 0);
+}
+
+static long try_pair(void) {
+    int fds[2];
+    return socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds);
 }
 
 static long try_signal(void) {
@@ -123,6 +152,28 @@ static long try_code_of_file(void) {
     return memory == MAP_FAILED ? -1 : 0;
 }
 
+/* What the C library's name resolution opens, glibc's and musl's, with and without its flags. */
+static long try_resolver_sockets(void) {
+    static const int kinds[][3] = {
+        {AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE},
+        {AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0},
+        {AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP},
+        {AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0},
+        {AF_INET6, SOCK_STREAM, IPPROTO_TCP},
+        {AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0},
+        {AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        int fd = socket(kinds[i][0], kinds[i][1], kinds[i][2]);
+        if (fd < 0 && errno != EAFNOSUPPORT) {
+            return -1;
+        }
+        close(fd);
+    }
+    int fds[2];
+    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds);
+}
+
 static const struct {
     const char *name;
     long (*make)(void);
@@ -131,6 +182,12 @@ static const struct {
     {"fork", try_fork},
     {"ptrace", try_ptrace},
     {"packet_socket", try_packet_socket},
+    {"raw_socket", try_raw_socket},
+    {"ping_socket", try_ping_socket},
+    {"firewall_socket", try_firewall_socket},
+    {"device_socket", try_device_socket},
+    {"packet_unix_socket", try_packet_unix_socket},
+    {"pair", try_pair},
     {"signal", try_signal},
     {"writable_code", try_writable_code},
     {"new_code", try_new_code},
@@ -146,6 +203,7 @@ static const struct {
     {"unlink", try_unlink},
     {"read", try_read},
     {"code_of_file", try_code_of_file},
+    {"resolver_sockets", try_resolver_sockets},
 };
 
 static void intrude(const char *wanted) {
