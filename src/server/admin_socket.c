@@ -1,6 +1,7 @@
 #include "server/admin_socket.h"
 
 #include "net/socket.h"
+#include "server/socket_folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,12 +23,6 @@ static int fail(struct admin_socket *s, const struct config_admin *config, struc
         return error_set(err,
                          "admin = %s: another program serves this address, perhaps another "
                          "Postern; stop it, or name another one",
-                         config->text);
-    }
-    if (error == ENOENT) {
-        return error_set(err,
-                         "admin = %s: its folder does not exist; make it first (in a unit: "
-                         "RuntimeDirectory=)",
                          config->text);
     }
     return error_set(err, "admin = %s: cannot listen: %s", config->text, strerror(error));
@@ -159,9 +154,24 @@ static bool describe(struct admin_socket *s, const struct config_admin *config) 
     return s->path != NULL;
 }
 
+static int check_folder(const struct config_admin *config, struct error *err) {
+    const struct socket_name name = {"admin", config->text, config->path};
+    int fd = socket_folder_open(&name, err);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0 ? 0 : -1;
+}
+
 int admin_socket_open(struct admin_socket *s, const struct config_admin *config, gid_t group,
                       int given, struct error *err) {
     *s = (struct admin_socket){.fd = -1};
+    if (config->path != NULL && check_folder(config, err) != 0) {
+        if (given >= 0) {
+            close(given);
+        }
+        return -1;
+    }
     bool is_given = given >= 0 && is_wanted(s, given, config);
     if (is_given) {
         s->fd = given;

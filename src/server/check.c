@@ -4,6 +4,8 @@
 #include "server/privileges.h"
 #include "server/secrecy.h"
 #include "server/server.h"
+#include "server/socket_folder.h"
+#include "server/takeover_path.h"
 #include "session/runtime.h"
 
 #include <stdio.h>
@@ -116,6 +118,18 @@ static enum server_exit fail(enum server_exit result, const struct error *err) {
     return result;
 }
 
+/* By root without `user` it may be a check for a service that a unit starts as another user. */
+static int check_sockets(const struct config *config, struct error *err) {
+    bool any_owner = privileges_are_root() && config->user == NULL;
+    const struct socket_name takeover = {"takeover", config->takeover, config->takeover};
+    const struct socket_name admin = {"admin", config->admin.text, config->admin.path};
+    if (takeover.file != NULL && (takeover_path_check_name(takeover.file, err) != 0 ||
+                                  socket_folder_check(&takeover, any_owner, err) != 0)) {
+        return -1;
+    }
+    return admin.file != NULL ? socket_folder_check(&admin, any_owner, err) : 0;
+}
+
 /* The files were readable for the user that runs the check; with user set, that user must read them
  * at every reload. */
 static enum server_exit check_loaded(const struct runtime *rt) {
@@ -130,7 +144,7 @@ static enum server_exit check_loaded(const struct runtime *rt) {
         printf("user %s\n", rt->config->user);
     }
     expiry_warn_loaded(rt, (int64_t)time(NULL));
-    if (privileges_drop(rt->config, &err) != 0) {
+    if (check_sockets(rt->config, &err) != 0 || privileges_drop(rt->config, &err) != 0) {
         return fail(SERVER_UNUSABLE, &err);
     }
     printf("check passed\n");

@@ -1,5 +1,7 @@
 #include "server/takeover_path.h"
 
+#include "server/socket_folder.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,49 +18,30 @@ void takeover_path_init(struct takeover_path *p) {
     *p = (struct takeover_path){.folder = -1};
 }
 
-static bool is_trusted_user(uid_t uid) {
-    return uid == 0 || uid == geteuid();
-}
-
-static int check_folder(const struct takeover_path *p, struct error *err) {
-    struct stat st;
-    if (fstat(p->folder, &st) != 0) {
-        return error_set(err, "takeover = %s: %s", p->text, strerror(errno));
-    }
-    if (!is_trusted_user(st.st_uid) || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-        return error_set(err,
-                         "takeover = %s: others can write in its folder (owner %u, mode %03o); use "
-                         "one that only this user can write in (chmod 755)",
-                         p->text, (unsigned)st.st_uid, (unsigned)st.st_mode & 0777);
+int takeover_path_check_name(const char *file, struct error *err) {
+    const char *slash = strrchr(file, '/');
+    const char *name = slash != NULL ? slash + 1 : file;
+    size_t len = strlen(name), room = sizeof((struct takeover_path *)0)->name - 1;
+    if (len == 0 || len > room || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+        return error_set(err, "takeover = %s: the file's name must have 1 to %zu characters", file,
+                         room);
     }
     return 0;
 }
 
 int takeover_path_open(struct takeover_path *p, const char *file, struct error *err) {
+    const struct socket_name name = {"takeover", file, file};
     const char *slash = strrchr(file, '/');
-    const char *name = slash != NULL ? slash + 1 : file;
-    size_t len = strlen(name);
+    if (takeover_path_check_name(file, err) != 0) {
+        return -1;
+    }
     p->text = strdup(file);
-    char *folder = slash == NULL   ? strdup(".")
-                   : slash == file ? strdup("/")
-                                   : strndup(file, (size_t)(slash - file));
-    if (p->text == NULL || folder == NULL) {
-        free(folder);
+    if (p->text == NULL) {
         return error_set(err, "out of memory");
     }
-    if (len == 0 || len >= sizeof p->name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
-        free(folder);
-        return error_set(err, "takeover = %s: the file's name must have 1 to %zu characters", file,
-                         sizeof p->name - 1);
-    }
-    memcpy(p->name, name, len + 1);
-    p->folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    free(folder);
-    if (p->folder < 0) {
-        return error_set(err, "takeover = %s: cannot open its folder: %s; make the folder first",
-                         file, strerror(errno));
-    }
-    return check_folder(p, err);
+    snprintf(p->name, sizeof p->name, "%s", slash != NULL ? slash + 1 : file);
+    p->folder = socket_folder_open(&name, err);
+    return p->folder >= 0 ? 0 : -1;
 }
 
 void takeover_path_close(struct takeover_path *p) {
@@ -88,7 +71,7 @@ static int connect_checked(const struct takeover_path *p) {
     if (fstatat(p->folder, p->name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
         return -1;
     }
-    if (!S_ISSOCK(st.st_mode) || !is_trusted_user(st.st_uid)) {
+    if (!S_ISSOCK(st.st_mode) || !socket_folder_trusts(st.st_uid)) {
         errno = EPERM;
         return -1;
     }
@@ -139,7 +122,7 @@ bool takeover_path_trusts(int fd, uid_t *uid, pid_t *pid) {
     }
     *uid = peer.uid;
     *pid = peer.pid;
-    return is_trusted_user(peer.uid);
+    return socket_folder_trusts(peer.uid);
 }
 
 /* Whether the name is free, or a socket's that nobody listens on. */

@@ -1,9 +1,9 @@
 /* The file of the takeover socket, `takeover` in postern.conf(5): made, found, and removed so that
  * nobody but root and the user of the process can take part.
  *
- * The folder must belong to one of the two, and nobody else may write in it: then nobody else can
- * plant a socket or a link there, or remove ours. It is opened once, and all that follows is done
- * in this folder, whatever becomes of the names that led to it. The file is made with mode 0600. */
+ * The folder is checked by socket_folder.h: then nobody else can plant a socket or a link there, or
+ * remove ours. It is opened once, and all that follows is done in this folder, whatever becomes of
+ * the names that led to it. The file is made with mode 0600. */
 #ifndef POSTERN_SERVER_TAKEOVER_PATH_H
 #define POSTERN_SERVER_TAKEOVER_PATH_H
 
@@ -24,6 +24,11 @@ struct takeover_path {
 
 /* Before anything else here. */
 void takeover_path_init(struct takeover_path *path);
+
+/* Whether the file can have its name, as takeover_path_open looks first. 0, or -1 with the reason.
+ */
+int takeover_path_check_name(const char *file, struct error *err)
+    __attribute__((warn_unused_result));
 
 /* Opens the folder of `file` and checks it. 0, or -1 with what is wrong with it. */
 int takeover_path_open(struct takeover_path *path, const char *file, struct error *err)
