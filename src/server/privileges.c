@@ -1,16 +1,15 @@
 #include "server/privileges.h"
 
 #include "core/log.h"
+#include "server/capabilities.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
-#include <linux/capability.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 /* --- who --- */
@@ -83,18 +82,8 @@ static int find_identity(const struct config *config, struct identity *who, stru
 
 /* --- becoming that user --- */
 
-/* Where securebits keep the kernel from taking them away, capabilities survive the change of user.
- */
-static bool has_capabilities(void) {
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
-    if (syscall(SYS_capget, &header, data) != 0) {
-        return false; /* a kernel without capabilities */
-    }
-    return (data[0].permitted | data[1].permitted) != 0;
-}
-
-/* The effective and the real user are tried both, as either would be a way back. */
+/* The effective and the real user are tried both, as either would be a way back. Where securebits
+ * keep the kernel from taking them away, capabilities survive the change of user. */
 static bool can_come_back(const struct identity *who) {
     uid_t real, effective, saved;
     gid_t real_group, effective_group, saved_group;
@@ -105,12 +94,13 @@ static bool can_come_back(const struct identity *who) {
     return real != who->uid || effective != who->uid || saved != who->uid ||
            real_group != who->gid || effective_group != who->gid || saved_group != who->gid ||
            setuid(0) == 0 || seteuid(0) == 0 || (who->gid != 0 && setegid(0) == 0) ||
-           has_capabilities();
+           capabilities_are_held();
 }
 
 /* The kernel takes root's capabilities away when the last of the three user numbers stops being 0
  * (capabilities(7)); with the groups it must come first, as afterwards it is not permitted. */
 static int become(const struct identity *who, struct error *err) {
+    capabilities_deny_programs();
     int groups = who->name != NULL ? initgroups(who->name, who->gid) : setgroups(0, NULL);
     if (groups != 0 || setresgid(who->gid, who->gid, who->gid) != 0 ||
         setresuid(who->uid, who->uid, who->uid) != 0) {
@@ -266,8 +256,8 @@ void privileges_report(const struct config *config, bool was_root) {
     struct log_line line;
     if (was_root && config->user == NULL) {
         log_message(LOG_LEVEL_WARNING, "runs as root",
-                    "Postern needs none of root's rights once it listens: set user, as in user = "
-                    "postern");
+                    "Postern needs none of root's rights once it listens, and without capabilities "
+                    "root still owns its files: set user, as in user = postern");
     } else if (was_root) {
         log_begin(&line, LOG_LEVEL_INFO, "privileges dropped");
         log_str(&line, "user", config->user);

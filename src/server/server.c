@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "server/admin.h"
 #include "server/bind.h"
+#include "server/capabilities.h"
 #include "server/descriptors.h"
 #include "server/expiry.h"
 #include "server/privileges.h"
@@ -355,6 +356,7 @@ static int confine(struct server *s, struct error *err) {
         return -1;
     }
     privileges_report(config, was_root);
+    capabilities_drop(config);
     if (config->core_dumps == CONFIG_SWITCH_ON) {
         secrecy_allow_dumps();
     }

@@ -4,12 +4,17 @@ import grp
 import os
 import pwd
 import re
+import shutil
+import subprocess
 import unittest
 
 from brokers import echo
-from harness import Case, main, pki, run_program
+from harness import PROGRAM, Case, main, pki, run_program
 
 USER = "nobody"
+OTHER = 54321  # another user
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_NET_BIND_SERVICE = 1 << 1, 1 << 2, 1 << 10
+KINDS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 
 
 def status(pid):
@@ -72,7 +77,7 @@ class Privileges(Case):
             self.assertEqual(found["Uid"].split(), [str(self.uid)] * 4)
             self.assertEqual(found["Gid"].split(), [str(self.gid)] * 4)
             self.assertEqual(set(found["Groups"].split()) - {str(self.gid)}, set())
-            for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            for kind in KINDS:
                 self.assertEqual(int(found[kind], 16), 0, kind)
 
     def test_it_still_reloads(self):
@@ -122,7 +127,7 @@ class Privileges(Case):
         self.serves(postern)
 
     def test_a_port_below_1024_is_bound_before(self):
-        low = next(port for port in range(1023, 600, -1) if self.is_free(port))
+        low = free_low_port()
         file = self.write_config()
         with open(file, encoding="utf-8") as old:
             text = old.read().replace("127.0.0.1:0", f"127.0.0.1:{low}")
@@ -131,11 +136,6 @@ class Privileges(Case):
         postern = self.start(file)
         self.assertEqual(postern.port, low)
         self.serves(postern)
-
-    @staticmethod
-    def is_free(port):
-        with open("/proc/net/tcp", encoding="ascii") as file:
-            return f":{port:04X} " not in file.read()
 
     def test_a_key_that_the_user_cannot_read_stops_the_start(self):
         """Not the first renewal, weeks later."""
@@ -173,9 +173,128 @@ class Privileges(Case):
         message = self.refusal(self.write_config(group="no-such-group"))
         self.assertIn("no such group", message)
 
-    def test_root_without_a_user_is_warned(self):
-        postern = self.postern(self.fake_broker())
-        postern.wait("runs as root")
+
+
+def held(kind="CapPrm"):
+    """What this process has, and so what one that it starts has."""
+    return int(status(os.getpid())[kind], 16)
+
+
+@unittest.skipUnless(os.geteuid() == 0, "needs root")
+class Root(Case):
+    """Without `user` it stays root, and keeps one of root's rights: to read files of other users."""
+
+    def kept(self):
+        return held() & CAP_DAC_READ_SEARCH or held() & CAP_DAC_OVERRIDE
+
+    def check_threads(self, postern, kept, **more):
+        for task in os.listdir(f"/proc/{postern.pid}/task"):
+            found = status(task)
+            wanted = {"CapInh": 0, "CapPrm": kept, "CapEff": kept, "CapBnd": 0, "CapAmb": 0, **more}
+            self.assertEqual({kind: int(found[kind], 16) for kind in KINDS}, wanted)
+
+    def test_it_is_warned_and_keeps_one_right(self):
+        for sandbox in ("on", "off"):
+            postern = self.postern(self.fake_broker(), main={"sandbox": sandbox, "workers": "3"})
+            self.assertIn("set user", postern.wait("runs as root")["message"])
+            name = {CAP_DAC_READ_SEARCH: "cap_dac_read_search", CAP_DAC_OVERRIDE: "cap_dac_override",
+                    0: "-"}[self.kept()]
+            if held():
+                self.assertEqual(postern.wait("capabilities dropped")["kept"], name)
+            self.client(postern).close()
+            self.check_threads(postern, self.kept())
+
+    def test_a_reload_still_reads_what_only_another_user_can_read(self):
+        if not self.kept():
+            self.skipTest("root has no such right here")
+        postern = self.postern(self.fake_broker(echo))
+        renewed = pki.authority().issue(kind="rsa")
+        renewed.write(self.path("renewed"))
+        for name in ("cert.pem", "privkey.pem"):
+            os.chown(self.path(f"renewed/{name}"), OTHER, OTHER)
+            os.chmod(self.path(f"renewed/{name}"), 0o600)
+            os.rename(self.path(f"renewed/{name}"), self.path(f"main/{name}"))
+        os.chown(self.path("main"), OTHER, OTHER)
+        os.chmod(self.path("main"), 0o700)
+        self.assertEqual(postern.reload().name, "reload done")
+        self.assertEqual(self.client(postern).peer_serial(), renewed.serial_hex)
+
+    def test_it_still_reaches_a_broker_at_another_user_s_unix_socket(self):
+        if not held() & CAP_DAC_OVERRIDE:
+            self.skipTest("root has no such right here")
+        path = self.path("broker.sock")
+        broker = self.fake_broker(echo, path=path)
+        os.chown(path, OTHER, OTHER)
+        os.chmod(path, 0o600)
+        postern = self.postern(broker)
+        self.assertEqual(postern.wait("capabilities dropped")["kept"], "cap_dac_override")
+        self.check_threads(postern, CAP_DAC_OVERRIDE)
+        client = self.client(postern)
+        client.send(b"x")
+        self.assertEqual(client.recv_exactly(1), b"x")
+
+    def test_where_it_has_another_one_as_in_containers_it_keeps_that(self):
+        if not held() & CAP_DAC_OVERRIDE or not shutil.which("setpriv"):
+            self.skipTest("needs setpriv, and the right")
+        postern = self.postern(self.fake_broker(), wrapper=(
+            "setpriv", "--bounding-set=-dac_read_search", os.path.abspath(PROGRAM)))
+        self.assertEqual(postern.wait("capabilities dropped")["kept"], "cap_dac_override")
+        self.check_threads(postern, CAP_DAC_OVERRIDE)
+
+    def test_an_ordinary_user_s_right_to_a_low_port_goes_when_the_port_is_bound(self):
+        """As AmbientCapabilities= of a unit gives it. Where others than root may not use the program,
+        it has the right to read as well."""
+        if not held() & CAP_NET_BIND_SERVICE or not shutil.which("setpriv"):
+            self.skipTest("needs setpriv, and the right")
+        os.chmod(self.folder, 0o755)
+        low = free_low_port()
+        file = self.write("postern.conf", self.config(self.fake_broker(echo),
+                                                      listen=f"127.0.0.1:{low}"))
+        readable(self, file)
+        postern = self.start(file, wrapper=(
+            "setpriv", f"--reuid={OTHER}", f"--regid={OTHER}", "--clear-groups",
+            "--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service",
+            os.path.abspath(PROGRAM)))
+        self.assertEqual(postern.port, low)
+        self.assertEqual(postern.wait("capabilities dropped")["kept"], "-")
+        self.client(postern).close()
+        self.check_threads(postern, 0, CapBnd=held("CapBnd"))
+
+    def test_where_there_is_none_nothing_is_dropped(self):
+        if not shutil.which("setpriv"):
+            self.skipTest("needs setpriv")
+        os.chmod(self.folder, 0o755)
+        file = self.write("postern.conf", self.config(self.fake_broker(echo)))
+        readable(self, file)
+        postern = self.start(file, wrapper=(
+            "setpriv", f"--reuid={OTHER}", f"--regid={OTHER}", "--clear-groups",
+            os.path.abspath(PROGRAM)))
+        self.client(postern).close()
+        self.assertEqual(postern.all("capabilities dropped"), [])
+        self.assertEqual(postern.all("capabilities not dropped"), [])
+
+
+def free_low_port():
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        used = file.read()
+    return next(port for port in range(1023, 600, -1) if f":{port:04X} " not in used)
+
+
+def readable(case, file):
+    """For everybody: the configuration and the certificate's files."""
+    os.chmod(file, 0o644)
+    for folder, _, names in os.walk(case.path("main")):
+        os.chmod(folder, 0o755)
+        for name in names:
+            os.chmod(os.path.join(folder, name), 0o644)
+    if not os.access(PROGRAM, os.X_OK) or not can_run_as_other():
+        case.skipTest("the program is not for everyone here")
+
+
+def can_run_as_other():
+    done = subprocess.run(["setpriv", f"--reuid={OTHER}", f"--regid={OTHER}", "--clear-groups",
+                           os.path.abspath(PROGRAM), "--version"], capture_output=True, check=False)
+    return done.returncode == 0
 
 
 class Ordinary(Case):
@@ -186,15 +305,9 @@ class Ordinary(Case):
             os.chmod(self.folder, 0o755)
         text = self.config(self.fake_broker(echo), main={"user": "root-of-all"})
         file = self.write("postern.conf", text)
-        os.chmod(file, 0o644)
-        for folder, _, names in os.walk(self.path("main")):
-            os.chmod(folder, 0o755)
-            for name in names:
-                os.chmod(os.path.join(folder, name), 0o644)
-        program = os.path.abspath(os.environ.get("POSTERN", "postern"))
-        if wrapper and not os.access(program, os.X_OK):
-            self.skipTest("the program is not for everyone here")
-        postern = self.start(file, wrapper=(*wrapper, program))
+        if wrapper:
+            readable(self, file)
+        postern = self.start(file, wrapper=(*wrapper, os.path.abspath(PROGRAM)))
         self.assertIn("has no effect", postern.wait("user not changed")["message"])
         self.client(postern).close()
 

@@ -163,18 +163,16 @@ class Watching(Case):
         self.assertEqual(self.client(postern).peer_serial(), second.serial_hex)
 
     def mounted(self):
-        """The configuration with a certificate that is named as itself, past all names, which is
-        what a mount of the single file comes to. (Landlock keeps a process from looking into
-        others, as that name does.)"""
+        """A name that leads to the certificate itself, past all other names, which is what a mount of
+        the single file comes to; what Postern is started with for that."""
         file = os.open(self.path("main/cert.pem"), os.O_RDONLY)
         self.addCleanup(os.close, file)
-        path = f"/proc/{os.getpid()}/fd/{file}"
-        text = self.text.replace("[postern]\n", "[postern]\nsandbox = off\n")
-        return path, text.replace("main/cert.pem", path)
+        path = f"/proc/self/fd/{file}"
+        return path, {"text": self.text.replace("main/cert.pem", path), "pass_fds": (file,)}
 
     def test_a_mounted_file_that_is_replaced_out_of_sight_is_reported_once_with_what_to_do(self):
-        path, text = self.mounted()
-        postern = self.postern(text=text)
+        path, options = self.mounted()
+        postern = self.postern(**options)
         mark = postern.mark()
         pki.write(self.path("main/cert.pem"), self.new().pem)
         line = postern.wait("file replaced out of sight", timeout=WITHIN)
@@ -185,8 +183,9 @@ class Watching(Case):
         self.assertEqual(len(postern.all("file replaced out of sight")), 1)
 
     def test_a_signal_reports_it_without_watching(self):
-        path, text = self.mounted()
-        postern = self.postern(text=text.replace("reload = watch", "reload = signal"))
+        path, options = self.mounted()
+        options["text"] = options["text"].replace("reload = watch", "reload = signal")
+        postern = self.postern(**options)
         pki.write(self.path("main/cert.pem"), self.new().pem)
         self.assertEqual(postern.reload().name, "reload done")
         self.assertIn(path, postern.wait("file replaced out of sight").raw)
