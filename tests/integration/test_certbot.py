@@ -2,6 +2,7 @@
 """certbot's deploy hook: alone, and with a real certbot renewing at a real ACME server (pebble)."""
 import grp
 import os
+import pwd
 import shlex
 import shutil
 import ssl
@@ -53,12 +54,12 @@ class Hook(unittest.TestCase):
             if not os.path.islink(link):
                 os.symlink(os.path.join("..", "..", "archive", name, file), link)
 
-    def run_hook(self, name=NAME, cwd=None, **more):
+    def run_hook(self, name=NAME, cwd=None, wrapper=(), **more):
         environment = {**os.environ, "RENEWED_LINEAGE": self.path("live", name),
                        "POSTERN_CERTS": self.path("certs"), "POSTERN_GROUP": OWN_GROUP,
                        "POSTERN_CONF": self.path("postern.conf"),
                        "POSTERN_RELOAD": f"echo x >>{shlex.quote(self.path('reloads'))}", **more}
-        return subprocess.run([HOOK], env=environment, text=True, stdout=subprocess.PIPE,
+        return subprocess.run([*wrapper, HOOK], env=environment, text=True, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, cwd=cwd, check=False)
 
     def install(self, name=NAME, **more):
@@ -299,15 +300,39 @@ class Hook(unittest.TestCase):
         self.assertIn("move it away", self.refused())
         self.assertEqual(os.listdir(self.path("certs", NAME)), ["mine"])
 
-    def test_a_group_that_does_not_exist_is_refused_by_name(self):
+    def test_a_group_that_does_not_exist_is_refused_with_what_to_do(self):
         for group in ("no-such-group", "--reference=/etc/passwd"):
-            self.assertIn(f"to group {group};", self.refused(POSTERN_GROUP=group))
+            output = self.refused(POSTERN_GROUP=group)
+            self.assertIn(f"this system has no group {group}: set POSTERN_GROUP", output)
+            self.assertIn(f"groupadd --system {group}", output)
+            self.assertIn("nothing was installed", output)
         self.assertFalse(os.path.exists(self.path("certs", NAME)))
 
     @unittest.skipIf(any(g.gr_name == "postern" for g in grp.getgrall()), "the group is here")
-    def test_without_the_services_user_it_installs_and_warns(self):
-        self.assertIn("warning: there is no group postern", self.install(POSTERN_GROUP=""))
+    def test_without_the_services_group_it_installs_and_says_what_to_do(self):
+        output = self.install(POSTERN_GROUP="")
+        self.assertIn("warning: this system has no group postern: set POSTERN_GROUP", output)
+        self.assertIn("groupadd --system postern", output)
+        self.assertIn(f"only {pwd.getpwuid(os.getuid()).pw_name} can read the copies", output)
         self.assertEqual(self.installed(), self.pair.pem)
+
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("setpriv"), "needs root and setpriv")
+    def test_who_may_not_give_files_to_the_group_is_told_so(self):
+        """The group is there, so nobody is to create it."""
+        group = grp.getgrgid(0).gr_name
+        os.chmod(self.path("."), 0o777)
+        for folder, folders, files in os.walk(self.path(".")):
+            for name in folders + files:
+                os.chmod(os.path.join(folder, name), 0o777)
+        user = pwd.getpwnam("nobody")
+        wrapper = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+        if subprocess.run([*wrapper, "test", "-x", HOOK], check=False).returncode != 0:
+            self.skipTest("the hook is not for everyone here")
+        result = self.run_hook(wrapper=wrapper, POSTERN_GROUP=group)
+        self.assertEqual(result.returncode, 1, result.stdout)
+        self.assertIn(f"nobody may not give files to the group {group}: run the ACME client",
+                      result.stdout)
+        self.assertNotIn("groupadd", result.stdout)
 
     def test_odd_names_are_refused(self):
         for lineage in ("", "/", "/etc/letsencrypt/live/..", "/etc/letsencrypt/live/a b"):
