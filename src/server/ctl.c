@@ -7,11 +7,13 @@
 #include "core/log.h"
 #include "server/ctl_client.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char help[] =
     "Usage: postern ctl [-c FILE | --admin ADDR] status|sessions|reload|drain\n"
@@ -144,12 +146,23 @@ struct command {
     bool help;
 };
 
+static struct config *read_file(const char *file, struct error *err) {
+    if (access(file, R_OK) == 0) {
+        return config_load(file, err);
+    }
+    error_set(err,
+              "%s: cannot read it: %s; name the configuration of the running Postern with -c FILE, "
+              "or its admin socket with --admin ADDR, as in --admin unix:/run/postern/admin.sock",
+              file, strerror(errno));
+    return NULL;
+}
+
 /* A configuration of which nothing but the admin socket is of interest: what else is wrong with it
  * is for the running Postern to say. */
 static struct config *read_address(const struct command *c, struct error *err) {
     log_setup(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
     if (c->address == NULL) {
-        return config_load(c->file != NULL ? c->file : CTL_DEFAULT_FILE, err);
+        return read_file(c->file != NULL ? c->file : CTL_DEFAULT_FILE, err);
     }
     const struct config_option options[] = {{"--admin", "postern", "admin", c->address},
                                             {"--cert", "certificate", "cert", "-"},

@@ -447,7 +447,16 @@ class Ctl(Served):
         done = ctl("-c", self.write("postern.conf", text), "status")
         self.assertEqual(done.returncode, 3)
         self.assertIn("admin is off", done.stderr)
-        self.assertEqual(ctl("-c", self.path("none.conf"), "status").returncode, 3)
+
+    def test_without_a_configuration_it_says_what_ctl_needs(self):
+        """And not what a Postern would need."""
+        file = self.path("none.conf")
+        done = ctl("-c", file, "status")
+        self.assertEqual((done.returncode, done.stdout), (3, ""))
+        for words in (f"{file}: cannot read it: No such file", "-c FILE", "--admin ADDR"):
+            self.assertIn(words, done.stderr)
+        for words in ("--cert", "--key"):
+            self.assertNotIn(words, done.stderr)
 
     def test_an_address_where_something_else_answers_is_exit_code_3(self):
         def other(peer):
