@@ -188,6 +188,8 @@ int reload_first(struct reload *r, uint64_t now_ms, struct error *err) {
         return -1;
     }
     commit(r, &c);
+    watch_find_orphans(r->watch);
+    warn_orphans(r);
     note_result(r, true);
     return 0;
 }

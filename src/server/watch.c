@@ -1,5 +1,6 @@
 #include "server/watch.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -102,6 +103,24 @@ static bool look_again(struct watch *w) {
         file->seen = now;
     }
     return changed;
+}
+
+/* A file that has no name and yet can be opened by one may also have been passed as a descriptor,
+ * by a name in /proc. */
+static bool is_mounted_alone(const char *file) {
+#ifdef STATX_ATTR_MOUNT_ROOT
+    struct statx st;
+    return statx(AT_FDCWD, file, 0, STATX_NLINK, &st) == 0 && st.stx_nlink == 0 &&
+           (st.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+#else
+    return false;
+#endif
+}
+
+void watch_find_orphans(struct watch *w) {
+    for (size_t i = 0; i < w->count; i++) {
+        w->files[i].orphaned = is_mounted_alone(w->files[i].file);
+    }
 }
 
 const char *watch_next_orphan(struct watch *w) {

@@ -7,7 +7,7 @@ import time
 
 from brokers import echo
 from clients import SLOW
-from harness import Case, main, pki
+from harness import PROGRAM, Case, main, pki, private_mounts
 
 WITHIN = 5 * SLOW  # seconds, promised
 
@@ -189,6 +189,24 @@ class Watching(Case):
         pki.write(self.path("main/cert.pem"), self.new().pem)
         self.assertEqual(postern.reload().name, "reload done")
         self.assertIn(path, postern.wait("file replaced out of sight").raw)
+
+    def test_one_that_was_replaced_before_the_start_is_reported_then(self):
+        """As in a container in which Postern ended and was started again."""
+        private = private_mounts()
+        if private is None:
+            self.skipTest("nothing can be mounted here")
+        pki.write(self.path("renewed.pem"), self.new().pem)
+        pki.write(self.path("mounted.pem"), "")
+        wrapper = (*private, "sh", "-c",
+                   'mount --bind "$1" "$2" && mv "$3" "$1" && shift 3 && exec "$@"', "sh",
+                   self.path("main/cert.pem"), self.path("mounted.pem"), self.path("renewed.pem"),
+                   os.path.abspath(PROGRAM))
+        postern = self.postern(text=self.text.replace("main/cert.pem", "mounted.pem"),
+                               wrapper=wrapper)
+        self.assertIn("mounted.pem was replaced or removed",
+                      postern.wait("file replaced out of sight")["message"])
+        self.assertEqual(postern.reload().name, "reload done")
+        self.assertEqual(len(postern.all("file replaced out of sight")), 1)
 
     def test_without_watch_nothing_is_noticed(self):
         postern = self.postern(text=self.text.replace("reload = watch", "reload = signal"))
