@@ -7,6 +7,9 @@
  * dropped and counted, and the caller continues; the next line that is written follows a line `log
  * lines lost count=N`.
  *
+ * JSON is written here and not by a library: a line is one flat object, which must not need memory
+ * and must stay well formed where it is cut, while libraries build the whole of it in memory first.
+ *
  * Text starts with an RFC 3339 UTC time in milliseconds; where standard error is the journal
  * (JOURNAL_STREAM names its device and inode), with <priority> instead (sd-daemon(3)). An entry of
  * the journal (core/journal.h) has the text without its head as message, and a field for each pair;
