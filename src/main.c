@@ -56,7 +56,7 @@ static const char help[] =
     "       postern [--check] --listen ADDR --backend ADDR --cert FILE [--chain FILE] --key FILE\n"
     "               [--client-ca FILE] [--client-auth none|optional|required]\n"
     "               [--log-format auto|text|json|journal] [--watch] [--workers N] [--admin ADDR]\n"
-    "       postern ctl [-c FILE | --admin ADDR] status|sessions|reload|drain\n"
+    "       postern ctl [-c FILE | --admin ADDR] status|health|sessions|reload|drain\n"
     "       postern --version | --help\n"
     "\n"
     "TLS in front of a plaintext MQTT broker. Reads " DEFAULT_FILE "\n"

@@ -16,12 +16,13 @@
 #include <unistd.h>
 
 static const char help[] =
-    "Usage: postern ctl [-c FILE | --admin ADDR] status|sessions|reload|drain\n"
+    "Usage: postern ctl [-c FILE | --admin ADDR] status|health|sessions|reload|drain\n"
     "\n"
     "Asks a running Postern by its admin socket, which is the key `admin` of " CTL_DEFAULT_FILE "\n"
     "unless -c names another file, or --admin the address itself: 127.0.0.1:9883, unix:/path.\n"
     "\n"
     "  status      prints how things are; exit code 1 while it is not ready\n"
+    "  health      exit code 1 when a worker hangs: for a container's health check\n"
     "  sessions    prints who is connected, one JSON object a line\n"
     "  reload      reloads and waits; prints why it was refused, with exit code 1\n"
     "  drain       stops as SIGTERM does, without waiting\n"
@@ -64,11 +65,12 @@ static enum ctl_exit status(const struct config_admin *admin) {
     return result;
 }
 
-static enum ctl_exit change(const struct config_admin *admin, const char *path,
-                            const char *refusal) {
+/* What the page says, on standard output if it is a yes. */
+static enum ctl_exit ask(const struct config_admin *admin, const char *method, const char *path,
+                         const char *refusal) {
     struct ctl_answer answer;
     struct error err;
-    if (ctl_ask(admin, "POST", path, &answer, &err) != 0) {
+    if (ctl_ask(admin, method, path, &answer, &err) != 0) {
         return no_answer(&err);
     }
     enum ctl_exit result = CTL_DONE;
@@ -82,11 +84,15 @@ static enum ctl_exit change(const struct config_admin *admin, const char *path,
 }
 
 static enum ctl_exit reload(const struct config_admin *admin) {
-    return change(admin, "/reload", "reload refused: ");
+    return ask(admin, "POST", "/reload", "reload refused: ");
 }
 
 static enum ctl_exit drain(const struct config_admin *admin) {
-    return change(admin, "/drain", "drain refused: ");
+    return ask(admin, "POST", "/drain", "drain refused: ");
+}
+
+static enum ctl_exit health(const struct config_admin *admin) {
+    return ask(admin, "GET", "/health", "");
 }
 
 /* Each session is a line of the page; the last line names the next page. False: there is none. */
@@ -128,7 +134,11 @@ static enum ctl_exit sessions(const struct config_admin *admin) {
 static const struct {
     const char *name;
     ctl_verb *run;
-} verbs[] = {{"status", status}, {"sessions", sessions}, {"reload", reload}, {"drain", drain}};
+} verbs[] = {{"status", status},
+             {"health", health},
+             {"sessions", sessions},
+             {"reload", reload},
+             {"drain", drain}};
 
 static ctl_verb *find_verb(const char *name) {
     for (size_t i = 0; name != NULL && i < sizeof verbs / sizeof *verbs; i++) {
@@ -224,7 +234,7 @@ enum ctl_exit ctl_run(int argc, char **argv) {
     }
     ctl_verb *verb = find_verb(argv[optind]);
     if (verb == NULL || optind + 1 != argc) {
-        return wrong_use("name one of status, sessions, reload and drain");
+        return wrong_use("name one of status, health, sessions, reload and drain");
     }
     if (c.file != NULL && c.address != NULL) {
         return wrong_use("-c FILE and --admin ADDR exclude each other");

@@ -6,8 +6,8 @@
 
 /* As in postern-ctl(8). */
 enum ctl_exit {
-    CTL_DONE = 0,      /* done; of status: ready */
-    CTL_REFUSED = 1,   /* the reload was refused; of status: not ready */
+    CTL_DONE = 0,      /* done; of status: ready; of health: alive */
+    CTL_REFUSED = 1,   /* the reload was refused; of status: not ready; of health: not alive */
     CTL_WRONG_USE = 2, /* the command line */
     CTL_NO_ANSWER = 3  /* nobody answers, or not as expected */
 };

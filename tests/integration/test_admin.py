@@ -384,6 +384,33 @@ class Ctl(Served):
         self.assertEqual(done.returncode, 1)
         self.assertTrue(done.stdout.startswith("not ready: no_backend\n"))
 
+    def test_health_is_yes_without_a_broker_and_while_it_drains(self):
+        self.serve(main={"drain_timeout": "1h"}, listener={"connect_timeout": "300ms"})
+        client = self.talk()
+        self.broker.down()
+        self.client(self.server).send(b"x")
+        self.server.wait("backend down")
+        for _ in range(2):
+            done = self.admin.ctl("health")
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "alive\n", ""))
+            self.server.signal(signal.SIGTERM)
+            self.server.wait("stopping")
+        client.cut()
+
+    def test_health_is_no_when_the_answer_is(self):
+        def hung(peer):
+            self.assertTrue(peer.recv().startswith(b"GET /health HTTP/1.1\r\n"))
+            peer.send(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 5\r\n\r\nhung\n")
+
+        done = ctl("--admin", self.fake_broker(hung).address, "health")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (1, "", "postern ctl: hung\n"))
+
+    def test_health_of_a_program_that_has_ended_is_no(self):
+        self.serve(address="127.0.0.1:0")
+        self.server.signal(signal.SIGTERM)
+        self.server.wait_exit()
+        self.assertEqual(self.admin.ctl("health").returncode, 3)
+
     def test_the_address_is_that_of_the_configuration(self):
         self.serve()
         self.assertEqual(ctl("-c", self.server.config_file, "status").returncode, 0)
