@@ -97,13 +97,28 @@ def document(wrap, version, own, wolfssl_version, *libraries):
         "name": f"postern-{version}",
         "creationInfo": {"created": created(), "creators": [f"Tool: postern-sbom-{version}"]},
         "packages": packages,
-        "relationships": [{"spdxElementId": f"SPDXRef-{one}", "relationshipType": kind,
-                           "relatedSpdxElement": f"SPDXRef-{other}"} for one, kind, other in links],
+        "relationships": [relationship(*link) for link in links],
     }
-    # Other contents must have another name.
-    identity = uuid.uuid5(uuid.NAMESPACE_URL, NAMESPACE + json.dumps(contents, sort_keys=True))
-    contents["documentNamespace"] = f"{NAMESPACE}/postern-{version}-{identity}"
+    identify(contents)
     return contents
+
+
+def relationship(one, kind, other):
+    return {"spdxElementId": f"SPDXRef-{one}", "relationshipType": kind,
+            "relatedSpdxElement": f"SPDXRef-{other}"}
+
+
+def identify(contents):
+    """Gives the document its own name: other contents must have another one."""
+    contents.pop("documentNamespace", None)
+    identity = uuid.uuid5(uuid.NAMESPACE_URL, NAMESPACE + json.dumps(contents, sort_keys=True))
+    contents["documentNamespace"] = f"{NAMESPACE}/{contents['name']}-{identity}"
+
+
+def write(contents, output):
+    with open(output, "w", encoding="utf-8") as file:
+        json.dump(contents, file, indent=2)
+        file.write("\n")
 
 
 def main():
@@ -111,9 +126,7 @@ def main():
     wrap = configparser.ConfigParser(interpolation=None)
     with open(wrap_file, encoding="utf-8") as file:
         wrap.read_file(file)
-    with open(output, "w", encoding="utf-8") as file:
-        json.dump(document(wrap["wrap-file"], version, kind == "own", *versions), file, indent=2)
-        file.write("\n")
+    write(document(wrap["wrap-file"], version, kind == "own", *versions), output)
 
 
 if __name__ == "__main__":

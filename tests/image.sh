@@ -1,27 +1,40 @@
 #!/usr/bin/env bash
-# Builds docker/Dockerfile without a container engine and serves MQTT over TLS from the image.
-# Needs root, Debian's buildah and debootstrap, mosquitto and its clients. Takes some minutes.
-#   tests/image.sh [FOLDER]     everything is made below FOLDER, and kept (a temporary one, removed)
+# Builds docker/Dockerfile without a container engine, and serves MQTT over TLS from the image.
+#   tests/image.sh [--keep FOLDER] [PROCESSOR...]     of amd64, arm64, arm/v7 (all of them)
+# Images for other processors than this machine's run under qemu-user. Needs root, Debian's buildah,
+# debootstrap, qemu-user-static, jq, mosquitto and its clients. Takes some minutes for each. Everything
+# is made below FOLDER and kept there, or below a temporary one that is removed. The last lines are a
+# table.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 
-work=${1:-$(mktemp -d)}
+keep=''
+if [ "${1-}" = --keep ]; then
+    keep=$2
+    shift 2
+fi
+work=${keep:-$(mktemp -d)}
 mkdir -p "$work"
-processes=()
+processes=() table=()
 
 storage=(--root "$work/storage" --runroot "$work/run" --storage-driver vfs)
 build() {
     buildah "${storage[@]}" "$@"
 }
 
-clean_up() {
+stop_processes() {
     local process
     for process in "${processes[@]}"; do
         kill -- "-$process" 2>/dev/null || true # the group: buildah does not pass signals on
     done
     wait
+    processes=()
+}
+
+clean_up() {
+    stop_processes
     build rm --all >/dev/null 2>&1 || true
-    [ $# -gt 0 ] || rm -rf "$work"
+    [ -n "$keep" ] || rm -rf "$work"
 }
 
 free_port() {
@@ -50,30 +63,80 @@ make_base() {
     build commit --quiet --rm "$container" localhost/base >/dev/null
 }
 
-# Its labels describe it, and it has the licence of everything that it consists of.
-check_image() {
-    local container folder name
-    build inspect --type image --format '{{ .OCIv1.Config.Labels }}' localhost/postern |
-        grep -q 'image.licenses:GPL-3.0-or-later .*image.version:[0-9]'
-    container=$(build from localhost/postern)
-    folder=$(build mount "$container")/usr/share/doc/postern
+# emulator PROCESSOR: what runs its programs here; nothing for this machine's own.
+emulator() {
+    local name
+    case $1 in
+    amd64) name=x86_64 ;;
+    arm64) name=aarch64 ;;
+    arm/v7) name=arm ;;
+    *)
+        echo "unknown processor $1; the head of $0 lists them" >&2
+        exit 2
+        ;;
+    esac
+    [ "$name" = "$(uname -m)" ] || echo "/usr/bin/qemu-$name-static"
+}
+
+# Debian 12's buildah does not give it to the Dockerfile.
+this_platform() {
+    echo "linux/$(dpkg --print-architecture | sed 's|armhf|arm/v7|')"
+}
+
+say_wrong() { # WHAT
+    echo "$image: $1" >&2
+    return 1
+}
+
+# Its labels describe it, it has a health check that needs no shell, the licence of everything that
+# it consists of, and a bill of materials that names it.
+check_image() { # PROCESSOR
+    local container root folder name
+    build inspect --type image --format '{{ .OCIv1.Architecture }} {{ .OCIv1.Config.User }}' "$image" |
+        grep -qx "${1%/*} 8883:8883" || say_wrong "not for $1, or not for Postern's user"
+    build inspect --type image --format '{{ .OCIv1.Config.Labels }}' "$image" |
+        grep -q 'licenses:GPL-3.0-or-later .*revision:test .*source:https://example.org .*version:[0-9]' ||
+        say_wrong "labels are missing"
+    build inspect --type image --format '{{ .Docker.Config.Healthcheck.Test }}' "$image" |
+        grep -qF '[CMD /usr/sbin/postern ctl health]' || say_wrong "the health check is missing"
+    container=$(build from "$image")
+    root=$(build mount "$container") folder=$root/usr/share/doc/postern
+    [ ! -e "$root/bin/sh" ] || say_wrong "there is a shell"
     for name in LICENSE wolfssl-COPYING libuv1 libinih1 libmicrohttpd12 libseccomp2 libc6; do
-        grep -rqi 'licen[sc]e' "$folder/$name"* || {
-            echo "no licence text $name in the image" >&2
-            return 1
-        }
+        grep -rqi 'licen[sc]e' "$folder/$name"* || say_wrong "there is no licence text $name"
+        [ "$name" = LICENSE ] || jq -e --arg name "${name%-COPYING}" \
+            'any(.packages[]; .name == $name and (.versionInfo | length) > 0)' \
+            "$folder/postern.spdx.json" >/dev/null || say_wrong "the bill of materials lacks $name"
     done
+    megabytes=$(du -sm --apparent-size "$root" | cut -f 1)
+    compressed=$(tar -C "$root" -c . | gzip | wc -c)
     build rm "$container" >/dev/null
 }
 
-# start_in_image CONFIGURATION: the program in the image, as the image's user.
+# in_image COMMAND...: as the image's user.
+in_image() {
+    local qemu=() mount=()
+    if [ -n "$emulator" ]; then
+        mount=(--volume "$emulator:/qemu:ro")
+        qemu=(/qemu)
+    fi
+    buildah "${storage[@]}" run --isolation chroot "${mount[@]}" \
+        --volume "$work/postern.conf:/etc/postern/postern.conf:ro" \
+        --volume "$work/certs/server:/etc/postern/certs:ro" "$container" -- "${qemu[@]}" "$@"
+}
+
 start_in_image() {
-    local container
-    container=$(build from localhost/postern)
-    setsid buildah "${storage[@]}" run --isolation chroot --volume "$1:/etc/postern/postern.conf:ro" \
-        --volume "$work/certs/server:/etc/postern/certs:ro" "$container" -- \
-        /usr/sbin/postern -c /etc/postern/postern.conf 2>"$work/postern.log" &
+    container=$(build from "$image")
+    set -m # a process group of its own
+    in_image /usr/sbin/postern -c /etc/postern/postern.conf 2>"$work/postern.log" &
     processes+=($!)
+    set +m
+}
+
+# Its process and its user; the container is that of buildah alone.
+process_and_user() {
+    ps -eo pid=,uid=,args= |
+        sed -n 's|^ *\([0-9]*\) *\([0-9]*\) \(/qemu \)\{0,1\}/usr/sbin/postern -c /etc/postern/.*|\1 \2|p'
 }
 
 # mosquitto_pub takes --tls-version for the least version: only OpenSSL's configuration limits it.
@@ -101,32 +164,57 @@ round_trip() { # TLS_VERSION PORT
     done
     got=$(cat "$work/got")
     if [ "$got" != "hello over $1" ] || ! grep -q " tls=${1#TLSv} " "$work/postern.log"; then
-        echo "$1: got '$got'; Postern's log: $(cat "$work/postern.log")" >&2
-        return 1
+        say_wrong "$1: got '$got'; Postern's log: $(cat "$work/postern.log")"
     fi
-    echo "$1: a message went through the image"
+}
+
+# one_image PROCESSOR: built, looked at, started, and used.
+one_image() {
+    local image=localhost/postern:${1/\//} emulator container megabytes compressed
+    local port admin process user
+    emulator=$(emulator "$1")
+    build bud --isolation chroot --format docker --platform "linux/$1" \
+        --build-arg BASE=localhost/base --build-arg BUILDPLATFORM="$(this_platform)" \
+        --build-arg REVISION=test --build-arg SOURCE=https://example.org \
+        -f "$top/docker/Dockerfile" -t "$image" "$top"
+    check_image "$1"
+    port=$(free_port) admin=$(free_port)
+    sed "s/:8883/:$port/; s/:9883/:$admin/; s/:1883/:$broker_port/" "$top/docker/postern.conf" \
+        >"$work/postern.conf"
+    start_in_image
+    wait_for_port "$port"
+    read -r process user < <(process_and_user)
+    [ "$user" = 8883 ] || say_wrong "runs as user $user"
+    [ "$(in_image /usr/sbin/postern ctl health)" = alive ] || say_wrong "is not healthy"
+    round_trip TLSv1.2 "$port"
+    round_trip TLSv1.3 "$port"
+    kill "$process"
+    wait "${processes[-1]}" || say_wrong "does not stop: $(cat "$work/postern.log")"
+    unset 'processes[-1]'
+    ! in_image /usr/sbin/postern ctl health 2>/dev/null || say_wrong "is healthy although it has ended"
+    build rm "$container" >/dev/null
+    table+=("$(printf '%-7s %3d MB, compressed %4.1f MB; health, TLS 1.2 and 1.3: ok%s' "$1" \
+        "$megabytes" "${compressed}e-6" "${emulator:+ under ${emulator##*/}}")")
 }
 
 main() {
-    local broker_port port
-    broker_port=$(free_port) port=$(free_port)
+    local broker_port processor
+    for processor in "$@"; do
+        emulator "$processor" >/dev/null
+    done
     make_base
-    build bud --isolation chroot --build-arg BASE=localhost/base -f "$top/docker/Dockerfile" \
-        -t localhost/postern "$top"
-    build images
-    check_image
     "$top/certs/make-certs" --dir "$work/certs" --group 8883 localhost >/dev/null
     chmod 755 "$work"
-    sed "s/:8883/:$port/; s/:1883/:$broker_port/" "$top/docker/postern.conf" >"$work/postern.conf"
+    broker_port=$(free_port)
     setsid mosquitto -p "$broker_port" 2>"$work/mosquitto.log" &
     processes+=($!)
     wait_for_port "$broker_port"
-    start_in_image "$work/postern.conf"
-    wait_for_port "$port"
-    echo "runs as user $(ps -o uid=,args= -C postern | awk '$3 == "-c" && $4 == "/etc/postern/postern.conf" { print $1 }')"
-    round_trip TLSv1.2 "$port"
-    round_trip TLSv1.3 "$port"
+    for processor in "$@"; do
+        one_image "$processor"
+    done
+    printf '%s\n' "" "${table[@]}"
 }
 
-trap 'clean_up "$@"' EXIT
-main
+trap clean_up EXIT
+[ $# -gt 0 ] || set -- amd64 arm64 arm/v7
+main "$@"

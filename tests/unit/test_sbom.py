@@ -94,5 +94,35 @@ class Script(unittest.TestCase):
         self.assertEqual(old["packages"][0]["licenseConcluded"], "GPL-2.0-or-later")
 
 
+class Image(unittest.TestCase):
+    """What docker/build.sh adds for a container image."""
+
+    def test_the_image_contains_the_program_and_the_distribution_s_packages(self):
+        with tempfile.TemporaryDirectory() as folder:
+            output = os.path.join(folder, "image.json")
+            subprocess.run([sys.executable, os.path.join(os.path.dirname(SCRIPT), "image_sbom.py"),
+                            SBOM, output, "arm64", "libuv1=1.44.2-1+deb12u1", "libc6=2:2.36-9"],
+                           check=True)
+            with open(output, encoding="utf-8") as file:
+                image = json.load(file)
+        with open(SBOM, encoding="utf-8") as file:
+            program = json.load(file)
+        self.assertEqual(image["packages"][:len(program["packages"])], program["packages"])
+        self.assertNotEqual(image["documentNamespace"], program["documentNamespace"])
+        added = {package["name"]: package for package in image["packages"]}
+        self.assertEqual(added["libuv1"]["versionInfo"], "1.44.2-1+deb12u1")
+        self.assertRegex(added["libc6"]["externalRefs"][0]["referenceLocator"],
+                         r"^pkg:deb/[a-z]+/libc6@2%3A2\.36-9\?arch=arm64$")
+        self.assertEqual(added["postern-image"]["licenseConcluded"],
+                         added["postern"]["licenseConcluded"])
+        contents = {link["relatedSpdxElement"] for link in image["relationships"]
+                    if (link["spdxElementId"], link["relationshipType"])
+                    == ("SPDXRef-image", "CONTAINS")}
+        self.assertEqual(contents, {added[name]["SPDXID"]
+                                    for name in ("postern", "libuv1", "libc6")})
+        names = [package["SPDXID"] for package in image["packages"]]
+        self.assertEqual(len(set(names)), len(names))
+
+
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1], verbosity=2)
