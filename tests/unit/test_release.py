@@ -19,7 +19,8 @@ class Release(unittest.TestCase):
         self.addCleanup(scratch.cleanup)
         self.tree = Path(scratch.name)
         for name in ("meson.build", "CHANGELOG.md", "docker/Dockerfile", "debian/changelog",
-                     "debian/control", "docs/security.txt.in", "scripts/release.sh"):
+                     "docker/home-assistant/config.yaml", "debian/control", "docs/security.txt.in",
+                     "scripts/release.sh"):
             (self.tree / name).parent.mkdir(exist_ok=True, parents=True)
             shutil.copy(TOP / name, self.tree / name)
         (self.tree / "CHANGELOG.md").write_text(
@@ -41,6 +42,7 @@ class Release(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("\n  version: '9.8.7',\n", self.file("meson.build"))
         self.assertIn("\nARG VERSION=9.8.7\n", self.file("docker/Dockerfile"))
+        self.assertIn("\nversion: 9.8.7\n", self.file("docker/home-assistant/config.yaml"))
         self.assertRegex(self.file("CHANGELOG.md"),
                          r"## \[Unreleased\]\n\n## \[9.8.7\] - \d{4}-\d\d-\d\d\n\n### Fixed\n")
         self.assertIn("- All of it.", done.stdout)
