@@ -1,6 +1,7 @@
 #include "client.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
@@ -16,6 +17,14 @@ enum {
     BUNCH = 65536,
     SOURCE_ADDRESSES = 4, /* 9,000 connections must not exhaust one address's ports */
 };
+
+/* MQTT 3.1.1: a clean session, kept alive for 60 seconds, under a name that the broker chooses. */
+static const uint8_t mqtt_connect[] = {0x10, 12, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 60, 0, 0};
+static const uint8_t mqtt_connack[] = {0x20, 2, 0, 0};
+static const uint8_t mqtt_disconnect[] = {0xe0, 0};
+
+static const uint8_t pong[] = {SERVICE_PING};
+static const uint8_t taken[] = {SERVICE_TAKEN};
 
 static void client_pump(struct client *c);
 
@@ -159,13 +168,12 @@ static void client_pump(struct client *c) {
 
 /* Compares what came; returns false for a byte that has no place. */
 static void client_take(struct client *c, const uint8_t *data, size_t len) {
-    if (len > 0 && c->awaited) {
-        if (data[0] != c->awaited) {
-            fail("client %u: byte %u came where %u was due", c->seed, data[0], c->awaited);
+    for (; len > 0 && c->awaited_left > 0; data++, len--) {
+        if (*data != *c->awaited) {
+            fail("client %u: byte %u came where %u was due", c->seed, *data, *c->awaited);
         }
-        c->awaited = 0;
-        data++;
-        len--;
+        c->awaited++;
+        c->awaited_left--;
     }
     if (len > c->most - c->received) {
         fail("client %u: %zu bytes came that nobody sent", c->seed, len);
@@ -238,9 +246,22 @@ static void client_request(struct client *c, uint8_t service, const struct servi
     }
 }
 
+static void client_await(struct client *c, const uint8_t *bytes, size_t len) {
+    c->awaited = bytes;
+    c->awaited_left = len;
+}
+
 void client_ping(struct client *c) {
-    client_request(c, SERVICE_PING, NULL);
-    c->awaited = SERVICE_PING;
+    if (c->load->options.mqtt) {
+        static_assert(sizeof mqtt_connect <= sizeof c->head, "the packet fits");
+        memcpy(c->head, mqtt_connect, sizeof mqtt_connect);
+        c->head_len = sizeof mqtt_connect;
+        c->head_sent = 0;
+        client_await(c, mqtt_connack, sizeof mqtt_connack);
+    } else {
+        client_request(c, SERVICE_PING, NULL);
+        client_await(c, pong, sizeof pong);
+    }
     client_pump(c);
 }
 
@@ -259,7 +280,7 @@ void client_upload(struct client *c, uint64_t len, uint32_t write_size) {
     struct service_job job = {.length = len, .seed = c->seed, .write_size = write_size};
     client_request(c, SERVICE_UP, &job);
     client_bunch(c);
-    c->awaited = SERVICE_TAKEN;
+    client_await(c, taken, sizeof taken);
     c->write_size = write_size;
     c->sent = 0;
     c->goal = len;
@@ -275,9 +296,12 @@ void client_download(struct client *c, uint64_t len, uint32_t write_size) {
 }
 
 void client_close(struct client *c) {
+    size_t n;
+    bool said =
+        !c->load->options.mqtt || client_write(c, mqtt_disconnect, sizeof mqtt_disconnect, &n);
     ERR_clear_error();
     SSL_shutdown(c->ssl);
-    if (!client_flush(c)) {
+    if (!client_flush(c) || !said) {
         fail("closing (client %u): its last bytes were not taken", c->seed);
     }
     shutdown(c->fd, SHUT_WR);

@@ -24,6 +24,7 @@ struct load_options {
     int key; /* EVP_PKEY_EC or EVP_PKEY_RSA: what the server must present */
     enum resume resume;
     enum group group;
+    bool mqtt; /* what is asked is a broker: pings are CONNECT packets (client_ping) */
     const char *certificate; /* of the clients, with its chain, PEM; NULL: they have none */
     const char *key_file;    /* its key */
     unsigned inflight;       /* handshakes under way at once, and messages of `messages` */
@@ -69,7 +70,8 @@ struct client {
     uint32_t write_size;
     uint8_t head[1 + sizeof(struct service_job)];
     size_t head_len, head_sent;
-    uint8_t awaited;         /* a byte that must come before the stream; 0: none */
+    const uint8_t *awaited;  /* bytes that must come before the stream, */
+    size_t awaited_left;     /* so many */
     uint64_t sent, goal;     /* positions in the stream that goes out */
     uint64_t received, most; /* and in the one that comes; more than `most` is an error */
     bool echoing;
@@ -85,20 +87,22 @@ void load_turn(struct load *load, int64_t timeout_ns);
 void client_start(struct client *c, struct load *load, const struct client_hooks *hooks,
                   void *owner);
 
-/* After `opened`. The answer is here when `awaited` is 0 again. */
+/* After `opened`, and with `mqtt` once: it is then a CONNECT packet, and a CONNACK that accepts
+ * must come. The answer is here when `awaited_left` is 0 again. */
 void client_ping(struct client *c);
 
 /* The client's stream grows by so many bytes; each is to come back. */
 void client_echo(struct client *c, size_t len);
 
 /* The next len bytes of a stream go up in records of write_size, many in each send; done when
- * `awaited` is 0 again. */
+ * `awaited_left` is 0 again. */
 void client_upload(struct client *c, uint64_t len, uint32_t write_size);
 
 /* The same the other way; done when `received` is `most`. */
 void client_download(struct client *c, uint64_t len, uint32_t write_size);
 
-/* Sends close_notify and the end of our side. `closed` follows when the proxy has ended too. */
+/* Sends (with `mqtt`) a DISCONNECT packet, close_notify and the end of our side. `closed` follows
+ * when the proxy has ended too. */
 void client_close(struct client *c);
 
 #endif

@@ -31,7 +31,7 @@ static void on_moved(struct client *c) {
     struct device *d = c->owner;
     struct fleet *f = d->fleet;
     if (f->pinged < f->count) {
-        f->pinged++;
+        f->pinged += c->awaited_left == 0;
         return;
     }
     while (d->answered < d->asked && c->received >= d->base + (d->answered + 1) * f->size) {
@@ -138,7 +138,7 @@ void fleet_upload(struct fleet *f, uint64_t len, uint32_t write_size) {
         client_upload(&f->devices[i]->client, len, write_size);
     }
     for (unsigned i = 0; i < f->count; i++) {
-        while (f->devices[i]->client.awaited) {
+        while (f->devices[i]->client.awaited_left > 0) {
             load_turn(f->load, -1);
         }
     }

@@ -18,7 +18,7 @@ static void on_opened(struct client *c) {
 }
 
 static void on_moved(struct client *c) {
-    if (c->awaited == 0) {
+    if (c->awaited_left == 0) {
         client_close(c);
     }
 }

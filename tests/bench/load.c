@@ -28,7 +28,7 @@ enum { MAX_ARGUMENTS = 3 };
 static const char usage[] =
     "usage: bench-load --connect ADDRESS:PORT [--tls 1.2|1.3] [--key ecdsa|rsa]\n"
     "                  [--resume none|ticket|id] [--inflight N] [--group x25519|p256|hybrid]\n"
-    "                  [--certificate FILE --certificate-key FILE]\n";
+    "                  [--certificate FILE --certificate-key FILE] [--mqtt]\n";
 
 struct session {
     struct load load;
@@ -181,6 +181,9 @@ static void option_take(struct load_options *o, int option, const char *value) {
     case 'g':
         o->group = group_parse(value);
         break;
+    case 'm':
+        o->mqtt = true;
+        break;
     case 'C':
         o->certificate = value;
         break;
@@ -195,15 +198,11 @@ static void option_take(struct load_options *o, int option, const char *value) {
 
 static struct load_options options_parse(int argc, char **argv) {
     static const struct option names[] = {
-        {"connect", 1, NULL, 'c'},
-        {"tls", 1, NULL, 't'},
-        {"key", 1, NULL, 'k'},
-        {"resume", 1, NULL, 'r'},
-        {"inflight", 1, NULL, 'i'},
-        {"group", 1, NULL, 'g'},
-        {"certificate", 1, NULL, 'C'},
-        {"certificate-key", 1, NULL, 'K'},
-        {0},
+        {"connect", 1, NULL, 'c'},     {"tls", 1, NULL, 't'},
+        {"key", 1, NULL, 'k'},         {"resume", 1, NULL, 'r'},
+        {"inflight", 1, NULL, 'i'},    {"group", 1, NULL, 'g'},
+        {"certificate", 1, NULL, 'C'}, {"certificate-key", 1, NULL, 'K'},
+        {"mqtt", 0, NULL, 'm'},        {0},
     };
     struct load_options o = {
         .tls = TLS1_2_VERSION, .key = EVP_PKEY_EC, .group = GROUP_X25519, .inflight = 16};

@@ -113,8 +113,10 @@ def _processor_name():
     return platform.machine()
 
 
-def facts():
+def facts(clients_openssl=None):
+    """`clients_openssl`: theirs, where it is not the system's."""
     return {
+        "clients": clients_openssl,
         "processor": _processor_name(),
         "processors": len(os.sched_getaffinity(0)),
         "kernel": platform.release(),

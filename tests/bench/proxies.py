@@ -22,15 +22,38 @@ BACKLOG = 4096
 MEASURABLE = "core_dumps = on" if os.geteuid() != 0 else ""
 
 
+def in_its_root(inside, path):
+    """Where an absolute path leads for what is `inside` another system's root, such as a program in
+    /srv/trixie/usr/sbin: the nearest folder around it that has such a file is the root. Without one
+    the path leads where it says."""
+    for folder in Path(inside).absolute().parents:
+        if (folder / path.lstrip("/")).exists():
+            return str(folder / path.lstrip("/"))
+    return path
+
+
 def loaded(program, libraries):
     """The command that starts a program with those shared libraries (a folder, or None). Where the
-    C library is among them, as in another system's root, its own loader goes with it."""
+    C library is among them, as in another system's root, its own loader goes with it, and the
+    settings of its OpenSSL."""
     if libraries is None:
         return [program]
     loader = Path(libraries) / "ld-linux-x86-64.so.2"
     if loader.exists():
-        return [str(loader), "--library-path", str(libraries), program]
+        settings = in_its_root(loader, "/etc/ssl/openssl.cnf")
+        return ["env", f"OPENSSL_CONF={settings}", str(loader), "--library-path", str(libraries),
+                program]
     return ["env", f"LD_LIBRARY_PATH={libraries}", program]
+
+
+def openssl_in(libraries):
+    """The version of the OpenSSL in that folder, as it names itself, or None."""
+    try:
+        content = (Path(libraries) / "libcrypto.so.3").read_bytes()
+    except OSError:
+        return None
+    found = re.search(rb"OpenSSL \d+\.\d+\.\d+\S* +\d+ \w+ \d{4}", content)
+    return found.group().decode() if found else None
 
 
 class Proxy:
@@ -41,6 +64,7 @@ class Proxy:
     name = ""
     program = ""
     libraries = None
+    broker = False  # it terminates TLS for itself, and is compared with the others before a broker
 
     def present(self):
         return shutil.which(self.program) is not None
@@ -53,9 +77,20 @@ class Proxy:
         found = re.search(pattern, said.stdout + said.stderr)
         return found.group(1) if found else None
 
-    def version(self):
-        """Of the program and, where it names one, of its TLS library."""
+    def own_version(self):
         raise NotImplementedError
+
+    def tls_library(self):
+        """As the program names it; None where it does not."""
+        return None
+
+    def version(self):
+        """Of the program and, where it is not the system's, of its TLS library."""
+        own = self.own_version() or "?"
+        library = self.tls_library() or (self.libraries and openssl_in(self.libraries))
+        words = library.split()[:2] if library else []
+        # The line above the table names the system's OpenSSL, which most peers use.
+        return own if words in ([], _system_openssl()) else f"{own}, {' '.join(words)}"
 
     def command(self, job):
         raise NotImplementedError
@@ -95,12 +130,6 @@ def _system_openssl():
     return said.stdout.split()[:2]
 
 
-def _with_library(own, library):
-    """The line above the table names the system's OpenSSL, which most peers use."""
-    words = library.split()[:2] if library else []
-    return own if words in ([], _system_openssl()) else f"{own}, {' '.join(words)}"
-
-
 class Postern(Proxy):
     name = "Postern"
     log_level = "warning"
@@ -108,8 +137,8 @@ class Postern(Proxy):
     def __init__(self, program):
         self.program = program
 
-    def version(self):
-        return self._says(r"[Pp]ostern (\S+)", "--version") or "?"
+    def own_version(self):
+        return self._says(r"[Pp]ostern (\S+)", "--version")
 
     def command(self, job):
         clients = job.with_clients(f"client_auth = required\nclient_ca = {job.client_ca}")
@@ -133,9 +162,11 @@ class HAProxy(Proxy):
     name = "HAProxy"
     program = "haproxy"
 
-    def version(self):
-        own = self._says(r"version (\d+\.\d+\.\d+)", "-v") or "?"
-        return _with_library(own, self._says(r"Running on SSL library version : (.*)", "-vv"))
+    def own_version(self):
+        return self._says(r"version (\d+\.\d+[-.]\w+)", "-v")
+
+    def tls_library(self):
+        return self._says(r"Running on SSL library version : (.*)", "-vv")
 
     def command(self, job):
         # shards: a listening socket for each thread, as more than one thread is best served
@@ -171,8 +202,8 @@ class Nginx(Proxy):
         """The file that has `stream`, or "" where the program itself has it."""
         if self._says(r"(--with-stream(?!\S))", "-V"):
             return ""
-        return (self._says(r"--modules-path=(\S+)", "-V") or "/usr/lib/nginx/modules") \
-            + "/ngx_stream_module.so"
+        folder = self._says(r"--modules-path=(\S+)", "-V") or "/usr/lib/nginx/modules"
+        return in_its_root(shutil.which(self.program), folder + "/ngx_stream_module.so")
 
     def present(self):
         if not super().present():
@@ -180,10 +211,12 @@ class Nginx(Proxy):
         module = self._module()
         return module == "" or os.path.exists(module)
 
-    def version(self):
-        own = self._says(r"nginx/(\S+)", "-v") or "?"
-        library = self._says(r"running with ([^)]*)", "-V") or self._says(r"built with (.*)", "-V")
-        return _with_library(own, library)
+    def own_version(self):
+        return self._says(r"nginx/(\S+)", "-v")
+
+    def tls_library(self):
+        return self._says(r"running with ([^)]*)", "-V") \
+            or self._says(r"built with (.*SSL.*|AWS-LC.*)", "-V")
 
     def command(self, job):
         reuseport = " reuseport" if job.workers > 1 else ""
@@ -228,8 +261,8 @@ class Hitch(Proxy):
     name = "Hitch"
     program = "hitch"
 
-    def version(self):
-        return self._says(r"hitch (\S+)", "--version") or "?"
+    def own_version(self):
+        return self._says(r"hitch (\S+)", "--version")
 
     def command(self, job):
         user = 'user = "nobody"\ngroup = "nogroup"' if os.geteuid() == 0 else ""
@@ -257,8 +290,8 @@ class Stunnel(Proxy):
     name = "stunnel"
     program = "stunnel"
 
-    def version(self):
-        return self._says(r"stunnel (\d\S*)", "-version") or "?"
+    def own_version(self):
+        return self._says(r"stunnel (\d\S*)", "-version")
 
     def command(self, job):
         # its threads are as many as its connections, whatever the number of workers
@@ -290,8 +323,8 @@ class Ghostunnel(Proxy):
     name = "ghostunnel"
     program = "ghostunnel"
 
-    def version(self):
-        return self._says(r"v?(\d\S*)", "--version") or "?"
+    def own_version(self):
+        return self._says(r"v?(\d\S*)", "--version")
 
     def command(self, job):
         # its groups are Go's, the hybrid among them, and cannot be chosen
@@ -303,7 +336,45 @@ class Ghostunnel(Proxy):
             "--quiet=all", *who)]
 
 
-KINDS = [HAProxy, Nginx, Hitch, Stunnel, Ghostunnel]
+class Mosquitto(Proxy):
+    """The broker with its own TLS listener, which has nothing behind it."""
+
+    name = "Mosquitto"
+    program = "mosquitto"
+    broker = True
+
+    def own_version(self):
+        return self._says(r"mosquitto version (\S+)", "-h")
+
+    def _listening(self, folder, port, tls):
+        path = Path(folder) / f"mosquitto-{port}.conf"
+        path.write_text(f"""
+{"user root" if os.geteuid() == 0 else ""}
+log_dest none
+persistence false
+allow_anonymous true
+set_tcp_nodelay true
+listener {port} 127.0.0.1
+{tls}
+""")
+        return self.run("-c", str(path))
+
+    def plain_command(self, folder, port):
+        """As the broker behind a proxy."""
+        return self._listening(folder, port, "")
+
+    def command(self, job):
+        clients = job.with_clients(f"cafile {job.client_ca}\nrequire_certificate true")
+        return self._listening(job.folder, job.port, f"""
+certfile {job.certificate.fullchain}
+keyfile {job.certificate.key}
+ciphers {SUITES}
+ciphers_tls1.3 {SUITES13}
+{clients}
+""")
+
+
+KINDS = [HAProxy, Nginx, Hitch, Stunnel, Ghostunnel, Mosquitto]
 PEERS = [kind() for kind in KINDS]
 
 

@@ -28,8 +28,22 @@ SPREAD_ROWS = [row for name, title in (
                 Row(f"spread-{name}.busy", BUSY, "%", None))]
 
 
+# TLS in front of a Mosquitto, both counted, and a Mosquitto by itself.
+BROKER_ROWS = [
+    Row("broker-ecdsa-1.2", "full handshake, ECDSA, TLS 1.2", "us"),
+    Row("broker-ecdsa-1.3", "full handshake, ECDSA, TLS 1.3", "us"),
+    Row("broker-rsa-1.2", "full handshake, RSA-2048, TLS 1.2", "us"),
+    Row("broker-rsa-1.3", "full handshake, RSA-2048, TLS 1.3", "us"),
+    Row("broker-client-1.3", "full handshake, ECDSA, client certificate, TLS 1.3", "us"),
+    Row("broker-resumed-1.2", "resumed by ticket, TLS 1.2", "us"),
+    Row("broker-resumed-1.3", "resumed by ticket, TLS 1.3", "us"),
+    Row("broker-memory-1.2", "memory of an idle client, TLS 1.2", "bytes"),
+    Row("broker-memory-1.3", "memory of an idle client, TLS 1.3", "bytes"),
+]
+
+
 def rows_of(results):
-    """All rows, in order; those of `scale` depend on how many connections were tried."""
+    """Those of proxies, in order; those of `scale` depend on how many connections were tried."""
     rows = [
         Row("handshake-ecdsa-1.2", "full handshake, ECDSA, TLS 1.2", "us"),
         Row("handshake-ecdsa-1.3", "full handshake, ECDSA, TLS 1.3", "us"),
@@ -187,17 +201,42 @@ def _ratio(results, row):
     return f"{ratio:.2f} of {best_peer(results, row.key, row.best)[1]}" if ratio else "-"
 
 
+def _columns(run, rows):
+    """The proxies that have a figure in one of the rows; Postern first."""
+    measured = {name for row in rows for name in run["results"][row.key]}
+    names = [name for name in run["proxies"] if name in measured]
+    return sorted(names, key=lambda name: name != OURS)
+
+
 def figures(run):
     """The first table: a list of lists of text, the head first."""
-    results, proxies = run["results"], run["proxies"]
-    ours = [name for name in proxies if name == OURS]
-    peers = [name for name in proxies if name != OURS]
-    table = [["work", "unit"] + [f"{name} {proxies[name]}" for name in ours + peers]
+    results, rows = run["results"], rows_of(run["results"])
+    names = _columns(run, rows)
+    table = [["work", "unit"] + [f"{name} {run['proxies'][name]}" for name in names]
              + ["Postern to the best peer"]]
-    for row in rows_of(results):
-        table.append([row.title, row.unit]
-                     + [_cell(results, row.key, name) for name in ours + peers]
+    for row in rows:
+        table.append([row.title, row.unit] + [_cell(results, row.key, name) for name in names]
                      + [_ratio(results, row)])
+    return table
+
+
+def broker_figures(run):
+    """The same for TLS and a Mosquitto together; None where that was not measured."""
+    results = run["results"]
+    rows = [row for row in BROKER_ROWS if row.key in results]
+    if not rows:
+        return None
+    names = _columns(run, rows)
+    alone = run.get("brokers", [])
+    table = [["work of TLS and broker together", "unit"]
+             + [f"{name} {run['proxies'][name]}" + ("" if name in alone else " + Mosquitto")
+                for name in names] + ["Postern to a Mosquitto alone"]]
+    for row in rows:
+        ours = median(results, row.key, OURS)
+        least = min((m for name in alone if (m := median(results, row.key, name)) is not None),
+                    default=None)
+        table.append([row.title, row.unit] + [_cell(results, row.key, name) for name in names]
+                     + [f"{ours / least:.2f}" if ours is not None and least else "-"])
     return table
 
 
@@ -215,8 +254,9 @@ def bars(run):
 
 def facts_line(run):
     m = run["machine"]
+    clients = f"clients with {m['clients']}, " if m.get("clients") else "clients, and "
     return (f"{m['day']}; {m['processor']}, {m['processors']} processors; Linux {m['kernel']}, "
-            f"{m['system']}; clients, and peers of which nothing else is said, with "
+            f"{m['system']}; {clients}peers of which nothing else is said, with "
             f"{m['openssl'].split(' (')[0]}; "
             f"medians of {run['rounds']} rounds, lowest and highest in parentheses")
 
@@ -232,10 +272,13 @@ def as_markdown(table):
     return "\n".join([lines[0], "|" + " --- |" * len(table[0])] + lines[1:]) + "\n"
 
 
+def _tables(run):
+    return [table for table in (figures(run), broker_figures(run), bars(run)) if table is not None]
+
+
 def text(run):
-    return "\n".join([facts_line(run) + "\n", as_text(figures(run)), as_text(bars(run))])
+    return "\n".join([facts_line(run) + "\n", *map(as_text, _tables(run))])
 
 
 def markdown(run):
-    return "\n".join([f"Measured {facts_line(run)}.\n", as_markdown(figures(run)),
-                      as_markdown(bars(run))])
+    return "\n".join([f"Measured {facts_line(run)}.\n", *map(as_markdown, _tables(run))])

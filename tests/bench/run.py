@@ -18,7 +18,7 @@ import machine
 import picture
 import report
 from certificates import Certificate, KINDS
-from proxies import PEERS, Postern, parse_peer
+from proxies import PEERS, Postern, openssl_in, parse_peer
 from stand import Failure, NotOffered, Stand
 from work import Size, measurements
 
@@ -36,8 +36,9 @@ def parse():
     here.add_argument("--tools", metavar="FOLDER", type=Path,
                       help="where bench-load is; default: tests/bench beside the program")
     here.add_argument("--peers", metavar="NAMES",
-                      help="which of haproxy, nginx, hitch, stunnel and ghostunnel, or none; those "
-                           "not installed are left out. Default: all, but none with --peer")
+                      help="which of haproxy, nginx, hitch, stunnel, ghostunnel and mosquitto, or "
+                           "none; those not installed are left out. Default: all, but none with "
+                           "--peer")
     here.add_argument("--peer", metavar="NAME=PROGRAM[,LIBDIR]", action="append", default=[],
                       type=peer, help="any build of one of these, with its shared libraries; "
                                       "may be given several times")
@@ -90,16 +91,20 @@ class Bench:
         self.proxies = proxies
         self.certificates = certificates
         self.client = client
+        self.broker = next((proxy for proxy in proxies if proxy.broker), None)
         self.results = {}
         self.failures = []
 
     def measure(self, measurement, proxy):
         certificate = self.certificates[measurement.key]
+        if proxy.broker and not measurement.broker:
+            return {}  # it does nothing that the backend does
         try:
             with Stand(self.options.tools, proxy, certificate, measurement.workers,
                        measurement.together, measurement.hybrid,
                        self.client if measurement.clients else None,
-                       self.options.client_libdir) as stand:
+                       self.options.client_libdir,
+                       self.broker if measurement.broker else None) as stand:
                 return measurement.measure(stand)
         except NotOffered:
             return {measurement.name: None}
@@ -117,10 +122,15 @@ class Bench:
     def run(self, work, rounds):
         for number in range(rounds):
             for measurement in work:
+                if measurement.broker and self.broker is None:
+                    continue
                 print(f"round {number + 1} of {rounds}: {measurement.name}", file=sys.stderr)
                 self.round(measurement)
-        return {"machine": machine.facts(), "rounds": rounds, "quick": self.options.quick,
+        libraries = self.options.client_libdir
+        return {"machine": machine.facts(openssl_in(libraries) if libraries else None),
+                "rounds": rounds, "quick": self.options.quick,
                 "proxies": {proxy.name: proxy.version() for proxy in self.proxies},
+                "brokers": [proxy.name for proxy in self.proxies if proxy.broker],
                 "results": self.results}
 
 

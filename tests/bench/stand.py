@@ -90,9 +90,10 @@ class Stand:
     start_seconds = 10  # in which the proxy must listen
 
     def __init__(self, tools, proxy, certificate, workers=1, together=False, hybrid=False,
-                 clients=None, libraries=None):
+                 clients=None, libraries=None, broker=None):
         """`clients`: the certificate that they must have. `libraries`: the load generator's, a
-        folder, or None."""
+        folder, or None. `broker`: the Mosquitto that is behind the proxy, or is itself the proxy;
+        None: the bench's own backend is behind it. Its time and memory count as the proxy's."""
         self.tools = tools
         self.proxy = proxy
         self.certificate = certificate
@@ -100,6 +101,7 @@ class Stand:
         self.hybrid = hybrid
         self.clients = clients
         self.libraries = libraries
+        self.broker = broker
         self.processors = machine.Processors(workers, together)
         self.talkers = []
         self.spinners = {}
@@ -108,18 +110,14 @@ class Stand:
         self.keep_awake(self.processors.proxy + self.processors.load)
         self.folder = tempfile.mkdtemp(prefix="bench-")
         self.log = open(f"{self.folder}/log", "w+")
-        self.process = None
+        self.processes = []
+        self.backend = None
         try:
-            self.backend = self._talker([self.tools / "bench-backend", "127.0.0.1:0"])
+            backend_port = self._start_backend()
             self.port = machine.free_port()
-            backend_port = int(self.backend.hear().rpartition(":")[2])
             job = Job(self.folder, self.port, backend_port, self.certificate, self.workers,
                       self.hybrid, self.clients.root if self.clients else None)
-            self.process = subprocess.Popen(
-                self.processors.start(self.processors.proxy, self.proxy.command(job)),
-                stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
-            self._await_port()
-            machine.Processors.keep(self.processors.proxy, self.process.pid)
+            self.process = self._start(self.proxy.command(job), self.proxy.name, self.port)
         except BaseException:
             self._stop()
             raise
@@ -128,7 +126,7 @@ class Stand:
     def __exit__(self, kind, failure, trace):
         log = self._stop()
         if kind is Failure:
-            if self.backend.complaint:
+            if self.backend and self.backend.complaint:
                 failure = f"{failure}\n{self.backend.complaint}"
             raise Failure(f"{failure}\n{self.proxy.name}'s log ends with:\n{log[-2000:]}")
 
@@ -147,19 +145,39 @@ class Stand:
         self.talkers.append(talker)
         return talker
 
-    def _await_port(self):
+    def _start_backend(self):
+        """What is behind the proxy; its port. A broker with TLS of its own has nothing behind it."""
+        if self.broker is None:
+            self.backend = self._talker([self.tools / "bench-backend", "127.0.0.1:0"])
+            return int(self.backend.hear().rpartition(":")[2])
+        port = machine.free_port()
+        if not self.proxy.broker:
+            self._start(self.broker.plain_command(self.folder, port), self.broker.name, port)
+        return port
+
+    def _start(self, command, name, port):
+        """One of the processes that are measured, when it listens."""
+        process = subprocess.Popen(
+            self.processors.start(self.processors.proxy, command),
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        self.processes.append(process)
+        self._await_port(process, name, port)
+        machine.Processors.keep(self.processors.proxy, process.pid)
+        return process
+
+    def _await_port(self, process, name, port):
         deadline = time.monotonic() + self.start_seconds
         while time.monotonic() < deadline:
-            if self.process.poll() is not None:
+            if process.poll() is not None:
                 break
             try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
+                socket.create_connection(("127.0.0.1", port)).close()
                 time.sleep(0.1)  # nginx and Hitch listen before their workers run
                 return
             except ConnectionRefusedError:
                 time.sleep(0.01)
         self.log.seek(0)
-        what = f"{self.proxy.name} did not start"
+        what = f"{name} did not start"
         if self.hybrid:  # a group that its library does not know
             print(f"{what} with X25519MLKEM768", file=sys.stderr)
             raise NotOffered(what)
@@ -169,14 +187,14 @@ class Stand:
         self.keep_awake([])
         for talker in self.talkers:
             talker.stop()
-        if self.process:
-            self.process.terminate()
+        for process in reversed(self.processes):
+            process.terminate()
             try:
-                self.process.wait(0.3)
+                process.wait(0.3)
             except subprocess.TimeoutExpired:
-                for member in reversed(machine.family(self.process.pid)):
+                for member in reversed(machine.family(process.pid)):
                     subprocess.run(["kill", "-KILL", str(member)], stderr=subprocess.DEVNULL)
-                self.process.wait()
+                process.wait()
         self.log.seek(0)
         log = self.log.read()
         self.log.close()
@@ -189,6 +207,8 @@ class Stand:
                    "--connect", f"127.0.0.1:{self.port}", "--key", self.certificate.kind]
         if self.hybrid:
             command += ["--group", "hybrid"]
+        if self.broker:
+            command += ["--mqtt"]
         if self.clients:
             command += ["--certificate", self.clients.fullchain,
                         "--certificate-key", self.clients.key]
@@ -208,14 +228,17 @@ class Stand:
     def spent(self):
         """Processor seconds of the proxy until now, what follows a last byte included."""
         time.sleep(0.03)
-        return machine.processor_seconds(self.process.pid)
+        return sum(machine.processor_seconds(process.pid) for process in self.processes)
 
     def memory(self):
         time.sleep(0.3)
-        return machine.user_memory(self.process.pid)
+        return sum(machine.user_memory(process.pid) for process in self.processes)
 
     def check_backend(self, connections):
-        """Every client has had one connection to the backend, and each has ended."""
+        """Every client has had one connection to the backend, and each has ended. A broker has
+        accepted every client itself (client.c)."""
+        if self.backend is None:
+            return
         deadline = time.monotonic() + 5
         while True:
             count = self.backend.ask("stats")

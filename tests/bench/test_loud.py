@@ -85,6 +85,14 @@ def lost(data):
     return data
 
 
+def refusing(connection):
+    """A broker that accepts nobody: CONNACK with return code 5."""
+    with connection:
+        connection.recv(100)
+        connection.sendall(b"\x20\x02\x00\x05")
+        connection.recv(100)
+
+
 class Loud(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -188,6 +196,12 @@ class Loud(unittest.TestCase):
         result = self.run_load(["handshakes 1"], "--certificate", str(own.fullchain),
                                "--certificate-key", str(own.key))
         self.assert_loud(result, "did not ask")
+
+    def test_a_broker_that_refuses_its_clients_is_found(self):
+        with socket.create_server(("127.0.0.1", 0)) as broker:
+            threading.Thread(target=lambda: refusing(broker.accept()[0]), daemon=True).start()
+            self.backend_port = broker.getsockname()[1]
+            self.assert_loud(self.run_load(["handshakes 1"], "--mqtt"), "byte 5 came where 0 was due")
 
     def test_another_group_than_asked_for_is_found(self):
         result = self.run_load(["handshakes 1"], curve="prime256v1")

@@ -7,7 +7,7 @@ import unittest
 from pathlib import Path
 
 import report
-from proxies import HAProxy, Nginx, loaded, parse_peer
+from proxies import HAProxy, Nginx, in_its_root, loaded, openssl_in, parse_peer
 from work import Size, measurements
 
 RUN = {
@@ -39,6 +39,24 @@ class Table(unittest.TestCase):
         self.assertEqual(self.lines["share of that time in which the proxy was busy"][-1], "-")
 
 
+class Brokers(unittest.TestCase):
+    RUN = {"proxies": {"Postern": "1", "Hare": "2", "Mosquitto": "3"}, "brokers": ["Mosquitto"],
+           "results": {**RUN["results"], "broker-ecdsa-1.2": {
+               "Postern": [150], "Hare": [100], "Mosquitto": [300]}}}
+
+    def test_a_broker_has_no_column_among_the_proxies(self):
+        self.assertEqual(report.figures(self.RUN)[0][2:], ["Postern 1", "Hare 2",
+                                                          "Postern to the best peer"])
+
+    def test_it_is_compared_with_a_proxy_and_a_broker(self):
+        head, line = report.broker_figures(self.RUN)
+        self.assertEqual(head[2:5], ["Postern 1 + Mosquitto", "Hare 2 + Mosquitto", "Mosquitto 3"])
+        self.assertEqual(line[-1], "0.50")
+
+    def test_without_one_there_is_no_such_table(self):
+        self.assertIsNone(report.broker_figures(RUN))
+
+
 class Bars(unittest.TestCase):
     def verdict(self, title):
         return next(line[3:] for line in report.bars(RUN) if line[0] == title)
@@ -67,7 +85,7 @@ class Measurements(unittest.TestCase):
     def test_each_has_a_row_of_its_own(self):
         names = [m.name for m in measurements(Size(quick=False))]
         self.assertEqual(len(names), len(set(names)))
-        rows = {row.key for row in report.rows_of(Everything())}
+        rows = {row.key for row in report.rows_of(Everything()) + report.BROKER_ROWS}
         for name in names:
             if not name.startswith(("paced", "memory", "storm", "scale")):  # these have several
                 self.assertIn(name, rows)
@@ -104,7 +122,26 @@ class GivenPeers(unittest.TestCase):
             self.assertEqual(loaded("p", folder), ["env", f"LD_LIBRARY_PATH={folder}", "p"])
             loader = Path(folder) / "ld-linux-x86-64.so.2"
             loader.touch()
-            self.assertEqual(loaded("p", folder), [str(loader), "--library-path", folder, "p"])
+            self.assertEqual(loaded("p", folder)[2:], [str(loader), "--library-path", folder, "p"])
+
+    def test_a_program_of_another_system_s_root_has_that_system_s_files(self):
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            libraries = root / "usr/lib/x86_64-linux-gnu"
+            for name in ("usr/sbin/nginx", "usr/lib/nginx/modules/ngx_stream_module.so",
+                         "etc/ssl/openssl.cnf", "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"):
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).touch()
+            module = "/usr/lib/nginx/modules/ngx_stream_module.so"
+            self.assertEqual(in_its_root(root / "usr/sbin/nginx", module), folder + module)
+            self.assertIn(f"OPENSSL_CONF={folder}/etc/ssl/openssl.cnf",
+                          loaded("nginx", libraries))
+
+    def test_an_openssl_says_its_version(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertIsNone(openssl_in(folder))
+            (Path(folder) / "libcrypto.so.3").write_bytes(b"\0OpenSSL 3.5.4 30 Sep 2025\0")
+            self.assertEqual(openssl_in(folder), "OpenSSL 3.5.4 30 Sep 2025")
 
     def test_an_nginx_has_stream_in_itself_or_in_a_module(self):
         with tempfile.TemporaryDirectory() as folder:

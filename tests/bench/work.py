@@ -154,6 +154,18 @@ def memory(tls, size):
     return measure
 
 
+def broker_memory(row, tls, count):
+    def measure(stand):
+        load = stand.load(tls=tls, inflight=4)
+        load.ask("handshakes 16")
+        before = stand.memory()
+        load.ask(f"open {count}")
+        idle = stand.memory()
+        load.ask("close")
+        return {row: (idle - before) / count}
+    return measure
+
+
 def storm(size):
     """Devices talk at a fixed rate, first alone, then while newcomers come as fast as they can.
     The newcomers' generator is cheaper than any proxy (newcomer.h) and gives way to the devices, so
@@ -212,9 +224,10 @@ def scale(count, size):
 
 class Measurement:
     """`together`: proxy and load on one processor (machine.py). `hybrid`: with X25519MLKEM768.
-    `clients`: they have certificates."""
+    `clients`: they have certificates. `broker`: a Mosquitto is what they talk to, and counts."""
 
-    def __init__(self, name, key, measure, workers=1, together=False, hybrid=False, clients=False):
+    def __init__(self, name, key, measure, workers=1, together=False, hybrid=False, clients=False,
+                 broker=False):
         self.together = together
         self.name = name
         self.key = key
@@ -222,6 +235,7 @@ class Measurement:
         self.workers = workers
         self.hybrid = hybrid
         self.clients = clients
+        self.broker = broker
 
 
 def measurements(size):
@@ -272,4 +286,26 @@ def measurements(size):
             ("two.up", bulk("two.up", "up", size.bulk, 16384)),
             ("two.messages", messages("two.messages", size))):
         made.append(Measurement(name, "ecdsa", measure, workers=2))
+    return made + broker_measurements(size)
+
+
+def broker_measurements(size):
+    """TLS in front of a Mosquitto, or by itself: the processor time and memory of all of it."""
+    made = []
+    for key, count in (("ecdsa", size.handshakes), ("rsa", size.handshakes_rsa)):
+        for tls in ("1.2", "1.3"):
+            row = f"broker-{key}-{tls}"
+            made.append(Measurement(row, key, handshakes(row, count, tls), together=True,
+                                    broker=True))
+    for tls in ("1.2", "1.3"):
+        row = f"broker-resumed-{tls}"
+        made.append(Measurement(row, "ecdsa", handshakes(row, size.resumed, tls, "ticket"),
+                                together=True, broker=True))
+    row = "broker-client-1.3"
+    made.append(Measurement(row, "ecdsa", handshakes(row, size.handshakes_rsa, "1.3"),
+                            together=True, clients=True, broker=True))
+    for tls in ("1.2", "1.3"):
+        row = f"broker-memory-{tls}"
+        made.append(Measurement(row, "ecdsa", broker_memory(row, tls, size.idle_connections),
+                                broker=True))
     return made
