@@ -9,9 +9,10 @@ import unittest
 from devices.field import KEYS, UP, VERSIONS, Field, chain
 from devices.nodered import NodeRed
 from devices.programs import PROGRAMS
-from harness import ALL, main
+from harness import ALL, main, own_library
 
 COLUMNS = ("client", "TLS", "key", "verifies", "a foreign CA", "verification off", "resumes")
+X25519MLKEM768 = 4588
 rows = {}
 
 
@@ -61,9 +62,11 @@ class Cells(Field):
         self.assertTrue(good, words)
         for _ in range(runs if messages is None else messages):
             self.expect_message(self.up)
-        for number in range(len(wire.connections)):
+        for number, connection in enumerate(wire.connections):
             end = closing_line(self.server, wire, number)
             self.assertEqual((end.name, end.get("tls")), ("session end", version))
+            self.assertEqual(end.get("group") == "X25519MLKEM768", version == "1.3" and own_library()
+                             and X25519MLKEM768 in connection.hello().shares)
             if version == "1.2":
                 self.assertIn(f"-{kind.upper()}-", end["cipher"])
         return wire

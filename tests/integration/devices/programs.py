@@ -51,7 +51,8 @@ def npm_folder():
                      timeout=240)
             with open(os.path.join(folder, "complete"), "w", encoding="ascii"):
                 pass
-    shutil.copy(os.path.join(HERE, "npm/mqttjs.js"), folder)
+    for script in ("mqttjs.js", "aws1.js", "aws2.js"):
+        shutil.copy(os.path.join(HERE, "npm", script), folder)
     return folder
 
 
@@ -229,6 +230,35 @@ class PahoC(Program):
         return [self.program(), port, ca, DOWN, up, runs]
 
 
+class PahoGo(Program):
+    """Resumes because its program asks for that (ClientSessionCache)."""
+    name = "Paho Go"
+    alert = "42"
+    ways = {"1.2": ("ticket",), "1.3": ("ticket",)}
+    quick = False
+    library = "/usr/share/gocode/src/github.com/eclipse/paho.mqtt.golang"
+
+    def missing(self):
+        if not shutil.which("go"):
+            return "golang-go"
+        return None if os.path.exists(self.library) else "golang-github-eclipse-paho.mqtt.golang-dev"
+
+    @functools.lru_cache(maxsize=None)
+    def program(self):
+        path = os.path.join(scratch(), "paho-go")
+        must_run("go", "build", "-o", path, os.path.join(HERE, "paho.go"), cwd=scratch(), env={
+            **os.environ, "GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOFLAGS": "",
+            "GOCACHE": os.path.join(scratch(), "go-cache")})
+        return path
+
+    def command(self, port, ca, up, runs, way, kind):
+        return [self.program(), port, ca, DOWN, up, runs]
+
+    def options(self):
+        # What a module for Go 1.24 or newer has by default; outside of modules it is Go 1.20's.
+        return {"env": {**os.environ, "GODEBUG": "tlsmlkem=1"}}
+
+
 class PahoPython(Program):
     name = "Paho Python"
     quick = False
@@ -283,4 +313,4 @@ class Java(Program):
                 DOWN, up, runs]
 
 
-PROGRAMS = (BearSsl, Mosquitto, OpenSsl, GnuTls, PahoC, PahoPython, MqttJs, Java)
+PROGRAMS = (BearSsl, Mosquitto, OpenSsl, GnuTls, PahoC, PahoGo, PahoPython, MqttJs, Java)

@@ -12,7 +12,7 @@ from clients import PATIENCE, format_peer
 
 HANDSHAKE, APPLICATION_DATA = 22, 23
 CLIENT_HELLO, SERVER_HELLO = 1, 2
-MAX_FRAGMENT_LENGTH, SESSION_TICKET, PRE_SHARED_KEY = 1, 35, 41
+MAX_FRAGMENT_LENGTH, ALPN, SESSION_TICKET, PRE_SHARED_KEY, KEY_SHARE = 1, 16, 35, 41, 51
 
 
 class Hello:
@@ -38,6 +38,24 @@ class Hello:
         """The max_fragment_length asked for, in bytes; None without."""
         value = self.extensions.get(MAX_FRAGMENT_LENGTH)
         return None if value is None else 256 << value[0]
+
+    @property
+    def shares(self):
+        """The groups that the client has sent a key of."""
+        groups, rest = set(), self._vector(self.extensions.get(KEY_SHARE, b""), 2)[0]
+        while rest:
+            groups.add(struct.unpack("!H", rest[:2])[0])
+            _key, rest = self._vector(rest[2:], 2)
+        return groups
+
+    @property
+    def protocols(self):
+        """The application protocols that it offers."""
+        names, rest = [], self._vector(self.extensions.get(ALPN, b""), 2)[0]
+        while rest:
+            name, rest = self._vector(rest, 1)
+            names.append(name.decode())
+        return names
 
     def asks(self, issued):
         """How the client asks to resume: 'ticket', 'ID', or 'full' if it does not. issued: session
