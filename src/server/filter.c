@@ -6,6 +6,10 @@ int filter_apply(struct error *err) {
     return error_set(err, "Postern was built without libseccomp");
 }
 
+void filter_call_without_ring(void (*function)(void *arg), void *arg) {
+    function(arg);
+}
+
 #else
 
 #include "core/log_signal.h"
@@ -17,6 +21,7 @@ int filter_apply(struct error *err) {
 #include <linux/netlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -283,6 +288,52 @@ int filter_apply(struct error *err) {
     }
     seccomp_release(filter);
     return result;
+}
+
+/* --- without a ring --- */
+
+struct ringless {
+    void (*function)(void *arg);
+    void *arg;
+    pid_t thread;
+};
+
+/* For the calling thread alone. Where it fails, so will filter_apply, and rings do no harm. */
+static void refuse_rings(void) {
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    if (filter != NULL) {
+        if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_setup), 0) == 0) {
+            (void)seccomp_load(filter);
+        }
+        seccomp_release(filter);
+    }
+}
+
+static void *run_ringless(void *arg) {
+    struct ringless *r = arg;
+    r->thread = (pid_t)syscall(SYS_gettid);
+    refuse_rings();
+    r->function(r->arg);
+    return NULL;
+}
+
+/* The kernel applies a filter to all threads only if none has another one, and before 6.11 it
+ * counts those that are just ending, which pthread_join does not wait for. */
+static void wait_until_gone(pid_t thread) {
+    while (syscall(SYS_tgkill, getpid(), thread, 0) == 0) {
+        sched_yield();
+    }
+}
+
+void filter_call_without_ring(void (*function)(void *arg), void *arg) {
+    struct ringless r = {.function = function, .arg = arg};
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, run_ringless, &r) != 0) {
+        function(arg);
+        return;
+    }
+    pthread_join(thread, NULL);
+    wait_until_gone(r.thread);
 }
 
 #endif

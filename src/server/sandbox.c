@@ -72,3 +72,11 @@ void sandbox_apply(const struct config *config, const char *const *removable, si
         log_message(LOG_LEVEL_INFO, "sandbox", "%s", reason);
     }
 }
+
+void sandbox_make_loop(void (*function)(void *arg), void *arg) {
+    if (obstacle() == NULL) {
+        filter_call_without_ring(function, arg);
+    } else {
+        function(arg);
+    }
+}

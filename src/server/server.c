@@ -46,6 +46,7 @@ struct server {
     struct admin *admin; /* NULL: off */
 
     uv_loop_t loop;
+    int loop_status; /* what uv_loop_init returned */
     bool has_loop;
     struct signals signals;
     struct watchdog watchdog;
@@ -245,8 +246,14 @@ static enum server_exit fail(enum server_exit result, const struct error *err) {
     return result;
 }
 
+static void on_make_loop(void *arg) {
+    struct server *s = arg;
+    s->loop_status = uv_loop_init(&s->loop);
+}
+
 static int init_loop(struct server *s, struct error *err) {
-    int rc = uv_loop_init(&s->loop);
+    sandbox_make_loop(on_make_loop, s);
+    int rc = s->loop_status;
     if (rc != 0) {
         return error_set(err, "cannot make an event loop: %s", uv_strerror(rc));
     }
@@ -458,7 +465,8 @@ enum server_exit server_run(const struct server_source *source, bool takes_over)
         return fail(SERVER_WRONG_USE, &err);
     }
     secrecy_begin();
-    /* What libuv does by io_uring would pass by the filter of system calls. */
+    /* What libuv does by io_uring would pass by the filter of system calls. (This is about files;
+     * for what it does for a loop see sandbox_make_loop.) */
     setenv("UV_USE_IO_URING", "0", 1);
     if (tls_library_start(&err) != 0) {
         return fail(SERVER_CANNOT_RUN, &err);
