@@ -44,6 +44,20 @@ def identity(sent):
                                  key_pem=sent[0].key_pem)
 
 
+def client_context(version, sent):
+    return tls_context(None, version, identity(sent), ciphers="DEFAULT:@SECLEVEL=0")
+
+
+# What OpenSSL 3.5 and later cannot be a client with, since they do not read it.
+PERHAPS_UNREADABLE = {("Dates", "without seconds")}
+
+
+def is_readable(sent):
+    with contextlib.suppress(ssl.SSLError):
+        return client_context(None, sent) is not None
+    return False
+
+
 @unittest.skipIf(SANITIZED and not ALL, "takes minutes with sanitizers")
 @unittest.skipUnless(own_library(), "the distribution's wolfSSL reads fewer certificates")
 class ClientTable(Case):
@@ -67,8 +81,7 @@ class ClientTable(Case):
 
     def attempt(self, address, version, sent):
         """A connection that is over, and whether the broker answered."""
-        context = tls_context(None, version, identity(sent), ciphers="DEFAULT:@SECLEVEL=0")
-        client = TlsClient(address, context, handshake=False)
+        client = TlsClient(address, client_context(version, sent), handshake=False)
         self.addCleanup(client.cut)
         accepted = False
         with contextlib.suppress(ssl.SSLError, OSError, Truncated, AssertionError):
@@ -97,6 +110,9 @@ class ClientTable(Case):
         postern = self.own(group)
         mosquitto = self.other(group) if BESIDE else None
         for row in group.rows:
+            if (group.name, row.what) in PERHAPS_UNREADABLE and not is_readable(row.sent):
+                self.left_out = True
+                continue
             ours = {self.verdict(postern, row.sent, version) for version in BOTH}
             theirs = {mosquitto and self.attempt(("127.0.0.1", mosquitto.port), version, row.sent)[1]
                       for version in BOTH}
@@ -109,7 +125,7 @@ class ClientTable(Case):
             mosquitto.stop()
 
     def test_the_page_has_the_verdict_on_every_certificate(self):
-        self.broker = self.fake_broker(answer)
+        self.broker, self.left_out = self.fake_broker(answer), False
         groups = [make() for make in client_table.GROUPS]
         found = {group.name: list(self.rows(group)) for group in groups}
         with open(PAGE, encoding="utf-8") as file:
@@ -123,7 +139,7 @@ class ClientTable(Case):
             self.compare(found, text)
 
     def compare(self, found, text):
-        if BESIDE:
+        if BESIDE and not self.left_out:
             self.assertIn(page(found), text, "POSTERN_WRITE_TABLE=1 writes it; read what changed")
             return
         table = on_page(text)
