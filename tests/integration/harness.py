@@ -302,6 +302,12 @@ def own_library():
     return "of the distribution" not in run_program("--version").stdout
 
 
+def usual_group(version):
+    """What a client of this machine's OpenSSL, which has a hybrid group since 3.5, agrees on."""
+    hybrid = version == "1.3" and ssl.OPENSSL_VERSION_INFO >= (3, 5) and own_library()
+    return "X25519MLKEM768" if hybrid else "X25519"
+
+
 @functools.lru_cache(maxsize=None)
 def private_mounts():
     """The beginning of a command that may mount what others do not see; None if that cannot be."""
@@ -461,4 +467,4 @@ def main():
 
 __all__ = ["ALL", "PATIENCE", "PROGRAM", "SANITIZED", "SLOW", "Case", "Mqtt", "TlsClient",
            "as_logged", "is_well_formed", "main", "own_library", "parse_line", "pki", "private_mounts",
-           "run_program", "tls_context", "wait_until"]
+           "run_program", "tls_context", "usual_group", "wait_until"]
