@@ -3,10 +3,15 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { STACK_WIPED = 128 * 1024 };
+enum { STACK_WIPED = 128 * 1024, FRAMES_WIPED = 32 * 1024 };
 
 __attribute__((noinline)) void wipe_stack(void) {
     uint8_t below[STACK_WIPED];
+    explicit_bzero(below, sizeof below);
+}
+
+__attribute__((noinline)) void wipe_frames(void) {
+    uint8_t below[FRAMES_WIPED];
     explicit_bzero(below, sizeof below);
 }
 

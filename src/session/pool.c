@@ -1,6 +1,7 @@
 #include "session/pool.h"
 
 #include "core/log.h"
+#include "core/wipe.h"
 #include "tls/engine_stack.h"
 
 #include <assert.h>
@@ -214,6 +215,8 @@ void pool_wipe_scratch(struct pool *pool) {
     if (pool->scratch_stale) {
         explicit_bzero(pool->cipher, pool->cipher_used);
         explicit_bzero(pool->plain, pool->plain_used);
+        wipe_frames(); /* decryption leaves a block of the plaintext there, by some compilers */
+        wipe_registers();
         pool->cipher_used = pool->plain_used = 0;
         pool->scratch_stale = false;
     }

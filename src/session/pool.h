@@ -180,8 +180,8 @@ static inline void pool_note_plain(struct pool *pool, size_t used) {
     pool->plain_used = used > pool->plain_used ? used : pool->plain_used;
 }
 
-/* Overwrites what ended sessions have left in the scratch memory; nothing if none has ended. At the
- * end of a turn: in it, the memory may still be in use. */
+/* Overwrites what ended sessions have left in the scratch memory, on the stack and in registers;
+ * nothing if none has ended. At the end of a turn: in it, the memory may still be in use. */
 void pool_wipe_scratch(struct pool *pool);
 
 /* A session of `closed` is about to be freed. */
