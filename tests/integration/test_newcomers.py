@@ -68,8 +68,8 @@ class FirstByte(Case):
                                                  "first_data_timeout": "400ms",
                                                  "handshake_timeout": "1h"})
         for version in BOTH:
-            client = self.client(postern, version)
             start = time.monotonic()
+            client = self.client(postern, version)
             self.assertEqual(client.recv(), b"")  # close_notify
             self.assertEqual(postern.end_of(client)["reason"], "first_data_timeout")
             self.assertGreater(time.monotonic() - start, 0.35)
