@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # Builds and tests Postern for other machines than this one: ./dev platforms [NAME...]
 #
-#   bookworm, trixie, sid           Debian releases in a chroot each: ./dev lint and ./dev test
-#   arm64, armhf, riscv64, i386     cross-compiled for Debian 12 or, riscv64, 13; the unit tests and
-#                                   one file of end-to-end tests run under qemu-user
-#   nehalem, haswell                unit tests and handshakes of this machine's build on processors
+#   bookworm, trixie, sid           Debian releases in a chroot each: ./dev run by an ordinary user, then
+#                                   ./dev lint and ./dev test in the flavours of `release` below
+#   arm64, armhf, riscv64, i386     cross-compiled for Debian 12 or, riscv64, 13; the unit tests and a
+#                                   round trip under qemu-user, for both ARMs the integration tests, too
+#   nehalem, haswell                unit tests and a round trip of this machine's build on processors
 #                                   without AES-NI, without AVX-512, by qemu-user
+#   musl                            this machine's processor with another C library: all tests
 #
 # Needs root and a network with Debian's archive. Everything is kept below POSTERN_PLATFORMS
-# (/var/tmp/postern-platforms), so that a second run is faster. The last lines are a table.
+# (/var/tmp/postern-platforms), so that a second run is faster. POSTERN_STEPS="unit round-trip" runs
+# only these steps of what was made before. The last lines are a table.
 set -uo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 work=${POSTERN_PLATFORMS:-/var/tmp/postern-platforms}
@@ -18,12 +21,19 @@ table=()
 BUILD_LIBRARIES=libatomic1,libuv1-dev,libinih-dev,libmicrohttpd-dev,libseccomp-dev,check,libssl-dev,libc6-dev,libsubunit-dev
 TOOLS="gcc meson ninja-build patch pkg-config python3 openssl git ca-certificates sudo procps"
 
+# counted LOG: how many tests passed and failed, if it was tests.
+counted() {
+    grep -E '^[0-9]+ passed, [0-9]+ failed$' "$1" | tail -n 1
+}
+
 # step PLATFORM WHAT COMMAND...: runs it with a log of its own, and remembers how it went.
 step() {
     local platform=$1 what=$2 log=$work/$1-$2.log begin=$SECONDS result=ok
     shift 2
+    [[ " ${POSTERN_STEPS:-$what} " = *" $what "* ]] || return 0
     "$@" >"$log" 2>&1 || result="FAILED ($log)"
-    table+=("$(printf '%-10s %-12s %4d s  %s' "$platform" "$what" $((SECONDS - begin)) "$result")")
+    table+=("$(printf '%-9s %-14s %4d s  %s  %s' "$platform" "$what" $((SECONDS - begin)) "$result" \
+        "$(counted "$log")")")
     printf '>> %s\n' "${table[-1]}"
     [ "$result" = ok ]
 }
@@ -37,25 +47,59 @@ copy_tree() { # FOLDER
 
 # --- Debian releases ---
 
+# Nothing that is installed there starts a daemon; root and an ordinary user have the source.
 make_release() { # SUITE
     local root=$work/$1
-    if [ ! -x "$root/usr/bin/apt-get" ]; then
+    if [ ! -e "$root/etc/sudoers.d/user" ]; then
         debootstrap --variant=minbase --include="${TOOLS// /,}" "$1" "$root" "$mirror" || return 1
+        echo '127.0.0.1 localhost' >"$root/etc/hosts"
+        echo '::1 localhost' >>"$root/etc/hosts"
+        printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
+        chmod 755 "$root/usr/sbin/policy-rc.d"
+        chroot "$root" useradd --create-home --shell /bin/bash user || return 1
+        echo 'user ALL=(ALL) NOPASSWD: ALL' >"$root/etc/sudoers.d/user"
     fi
-    mountpoint -q "$root/proc" || mount --bind /proc "$root/proc" || return 1
-    copy_tree "$root/src"
-    chroot "$root" sh -c 'cd /src && git init -q . && git add -A'
+    local folder
+    for folder in "$root/src" "$root/home/user/postern"; do
+        copy_tree "$folder"
+        chroot "$root" sh -c "cd '${folder#"$root"}' && git init -q . && git add -A" || return 1
+    done
+    chroot "$root" chown -R user: /home/user/postern
+}
+
+# enter SUITE COMMAND...: what is mounted there goes with the command. The root folder is mounted on
+# itself, since tests change how it is mounted.
+enter() {
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    unshare --mount sh -c 'mount --bind "$1" "$1" && mount --bind /proc "$1/proc" && exec chroot "$@"' \
+        sh "$work/$1" "${@:2}"
 }
 
 in_release() { # SUITE COMMAND
-    chroot "$work/$1" sh -c "cd /src && $2"
+    enter "$1" sh -c "cd /src && $2"
 }
 
-release() { # SUITE
-    step "$1" chroot make_release "$1" || return
-    step "$1" lint in_release "$1" './dev lint'
-    step "$1" suite in_release "$1" './dev test --plain'
-    umount "$work/$1/proc"
+# As the login shell of an ordinary user of Debian, whose PATH lacks /usr/sbin.
+as_user() { # SUITE COMMAND
+    enter "$1" env -i LANG=C.UTF-8 su - user -c "cd postern && $2"
+}
+
+# ./dev run needs the ports 1883 and 8883, which in a network of its own are free; packages come before.
+run_release() { # SUITE
+    as_user "$1" './dev build && sudo apt-get install -q -y --no-install-recommends mosquitto \
+        mosquitto-clients' || return 1
+    export -f enter as_user
+    work=$work unshare --net bash -c 'ip link set lo up && as_user "$@"' bash "$1" tests/dev-run.sh
+}
+
+release() { # SUITE FLAVOUR...
+    local suite=$1 flavour
+    step "$suite" chroot make_release "$suite" || return
+    step "$suite" run run_release "$suite"
+    step "$suite" lint in_release "$suite" './dev lint'
+    for flavour in "${@:2}"; do
+        step "$suite" "$flavour" in_release "$suite" "./dev test --$flavour"
+    done
 }
 
 # --- other processors ---
@@ -97,42 +141,41 @@ endian = 'little'
 TEXT
 }
 
+# build_with NAME [OPTION...]: the project in NAME-src, by the cross file NAME.cross where there is one.
+build_with() {
+    local source=$work/$1-src
+    copy_tree "$source"
+    cd "$source" && meson setup build -Dwerror=true -Dwolfssl=subproject "${@:2}" && ninja -C build
+}
+
 build_cross() { # ARCHITECTURE TRIPLET CPU QEMU
     cross_file "$@" >"$work/$1.cross"
-    copy_tree "$work/$1-src"
-    cd "$work/$1-src" || return 1
-    meson setup build --cross-file "$work/$1.cross" -Dwerror=true -Dwolfssl=subproject &&
-        ninja -C build
+    build_with "$1" --cross-file "$work/$1.cross"
 }
 
-# emulated PLATFORM PROGRAM EMULATOR...: end to end, with this machine's clients and broker.
+# emulated PLATFORM EMULATOR...: the integration tests, with this machine's clients and broker.
 emulated() {
-    local wrapper=$work/$1-postern program=$2 tests=${2%/build/postern}/tests/integration
-    shift 2
-    printf '#!/bin/sh\nexec %s %s "$@"\n' "$*" "$program" >"$wrapper"
+    local wrapper=$work/$1-postern program=$work/$1-src/build/postern
+    printf '#!/bin/sh\nexec %s %s "$@"\n' "${*:2}" "$program" >"$wrapper"
     chmod 755 "$wrapper"
-    "$wrapper" --version &&
-        POSTERN=$wrapper POSTERN_SANITIZED=1 python3 "$tests/test_resumption.py" &&
-        POSTERN=$wrapper POSTERN_SANITIZED=1 python3 "$tests/test_proxy_protocol.py"
+    "$wrapper" --version && python3 "$work/$1-src/tests/emulated.py" "$wrapper"
 }
 
-unit_tests() { # FOLDER
-    meson test -C "$1" --no-rebuild --suite unit --timeout-multiplier 10 --print-errorlogs
+tests() { # FOLDER SUITE
+    meson test -C "$1" --no-rebuild --suite "$2" --timeout-multiplier 10 --print-errorlogs
+    python3 "$top/tests/summary.py" "$1/meson-logs/testlog.json"
 }
 
 cross() { # ARCHITECTURE TRIPLET CPU QEMU SUITE
+    local run=("qemu-$4-static" -L "$work/$1")
     step "$1" sysroot make_sysroot "$1" "$5" || return
     step "$1" build build_cross "$1" "$2" "$3" "$4" || return
-    step "$1" unit unit_tests "$work/$1-src/build"
-    step "$1" end-to-end emulated "$1" "$work/$1-src/build/postern" "qemu-$4-static" -L "$work/$1"
+    step "$1" unit tests "$work/$1-src/build" unit
+    step "$1" round-trip "$top/tests/round-trip.sh" "${run[@]}" "$work/$1-src/build/postern"
+    [[ $1 != arm* ]] || step "$1" integration emulated "$1" "${run[@]}"
 }
 
 # --- other x86-64 processors ---
-
-build_here() {
-    copy_tree "$work/here-src"
-    cd "$work/here-src" && meson setup build -Dwolfssl=subproject -Dwerror=true && ninja -C build
-}
 
 unit_tests_on() { # MODEL
     local program
@@ -142,47 +185,112 @@ unit_tests_on() { # MODEL
     done
 }
 
-# One handshake; there is no broker. The end-to-end tests signal the program, and qemu 7.2 for x86-64
-# dies of a signal to any libuv loop, a program of ten lines included; SIGKILL ends it here.
-handshake_on() { # MODEL VERSION
-    local certs=$work/here-src/certs/local port='' pid status
-    qemu-x86_64-static -cpu "$1" "$work/here-src/build/postern" --listen 127.0.0.1:0 \
-        --backend 127.0.0.1:1 --cert "$certs/server/cert.pem" --key "$certs/server/privkey.pem" \
-        2>"$work/model.log" &
-    pid=$!
-    for _ in $(seq 100); do
-        port=$(sed -n 's/.* ready .*listen=127.0.0.1:\([0-9]*\).*/\1/p' "$work/model.log")
-        [ -z "$port" ] || break
-        sleep 0.1
-    done
-    openssl s_client -connect "127.0.0.1:$port" "-$2" -CAfile "$certs/ca.pem" \
-        -verify_return_error -brief </dev/null
-    status=$?
-    kill -KILL $pid
-    wait $pid 2>/dev/null
-    return $status
-}
-
-handshakes_on() { # MODEL
-    "$work/here-src/certs/make-certs" --dir "$work/here-src/certs/local" localhost &&
-        handshake_on "$1" tls1_2 && handshake_on "$1" tls1_3
-}
-
 processor() { # NAME MODEL
-    [ -x "$work/here-src/build/postern" ] || step "$1" build build_here || return
+    [ -x "$work/here-src/build/postern" ] || step "$1" build build_with here || return
     step "$1" unit unit_tests_on "$2"
-    step "$1" handshakes handshakes_on "$2"
+    step "$1" round-trip "$top/tests/round-trip.sh" qemu-x86_64-static -cpu "$2" \
+        "$work/here-src/build/postern"
+}
+
+# --- another C library ---
+
+# Debian has musl, but none of our libraries for it: they are built from Debian's sources.
+MUSL_SOURCES="libuv1/trixie libinih/trixie libmicrohttpd/trixie libseccomp/trixie check/trixie
+    openssl/bookworm"
+
+fetch_musl_sources() {
+    local here=$work/musl/apt
+    local apt=(apt-get -o "Dir::Etc::SourceList=$here/sources.list" -o Dir::Etc::SourceParts=/dev/null
+        -o "Dir::State::Lists=$here/lists" -o Dir::State::Status=/dev/null -o "Dir::Cache=$here/cache"
+        -o APT::Sandbox::User=root)
+    mkdir -p "$here/lists/partial" "$here/cache/archives/partial" "$work/musl/sources"
+    printf "deb-src $mirror %s main\n" bookworm trixie >"$here/sources.list"
+    cd "$work/musl/sources" || return 1
+    # shellcheck disable=SC2086 # a list of package names
+    "${apt[@]}" update && "${apt[@]}" source $MUSL_SOURCES
+}
+
+# The kernel's headers, without glibc's beside them.
+copy_kernel_headers() {
+    mkdir -p "$work/musl/root/include"
+    cp -r /usr/include/linux /usr/include/asm-generic "$work/musl/root/include/"
+    cp -rL "/usr/include/$(gcc -print-multiarch)/asm" "$work/musl/root/include/"
+}
+
+musl_file() {
+    cat <<TEXT
+[binaries]
+c = 'musl-gcc'
+ar = 'ar'
+strip = 'strip'
+pkgconfig = 'pkg-config'
+[built-in options]
+c_args = ['-isystem', '$work/musl/root/include']
+[properties]
+needs_exe_wrapper = false
+pkg_config_libdir = '$work/musl/root/lib/pkgconfig'
+[host_machine]
+system = 'linux'
+cpu_family = 'x86_64'
+cpu = 'x86_64'
+endian = 'little'
+TEXT
+}
+
+# musl_library NAME COMMAND...: in the source of that name; COMMAND is configure with its options.
+musl_library() {
+    cd "$work"/musl/sources/"$1"-[0-9]* || return 1
+    shift
+    [ -x configure ] || [ ! -e autogen.sh ] || sh autogen.sh || return 1
+    CC=musl-gcc CFLAGS="-O2 -fPIC -isystem $work/musl/root/include" "$@" &&
+        make -j"$(nproc)" MAKEINFO=true && make install MAKEINFO=true
+}
+
+make_musl() {
+    local root=$work/musl/root
+    local configure=(./configure --host=x86_64-linux-musl --prefix="$root" --libdir="$root/lib"
+        --disable-shared --enable-static)
+    [ -e "$work/musl/complete" ] && return 0
+    rm -rf "$root" "$work/musl/sources"
+    fetch_musl_sources || return 1
+    copy_kernel_headers
+    musl_file >"$work/musl.cross"
+    musl_library libuv1 "${configure[@]}" || return 1
+    musl_library libmicrohttpd "${configure[@]}" --disable-https --disable-doc --disable-examples \
+        --disable-curl || return 1
+    musl_library libseccomp "${configure[@]}" || return 1
+    musl_library check "${configure[@]}" --disable-subunit || return 1
+    (cd "$work"/musl/sources/libinih-[0-9]* && meson setup build --cross-file "$work/musl.cross" \
+        --prefix="$root" --libdir=lib -Ddefault_library=static -Ddistro_install=true \
+        -Dwith_INIReader=false && ninja -C build install) || return 1
+    musl_library openssl ./Configure linux-x86_64 --prefix="$root" --libdir=lib no-shared no-tests \
+        no-engine no-module no-afalgeng -fPIC || return 1
+    touch "$work/musl/complete"
+}
+
+build_musl() {
+    build_with musl --cross-file "$work/musl.cross"
+}
+
+musl() {
+    step musl libraries make_musl || return
+    step musl build build_musl || return
+    step musl unit tests "$work/musl-src/build" unit
+    step musl round-trip "$top/tests/round-trip.sh" "$work/musl-src/build/postern"
+    step musl integration tests "$work/musl-src/build" integration
 }
 
 platform() { # NAME
     case $1 in
-    bookworm | trixie | sid) release "$1" ;;
+    bookworm | trixie) release "$1" plain asan tsan system-wolfssl ;;
+    sid) release sid plain asan ;;
     arm64) cross arm64 aarch64-linux-gnu aarch64 aarch64 bookworm ;;
     armhf) cross armhf arm-linux-gnueabihf arm arm bookworm ;;
     i386) cross i386 i686-linux-gnu x86 i386 bookworm ;;
     riscv64) cross riscv64 riscv64-linux-gnu riscv64 riscv64 trixie ;;
     nehalem) processor nehalem Nehalem ;;
     haswell) processor haswell Haswell ;;
+    musl) musl ;;
     *)
         echo "unknown platform $1; the head of $0 lists them" >&2
         exit 2
@@ -191,7 +299,7 @@ platform() { # NAME
 }
 
 mkdir -p "$work"
-[ $# -gt 0 ] || set -- bookworm trixie sid arm64 armhf i386 riscv64 nehalem haswell
+[ $# -gt 0 ] || set -- bookworm trixie sid arm64 armhf i386 riscv64 nehalem haswell musl
 for name in "$@"; do
     platform "$name"
 done

@@ -14,7 +14,8 @@ import time
 
 import pki
 
-SLOW = 4 if os.environ.get("POSTERN_SANITIZED") == "1" else 1
+# How much longer than usual everything may take: with sanitizers, or in an emulator.
+SLOW = int(os.environ.get("POSTERN_SLOW") or (4 if os.environ.get("POSTERN_SANITIZED") == "1" else 1))
 PATIENCE = 15 * SLOW  # seconds until a test gives up waiting for something that should come
 VERSIONS = {"1.0": ssl.TLSVersion.TLSv1, "1.1": ssl.TLSVersion.TLSv1_1,
             "1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
