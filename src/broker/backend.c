@@ -11,6 +11,9 @@
 
 enum { RESOLVED_MS = 10000, NO_PORTS_MS = 1000, PORTS_LINE_MS = 10000 };
 
+/* Of the ports of a source: the one that the system takes first (backend_note_port). */
+enum half { HALF_UNKNOWN, HALF_EVEN, HALF_ODD, HALVES };
+
 struct backend {
     struct backend *next;
     char *text, *host, *path; /* host or path is NULL */
@@ -25,7 +28,7 @@ struct backend {
 
     struct dial_limit limit;
     atomic_uint_fast64_t dials, failures[BACKEND_FAILURES];
-    atomic_size_t source;
+    atomic_size_t source_and_half; /* source * HALVES + enum half */
     atomic_uint_fast64_t no_ports_until_ms, ports_line_at_ms;
 
     pthread_mutex_t mutex; /* guards what follows */
@@ -258,6 +261,10 @@ void backend_count_dial(struct backend *b, int status) {
     }
 }
 
+uint64_t backend_dials(const struct backend *b) {
+    return atomic_load_explicit(&b->dials, memory_order_relaxed);
+}
+
 const char *backend_failure_name(enum backend_failure failure) {
     static const char *const names[BACKEND_FAILURES] = {
         [BACKEND_REFUSED] = "refused",       [BACKEND_TIMEOUT] = "timeout",
@@ -299,11 +306,25 @@ struct dial_limit *backend_limit(struct backend *b) {
 }
 
 size_t backend_source(const struct backend *b) {
-    return atomic_load_explicit(&b->source, memory_order_relaxed);
+    return atomic_load_explicit(&b->source_and_half, memory_order_relaxed) / HALVES;
 }
 
 void backend_use_source(struct backend *b, size_t source) {
-    atomic_store_explicit(&b->source, source, memory_order_relaxed);
+    atomic_store_explicit(&b->source_and_half, source * HALVES + HALF_UNKNOWN,
+                          memory_order_relaxed);
+}
+
+/* Another thread may have gone on to another source meanwhile: then this port says nothing. */
+void backend_note_port(struct backend *b, size_t source, size_t count, uint16_t port) {
+    size_t known = atomic_load_explicit(&b->source_and_half, memory_order_relaxed);
+    size_t now = source * HALVES + (port % 2 == 0 ? HALF_EVEN : HALF_ODD);
+    if (known == now || known / HALVES != source) {
+        return;
+    }
+    if (known % HALVES != HALF_UNKNOWN) {
+        now = (source + 1) % count * HALVES + HALF_UNKNOWN;
+    }
+    atomic_compare_exchange_strong(&b->source_and_half, &known, now);
 }
 
 static bool may_log_ports(struct backend *b, uint64_t now_ms) {

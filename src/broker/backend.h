@@ -79,6 +79,7 @@ enum backend_failure {
 /* A dial, or a probe, has had its result at this backend: `status` is 0 or the libuv code that it
  * failed with. */
 void backend_count_dial(struct backend *backend, int status);
+uint64_t backend_dials(const struct backend *backend); /* counted so far */
 
 /* As it is now; others read it. The text is the backend's. */
 struct backend_counts {
@@ -102,6 +103,12 @@ struct dial_limit *backend_limit(struct backend *backend);
 /* Which of the local addresses (source.h) has free ports, as far as is known. */
 size_t backend_source(const struct backend *backend);
 void backend_use_source(struct backend *backend, size_t source);
+
+/* A connection from that source, of so many, has this local port; the next source is taken when
+ * half of its ports are in use. Linux gives out every second port of its range first; the others
+ * only once those are all in use, and then it searches them at each connect, for milliseconds
+ * (__inet_hash_connect in net/ipv4/inet_hashtables.c). */
+void backend_note_port(struct backend *backend, size_t source, size_t count, uint16_t port);
 
 /* No local address has a free port for this broker: logged, at most every ten seconds. For one
  * second backend_has_ports returns false, so that the system does not search all ports for each

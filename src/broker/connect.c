@@ -14,6 +14,8 @@
 /* A broker on another machine that has vanished is found within two to three minutes. */
 enum { KEEPALIVE_MS = 60000, USER_TIMEOUT_MS = 120000 };
 
+enum { DIALS_PER_LOOK = 16 }; /* at the port that the system chose */
+
 static int open_socket(struct poll_handle *handle, int family) {
     handle->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     return handle->fd >= 0 ? 0 : uv_translate_sys_error(errno);
@@ -85,6 +87,14 @@ static int connect_tcp(struct poll_handle *handle, struct poller *poller,
     return connect_to(handle, poller, (const struct sockaddr *)&sa, len, loopback);
 }
 
+/* A look at each port would be one system call more of twenty for a session. */
+static void note_port(const struct poll_handle *handle, struct backend *b, size_t source,
+                      size_t count) {
+    if (count > 1 && backend_dials(b) % DIALS_PER_LOOK == 0) {
+        backend_note_port(b, source, count, socket_own_address(handle->fd).port);
+    }
+}
+
 /* From the source that had a free port last, or the next one that has. */
 static int connect_from_any(struct poll_handle *handle, struct poller *poller,
                             const struct connect_target *to) {
@@ -100,6 +110,9 @@ static int connect_from_any(struct poll_handle *handle, struct poller *poller,
         if (rc != UV_EADDRNOTAVAIL) {
             if (i > 0) {
                 backend_use_source(b, index);
+            }
+            if (rc >= 0) {
+                note_port(handle, b, index, count);
             }
             return rc;
         }

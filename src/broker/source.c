@@ -2,7 +2,7 @@
 
 #include <stdint.h>
 
-/* On loopback, 127.0.0.1 among them: more than a million sessions with the usual ports. */
+/* On loopback, 127.0.0.1 among them: 900,000 sessions with half of the usual ports of each. */
 enum { LOOPBACK_SOURCES = 64 };
 
 static size_t count_family(const struct config_sources *configured, uint8_t family) {

@@ -224,8 +224,9 @@ class Ports(Case):
         sources = self.broker.sources()
         print(f"{len(served)} sessions over {self.RANGE} ports: {dict(sources)}")
         self.assertEqual(len(served), 3 * self.RANGE)
-        self.assertGreaterEqual(len(sources), 3)
-        self.assertLessEqual(set(sources), {f"127.0.0.{i}" for i in range(1, 5)})
+        # The next address at half of the ports: the others are found slowly. Not each port is looked at.
+        self.assertLess(max(sources.values()), self.RANGE // 2 + 40)
+        self.assertLessEqual(set(sources), {f"127.0.0.{i}" for i in range(1, 8)})
         self.assertEqual(postern.all("backend ports used up"), [])
 
     def test_without_a_port_left_the_log_says_what_to_do(self):
