@@ -9,6 +9,8 @@
 #   service       the same with systemd as its process 1: nothing is started until it is configured,
 #                 and an upgrade restarts it while its socket keeps the port
 #   autopkgtest   debian/tests, in the minimal system
+#   trixie        built in a minimal Debian 13 from the source package, and debian/tests with what came
+#                 out; not among the steps unless it is named
 #
 # Needs root and Debian's archive. Everything is kept below POSTERN_PACKAGE
 # (/var/tmp/postern-package), so that a second run is faster and steps can be repeated; upgrade, remove
@@ -47,8 +49,10 @@ check_build() {
     "$top/scripts/package.sh" "$built"
 }
 
+# The programs that test_vector traces are linked without PIE, so that addresses can be compared; they
+# are no part of the package.
 check_blhc() {
-    blhc --all "$built/build.log"
+    blhc --all --ignore-line '.* -o tests/unit/vector/\w+_trace(\.p/\S+)? .*' "$built/build.log"
 }
 
 check_lintian() {
@@ -87,31 +91,35 @@ leave_root() {
     ! mountpoint -q "$root/proc" || umount "$root/proc"
 }
 
-# The release that this machine runs, from its own mirror. With systemd, as every server has it: what
-# remains after a purge is then the package's own.
+# make_base [SUITE]: the release that this machine runs, or another, from this machine's mirror. With
+# systemd, as every server has it: what remains after a purge is then the package's own.
 make_base() {
-    local mirror suite
+    local mirror suite base=$work/base${1:+-$1}
     # shellcheck disable=SC2016 # apt's own placeholders
     read -r mirror suite < <(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI) $(RELEASE)' \
         'Identifier: Packages' | sed -n 's/^Debian|Debian|//p')
-    [ ! -e "$work/base/complete" ] || return 0
-    rm -rf "$work/base"
-    debootstrap --variant=minbase --include="${BASE_PACKAGES// /,}" "$suite" "$work/base" "$mirror" ||
+    [ ! -e "$base/complete" ] || return 0
+    rm -rf "$base"
+    debootstrap --variant=minbase --include="${BASE_PACKAGES// /,}" "${1:-$suite}" "$base" "$mirror" ||
         return
-    chroot "$work/base" apt-get clean
-    touch "$work/base/complete"
+    chroot "$base" apt-get clean
+    touch "$base/complete"
 }
 
-fresh_root() {
-    make_base || return
+fresh_root() { # [SUITE]
+    make_base "$@" || return
     leave_root
     rm -rf "$root"
-    cp -a "$work/base" "$root"
+    cp -a "$work/base${1:+-$1}" "$root"
     mount -t proc proc "$root/proc"
     printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
     chmod 755 "$root/usr/sbin/policy-rc.d"
-    # What the package depends on, so that it alone comes and goes.
-    in_root apt-get -q update &&
+    in_root apt-get -q update
+}
+
+# With what the package depends on, so that it alone comes and goes.
+root_for_package() {
+    fresh_root &&
         in_root apt-get -q -y --no-install-recommends satisfy \
             "$(dpkg-deb -f "$(package "$built")" Depends)"
 }
@@ -128,7 +136,7 @@ list_root() {
 }
 
 check_install() {
-    fresh_root || return
+    root_for_package || return
     list_root >"$work/before.list"
     install_package "$(package "$built")" || return
     # shellcheck disable=SC2016 # dpkg-query's own
@@ -182,14 +190,14 @@ check_purge() {
 # debian/tests/service as a unit of the container, which it ends. Nothing of this machine is reached:
 # the container has a network of its own.
 check_service() {
-    fresh_root || return
+    root_for_package || return
     leave_root
     rm "$root/usr/sbin/policy-rc.d"
     mkdir -p "$root/try"
     cp "$(package "$built")" "$root/try/postern.deb"
     make_newer || return
     cp "$work/newer/postern_newer.deb" "$root/try/newer.deb"
-    cp -r "$top/certs" "$top/debian/tests/service" "$root/try/"
+    cp "$top/debian/tests/service" "$top/debian/tests/clients" "$root/try/"
     cat >"$root/etc/systemd/system/try.service" <<'TEXT'
 [Service]
 Type=oneshot
@@ -208,13 +216,19 @@ TEXT
     [ -e "$root/try/passed" ]
 }
 
-check_autopkgtest() {
-    fresh_root || return
+run_autopkgtest() { # ARGUMENT...
     local status=0
-    autopkgtest --no-built-binaries "$(package "$built")" "$built"/postern_*.dsc -- chroot "$root" ||
-        status=$?
+    autopkgtest "$@" -- chroot "$root" || status=$?
     # 2: a test was skipped; `service` is, because a chroot is no machine of its own.
     [ $status = 0 ] || [ $status = 2 ]
+}
+
+check_autopkgtest() {
+    fresh_root && run_autopkgtest --no-built-binaries "$(package "$built")" "$built"/postern_*.dsc
+}
+
+check_trixie() {
+    fresh_root trixie && run_autopkgtest --env=DEB_BUILD_OPTIONS=nocheck "$built"/postern_*.dsc
 }
 
 mkdir -p "$work/log"
