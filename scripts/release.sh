@@ -2,8 +2,9 @@
 # Makes a release of what is committed: ./dev release VERSION [--dry-run] [--contact URL]
 #
 # Writes the version and the date where they belong, commits that, tags it with a signature, and puts
-# what is published into build-release: the tarball with wolfSSL's source, Debian's source package,
-# security.txt and signed checksums. It sends nothing anywhere; its last lines say how to.
+# what is published into build-release: the tarball with wolfSSL's source and its bill of materials,
+# Debian's source package, security.txt and signed checksums. It sends nothing anywhere; its last lines
+# say how to.
 #
 # --dry-run does all of it in a clone, unsigned; only build-release is made here.
 # --contact is where flaws are reported in private; known for repositories on GitHub and GitLab.
@@ -134,6 +135,9 @@ make_files() {
     scripts/package.sh "$output" --source
     ./dev dist
     mv "postern-$version.tar.gz" "$output/"
+    SOURCE_DATE_EPOCH=$(git show --no-patch --format=%ct HEAD) python3 scripts/sbom.py \
+        "$output/postern-$version.spdx.json" subprojects/wolfssl.wrap "$version" \
+        "$output/postern-$version.tar.gz"
     write_security_txt
     (cd "$output" && sha256sum -- * >SHA256SUMS)
     [ -n "$dry_run" ] || sign "$output/SHA256SUMS"

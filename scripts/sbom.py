@@ -1,16 +1,20 @@
-"""Writes the software bill of materials of a build: SPDX 2.3 as JSON. meson.build calls it.
+"""Writes a software bill of materials: SPDX 2.3 as JSON.
 
     sbom.py OUTPUT WRAP VERSION own|system WOLFSSL LIBRARY=VERSION...
+    sbom.py OUTPUT WRAP VERSION TARBALL
 
-WRAP is subprojects/wolfssl.wrap. The versions are those that the program was built with, of wolfSSL
-and of each library in LIBRARIES below that it is linked with.
-The same arguments and SOURCE_DATE_EPOCH make the same file.
+WRAP is subprojects/wolfssl.wrap. The first is about a build, and meson.build calls it: the versions are
+those that the program was built with, of wolfSSL and of each library in LIBRARIES below that it is
+linked with. The second is about a source tarball, which contains wolfSSL's, and scripts/release.sh
+calls it. The same arguments and SOURCE_DATE_EPOCH make the same file.
 """
 
 import configparser
 import datetime
+import hashlib
 import json
 import os
+import re
 import sys
 import uuid
 
@@ -18,12 +22,12 @@ NAMESPACE = "https://spdx.org/spdxdocs"
 # wolfSSL's ChangeLog: version 3 of the GPL instead of version 2 since this release.
 WOLFSSL_GPL3 = (5, 8, 2)
 
-# Linked dynamically: the licence, and the package's name with the tag of a version.
+# Linked dynamically: the licence, the package's name, and what the tag of a version begins with.
 LIBRARIES = {
-    "libuv": ("MIT", "pkg:github/libuv/libuv@v{}"),
-    "inih": ("BSD-3-Clause", "pkg:github/benhoyt/inih@r{}"),
-    "libmicrohttpd": ("LGPL-2.1-or-later", "pkg:generic/libmicrohttpd@{}"),
-    "libseccomp": ("LGPL-2.1-only", "pkg:github/seccomp/libseccomp@v{}"),
+    "libuv": ("MIT", "pkg:github/libuv/libuv", "v"),
+    "inih": ("BSD-3-Clause", "pkg:github/benhoyt/inih", "r"),
+    "libmicrohttpd": ("LGPL-2.1-or-later", "pkg:generic/libmicrohttpd", ""),
+    "libseccomp": ("LGPL-2.1-only", "pkg:github/seccomp/libseccomp", "v"),
 }
 
 
@@ -73,23 +77,49 @@ def wolfssl(wrap, version, own):
 
 
 def linked(name, version):
-    licence, purl = LIBRARIES[name]
-    return package(name, version, licence, "NOASSERTION", purl.format(version))
+    licence, purl, tag = LIBRARIES[name]
+    return package(name, version, licence, "NOASSERTION", f"{purl}@{tag}{version}")
 
 
-def document(wrap, version, own, wolfssl_version, *libraries):
+def needed(name):
+    """A library of which no version is known: a build decides."""
+    licence, purl, _ = LIBRARIES[name]
+    found = package(name, "", licence, "NOASSERTION", purl)
+    del found["versionInfo"]
+    return found
+
+
+def postern(version, library, **more):
+    return package("postern", version, "GPL-2.0-or-later", "NOASSERTION",
+                   f"pkg:generic/postern@{version}", licenseConcluded=library["licenseDeclared"],
+                   **more)
+
+
+def of_build(wrap, version, kind, wolfssl_version, *libraries):
+    """The packages, and how Postern uses each of the others."""
+    own = kind == "own"
     libraries = dict(library.split("=") for library in libraries)
     library = wolfssl(wrap, wolfssl_version, own)
-    packages = [
-        package("postern", version, "GPL-2.0-or-later", "NOASSERTION",
-                f"pkg:generic/postern@{version}", primaryPackagePurpose="APPLICATION",
-                licenseConcluded=library["licenseDeclared"]),
-        library,
-        *(linked(name, number) for name, number in libraries.items()),
-    ]
+    packages = [postern(version, library, primaryPackagePurpose="APPLICATION"), library,
+                *(linked(name, number) for name, number in libraries.items())]
+    return packages, {"wolfssl": "STATIC_LINK" if own else "DYNAMIC_LINK",
+                      **dict.fromkeys(libraries, "DYNAMIC_LINK")}
+
+
+def of_tarball(wrap, version, tarball):
+    with open(tarball, "rb") as file:
+        checksum = hashlib.sha256(file.read()).hexdigest()
+    library = wolfssl(wrap, re.fullmatch(r"wolfssl-([0-9.]+)-stable", wrap["directory"])[1], True)
+    packages = [postern(version, library, primaryPackagePurpose="SOURCE",
+                        packageFileName=os.path.basename(tarball),
+                        checksums=[{"algorithm": "SHA256", "checksumValue": checksum}]),
+                library, *map(needed, LIBRARIES)]
+    return packages, {"wolfssl": "CONTAINS", **dict.fromkeys(LIBRARIES, "DEPENDS_ON")}
+
+
+def document(version, packages, uses):
     links = [("DOCUMENT", "DESCRIBES", "postern"),
-             ("postern", "STATIC_LINK" if own else "DYNAMIC_LINK", "wolfssl"),
-             *(("postern", "DYNAMIC_LINK", name) for name in libraries)]
+             *(("postern", kind, name) for name, kind in uses.items())]
     contents = {
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
@@ -122,11 +152,13 @@ def write(contents, output):
 
 
 def main():
-    output, wrap_file, version, kind, *versions = sys.argv[1:]
+    output, wrap_file, version, *about = sys.argv[1:]
     wrap = configparser.ConfigParser(interpolation=None)
     with open(wrap_file, encoding="utf-8") as file:
         wrap.read_file(file)
-    write(document(wrap["wrap-file"], version, kind == "own", *versions), output)
+    of = of_build if about[0] in ("own", "system") else of_tarball
+    packages, uses = of(wrap["wrap-file"], version, *about)
+    write(document(version, packages, uses), output)
 
 
 if __name__ == "__main__":

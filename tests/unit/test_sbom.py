@@ -3,6 +3,7 @@
     test_sbom.py PROGRAM SBOM SCRIPT WRAP
 """
 
+import hashlib
 import json
 import os
 import re
@@ -88,6 +89,22 @@ class Script(unittest.TestCase):
         names = [package["name"] for package in json.loads(
             self.write("1.0.0", "own", "5.9.2", "libuv=1.44.2", "inih=55"))["packages"]]
         self.assertNotIn("libmicrohttpd", names)
+
+    def test_a_tarball_has_its_checksum_and_contains_the_library_s_source(self):
+        with tempfile.TemporaryDirectory() as folder:
+            tarball = os.path.join(folder, "postern-1.0.0.tar.gz")
+            with open(tarball, "wb") as file:
+                file.write(b"bytes")
+            document = json.loads(self.write("1.0.0", tarball))
+        postern, wolfssl, libuv = document["packages"][:3]
+        self.assertEqual(postern["packageFileName"], "postern-1.0.0.tar.gz")
+        self.assertEqual(postern["checksums"][0]["checksumValue"],
+                         hashlib.sha256(b"bytes").hexdigest())
+        with open(WRAP, encoding="utf-8") as file:
+            self.assertIn(f"directory = wolfssl-{wolfssl['versionInfo']}-stable\n", file.readlines())
+        self.assertNotIn("versionInfo", libuv)
+        self.assertEqual([link["relationshipType"] for link in document["relationships"][:3]],
+                         ["DESCRIBES", "CONTAINS", "DEPENDS_ON"])
 
     def test_older_libraries_of_a_distribution_are_under_version_2(self):
         old = json.loads(self.write("1.0.0", "system", "5.5.4", "libuv=1.44.2", "inih=55"))
