@@ -96,6 +96,7 @@ write_debian_changelog() {
 
 write_version() {
     sed -i "s/^  version: '.*',/  version: '$version',/" meson.build
+    sed -i "s/^Version: .*/Version:        $version/" scripts/postern.spec
     sed -i "s/^ARG VERSION=.*/ARG VERSION=$version/" docker/Dockerfile
     sed -i "s/^version: .*/version: $version/" docker/home-assistant/config.yaml
     sed -i "s/^## \[Unreleased\]/&\n\n## [$version] - $(date -u +%F)/" CHANGELOG.md

@@ -20,7 +20,7 @@ class Release(unittest.TestCase):
         self.tree = Path(scratch.name)
         for name in ("meson.build", "CHANGELOG.md", "docker/Dockerfile", "debian/changelog",
                      "docker/home-assistant/config.yaml", "debian/control", "docs/security.txt.in",
-                     "scripts/release.sh"):
+                     "scripts/release.sh", "scripts/postern.spec"):
             (self.tree / name).parent.mkdir(exist_ok=True, parents=True)
             shutil.copy(TOP / name, self.tree / name)
         (self.tree / "CHANGELOG.md").write_text(
