@@ -4,7 +4,8 @@
 #   build         the source package and the package, unit tests included
 #   lintian       no errors and no warnings
 #   blhc          every command of the build is hardened
-#   reproducible  built again from the source package, elsewhere and later: the same bytes
+#   reproducible  built again from the source package, elsewhere, later and without network: the same
+#                 bytes
 #   install, upgrade, remove, purge   in a minimal system, made by debootstrap
 #   service       the same with systemd as its process 1: nothing is started until it is configured,
 #                 and an upgrade restarts it while its socket keeps the port
@@ -59,8 +60,8 @@ check_lintian() {
     lintian --allow-root --info --display-info --fail-on error,warning "$built"/postern_*.changes
 }
 
-# As another machine would: another path, time zone, language and umask, and one processor. Without
-# the tests, which are no part of the package.
+# As another machine would: another path, time zone, language and umask, one processor, and no network.
+# Without the tests, which are no part of the package.
 check_reproducible() {
     local again=$work/somewhere-else/with/a/longer/path
     rm -rf "$work/somewhere-else"
@@ -72,7 +73,7 @@ check_reproducible() {
             cd postern &&
             TZ=Pacific/Kiritimati LC_ALL=C.UTF-8 CCACHE_DISABLE=1 \
                 DEB_BUILD_OPTIONS='nocheck parallel=1' \
-                dpkg-buildpackage --build=binary --unsigned-changes
+                unshare --net dpkg-buildpackage --build=binary --unsigned-changes
     ) || return
     sha256sum "$built"/*.deb "$again"/*.deb
     local file
