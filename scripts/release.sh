@@ -57,7 +57,7 @@ check_state() {
 
 # https_address: the repository's, made of origin's.
 https_address() {
-    git remote get-url origin 2>/dev/null |
+    { git remote get-url origin 2>/dev/null || true; } |
         sed -nE 's|\.git$||; s|^git@([^:/]+):|https://\1/|; s|^https://([^@/]+@)?|https://|p'
 }
 

@@ -76,10 +76,12 @@ class Release(unittest.TestCase):
         self.assertRegex(dict(fields)["Expires"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
         self.assertNotIn("@", self.file("security.txt"))
 
-    def test_a_repository_elsewhere_needs_a_contact(self):
-        done = self.function("git() { echo /srv/git/postern; }; find_contact")
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("--contact", done.stderr)
+    def test_a_repository_elsewhere_or_nowhere_needs_a_contact(self):
+        for git in ("echo /srv/git/postern", "return 2"):
+            with self.subTest(git):
+                done = self.function(f"git() {{ {git}; }}; find_contact")
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("--contact", done.stderr)
 
 
 if __name__ == "__main__":
