@@ -23,11 +23,14 @@ MODE, PROGRAMS = None, []  # set below
 
 REGISTERS = ["rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp",
              *(f"r{n}" for n in range(8, 16))]
-INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\t(\S+)\s*(.*)$")
+# Prefixes come first; a long nop has several.
+INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\t"
+                         r"(?:(?:data16|addr32|[cdefgs]s|lock|rep[nz]*|rex\S*|notrack|bnd)\s+)*"
+                         r"(\S+)\s*(.*)$")
 OPERAND = re.compile(r"(?<!%st)(-?0x[0-9a-f]+)?\(([^()]*)\)")
 NO_ACCESS = ("lea", "nop")
 NONE, UNKNOWN = -1, -2  # for trace.c
-LEAKY_STEPS = 60000     # all leaks show within so many
+LEAKY_STEPS = 400000    # all leaks show within so many, by gcc 12 to 14
 EVERY_STEP = 1 << 32
 
 
