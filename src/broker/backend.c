@@ -11,7 +11,7 @@
 
 enum { RESOLVED_MS = 10000, NO_PORTS_MS = 1000, PORTS_LINE_MS = 10000 };
 
-/* Of the ports of a source: the one that the system takes first (backend_note_port). */
+/* The parity of the first port seen from the current source (backend_note_port). */
 enum half { HALF_UNKNOWN, HALF_EVEN, HALF_ODD, HALVES };
 
 struct backend {
@@ -317,13 +317,12 @@ void backend_use_source(struct backend *b, size_t source) {
 /* Another thread may have gone on to another source meanwhile: then this port says nothing. */
 void backend_note_port(struct backend *b, size_t source, size_t count, uint16_t port) {
     size_t known = atomic_load_explicit(&b->source_and_half, memory_order_relaxed);
-    size_t now = source * HALVES + (port % 2 == 0 ? HALF_EVEN : HALF_ODD);
-    if (known == now || known / HALVES != source) {
+    size_t half = port % 2 == 0 ? HALF_EVEN : HALF_ODD, was = known % HALVES;
+    if (known / HALVES % count != source || was == half) {
         return;
     }
-    if (known % HALVES != HALF_UNKNOWN) {
-        now = (source + 1) % count * HALVES + HALF_UNKNOWN;
-    }
+    size_t now =
+        was == HALF_UNKNOWN ? source * HALVES + half : (source + 1) % count * HALVES + HALF_UNKNOWN;
     atomic_compare_exchange_strong(&b->source_and_half, &known, now);
 }
 

@@ -14,7 +14,8 @@
 /* A broker on another machine that has vanished is found within two to three minutes. */
 enum { KEEPALIVE_MS = 60000, USER_TIMEOUT_MS = 120000 };
 
-enum { DIALS_PER_LOOK = 16 }; /* at the port that the system chose */
+/* Of so many dials one asks which port the system chose. */
+enum { DIALS_PER_LOOK = 16 };
 
 static int open_socket(struct poll_handle *handle, int family) {
     handle->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -87,7 +88,7 @@ static int connect_tcp(struct poll_handle *handle, struct poller *poller,
     return connect_to(handle, poller, (const struct sockaddr *)&sa, len, loopback);
 }
 
-/* A look at each port would be one system call more of twenty for a session. */
+/* Asking for every port would cost one more system call for each session. */
 static void note_port(const struct poll_handle *handle, struct backend *b, size_t source,
                       size_t count) {
     if (count > 1 && backend_dials(b) % DIALS_PER_LOOK == 0) {

@@ -860,6 +860,10 @@ START_TEST(a_source_is_left_when_the_ports_that_are_found_quickly_are_used_up) {
     backend_use_source(b, 2); /* no port of the others is free */
     backend_note_port(b, 2, 3, 40001);
     ck_assert_uint_eq(backend_source(b), 2);
+    backend_use_source(b, 4); /* by a listener with five; another one has two */
+    backend_note_port(b, 0, 2, 40000);
+    backend_note_port(b, 0, 2, 40001);
+    ck_assert_uint_eq(backend_source(b), 1);
 }
 END_TEST
 
