@@ -329,7 +329,6 @@ void filter_call_without_ring(void (*function)(void *arg), void *arg) {
     struct ringless r = {.function = function, .arg = arg};
     pthread_t thread;
     if (pthread_create(&thread, NULL, run_ringless, &r) != 0) {
-        function(arg);
         return;
     }
     pthread_join(thread, NULL);

@@ -10,12 +10,12 @@
 int filter_apply(struct error *err) __attribute__((warn_unused_result));
 
 /* Calls `function` in a thread that cannot make an io_uring, and returns when that thread is gone.
- * The process stays without a filter.
+ * Where no thread can be made it is not called. The process stays without a filter.
  *
  * libuv 1.50 and later make a ring for each loop, whatever UV_USE_IO_URING says, and abort when it
  * cannot be used later. What goes by a ring is not filtered, so filter_apply forbids its use: a
- * loop that is older than the filter has to be made here. Newer ones find that there is none to be
- * had. */
+ * loop that is older than the filter has to be made here. Loops that are made later get
+ * ENOSYS from the filter, and do without. */
 void filter_call_without_ring(void (*function)(void *arg), void *arg);
 
 #endif

@@ -14,7 +14,7 @@
 void sandbox_apply(const struct config *config, const char *const *removable, size_t count);
 
 /* Calls `function`, which makes a loop that is used after sandbox_apply, too: filter.h says why it
- * must do so here. Returns when it has; before the configuration is read, for either setting. */
+ * must do so here, and when it does not call it. Returns when it has; before the configuration is read, for either setting. */
 void sandbox_make_loop(void (*function)(void *arg), void *arg);
 
 #endif

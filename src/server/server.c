@@ -252,6 +252,7 @@ static void on_make_loop(void *arg) {
 }
 
 static int init_loop(struct server *s, struct error *err) {
+    s->loop_status = UV_EAGAIN; /* unless the function is called */
     sandbox_make_loop(on_make_loop, s);
     int rc = s->loop_status;
     if (rc != 0) {
