@@ -81,22 +81,24 @@ copy_program() {
 
 # The packages that the libraries are of, one a line.
 packages() {
-    local library
+    local library found
     find "$image" -name '*.so.*' | while read -r library; do
         library=$(basename "$(readlink -f "${library#"$image"}")")
-        dpkg -S "*/$triplet/$library" | sed 's/:.*//;q'
+        found=$(dpkg -S "*/$triplet/$library") || die "no package has $library"
+        printf '%s\n' "${found%%:*}"
     done | sort -u
 }
 
 # The licences of all that is in the image, wolfSSL among them, which is inside the program; and the
 # bill of materials.
 copy_licences() {
-    local folder=$image/usr/share/doc/postern text package versions=()
+    local folder=$image/usr/share/doc/postern text package found versions=()
     install -D -m 644 LICENSE "$folder/LICENSE"
     for text in COPYING LICENSING; do
         install -m 644 subprojects/wolfssl-*/$text "$folder/wolfssl-$text"
     done
-    for package in $(packages); do
+    found=$(packages) || die "see the line above"
+    for package in $found; do
         install -m 644 "/usr/share/doc/$package/copyright" "$folder/$package-copyright"
         versions+=("$package=$(dpkg-query -W -f '${Version}' "$package:$debian")")
     done

@@ -162,7 +162,7 @@ run_compose() {
 # --- acme.yaml, with pebble as the CA, on this machine ---
 
 start_pebble() {
-    local address=172.17.0.1
+    local address
     address=$(docker network inspect bridge --format '{{(index .IPAM.Config 0).Gateway}}')
     "$top/certs/make-certs" --dir "$work/pebble" pebble localhost >/dev/null
     cat >"$work/pebble.json" <<TEXT

@@ -178,6 +178,10 @@ class Run(Case):
         postern.foreign = tuple(postern.malformed)
         return postern.log()
 
+    def test_an_empty_name_of_a_certificate_is_named_with_its_option(self):
+        for option in ("certfile", "keyfile"):
+            self.assertIn(f"set the option {option}", self.refusal(**{option: ""}))
+
     def test_a_certificate_that_is_not_there_is_named_with_its_option(self):
         os.remove(self.path("ssl/fullchain.pem"))
         self.assertIn(f"there is no {self.path('ssl')}/fullchain.pem: set the option certfile",
