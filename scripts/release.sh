@@ -99,6 +99,7 @@ write_version() {
     sed -i "s/^Version: .*/Version:        $version/" scripts/postern.spec
     sed -i "s/^ARG VERSION=.*/ARG VERSION=$version/" docker/Dockerfile
     sed -i "s/^version: .*/version: $version/" docker/home-assistant/config.yaml
+    sed -i "s|\(image: registry.example.org/postern\):.*|\1:$version|" config/kubernetes/*.yaml
     sed -i "s/^## \[Unreleased\]/&\n\n## [$version] - $(date -u +%F)/" CHANGELOG.md
     write_debian_changelog
 }

@@ -71,6 +71,10 @@ class Package(unittest.TestCase):
     def test_the_example_is_the_configuration(self):
         self.assertIn("config/postern.conf etc/postern", read("debian/install").splitlines())
 
+    def test_it_has_the_pages_that_users_are_sent_to(self):
+        named = set(re.findall(r"\]\((docs/[\w-]+\.md)", read("README.md")))
+        self.assertLessEqual(named - {"docs/architecture.md"}, set(read("debian/postern.docs").split()))
+
     def test_each_licence_that_is_named_is_given(self):
         text = read("debian/copyright")
         paragraphs = re.split(r"\n\n+", text)

@@ -20,7 +20,8 @@ class Release(unittest.TestCase):
         self.tree = Path(scratch.name)
         for name in ("meson.build", "CHANGELOG.md", "docker/Dockerfile", "debian/changelog",
                      "docker/home-assistant/config.yaml", "debian/control", "docs/security.txt.in",
-                     "scripts/release.sh", "scripts/postern.spec"):
+                     "scripts/release.sh", "scripts/postern.spec", "config/kubernetes/gateway.yaml",
+                     "config/kubernetes/sidecar.yaml"):
             (self.tree / name).parent.mkdir(exist_ok=True, parents=True)
             shutil.copy(TOP / name, self.tree / name)
         (self.tree / "CHANGELOG.md").write_text(
@@ -43,6 +44,9 @@ class Release(unittest.TestCase):
         self.assertIn("\n  version: '9.8.7',\n", self.file("meson.build"))
         self.assertIn("\nARG VERSION=9.8.7\n", self.file("docker/Dockerfile"))
         self.assertIn("\nversion: 9.8.7\n", self.file("docker/home-assistant/config.yaml"))
+        self.assertIn("\nVersion:        9.8.7\n", self.file("scripts/postern.spec"))
+        for name in ("gateway", "sidecar"):
+            self.assertIn("/postern:9.8.7\n", self.file(f"config/kubernetes/{name}.yaml"))
         self.assertRegex(self.file("CHANGELOG.md"),
                          r"## \[Unreleased\]\n\n## \[9.8.7\] - \d{4}-\d\d-\d\d\n\n### Fixed\n")
         self.assertIn("- All of it.", done.stdout)
