@@ -1,4 +1,4 @@
-/* What of root's rights is left once nothing needs them any more (capabilities(7)). The calls are
+/* Gives up the capabilities that are no longer needed (capabilities(7)). The calls are
  * about the calling thread and those that it starts afterwards. */
 #ifndef POSTERN_SERVER_CAPABILITIES_H
 #define POSTERN_SERVER_CAPABILITIES_H

@@ -256,8 +256,8 @@ void privileges_report(const struct config *config, bool was_root) {
     struct log_line line;
     if (was_root && config->user == NULL) {
         log_message(LOG_LEVEL_WARNING, "runs as root",
-                    "Postern needs none of root's rights once it listens, and without capabilities "
-                    "root still owns its files: set user, as in user = postern");
+                    "Postern needs none of root's rights once it listens, and even without "
+                    "capabilities root may write its own files: set user, as in user = postern");
     } else if (was_root) {
         log_begin(&line, LOG_LEVEL_INFO, "privileges dropped");
         log_str(&line, "user", config->user);

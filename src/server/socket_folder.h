@@ -1,6 +1,7 @@
 /* The folder of a unix socket that the process makes. A user who can write in it can put a socket
  * of their own in the place of ours, which clients of ours then take for it: so the folder must
- * belong to root or to the user of this process, and nobody else may write in it. */
+ * belong to root or to the user of this process, and nobody else may write in it. With `user` set
+ * that is root still when the socket is made. */
 #ifndef POSTERN_SERVER_SOCKET_FOLDER_H
 #define POSTERN_SERVER_SOCKET_FOLDER_H
 

@@ -10,7 +10,7 @@
 const struct syscall_rule syscall_rules[] = {
     /* Sockets: clients, brokers, the service manager, name servers; unix sockets of other commands. */
     {"socket", SYSCALL_SOCKET},    /* dialling a broker, resolving its name */
-    {"socketpair", SYSCALL_PAIR},  /* how libuv wakes a loop on some systems */
+    {"socketpair", SYSCALL_PAIR},  /* libmicrohttpd; libuv on some systems */
     {"bind", ANY},                 /* backend_source */
     {"listen", ANY},               /* name resolution modules, HTTP libraries */
     {"accept", ANY},               /* clients; libc's name on old kernels */
@@ -53,7 +53,7 @@ const struct syscall_rule syscall_rules[] = {
     {"timerfd_settime", ANY},
     {"timerfd_settime64", ANY},
     {"timerfd_gettime", ANY},
-    {"io_uring_setup", SYSCALL_FALLS_BACK}, /* libuv, for files: what goes that way is not filtered */
+    {"io_uring_setup", SYSCALL_FALLS_BACK}, /* libuv: what goes that way is not filtered */
     {"io_uring_enter", SYSCALL_FALLS_BACK},
     {"io_uring_register", SYSCALL_FALLS_BACK},
 

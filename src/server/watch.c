@@ -105,8 +105,8 @@ static bool look_again(struct watch *w) {
     return changed;
 }
 
-/* A file that has no name and yet can be opened by one may also have been passed as a descriptor,
- * by a name in /proc. */
+/* A file without a name may also be a descriptor opened by its name in /proc; only the root of a
+ * mount counts. */
 static bool is_mounted_alone(const char *file) {
 #ifdef STATX_ATTR_MOUNT_ROOT
     struct statx st;

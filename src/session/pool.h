@@ -191,7 +191,7 @@ void pool_remove(struct pool *pool, struct pool_member *m);
  * next turn if it is established, else when there is time for pending clients. */
 void pool_serve_later(struct pool *pool, struct pool_member *m, bool established);
 
-/* A step of its handshake can be made, and none is under way. `begun`: it has had a step. */
+/* A step of its handshake can be made, and none is under way. `begun`: it has an engine. */
 void pool_queue_handshake(struct pool *pool, struct pool_member *m, bool heavy, bool begun);
 
 /* Its heavy step has paused: it continues before all others. */

@@ -317,7 +317,7 @@ class Hook(unittest.TestCase):
         self.assertEqual(self.installed(), self.pair.pem)
 
     @unittest.skipUnless(os.geteuid() == 0 and shutil.which("setpriv"), "needs root and setpriv")
-    def test_who_may_not_give_files_to_the_group_is_told_so(self):
+    def test_who_may_not_give_files_to_the_group_gets_the_reason(self):
         """The group is there, so nobody is to create it."""
         group = grp.getgrgid(0).gr_name
         os.chmod(self.path("."), 0o777)

@@ -42,7 +42,7 @@ START_TEST(the_process_itself_gives_up_nothing) {
 }
 END_TEST
 
-/* Which takes that no other thread with a filter is left. */
+/* This needs that no other thread with a filter is left. */
 START_TEST(the_filter_can_be_applied_at_once) {
     for (int i = 0; i < 50; i++) {
         pid_t child = fork();
