@@ -186,7 +186,9 @@ unit_tests_on() { # MODEL
 }
 
 processor() { # NAME MODEL
-    [ -x "$work/here-src/build/postern" ] || step "$1" build build_with here || return
+    # Once a run: what an earlier one built is of other commits.
+    [ -n "${here_built-}" ] || { step "$1" build build_with here || return; }
+    here_built=yes
     step "$1" unit unit_tests_on "$2"
     step "$1" round-trip "$top/tests/round-trip.sh" qemu-x86_64-static -cpu "$2" \
         "$work/here-src/build/postern"
