@@ -18,7 +18,7 @@ int postern_random(unsigned char *at, unsigned int len) {
 }
 
 /* The exponentiation pauses after every eight of its 256 windows, the last time after the last. */
-enum { PAUSES = 32, BEGINNING = 80000 };
+enum { PAUSES = 32, BEGINNING = 220000 };
 
 static unsigned pauses;
 

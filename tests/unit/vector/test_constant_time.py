@@ -30,7 +30,7 @@ INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\t"
 OPERAND = re.compile(r"(?<!%st)(-?0x[0-9a-f]+)?\(([^()]*)\)")
 NO_ACCESS = ("lea", "nop")
 NONE, UNKNOWN = -1, -2  # for trace.c
-LEAKY_STEPS = 400000    # all leaks show within so many, by gcc 12 to 14
+LEAKY_STEPS = 400000    # all leaks show within so many
 EVERY_STEP = 1 << 32
 
 
