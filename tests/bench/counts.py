@@ -33,9 +33,9 @@ from proxies import Postern
 from stand import Failure, Stand
 
 # Runs differ by 0.4 % at most in instructions and by 1 % in system calls, whatever else the machine
-# does. Two kinds of the latter are left out, since a busy machine changes their number: looks at the
-# clock, which are some only here, because valgrind hides the kernel's vdso; and looks at the sockets,
-# as what comes late needs one of its own.
+# does. Two kinds of the latter are left out, since a busy machine changes their number: those that
+# read the clock, which are some only here, because valgrind hides the kernel's vdso; and epoll_wait, as
+# what comes late needs one of its own.
 TOLERANCE = {"instructions": 0.03, "system calls": 0.05, "allocations": 0.03}
 REFERENCE = Path(__file__).parent / "counts.json"
 SKIPPED = 77

@@ -1,4 +1,4 @@
-"""The table: what each row is, medians with their range, and what Postern must show."""
+"""The table: what each row is, medians with their range, and the targets."""
 
 import statistics
 
@@ -241,7 +241,7 @@ def broker_figures(run):
 
 
 def bars(run):
-    table = [["what it must show", "bound", "stretch", "is", ""]]
+    table = [["target", "bound", "stretch", "is", ""]]
     for bar in BARS:
         value = bar.of(run["results"])
         least = "at least " if bar.more else ""

@@ -1,5 +1,5 @@
 """The work that every proxy is given. Each function measures on a fresh stand and returns
-{row: value}; which rows there are, and what they must show, is in report.py."""
+{row: value}; which rows there are, and their targets, is in report.py."""
 
 import time
 
