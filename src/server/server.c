@@ -6,6 +6,7 @@
 #include "server/capabilities.h"
 #include "server/descriptors.h"
 #include "server/expiry.h"
+#include "server/heap.h"
 #include "server/privileges.h"
 #include "server/readiness.h"
 #include "server/reload.h"
@@ -18,6 +19,7 @@
 #include "server/takeover.h"
 #include "server/watchdog.h"
 #include "server/workers.h"
+#include "session/limits.h"
 
 #include <assert.h>
 #include <sched.h>
@@ -52,6 +54,8 @@ struct server {
     struct watchdog watchdog;
     uv_timer_t look_timer; /* runs while reload = watch is in effect */
     uv_timer_t expiry_timer;
+    uv_timer_t heap_timer;
+    struct heap heap;
     struct stop stop;
     struct takeover takeover;
 
@@ -97,7 +101,12 @@ static void on_reload_signal(void *arg) {
     reload_request(s->reload, uv_now(&s->loop));
 }
 
-/* --- every day --- */
+/* --- every ten seconds, and every day --- */
+
+static void on_heap_timer(uv_timer_t *timer) {
+    struct server *s = timer->data;
+    heap_look(&s->heap, limits_take_most_sessions(s->limits), limits_sessions(s->limits));
+}
 
 static void on_expiry_timer(uv_timer_t *timer) {
     struct server *s = timer->data;
@@ -126,6 +135,7 @@ static void leave_service(struct server *s) {
     reload_stop(s->reload);
     admin_draining(s->admin);
     uv_timer_stop(&s->expiry_timer);
+    uv_timer_stop(&s->heap_timer);
 }
 
 static void on_draining(void *arg) {
@@ -263,6 +273,8 @@ static int init_loop(struct server *s, struct error *err) {
     s->look_timer.data = s;
     uv_timer_init(&s->loop, &s->expiry_timer);
     s->expiry_timer.data = s;
+    uv_timer_init(&s->loop, &s->heap_timer);
+    s->heap_timer.data = s;
     watchdog_init(&s->watchdog, &s->loop, &s->workers);
     stop_init(
         &s->stop, &s->loop,
@@ -410,6 +422,7 @@ static void serve(struct server *s) {
     follow_reload_setting(s);
     watchdog_start(&s->watchdog);
     uv_timer_start(&s->expiry_timer, on_expiry_timer, EXPIRY_EVERY_MS, EXPIRY_EVERY_MS);
+    uv_timer_start(&s->heap_timer, on_heap_timer, HEAP_EVERY_MS, HEAP_EVERY_MS);
     bind_store(&s->bound);
     systemd_send("READY=1");
     reload_send_status(s->reload);

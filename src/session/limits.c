@@ -19,7 +19,7 @@ struct listener_counts {
 };
 
 struct limits {
-    atomic_size_t sessions;
+    atomic_size_t sessions, most_sessions;
     atomic_flag making_room;
     atomic_uint_least64_t asked_ms; /* when a thread asked the others for room */
     size_t max_sessions;
@@ -84,8 +84,17 @@ bool limits_may_ask_for_room(struct limits *limits, uint64_t now_ms) {
            atomic_compare_exchange_strong(&limits->asked_ms, &asked_ms, now_ms);
 }
 
+/* Of two threads that begin one at the same time the later one counts both. */
+static void note_most(struct limits *limits) {
+    size_t now = get(&limits->sessions);
+    if (now > get(&limits->most_sessions)) {
+        atomic_store_explicit(&limits->most_sessions, now, memory_order_relaxed);
+    }
+}
+
 void limits_session_begins(struct limits *limits, size_t listener) {
     add(&limits->sessions);
+    note_most(limits);
     add(&limits->listeners[listener].connections);
     add(&limits->listeners[listener].newcomers);
 }
@@ -203,6 +212,12 @@ size_t limits_max_sessions(const struct limits *limits) {
 
 size_t limits_sessions(const struct limits *limits) {
     return get(&limits->sessions);
+}
+
+size_t limits_take_most_sessions(struct limits *limits) {
+    size_t most = get(&limits->most_sessions);
+    atomic_store_explicit(&limits->most_sessions, get(&limits->sessions), memory_order_relaxed);
+    return most;
 }
 
 size_t limits_connections(const struct limits *limits, size_t listener) {
