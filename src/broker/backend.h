@@ -107,8 +107,8 @@ void backend_use_source(struct backend *backend, size_t source);
 /* A connection from that source, of so many, has this local port; the next source is taken when
  * half of its ports are in use. Linux gives out every second port of its range first; the others
  * only once those are all in use, and then it searches them at each connect, for milliseconds
- * (__inet_hash_connect in net/ipv4/inet_hashtables.c). Listeners whose lists of sources differ share
- * the number of the current one, each modulo the length of its own list. */
+ * (__inet_hash_connect in net/ipv4/inet_hashtables.c). Listeners whose lists of sources differ
+ * share the number of the current one, each modulo the length of its own list. */
 void backend_note_port(struct backend *backend, size_t source, size_t count, uint16_t port);
 
 /* No local address has a free port for this broker: logged, at most every ten seconds. For one

@@ -15,8 +15,9 @@ enum { HEAP_EVERY_MS = 10 * 1000 };
 
 /* To be called every so often, by one thread, with the most sessions that there were since, and how
  * many there are. Once half of the most are gone, and a thousand at least, what is free is given
- * back, and it returns true. Workers that allocate meanwhile wait: 1 ms for 17 MB, 16 ms for 430 MB,
- * the peak of 50,000 handshakes (measured). Does nothing with C libraries without malloc_trim(3). */
+ * back, and it returns true. Workers that allocate meanwhile wait: 1 ms for 17 MB, 16 ms for 430
+ * MB, the peak of 50,000 handshakes (measured). Does nothing with C libraries without
+ * malloc_trim(3). */
 bool heap_look(struct heap *heap, size_t most, size_t sessions);
 
 #endif

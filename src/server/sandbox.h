@@ -13,9 +13,9 @@
  * only this thread and those that it starts. */
 void sandbox_apply(const struct config *config, const char *const *removable, size_t count);
 
-/* Calls `function`, which makes a loop that is used after sandbox_apply, too: filter.h says why that
- * must be done here, and when it is not called. Returns when it has; before the configuration is
- * read, for either setting. */
+/* Calls `function`, which makes a loop that is used after sandbox_apply, too: filter.h says why
+ * that must be done here, and when it is not called. Returns when it has; before the configuration
+ * is read, for either setting. */
 void sandbox_make_loop(void (*function)(void *arg), void *arg);
 
 #endif
