@@ -8,6 +8,7 @@ libraries come from; their licences are described by the copyright files in the 
 
 import json
 import platform
+import re
 import sys
 import urllib.parse
 
@@ -23,9 +24,10 @@ def distribution():
 
 def library(name, version, architecture):
     """Apart from the library's own package in SBOM, which has the version of its upstream."""
-    purl = (f"pkg:deb/{distribution()}/{name}@{urllib.parse.quote(version, safe='.-~')}"
+    purl = (f"pkg:deb/{distribution()}/{urllib.parse.quote(name)}@{urllib.parse.quote(version, safe='.-~')}"
             f"?arch={architecture}")
-    found = sbom.package(f"deb-{name}", version, "NOASSERTION", "NOASSERTION", purl)
+    identifier = re.sub("[^A-Za-z0-9.-]", "-", f"deb-{name}")
+    found = sbom.package(identifier, version, "NOASSERTION", "NOASSERTION", purl)
     found["name"] = name
     found["comment"] = f"/usr/share/doc/postern/{name}-copyright in the image has its licence."
     return found

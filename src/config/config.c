@@ -276,6 +276,20 @@ struct config *config_load(const char *file, struct error *err) {
     return config;
 }
 
+struct search {
+    const char *key;
+    char *value;
+};
+
+static int on_any_pair(void *arg, const char *section, const char *name, const char *value) {
+    struct search *s = arg;
+    if (strcmp(section, "postern") == 0 && strcmp(name, s->key) == 0) {
+        free(s->value);
+        s->value = strdup(value);
+    }
+    return 1;
+}
+
 static int add_options(struct document *document, const char *section, const char *header,
                        const struct config_option *options, size_t count, struct error *err) {
     if (document_begin(document, header, 0, err) != 0) {
@@ -291,9 +305,9 @@ static int add_options(struct document *document, const char *section, const cha
     return 0;
 }
 
-struct config *config_from_options(const struct config_option *options, size_t count,
-                                   struct error *err) {
-    struct document document = {0};
+static struct config *build_from_options(const char *file, const struct config_option *options,
+                                         size_t count, struct error *err) {
+    struct document document = {.file = file};
     struct config *config = NULL;
     if (add_options(&document, "postern", "postern", options, count, err) == 0 &&
         add_options(&document, "listener", "listener mqtt", options, count, err) == 0 &&
@@ -301,5 +315,26 @@ struct config *config_from_options(const struct config_option *options, size_t c
         config = config_build(&document, err);
     }
     document_free(&document);
+    return config;
+}
+
+struct config *config_from_options(const struct config_option *options, size_t count,
+                                   struct error *err) {
+    return build_from_options(NULL, options, count, err);
+}
+
+struct config *config_load_admin(const char *file, struct error *err) {
+    struct search search = {.key = "admin"};
+    struct config *config = NULL;
+    (void)ini_parse(file, on_any_pair, &search); /* it goes on after a line that it cannot read */
+    if (search.value == NULL) {
+        error_set(err, "%s: no admin in it", file);
+    } else {
+        const struct config_option options[] = {{"admin", "postern", "admin", search.value},
+                                                {"cert", "certificate", "cert", "-"},
+                                                {"key", "certificate", "key", "-"}};
+        config = build_from_options(file, options, sizeof options / sizeof *options, err);
+    }
+    free(search.value);
     return config;
 }

@@ -18,6 +18,10 @@
  * identities for a backend that gets identities from another one) is logged as a warning. */
 struct config *config_load(const char *file, struct error *err) __attribute__((warn_unused_result));
 
+/* The same, but nothing except `admin` is the file's: what else it says may be wrong. */
+struct config *config_load_admin(const char *file, struct error *err)
+    __attribute__((warn_unused_result));
+
 /* One `--key value` of the sidecar's command line; `section` is "postern", "listener" or
  * "certificate", `key` the key of the file. */
 struct config_option {

@@ -156,9 +156,24 @@ struct command {
     bool help;
 };
 
+static struct config *from_address(const char *address, struct error *err) {
+    const struct config_option options[] = {{"--admin", "postern", "admin", address},
+                                            {"--cert", "certificate", "cert", "-"},
+                                            {"--key", "certificate", "key", "-"}};
+    return config_from_options(options, sizeof options / sizeof *options, err);
+}
+
+/* A file that a reload would refuse must not make a Postern that runs look dead: then the address
+ * alone is looked for. */
+static struct config *load_file(const char *file, struct error *err) {
+    struct config *config = config_load(file, err);
+    struct error unused;
+    return config != NULL ? config : config_load_admin(file, &unused);
+}
+
 static struct config *read_file(const char *file, struct error *err) {
     if (access(file, R_OK) == 0) {
-        return config_load(file, err);
+        return load_file(file, err);
     }
     error_set(err,
               "%s: cannot read it: %s; name the configuration of the running Postern with -c FILE, "
@@ -174,10 +189,7 @@ static struct config *read_address(const struct command *c, struct error *err) {
     if (c->address == NULL) {
         return read_file(c->file != NULL ? c->file : CTL_DEFAULT_FILE, err);
     }
-    const struct config_option options[] = {{"--admin", "postern", "admin", c->address},
-                                            {"--cert", "certificate", "cert", "-"},
-                                            {"--key", "certificate", "key", "-"}};
-    return config_from_options(options, sizeof options / sizeof *options, err);
+    return from_address(c->address, err);
 }
 
 static enum ctl_exit run(const struct command *c, ctl_verb *verb) {

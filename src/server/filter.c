@@ -208,12 +208,17 @@ static int allow_sockets(scmp_filter_ctx filter, int number, const struct socket
                          size_t count) {
     const uint64_t type = LOW & ~(uint64_t)(SOCK_NONBLOCK | SOCK_CLOEXEC);
     int rc = 0;
+#ifdef SYS_socketcall
+    enum { COMPARED = 1 }; /* its arguments are in memory, where a filter cannot look */
+#else
+    enum { COMPARED = 3 };
+#endif
     for (size_t i = 0; rc == 0 && i < count; i++) {
         const struct scmp_arg_cmp all[] = {
             SCMP_CMP64(0, SCMP_CMP_MASKED_EQ, LOW, (uint64_t)any[i].family),
             SCMP_CMP64(1, SCMP_CMP_MASKED_EQ, type, (uint64_t)any[i].type),
             SCMP_CMP64(2, SCMP_CMP_MASKED_EQ, LOW, (uint64_t)any[i].protocol)};
-        rc = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, 3, all);
+        rc = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, COMPARED, all);
     }
     return rc;
 }

@@ -405,6 +405,13 @@ class Ctl(Served):
         done = ctl("--admin", self.fake_broker(hung).address, "health")
         self.assertEqual((done.returncode, done.stdout, done.stderr), (1, "", "postern ctl: hung\n"))
 
+    def test_health_does_not_depend_on_a_file_that_a_reload_would_refuse(self):
+        self.serve()
+        path = self.path("postern.conf")
+        with open(path, "a", encoding="utf-8") as file:
+            file.write("no key = of ours\n[no section]\n[\n")
+        self.assertEqual(ctl("-c", path, "health").returncode, 0)
+
     def test_health_of_a_program_that_has_ended_is_no(self):
         self.serve(address="127.0.0.1:0")
         self.server.signal(signal.SIGTERM)
