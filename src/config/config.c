@@ -3,6 +3,7 @@
 #include "config/document.h"
 #include "config/lines.h"
 #include "config/sections.h"
+#include "config/values.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -276,20 +277,6 @@ struct config *config_load(const char *file, struct error *err) {
     return config;
 }
 
-struct search {
-    const char *key;
-    char *value;
-};
-
-static int on_any_pair(void *arg, const char *section, const char *name, const char *value) {
-    struct search *s = arg;
-    if (strcmp(section, "postern") == 0 && strcmp(name, s->key) == 0) {
-        free(s->value);
-        s->value = strdup(value);
-    }
-    return 1;
-}
-
 static int add_options(struct document *document, const char *section, const char *header,
                        const struct config_option *options, size_t count, struct error *err) {
     if (document_begin(document, header, 0, err) != 0) {
@@ -305,9 +292,9 @@ static int add_options(struct document *document, const char *section, const cha
     return 0;
 }
 
-static struct config *build_from_options(const char *file, const struct config_option *options,
-                                         size_t count, struct error *err) {
-    struct document document = {.file = file};
+struct config *config_from_options(const struct config_option *options, size_t count,
+                                   struct error *err) {
+    struct document document = {0};
     struct config *config = NULL;
     if (add_options(&document, "postern", "postern", options, count, err) == 0 &&
         add_options(&document, "listener", "listener mqtt", options, count, err) == 0 &&
@@ -318,23 +305,47 @@ static struct config *build_from_options(const char *file, const struct config_o
     return config;
 }
 
-struct config *config_from_options(const struct config_option *options, size_t count,
-                                   struct error *err) {
-    return build_from_options(NULL, options, count, err);
+/* --- the address of the admin socket alone --- */
+
+static int on_any_pair(void *arg, const char *section, const char *name, const char *value) {
+    char **found = arg;
+    if (strcmp(section, "postern") == 0 && strcmp(name, "admin") == 0) {
+        free(*found);
+        *found = strdup(value);
+    }
+    return 1;
 }
 
-struct config *config_load_admin(const char *file, struct error *err) {
-    struct search search = {.key = "admin"};
-    struct config *config = NULL;
-    (void)ini_parse(file, on_any_pair, &search); /* it goes on after a line that it cannot read */
-    if (search.value == NULL) {
-        error_set(err, "%s: no admin in it", file);
+static int parse_admin(const char *text, const char *file, struct config_admin *admin,
+                       struct error *err) {
+    char *folder = file != NULL ? config_folder_of(file) : NULL;
+    int result = -1;
+    if (file != NULL && folder == NULL) {
+        error_set(err, "out of memory");
+    } else if (config_parse_admin(text, folder, admin, err) != 0) {
+        error_prefix(err, "admin = %.80s", text);
+        config_admin_free(admin);
     } else {
-        const struct config_option options[] = {{"admin", "postern", "admin", search.value},
-                                                {"cert", "certificate", "cert", "-"},
-                                                {"key", "certificate", "key", "-"}};
-        config = build_from_options(file, options, sizeof options / sizeof *options, err);
+        result = 0;
     }
-    free(search.value);
-    return config;
+    free(folder);
+    return result;
+}
+
+int config_admin_of(const char *text, struct config_admin *admin, struct error *err) {
+    *admin = (struct config_admin){0};
+    return parse_admin(text, NULL, admin, err);
+}
+
+/* Where inih cannot read a line it goes on with the next one. */
+int config_admin_in(const char *file, struct config_admin *admin, struct error *err) {
+    char *text = NULL;
+    *admin = (struct config_admin){0};
+    if (ini_parse(file, on_any_pair, &text) < 0) {
+        return error_set(err, "%s: cannot read it: %s", file, strerror(errno));
+    }
+    bool is_off = text == NULL || strcmp(text, "off") == 0;
+    int result = is_off ? 0 : parse_admin(text, file, admin, err);
+    free(text);
+    return result != 0 ? error_prefix(err, "%s", file) : 0;
 }

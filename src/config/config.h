@@ -18,10 +18,6 @@
  * identities for a backend that gets identities from another one) is logged as a warning. */
 struct config *config_load(const char *file, struct error *err) __attribute__((warn_unused_result));
 
-/* The same, but nothing except `admin` is the file's: what else it says may be wrong. */
-struct config *config_load_admin(const char *file, struct error *err)
-    __attribute__((warn_unused_result));
-
 /* One `--key value` of the sidecar's command line; `section` is "postern", "listener" or
  * "certificate", `key` the key of the file. */
 struct config_option {
@@ -34,5 +30,14 @@ struct config_option {
 /* The same value from a command line: one listener named mqtt, one certificate named main. */
 struct config *config_from_options(const struct config_option *options, size_t count,
                                    struct error *err) __attribute__((warn_unused_result));
+
+/* For those who ask a running Postern: where its admin socket is, by its address as the key `admin`
+ * has it, or by a configuration of which nothing else is looked at, so that it may be wrong
+ * otherwise. `admin->text` is NULL where a file has none or `off`. 0, and config_admin_free frees
+ * it; or -1 with the reason. */
+int config_admin_of(const char *text, struct config_admin *admin, struct error *err)
+    __attribute__((warn_unused_result));
+int config_admin_in(const char *file, struct config_admin *admin, struct error *err)
+    __attribute__((warn_unused_result));
 
 #endif

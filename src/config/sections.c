@@ -347,11 +347,9 @@ static int apply_routes(const struct build *b) {
 
 /* --- all of it --- */
 
-/* The folder with its slash: "/etc/postern/" of /etc/postern/postern.conf, "" of postern.conf. */
 static int copy_names(struct build *b, const char *file) {
-    const char *slash = strrchr(file, '/');
     b->config->file = strdup(file);
-    b->folder = strndup(file, slash != NULL ? (size_t)(slash - file) + 1 : 0);
+    b->folder = config_folder_of(file);
     return b->config->file != NULL && b->folder != NULL ? 0 : error_set(b->err, "out of memory");
 }
 

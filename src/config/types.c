@@ -38,6 +38,11 @@ static void free_listener(struct config_listener *l) {
     free(l->psk_file);
 }
 
+void config_admin_free(struct config_admin *admin) {
+    free(admin->text);
+    free(admin->path);
+}
+
 void config_free(struct config *config) {
     if (config == NULL) {
         return;
@@ -55,8 +60,7 @@ void config_free(struct config *config) {
     free(config->certificates);
     free(config->ticket_keys);
     free(config->takeover);
-    free(config->admin.text);
-    free(config->admin.path);
+    config_admin_free(&config->admin);
     free(config->user);
     free(config->group);
     free(config->file);

@@ -173,7 +173,8 @@ struct config {
     size_t certificate_count;
 };
 
-void config_free(struct config *config); /* NULL is fine */
+void config_free(struct config *config);            /* NULL is fine */
+void config_admin_free(struct config_admin *admin); /* what it owns; config_free does so too */
 
 /* Calls `visit` for every file that the configuration names: certificates, chains, keys, CAs, CRLs,
  * lists of clients, pre-shared keys, ticket keys. The same file may come twice. */

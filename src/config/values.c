@@ -256,6 +256,11 @@ int config_parse_backend(const char *text, const char *folder, struct config_bac
     return parse_unix(text + 5, folder, "/run/mosquitto.sock", &backend->path, err);
 }
 
+char *config_folder_of(const char *file) {
+    const char *slash = strrchr(file, '/');
+    return strndup(file, slash != NULL ? (size_t)(slash - file) + 1 : 0);
+}
+
 int config_parse_admin(const char *text, const char *folder, struct config_admin *admin,
                        struct error *err) {
     admin->text = strdup(text);

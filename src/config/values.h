@@ -32,6 +32,10 @@ void config_print_size(uint64_t bytes, char *text, size_t size);
 int config_parse_address(const char *text, struct address *address, struct error *err)
     __attribute__((warn_unused_result));
 
+/* The folder with its slash: "/etc/postern/" of /etc/postern/postern.conf, "" of postern.conf. The
+ * caller frees it. NULL without memory. */
+char *config_folder_of(const char *file) __attribute__((warn_unused_result));
+
 /* HOST:PORT, [v6]:PORT, unix:/path; a relative path is one in `folder` (NULL: stays relative). */
 int config_parse_backend(const char *text, const char *folder, struct config_backend *backend,
                          struct error *err) __attribute__((warn_unused_result));

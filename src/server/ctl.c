@@ -4,16 +4,13 @@
 #include "config/types.h"
 #include "core/buf.h"
 #include "core/error.h"
-#include "core/log.h"
 #include "server/ctl_client.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char help[] =
     "Usage: postern ctl [-c FILE | --admin ADDR] status|health|sessions|reload|drain\n"
@@ -156,60 +153,34 @@ struct command {
     bool help;
 };
 
-static struct config *from_address(const char *address, struct error *err) {
-    const struct config_option options[] = {{"--admin", "postern", "admin", address},
-                                            {"--cert", "certificate", "cert", "-"},
-                                            {"--key", "certificate", "key", "-"}};
-    return config_from_options(options, sizeof options / sizeof *options, err);
-}
-
-/* A file that a reload would refuse must not make a Postern that runs look dead: then the address
- * alone is looked for. */
-static struct config *load_file(const char *file, struct error *err) {
-    struct config *config = config_load(file, err);
-    struct error unused;
-    return config != NULL ? config : config_load_admin(file, &unused);
-}
-
-static struct config *read_file(const char *file, struct error *err) {
-    if (access(file, R_OK) == 0) {
-        return load_file(file, err);
+static int find_address(const struct command *c, const char *file, struct config_admin *admin,
+                        struct error *err) {
+    if (c->address != NULL) {
+        return config_admin_of(c->address, admin, err);
     }
-    error_set(err,
-              "%s: cannot read it: %s; name the configuration of the running Postern with -c FILE, "
-              "or its admin socket with --admin ADDR, as in --admin unix:/run/postern/admin.sock",
-              file, strerror(errno));
-    return NULL;
-}
-
-/* A configuration of which nothing but the admin socket is of interest: what else is wrong with it
- * is for the running Postern to say. */
-static struct config *read_address(const struct command *c, struct error *err) {
-    log_setup(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
-    if (c->address == NULL) {
-        return read_file(c->file != NULL ? c->file : CTL_DEFAULT_FILE, err);
+    if (config_admin_in(file, admin, err) != 0) {
+        return error_append(err, "; name the configuration of the running Postern with -c FILE, or "
+                                 "its admin socket with --admin ADDR, as in --admin "
+                                 "unix:/run/postern/admin.sock");
     }
-    return from_address(c->address, err);
+    return admin->text != NULL ? 0
+                               : error_set(err,
+                                           "%s: admin is off, so that there is nobody to ask; "
+                                           "write admin = unix:/run/postern/admin.sock and restart "
+                                           "Postern",
+                                           file);
 }
 
 static enum ctl_exit run(const struct command *c, ctl_verb *verb) {
     struct error err;
-    struct config *config = read_address(c, &err);
-    enum ctl_exit result;
-    if (config == NULL) {
-        fprintf(stderr, "postern ctl: %s\n", err.text);
-        return c->address != NULL ? CTL_WRONG_USE : CTL_NO_ANSWER;
+    struct config_admin admin;
+    const char *file = c->file != NULL ? c->file : CTL_DEFAULT_FILE;
+    if (find_address(c, file, &admin, &err) != 0) {
+        enum ctl_exit result = no_answer(&err);
+        return c->address != NULL ? CTL_WRONG_USE : result;
     }
-    if (config->admin.text == NULL) {
-        error_set(&err,
-                  "%s: admin is off, so that there is nobody to ask; write admin = "
-                  "unix:/run/postern/admin.sock and restart Postern",
-                  c->file != NULL ? c->file : CTL_DEFAULT_FILE);
-        result = no_answer(&err);
-    } else {
-        result = verb(&config->admin);
-    }
-    config_free(config);
+    enum ctl_exit result = verb(&admin);
+    config_admin_free(&admin);
     return result;
 }
 
