@@ -4,15 +4,13 @@
 
 enum { FEW = 1000 };
 
-bool heap_look(struct heap *heap, size_t most, size_t sessions) {
-    heap->most = most > heap->most ? most : heap->most;
-    size_t gone = heap->most > sessions ? heap->most - sessions : 0;
-    if (gone < FEW || gone < heap->most / 2) {
-        return false;
-    }
-    heap->most = sessions;
+bool heap_is_worth_trimming(size_t most, size_t sessions) {
+    size_t gone = most > sessions ? most - sessions : 0;
+    return gone >= FEW && gone >= most / 2;
+}
+
+void heap_trim(void) {
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif
-    return true;
 }

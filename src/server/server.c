@@ -55,7 +55,6 @@ struct server {
     uv_timer_t look_timer; /* runs while reload = watch is in effect */
     uv_timer_t expiry_timer;
     uv_timer_t heap_timer;
-    struct heap heap;
     struct stop stop;
     struct takeover takeover;
 
@@ -105,7 +104,10 @@ static void on_reload_signal(void *arg) {
 
 static void on_heap_timer(uv_timer_t *timer) {
     struct server *s = timer->data;
-    heap_look(&s->heap, limits_take_most_sessions(s->limits), limits_sessions(s->limits));
+    if (heap_is_worth_trimming(limits_most_sessions(s->limits), limits_sessions(s->limits))) {
+        limits_forget_most(s->limits);
+        heap_trim();
+    }
 }
 
 static void on_expiry_timer(uv_timer_t *timer) {

@@ -214,10 +214,12 @@ size_t limits_sessions(const struct limits *limits) {
     return get(&limits->sessions);
 }
 
-size_t limits_take_most_sessions(struct limits *limits) {
-    size_t most = get(&limits->most_sessions);
+size_t limits_most_sessions(const struct limits *limits) {
+    return get(&limits->most_sessions);
+}
+
+void limits_forget_most(struct limits *limits) {
     atomic_store_explicit(&limits->most_sessions, get(&limits->sessions), memory_order_relaxed);
-    return most;
 }
 
 size_t limits_connections(const struct limits *limits, size_t listener) {

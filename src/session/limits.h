@@ -90,8 +90,9 @@ uint64_t limits_take_suppressed_ends(struct limits *limits, size_t listener)
 
 size_t limits_max_sessions(const struct limits *limits); /* as of limits_new */
 size_t limits_sessions(const struct limits *limits);
-/* The most there were at one time since the call before, about. */
-size_t limits_take_most_sessions(struct limits *limits);
+/* About the most there were at one time since limits_forget_most, or ever. */
+size_t limits_most_sessions(const struct limits *limits);
+void limits_forget_most(struct limits *limits);
 size_t limits_connections(const struct limits *limits, size_t listener);
 size_t limits_newcomers(const struct limits *limits, size_t listener);
 size_t limits_handshakes(const struct limits *limits, size_t listener);
