@@ -10,6 +10,13 @@ void socket_set(int fd, int level, int name, int value) {
     setsockopt(fd, level, name, &value, sizeof value);
 }
 
+bool socket_listens(int fd, int type) {
+    int listens = 0, own = 0;
+    socklen_t listens_len = sizeof listens, own_len = sizeof own;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &listens_len) == 0 && listens != 0 &&
+           getsockopt(fd, SOL_SOCKET, SO_TYPE, &own, &own_len) == 0 && own == type;
+}
+
 struct address socket_own_address(int fd) {
     struct sockaddr_storage sa;
     socklen_t len = sizeof sa;

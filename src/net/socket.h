@@ -4,6 +4,7 @@
 
 #include "core/address.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 void socket_set(int fd, int level, int name, int value);
@@ -14,6 +15,9 @@ void socket_set(int fd, int level, int name, int value);
  * UINT64_MAX for either: never. Without a user timeout nine probes without an answer end it, or
  * what the system has for data (tcp_retries2). */
 void socket_keep_alive(int fd, uint64_t keepalive_ms, uint64_t user_timeout_ms);
+
+/* Whether it is a listening socket of that type (SOCK_STREAM and so on). */
+bool socket_listens(int fd, int type);
 
 /* The socket's own address, with the port that the system chose; ADDRESS_NONE for one that is not
  * of IPv4 or IPv6, or when the system refuses. */

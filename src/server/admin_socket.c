@@ -121,15 +121,8 @@ static bool open_tcp(struct admin_socket *s, const struct address *address) {
 
 /* --- both --- */
 
-static bool listens(int fd) {
-    int value = 0;
-    socklen_t len = sizeof value;
-    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &len) == 0 && value != 0 &&
-           getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &len) == 0 && value == SOCK_STREAM;
-}
-
 static bool is_wanted(struct admin_socket *s, int fd, const struct config_admin *config) {
-    if (!listens(fd)) {
+    if (!socket_listens(fd, SOCK_STREAM)) {
         return false;
     }
     if (config->path != NULL) {

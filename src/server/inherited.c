@@ -6,14 +6,11 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static bool is_listening_tcp(int fd) {
-    int listens = 0, type = 0;
-    socklen_t listens_len = sizeof listens, type_len = sizeof type;
-    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &listens_len) == 0 && listens != 0 &&
-           getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) == 0 && type == SOCK_STREAM &&
-           socket_own_address(fd).family != ADDRESS_NONE;
+    return socket_listens(fd, SOCK_STREAM) && socket_own_address(fd).family != ADDRESS_NONE;
 }
 
 int inherited_add(struct inherited *set, int fd, enum inherited_from from, bool port_chosen,

@@ -1,6 +1,7 @@
 #include "server/takeover_take.h"
 
 #include "core/log.h"
+#include "net/socket.h"
 #include "server/descriptors.h"
 #include "server/takeover_message.h"
 
@@ -73,21 +74,14 @@ static int add_sockets(struct takeover_take *t, struct takeover_message *m,
                                      : error_set(err, "the running Postern has too many sockets");
 }
 
-/* Another one, which is always readable, would keep the loop busy. */
-static bool is_takeover_socket(int fd) {
-    int listens = 0, type = 0;
-    socklen_t listens_len = sizeof listens, type_len = sizeof type;
-    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &listens_len) == 0 && listens != 0 &&
-           getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) == 0 && type == SOCK_SEQPACKET;
-}
-
 static int take_message(struct takeover_take *t, struct takeover_message *m,
                         struct inherited *sockets, struct tls_tickets *tickets, struct error *err) {
     switch (m->kind) {
     case TAKEOVER_SOCKETS:
         return add_sockets(t, m, sockets, err);
     case TAKEOVER_PATH:
-        if (t->listen_fd >= 0 || !is_takeover_socket(m->fds[0])) {
+        /* Another kind of descriptor, which is always readable, would keep the loop busy. */
+        if (t->listen_fd >= 0 || !socket_listens(m->fds[0], SOCK_SEQPACKET)) {
             m->kind = TAKEOVER_BAD;
             return fail(m, err);
         }
