@@ -14,6 +14,7 @@
 #include "server/sandbox.h"
 #include "server/secrecy.h"
 #include "server/signals.h"
+#include "server/socket_folder.h"
 #include "server/stop.h"
 #include "server/systemd.h"
 #include "server/takeover.h"
@@ -48,7 +49,6 @@ struct server {
     struct admin *admin; /* NULL: off */
 
     uv_loop_t loop;
-    int loop_status; /* what uv_loop_init returned */
     bool has_loop;
     struct signals signals;
     struct watchdog watchdog;
@@ -258,15 +258,20 @@ static enum server_exit fail(enum server_exit result, const struct error *err) {
     return result;
 }
 
+struct loop_making {
+    uv_loop_t *loop;
+    int status;
+};
+
 static void on_make_loop(void *arg) {
-    struct server *s = arg;
-    s->loop_status = uv_loop_init(&s->loop);
+    struct loop_making *making = arg;
+    making->status = uv_loop_init(making->loop);
 }
 
 static int init_loop(struct server *s, struct error *err) {
-    s->loop_status = UV_EAGAIN; /* unless the function is called */
-    sandbox_make_loop(on_make_loop, s);
-    int rc = s->loop_status;
+    struct loop_making making = {&s->loop, UV_EAGAIN}; /* where the function is not called */
+    sandbox_make_loop(on_make_loop, &making);
+    int rc = making.status;
     if (rc != 0) {
         return error_set(err, "cannot make an event loop: %s", uv_strerror(rc));
     }
@@ -347,12 +352,6 @@ static int open_service(struct server *s, bool takes_over, struct error *err) {
     return s->limits != NULL ? 0 : error_set(err, "out of memory");
 }
 
-/* With its slash; NULL without memory. */
-static char *folder_of(const char *file) {
-    const char *slash = strrchr(file, '/');
-    return slash == NULL ? strdup(".") : strndup(file, (size_t)(slash - file) + 1);
-}
-
 /* With the folders of its own unix sockets, which it removes at its end. */
 static void apply_sandbox(const struct config *config) {
     const char *const files[] = {config->takeover, config->admin.path};
@@ -360,7 +359,7 @@ static void apply_sandbox(const struct config *config) {
     char *folders[FILES];
     size_t count = 0;
     for (size_t i = 0; i < FILES; i++) {
-        folders[count] = files[i] != NULL ? folder_of(files[i]) : NULL;
+        folders[count] = files[i] != NULL ? socket_folder_of(files[i]) : NULL;
         count += folders[count] != NULL;
     }
     sandbox_apply(config, (const char *const *)folders, count);

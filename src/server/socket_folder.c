@@ -13,8 +13,7 @@ bool socket_folder_trusts(uid_t uid) {
     return uid == 0 || uid == geteuid();
 }
 
-/* "/run/postern" of "/run/postern/admin.sock", "." of "admin.sock"; NULL without memory. */
-static char *folder_of(const char *file) {
+char *socket_folder_of(const char *file) {
     const char *slash = strrchr(file, '/');
     return slash == NULL   ? strdup(".")
            : slash == file ? strdup("/")
@@ -84,7 +83,7 @@ static enum fault open_folder(const struct socket_name *name, const char *folder
 }
 
 int socket_folder_open(const struct socket_name *name, struct error *err) {
-    char *folder = folder_of(name->file);
+    char *folder = socket_folder_of(name->file);
     int fd;
     if (folder == NULL) {
         return error_set(err, "out of memory");
@@ -108,7 +107,7 @@ static bool is_made_at_start(const char *folder) {
 }
 
 int socket_folder_check(const struct socket_name *name, bool any_owner, struct error *err) {
-    char *folder = folder_of(name->file);
+    char *folder = socket_folder_of(name->file);
     int fd;
     if (folder == NULL) {
         return error_set(err, "out of memory");

@@ -27,6 +27,10 @@ int socket_folder_open(const struct socket_name *name, struct error *err)
 int socket_folder_check(const struct socket_name *name, bool any_owner, struct error *err)
     __attribute__((warn_unused_result));
 
+/* The folder of a file: "/run/postern" of "/run/postern/admin.sock", "." of "admin.sock". The
+ * caller frees it. NULL without memory. */
+char *socket_folder_of(const char *file) __attribute__((warn_unused_result));
+
 /* Root, or the user of this process. */
 bool socket_folder_trusts(uid_t uid);
 
