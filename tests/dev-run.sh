@@ -8,19 +8,7 @@ set -m # each job is a process group of its own, which Ctrl-C reaches as a whole
 folder=$(mktemp -d)
 trap 'kill %1 %2 2>/dev/null; rm -rf "$folder"' EXIT
 
-until_true() {
-    local tries
-    for tries in $(seq 3000); do
-        ! "$@" >/dev/null 2>&1 || return 0
-        sleep 0.1
-    done
-    echo "waited $((tries / 10)) s in vain: $*" >&2
-    return 1
-}
-
-listens() { # PORT
-    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
-}
+. tests/wait.sh
 
 client() { # PROGRAM ARGUMENT...
     "$1" -h localhost -p 8883 --cafile certs/local/ca.pem "${@:2}"
@@ -30,9 +18,9 @@ for port in 1883 8883; do
     ! listens $port || { echo "something listens on port $port" >&2; exit 1; }
 done
 ./dev run &
-until_true listens 8883
+until_true 300 listens 8883
 client mosquitto_sub -t 'demo/#' -v >"$folder/received" &
-until_true sh -c "mosquitto_pub -h localhost -p 8883 --cafile certs/local/ca.pem -t demo/hello -m hi &&
+until_true 300 sh -c "mosquitto_pub -h localhost -p 8883 --cafile certs/local/ca.pem -t demo/hello -m hi &&
     grep -qx 'demo/hello hi' '$folder/received'"
 kill -INT -- "-$(jobs -p %1)"
 status=0

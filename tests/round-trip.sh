@@ -21,16 +21,7 @@ finish() {
 }
 trap finish EXIT
 
-# until_true COMMAND...: for a minute.
-until_true() {
-    local tries
-    for tries in $(seq 600); do
-        ! "$@" >/dev/null 2>&1 || return 0
-        sleep 0.1
-    done
-    echo "waited $((tries / 10)) s in vain: $*" >&2
-    return 1
-}
+. "$top/tests/wait.sh"
 
 mosquitto_client() { # PROGRAM ARGUMENT...
     "$1" -h 127.0.0.1 -p "$port" --cafile "$folder/certs/ca.pem" -q 1 -t round/trip "${@:2}"
@@ -41,12 +32,12 @@ printf 'listener 0 %s\nallow_anonymous true\n' "$folder/broker" >"$folder/mosqui
 [ "$(id -u)" != 0 ] || echo "user root" >>"$folder/mosquitto.conf"
 mosquitto -c "$folder/mosquitto.conf" >"$folder/mosquitto.log" 2>&1 &
 processes+=($!)
-until_true test -S "$folder/broker"
+until_true 60 test -S "$folder/broker"
 
 "$@" --listen 127.0.0.1:0 --backend "unix:$folder/broker" --cert "$folder/certs/server/cert.pem" \
     --key "$folder/certs/server/privkey.pem" 2>"$folder/postern.log" &
 processes+=($!)
-until_true grep ' ready ' "$folder/postern.log"
+until_true 60 grep ' ready ' "$folder/postern.log"
 port=$(sed -n 's/.* ready .*listen=127.0.0.1:\([0-9]*\).*/\1/p' "$folder/postern.log")
 
 for version in tls1_2 tls1_3; do
@@ -56,7 +47,7 @@ done
 mosquitto_client mosquitto_pub -m retained -r
 mosquitto_client mosquitto_sub >"$folder/received" &
 processes+=($!)
-until_true grep '^retained$' "$folder/received"
+until_true 60 grep '^retained$' "$folder/received"
 mosquitto_client mosquitto_pub -m live
-until_true grep '^live$' "$folder/received"
+until_true 60 grep '^live$' "$folder/received"
 echo "2 handshakes and 2 messages"
