@@ -337,7 +337,7 @@ class Ghostunnel(Proxy):
 
 
 class Mosquitto(Proxy):
-    """The broker with its own TLS listener, which has nothing behind it."""
+    """The broker with its own TLS listener, which connects to nothing."""
 
     name = "Mosquitto"
     program = "mosquitto"
@@ -360,7 +360,7 @@ listener {port} 127.0.0.1
         return self.run("-c", str(path))
 
     def plain_command(self, folder, port):
-        """As the broker behind a proxy."""
+        """As the broker that a proxy connects to."""
         return self._listening(folder, port, "")
 
     def command(self, job):

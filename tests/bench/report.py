@@ -17,26 +17,34 @@ class Row:
 
 BUSY = "share of that time in which the proxy was busy"
 
-# A processor of its own, a third busy.
-SPREAD_ROWS = [row for name, title in (
-    ("ecdsa-1.2", "full handshake, ECDSA, TLS 1.2"),
-    ("ecdsa-1.3", "full handshake, ECDSA, TLS 1.3"),
-    ("rsa-1.2", "full handshake, RSA-2048, TLS 1.2"),
-    ("rsa-1.3", "full handshake, RSA-2048, TLS 1.3"),
-    ("resumed-1.2", "resumed by ticket, TLS 1.2"), ("resumed-1.3", "resumed by ticket, TLS 1.3"))
-    for row in (Row(f"spread-{name}", f"a third busy: {title}", "us"),
-                Row(f"spread-{name}.busy", BUSY, "%", None))]
+# What several groups of rows have in common.
+HANDSHAKES = {
+    "ecdsa-1.2": "full handshake, ECDSA, TLS 1.2",
+    "ecdsa-1.3": "full handshake, ECDSA, TLS 1.3",
+    "rsa-1.2": "full handshake, RSA-2048, TLS 1.2",
+    "rsa-1.3": "full handshake, RSA-2048, TLS 1.3",
+    "hybrid": "full handshake, ECDSA, X25519MLKEM768, TLS 1.3",
+    "client-1.2": "full handshake, ECDSA, client certificate, TLS 1.2",
+    "client-1.3": "full handshake, ECDSA, client certificate, TLS 1.3",
+}
+RESUMED = {
+    "resumed-1.2": "resumed by ticket, TLS 1.2",
+    "resumed-1.3": "resumed by ticket, TLS 1.3",
+    "resumed-id": "resumed by session ID, TLS 1.2",
+    "resumed-hybrid": "resumed by ticket, X25519MLKEM768, TLS 1.3",
+}
+USUAL = ("ecdsa-1.2", "ecdsa-1.3", "rsa-1.2", "rsa-1.3")
+TICKETS = ("resumed-1.2", "resumed-1.3")
+WORK = HANDSHAKES | RESUMED
 
+# A processor of its own, a third busy.
+SPREAD_ROWS = [row for name in USUAL + TICKETS
+               for row in (Row(f"spread-{name}", f"a third busy: {WORK[name]}", "us"),
+                           Row(f"spread-{name}.busy", BUSY, "%", None))]
 
 # TLS in front of a Mosquitto, both counted, and a Mosquitto by itself.
 BROKER_ROWS = [
-    Row("broker-ecdsa-1.2", "full handshake, ECDSA, TLS 1.2", "us"),
-    Row("broker-ecdsa-1.3", "full handshake, ECDSA, TLS 1.3", "us"),
-    Row("broker-rsa-1.2", "full handshake, RSA-2048, TLS 1.2", "us"),
-    Row("broker-rsa-1.3", "full handshake, RSA-2048, TLS 1.3", "us"),
-    Row("broker-client-1.3", "full handshake, ECDSA, client certificate, TLS 1.3", "us"),
-    Row("broker-resumed-1.2", "resumed by ticket, TLS 1.2", "us"),
-    Row("broker-resumed-1.3", "resumed by ticket, TLS 1.3", "us"),
+    *(Row(f"broker-{name}", WORK[name], "us") for name in USUAL + ("client-1.3",) + TICKETS),
     Row("broker-memory-1.2", "memory of an idle client, TLS 1.2", "bytes"),
     Row("broker-memory-1.3", "memory of an idle client, TLS 1.3", "bytes"),
 ]
@@ -45,17 +53,8 @@ BROKER_ROWS = [
 def rows_of(results):
     """Those of proxies, in order; those of `scale` depend on how many connections were tried."""
     rows = [
-        Row("handshake-ecdsa-1.2", "full handshake, ECDSA, TLS 1.2", "us"),
-        Row("handshake-ecdsa-1.3", "full handshake, ECDSA, TLS 1.3", "us"),
-        Row("handshake-rsa-1.2", "full handshake, RSA-2048, TLS 1.2", "us"),
-        Row("handshake-rsa-1.3", "full handshake, RSA-2048, TLS 1.3", "us"),
-        Row("handshake-hybrid", "full handshake, ECDSA, X25519MLKEM768, TLS 1.3", "us"),
-        Row("handshake-client-1.2", "full handshake, ECDSA, client certificate, TLS 1.2", "us"),
-        Row("handshake-client-1.3", "full handshake, ECDSA, client certificate, TLS 1.3", "us"),
-        Row("resumed-1.2", "resumed by ticket, TLS 1.2", "us"),
-        Row("resumed-1.3", "resumed by ticket, TLS 1.3", "us"),
-        Row("resumed-id", "resumed by session ID, TLS 1.2", "us"),
-        Row("resumed-hybrid", "resumed by ticket, X25519MLKEM768, TLS 1.3", "us"),
+        *(Row(f"handshake-{name}", title, "us") for name, title in HANDSHAKES.items()),
+        *(Row(name, title, "us") for name, title in RESUMED.items()),
         *SPREAD_ROWS,
         Row("capacity-ecdsa", "full handshakes, ECDSA, TLS 1.2 (more is better)", "/s", max),
         Row("capacity-ecdsa.busy", BUSY, "%", None),

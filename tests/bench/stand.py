@@ -92,8 +92,8 @@ class Stand:
     def __init__(self, tools, proxy, certificate, workers=1, together=False, hybrid=False,
                  clients=None, libraries=None, broker=None):
         """`clients`: the certificate that they must have. `libraries`: the load generator's, a
-        folder, or None. `broker`: the Mosquitto that is behind the proxy, or is itself the proxy;
-        None: the bench's own backend is behind it. Its time and memory count as the proxy's."""
+        folder, or None. `broker`: the Mosquitto that the proxy connects to, or that is itself the proxy;
+        None: it connects to the bench's own backend. Its time and memory count as the proxy's."""
         self.tools = tools
         self.proxy = proxy
         self.certificate = certificate
@@ -146,7 +146,7 @@ class Stand:
         return talker
 
     def _start_backend(self):
-        """What is behind the proxy; its port. A broker with TLS of its own has nothing behind it."""
+        """What the proxy connects to; its port. A broker with TLS of its own connects to nothing."""
         if self.broker is None:
             self.backend = self._talker([self.tools / "bench-backend", "127.0.0.1:0"])
             return int(self.backend.hear().rpartition(":")[2])
