@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+#!/usr/bin/env bash
 # Sourced by the tests that are shell scripts.
 
 # until_true SECONDS COMMAND...: tries it again and again.
