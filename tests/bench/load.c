@@ -71,9 +71,9 @@ static uint64_t run_messages(struct session *s, const uint64_t *arguments) {
 static uint64_t run_paced(struct session *s, const uint64_t *arguments) {
     struct latency latency = {0};
     fleet_paced(s->fleet, arguments[0], arguments[1], (size_t)arguments[2], &latency);
-    printf("p50=%.1f p99=%.1f p999=%.1f max=%.1f ", latency_percentile(&latency, 0.5),
-           latency_percentile(&latency, 0.99), latency_percentile(&latency, 0.999),
-           latency_percentile(&latency, 1));
+    printf("p50=%.1f p90=%.1f p99=%.1f p999=%.1f max=%.1f ", latency_percentile(&latency, 0.5),
+           latency_percentile(&latency, 0.9), latency_percentile(&latency, 0.99),
+           latency_percentile(&latency, 0.999), latency_percentile(&latency, 1));
     uint64_t done = latency.count;
     latency_free(&latency);
     return done;

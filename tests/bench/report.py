@@ -68,6 +68,7 @@ def rows_of(results):
         Row("messages.busy", BUSY, "%", None),
         Row("paced.cost", "small message echoed, fixed rate", "us"),
         Row("paced.p50", "latency at a fixed rate, median", "us"),
+        Row("paced.p90", "latency at a fixed rate, p90", "us"),
         Row("paced.p99", "latency at a fixed rate, p99", "us"),
         Row("paced.p999", "latency at a fixed rate, p99.9", "us"),
         Row("memory-1.2.idle", "memory of an idle connection, TLS 1.2", "bytes"),
@@ -75,9 +76,11 @@ def rows_of(results):
         Row("memory-1.3.idle", "memory of an idle connection, TLS 1.3", "bytes"),
         Row("memory-1.3.after", "the same after 16 KB each way", "bytes"),
         Row("storm.quiet.p50", "before the storm, median latency", "us"),
+        Row("storm.quiet.p90", "before the storm, p90", "us"),
         Row("storm.quiet.p99", "before the storm, p99", "us"),
         Row("storm.quiet.p999", "before the storm, p99.9", "us"),
         Row("storm.p50", "in the storm, median latency", "us"),
+        Row("storm.p90", "in the storm, p90", "us"),
         Row("storm.p99", "in the storm, p99", "us"),
         Row("storm.p999", "in the storm, p99.9", "us"),
         Row("storm.newcomers", "new clients' handshakes meanwhile (more is better)", "/s", max),
@@ -254,9 +257,13 @@ def bars(run):
 def facts_line(run):
     m = run["machine"]
     clients = f"clients with {m['clients']}, " if m.get("clients") else "clients, and "
+    taken = ""
+    if "pauses" in run:
+        taken = (f"with all processors busy the host takes {run['pauses']['lost']:.1%} of the "
+                 f"time, at most {run['pauses']['longest']:.0f} ms at once; ")
     return (f"{m['day']}; {m['processor']}, {m['processors']} processors; Linux {m['kernel']}, "
             f"{m['system']}; {clients}peers of which nothing else is said, with "
-            f"{m['openssl'].split(' (')[0]}; "
+            f"{m['openssl'].split(' (')[0]}; {taken}"
             f"medians of {run['rounds']} rounds, lowest and highest in parentheses")
 
 

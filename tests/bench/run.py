@@ -10,6 +10,7 @@ docs/performance.md. Ends with 1 when a byte, a count or a connection was wrong.
 
 import argparse
 import json
+import statistics
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +19,7 @@ import machine
 import picture
 import report
 from certificates import Certificate, KINDS
+from pauses import pauses
 from proxies import PEERS, Postern, openssl_in, parse_peer
 from stand import Failure, NotOffered, Stand
 from work import Size, measurements
@@ -120,7 +122,9 @@ class Bench:
                 self.results.setdefault(row, {}).setdefault(proxy.name, []).append(value)
 
     def run(self, work, rounds):
+        taken = []
         for number in range(rounds):
+            taken.append(pauses())
             for measurement in work:
                 if measurement.broker and self.broker is None:
                     continue
@@ -128,6 +132,8 @@ class Bench:
                 self.round(measurement)
         libraries = self.options.client_libdir
         return {"machine": machine.facts(openssl_in(libraries) if libraries else None),
+                "pauses": {"lost": statistics.median(pause["lost"] for pause in taken),
+                           "longest": max(pause["longest"] for pause in taken)},
                 "rounds": rounds, "quick": self.options.quick,
                 "proxies": {proxy.name: proxy.version() for proxy in self.proxies},
                 "brokers": [proxy.name for proxy in self.proxies if proxy.broker],

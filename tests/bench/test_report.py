@@ -1,11 +1,16 @@
 """What the table shows for known figures."""
 
+import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
+import pauses
 import report
 from proxies import HAProxy, Nginx, in_its_root, loaded, openssl_in, parse_peer
 from work import Size, measurements
@@ -18,6 +23,32 @@ RUN = {
         "storm.busy": {"Postern": [99], "Hare": [100], "Tortoise": [100]},
     },
 }
+
+
+MACHINE = {"day": "2026-11-26", "processor": "P", "processors": 2, "kernel": "6", "system": "Debian",
+           "openssl": "OpenSSL 3.0 (Library: 3.0)"}
+
+
+class Pauses(unittest.TestCase):
+    def test_what_is_taken_from_a_processor_is_seen(self):
+        processor = str(min(os.sched_getaffinity(0)))
+        watcher = subprocess.Popen([sys.executable, pauses.__file__, "2", processor],
+                                   stdout=subprocess.PIPE)
+        self.assertEqual(watcher.stdout.readline(), b"watching\n")
+        watcher.send_signal(signal.SIGSTOP)
+        time.sleep(0.3)
+        watcher.send_signal(signal.SIGCONT)
+        lost, longest = json.loads(watcher.communicate()[0])
+        self.assertGreaterEqual(longest, 0.25)
+        self.assertGreaterEqual(lost, longest)
+
+    def test_the_report_says_it(self):
+        taken = {"lost": 0.031, "longest": 24.04}
+        line = report.facts_line({"machine": MACHINE, "rounds": 3, "pauses": taken})
+        self.assertIn("the host takes 3.1% of the time, at most 24 ms at once", line)
+
+    def test_an_earlier_run_has_none(self):
+        self.assertNotIn("host", report.facts_line({"machine": MACHINE, "rounds": 3}))
 
 
 class Table(unittest.TestCase):

@@ -131,8 +131,8 @@ def latency(size):
         spent = stand.spent() - before
         load.ask("close")
         stand.check_backend(size.connections)
-        return {"paced.p50": answer["p50"], "paced.p99": answer["p99"],
-                "paced.p999": answer["p999"], "paced.cost": spent / answer["done"] * 1e6}
+        return {"paced.cost": spent / answer["done"] * 1e6,
+                **{f"paced.{part}": answer[part] for part in ("p50", "p90", "p99", "p999")}}
     return measure
 
 
@@ -190,7 +190,7 @@ def storm(size):
         devices.ask("close")
         stand.check_backend(size.storm_connections + came["done"])
         rows = {"storm.newcomers": came["done"] / came["seconds"], "storm.busy": 100 * busy}
-        for part in ("p50", "p99", "p999"):
+        for part in ("p50", "p90", "p99", "p999"):
             rows[f"storm.quiet.{part}"] = quiet[part]
             rows[f"storm.{part}"] = loud[part]
         return rows
