@@ -132,9 +132,10 @@ def _system_openssl():
 
 class Postern(Proxy):
     name = "Postern"
+    program = "postern"
     log_level = "warning"
 
-    def __init__(self, program):
+    def __init__(self, program="postern"):
         self.program = program
 
     def own_version(self):
@@ -380,14 +381,17 @@ PEERS = [kind() for kind in KINDS]
 
 def parse_peer(text):
     """A peer from NAME=PROGRAM[,LIBDIR]. Its kind is in the file's name, or else in NAME, as in
-    "nginx+AWS-LC". ValueError with what is wrong."""
+    "nginx+AWS-LC". Another build of Postern is one too, of which NAME says so: the report does not
+    compare Postern with it. ValueError with what is wrong."""
     name, equals, rest = text.partition("=")
     program, comma, libraries = rest.partition(",")
     if not name or not equals or not program or (comma and not libraries):
         raise ValueError(f"{text!r} is not NAME=PROGRAM[,LIBDIR]")
     for where in (Path(program).name, name):
-        for kind in KINDS:
+        for kind in [*KINDS, Postern]:
             if kind.program in where.lower():
+                if kind is Postern and not name.startswith(Postern.name):
+                    raise ValueError(f"{text!r}: the name of a Postern begins with {Postern.name}")
                 peer = kind()
                 peer.name, peer.program = name, program
                 peer.libraries = libraries or None

@@ -106,8 +106,9 @@ def median(results, key, proxy):
 
 
 def best_peer(results, key, best=min):
-    """The best median of all peers and whose it is; (None, "") without a peer."""
-    found = [(m, proxy) for proxy in results.get(key, {}) if proxy != OURS
+    """The best median of all peers and whose it is; (None, "") without a peer. Another build of
+    Postern is none."""
+    found = [(m, proxy) for proxy in results.get(key, {}) if not proxy.startswith(OURS)
              if (m := median(results, key, proxy)) is not None]
     return best(found, default=(None, ""))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pauses
 import report
-from proxies import HAProxy, Nginx, in_its_root, loaded, openssl_in, parse_peer
+from proxies import HAProxy, Nginx, Postern, in_its_root, loaded, openssl_in, parse_peer
 from work import Size, measurements
 
 RUN = {
@@ -146,6 +146,14 @@ class GivenPeers(unittest.TestCase):
                      "Envoy=/usr/bin/envoy"):
             with self.assertRaises(ValueError, msg=text):
                 parse_peer(text)
+
+    def test_another_build_of_postern_is_no_peer_to_compare_with(self):
+        peer = parse_peer("Postern without vector code=build/postern")
+        self.assertIsInstance(peer, Postern)
+        results = {"resumed-1.2": {"Postern": [40], peer.name: [20], "Hare": [80]}}
+        self.assertEqual(report.best_peer(results, "resumed-1.2"), (80, "Hare"))
+        with self.assertRaises(ValueError):
+            parse_peer("Hare=build/postern")
 
     def test_libraries_are_for_the_program_alone(self):
         with tempfile.TemporaryDirectory() as folder:
