@@ -11,13 +11,11 @@
 
 enum { RESOLVED_MS = 10000, NO_PORTS_MS = 1000, PORTS_LINE_MS = 10000 };
 
-/* The parity of the first port seen from the current source (backend_note_port). */
-enum half { HALF_UNKNOWN, HALF_EVEN, HALF_ODD, HALVES };
-
 struct backend {
     struct backend *next;
     char *text, *host, *path; /* host or path is NULL */
     uint16_t port;
+    unsigned first_parity;
     atomic_uint users;
     atomic_bool down;
     atomic_int down_status;
@@ -28,7 +26,7 @@ struct backend {
 
     struct dial_limit limit;
     atomic_uint_fast64_t dials, failures[BACKEND_FAILURES];
-    atomic_size_t source_and_half; /* source * HALVES + enum half */
+    atomic_size_t source;
     atomic_uint_fast64_t no_ports_until_ms, ports_line_at_ms;
 
     pthread_mutex_t mutex; /* guards what follows */
@@ -38,15 +36,17 @@ struct backend {
 };
 
 struct backend_table {
-    pthread_mutex_t mutex;
+    unsigned first_parity;
+    pthread_mutex_t mutex; /* guards what follows */
     struct backend *first;
 };
 
 /* --- the table of the process --- */
 
-struct backend_table *backend_table_new(void) {
+struct backend_table *backend_table_new(unsigned first_parity) {
     struct backend_table *table = calloc(1, sizeof *table);
     if (table != NULL) {
+        table->first_parity = first_parity;
         pthread_mutex_init(&table->mutex, NULL);
     }
     return table;
@@ -112,6 +112,7 @@ struct backend *backend_get(struct backend_table *table, const struct config_bac
     if (b == NULL) {
         b = make_backend(config);
         if (b != NULL) {
+            b->first_parity = table->first_parity;
             b->next = table->first;
             table->first = b;
         }
@@ -306,24 +307,19 @@ struct dial_limit *backend_limit(struct backend *b) {
 }
 
 size_t backend_source(const struct backend *b) {
-    return atomic_load_explicit(&b->source_and_half, memory_order_relaxed) / HALVES;
+    return atomic_load_explicit(&b->source, memory_order_relaxed);
 }
 
 void backend_use_source(struct backend *b, size_t source) {
-    atomic_store_explicit(&b->source_and_half, source * HALVES + HALF_UNKNOWN,
-                          memory_order_relaxed);
+    atomic_store_explicit(&b->source, source, memory_order_relaxed);
 }
 
 /* Another thread may have gone on to another source meanwhile: then this port says nothing. */
 void backend_note_port(struct backend *b, size_t source, size_t count, uint16_t port) {
-    size_t known = atomic_load_explicit(&b->source_and_half, memory_order_relaxed);
-    size_t half = port % 2 == 0 ? HALF_EVEN : HALF_ODD, was = known % HALVES;
-    if (known / HALVES % count != source || was == half) {
-        return;
+    size_t known = backend_source(b);
+    if (known % count == source && port % 2 != b->first_parity) {
+        atomic_compare_exchange_strong(&b->source, &known, (source + 1) % count);
     }
-    size_t now =
-        was == HALF_UNKNOWN ? source * HALVES + half : (source + 1) % count * HALVES + HALF_UNKNOWN;
-    atomic_compare_exchange_strong(&b->source_and_half, &known, now);
 }
 
 static bool may_log_ports(struct backend *b, uint64_t now_ms) {

@@ -18,7 +18,8 @@
 struct backend;
 struct backend_table;
 
-struct backend_table *backend_table_new(void) __attribute__((warn_unused_result));
+/* `first_parity`: of local ports (ports.h). NULL without memory. */
+struct backend_table *backend_table_new(unsigned first_parity) __attribute__((warn_unused_result));
 void backend_table_free(struct backend_table *table); /* NULL is fine; every backend_get must have
                                                          had its backend_put */
 
@@ -100,15 +101,13 @@ const char *backend_failure_name(enum backend_failure failure); /* "refused"; st
 
 struct dial_limit *backend_limit(struct backend *backend);
 
-/* Which of the local addresses (source.h) has free ports, as far as is known. */
+/* Which of the local addresses (source.h) has ports that are found quickly, as far as is known. */
 size_t backend_source(const struct backend *backend);
 void backend_use_source(struct backend *backend, size_t source);
 
-/* A connection from that source, of so many, has this local port; the next source is taken when
- * half of its ports are in use. Linux gives out every second port of its range first; the others
- * only once those are all in use, and then it searches them at each connect, for milliseconds
- * (__inet_hash_connect in net/ipv4/inet_hashtables.c). Listeners whose lists of sources differ
- * share the number of the current one, each modulo the length of its own list. */
+/* A connection from that source, of so many, has this local port. When it is not of the first half
+ * (ports.h), the next source is taken. Listeners whose lists of sources differ share the number of
+ * the current one, each modulo the length of its own list. */
 void backend_note_port(struct backend *backend, size_t source, size_t count, uint16_t port);
 
 /* No local address has a free port for this broker: logged, at most every ten seconds. For one

@@ -1,9 +1,9 @@
 /* Local addresses that connections to brokers start from.
  *
  * A local address has about 28,000 ports for one address of a broker (proc(5):
- * ip_local_port_range), and half of them are found quickly (backend_note_port). To a broker on
- * loopback all of 127.0.0.0/8 can be used; for others a listener names its addresses
- * (backend_source). Pure functions. */
+ * ip_local_port_range), and half of them are found quickly (ports.h). To a broker on loopback all
+ * of 127.0.0.0/8 can be used; for others a listener names its addresses (backend_source). Pure
+ * functions. */
 #ifndef POSTERN_BROKER_SOURCE_H
 #define POSTERN_BROKER_SOURCE_H
 

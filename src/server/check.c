@@ -157,7 +157,7 @@ enum server_exit server_check(const struct server_source *source) {
     if (source_check_command_line(source, &err) != 0) {
         return fail(SERVER_WRONG_USE, &err);
     }
-    struct backend_table *backends = backend_table_new();
+    struct backend_table *backends = backend_table_new(0);
     if (backends == NULL || tls_library_start(&err) != 0) {
         log_message(LOG_LEVEL_ERROR, "check failed", "%s",
                     backends != NULL ? err.text : "out of memory");

@@ -1,5 +1,6 @@
 #include "server/server.h"
 
+#include "broker/ports.h"
 #include "core/log.h"
 #include "server/admin.h"
 #include "server/bind.h"
@@ -297,7 +298,7 @@ static int init_loop(struct server *s, struct error *err) {
 }
 
 static int make_parts(struct server *s, const struct server_source *source, struct error *err) {
-    s->backends = backend_table_new();
+    s->backends = backend_table_new(ports_first_parity());
     s->reload = reload_new(&(struct reload_parts){
         .source = source,
         .tls = &s->tls,

@@ -111,11 +111,13 @@ class Restart(Case):
 class Namespace:
     """A network of its own, with nothing but a loopback device and few ports."""
 
-    def __init__(self, ports):
+    def __init__(self):
         self.name = f"postern-{os.getpid()}-ports"
         subprocess.run(["ip", "netns", "add", self.name], check=True)
         self.run("ip", "link", "set", "lo", "up")
-        self.run("sysctl", "-qw", f"net.ipv4.ip_local_port_range=20000 {19999 + ports}")
+
+    def set_ports(self, first, count):
+        self.run("sysctl", "-qw", f"net.ipv4.ip_local_port_range={first} {first + count - 1}")
 
     def run(self, *command):
         subprocess.run(["ip", "netns", "exec", self.name, *command], check=True)
@@ -150,7 +152,7 @@ class Greeter:
         self.listener = socket.socket()
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(4096)
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.address = "%s:%d" % self.listener.getsockname()
         self.open = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -162,11 +164,14 @@ class Greeter:
                 return
             with contextlib.suppress(OSError):
                 sock.send(b"!")
-            self.open.append((sock, peer[0]))
+            self.open.append((sock, peer))
 
     def sources(self):
         """{address: how many connections came from it}."""
-        return collections.Counter(source for _, source in self.open)
+        return collections.Counter(host for _, (host, _) in self.open)
+
+    def ports(self):
+        return [port for _, (_, port) in self.open]
 
     def close_ended(self):
         """Closes those whose client has gone."""
@@ -189,12 +194,33 @@ class Ports(Case):
     def setUp(self):
         super().setUp()
         allow_descriptors(6 * self.RANGE + 200)
-        self.namespace = Namespace(self.RANGE)
+        self.namespace = Namespace()
         self.addCleanup(self.namespace.remove)
-        self.broker = self.namespace.within(Greeter)
-        self.addCleanup(self.broker.stop)
+        self.namespace.set_ports(20000, self.RANGE)
+        self.broker = self.start_broker()
         self.context = tls_context(pki.authority().pem)
         self.tried = 0
+
+    def start_broker(self):
+        broker = self.namespace.within(Greeter)
+        self.addCleanup(broker.stop)
+        return broker
+
+    def take_ports(self, count):
+        """Another program's connections to the broker, so many or as many as there are ports."""
+        host, port = self.broker.address.split(":")
+
+        def connect():
+            for taken in range(count):
+                try:
+                    sock = socket.create_connection((host, int(port)))
+                except OSError:
+                    return taken
+                self.addCleanup(sock.close)
+            return count
+
+        taken = self.namespace.within(connect)
+        self.wait_until(lambda: len(self.broker.open) == taken, "the broker to accept them")
 
     def gateway(self, **listener):
         listener = {"dial": "handshake", "first_data_timeout": "off", **listener}
@@ -229,6 +255,22 @@ class Ports(Case):
         self.assertLessEqual(set(sources), {f"127.0.0.{i}" for i in range(1, 8)})
         self.assertEqual(postern.all("backend ports used up"), [])
 
+    def test_ports_in_odd_places_are_found_as_quickly(self):
+        self.namespace.set_ports(20001, self.RANGE)
+        postern = self.gateway()
+        count = self.RANGE // 2 - 5  # a listener may have one of these ports
+        self.assertEqual(len(self.clients(postern, count)), count)
+        self.assertEqual(set(self.broker.sources()), {"127.0.0.1"})
+        self.assertEqual({port % 2 for port in self.broker.ports()}, {1})
+
+    def test_where_others_hold_the_ports_that_are_found_quickly_the_next_address_is_taken(self):
+        self.take_ports(self.RANGE // 2)
+        postern = self.gateway()
+        self.assertEqual(len(self.clients(postern, self.RANGE // 2)), self.RANGE // 2)
+        sources = self.broker.sources()
+        self.assertLessEqual(sources["127.0.0.1"], self.RANGE // 2 + 16)  # one in 16 is looked at
+        self.assertGreaterEqual(sources["127.0.0.2"], self.RANGE // 2 - 16)
+
     def test_without_a_port_left_the_log_says_what_to_do(self):
         postern = self.gateway(backend_source="127.0.0.5, 127.0.0.6")
         served = self.clients(postern, 2 * self.RANGE + 20)
@@ -252,9 +294,9 @@ class Ports(Case):
         self.wait_until(served_again, "a port that is free again")
 
     def test_a_source_that_is_not_ours_is_reported_and_left_out(self):
-        postern = self.gateway(backend_source="192.0.2.1, 127.0.0.7")
+        postern = self.gateway(backend_source="192.0.2.8, 127.0.0.7")
         self.assertEqual(len(self.clients(postern, 5)), 5)
-        self.assertEqual(postern.wait("backend source unusable")["source"], "192.0.2.1")
+        self.assertEqual(postern.wait("backend source unusable")["source"], "192.0.2.8")
         self.assertEqual(set(self.broker.sources()), {"127.0.0.7"})
 
 

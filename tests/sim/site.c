@@ -134,7 +134,7 @@ void site_begin(void) {
     write_files();
     site.tls.tickets = tls_tickets_new(&err);
     site.tls.sessions = tls_session_cache_new(64, &err);
-    site.backends = backend_table_new();
+    site.backends = backend_table_new(0);
     site.client = SSL_CTX_new(TLS_client_method());
     NEED(site.tls.tickets != NULL && site.tls.sessions != NULL && site.backends != NULL, "memory");
     SSL_CTX_set_security_level(site.client, 0);

@@ -212,7 +212,7 @@ static void setup(void) {
     sim_sockets_begin(&hooks);
     sim_clock_begin(BEGIN_MS, 0);
     poller = poller_new(&status);
-    table = backend_table_new();
+    table = backend_table_new(0);
     for (size_t i = 0; i < THREADS; i++) {
         dialer_init(&dialers[i], NULL, poller);
         prober_init(&probers[i], &dialers[i]);

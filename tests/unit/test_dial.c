@@ -248,7 +248,7 @@ static void setup(void) {
     poller = make_poller();
     dialer_init(&dialer, &loop, poller);
     prober_init(&prober, &dialer);
-    table = backend_table_new();
+    table = backend_table_new(0);
     ck_assert_ptr_nonnull(table);
     bounds = (struct config_dials){0};
     socket_count = names.count = 0;
@@ -841,32 +841,6 @@ START_TEST(all_listeners_that_name_a_backend_share_its_record) {
 }
 END_TEST
 
-START_TEST(a_source_is_left_when_the_ports_that_are_found_quickly_are_used_up) {
-    struct backend *b = at_port(1883);
-    backend_note_port(b, 0, 3, 40000);
-    backend_note_port(b, 0, 3, 60998);
-    ck_assert_uint_eq(backend_source(b), 0);
-    backend_note_port(b, 0, 3, 40001); /* every even port is in use */
-    ck_assert_uint_eq(backend_source(b), 1);
-    backend_note_port(b, 0, 3, 40003); /* by another thread, which began earlier */
-    ck_assert_uint_eq(backend_source(b), 1);
-    backend_note_port(b, 1, 3, 40003); /* the range begins with an odd port */
-    ck_assert_uint_eq(backend_source(b), 1);
-    backend_note_port(b, 1, 3, 40002);
-    ck_assert_uint_eq(backend_source(b), 2);
-    backend_note_port(b, 2, 3, 40000);
-    backend_note_port(b, 2, 3, 40001);
-    ck_assert_uint_eq(backend_source(b), 0);
-    backend_use_source(b, 2); /* no port of the others is free */
-    backend_note_port(b, 2, 3, 40001);
-    ck_assert_uint_eq(backend_source(b), 2);
-    backend_use_source(b, 4); /* by a listener with five; another one has two */
-    backend_note_port(b, 0, 2, 40000);
-    backend_note_port(b, 0, 2, 40001);
-    ck_assert_uint_eq(backend_source(b), 1);
-}
-END_TEST
-
 START_TEST(addresses_of_a_name_expire_and_numeric_ones_do_not) {
     struct backend *name = named(), *number = at_port(1883);
     struct address found = address_from_bytes((const uint8_t[]){192, 0, 2, 7}, 4, 1883);
@@ -936,7 +910,6 @@ static void add_names_and_probes(Suite *suite) {
     tcase_add_test(probe, a_backend_without_users_is_no_longer_probed);
     tcase_add_test(probe, a_closed_prober_starts_no_probe);
     tcase_add_test(backend, all_listeners_that_name_a_backend_share_its_record);
-    tcase_add_test(backend, a_source_is_left_when_the_ports_that_are_found_quickly_are_used_up);
     tcase_add_test(backend, addresses_of_a_name_expire_and_numeric_ones_do_not);
 }
 

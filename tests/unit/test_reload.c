@@ -83,7 +83,7 @@ static void begin(const char *config) {
     write_pair(&first);
     write_config(config);
     tls = (struct tls_shared){0};
-    backends = backend_table_new();
+    backends = backend_table_new(0);
     handed = 0;
     given = NULL;
     reload = reload_new(&(struct reload_parts){

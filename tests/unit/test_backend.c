@@ -1,0 +1,110 @@
+/* What is known of a backend without a dial: from which local address the next connection starts.
+ */
+#include "broker/backend.h"
+#include "broker/ports.h"
+#include "core/log.h"
+#include "run.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* Of the usual range 32768 to 60999 even ports are taken first. */
+enum { EVEN = 0, ODD = 1, QUICK = 40000, SLOW = 40001 };
+
+static struct backend_table *table;
+
+static void setup(void) {
+    log_setup(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
+    table = backend_table_new(EVEN);
+    ck_assert_ptr_nonnull(table);
+}
+
+static void teardown(void) {
+    backend_table_free(table);
+}
+
+static struct backend *make_backend(void) {
+    struct config_backend config = {
+        .text = (char *)"192.0.2.1:1883", .host = (char *)"192.0.2.1", .port = 1883};
+    struct backend *b = backend_get(table, &config);
+    ck_assert_ptr_nonnull(b);
+    return b;
+}
+
+/* --- from which local address --- */
+
+START_TEST(a_source_is_left_when_the_ports_that_are_found_quickly_are_used_up) {
+    struct backend *b = make_backend();
+    backend_note_port(b, 0, 3, QUICK);
+    ck_assert_uint_eq(backend_source(b), 0);
+    backend_note_port(b, 0, 3, SLOW);
+    ck_assert_uint_eq(backend_source(b), 1);
+    backend_note_port(b, 0, 3, SLOW); /* by another thread, which began earlier */
+    ck_assert_uint_eq(backend_source(b), 1);
+    backend_note_port(b, 1, 3, QUICK);
+    backend_note_port(b, 1, 3, SLOW);
+    ck_assert_uint_eq(backend_source(b), 2);
+    backend_note_port(b, 2, 3, SLOW);
+    ck_assert_uint_eq(backend_source(b), 0);
+    backend_use_source(b, 4); /* by a listener with five; another one has two */
+    backend_note_port(b, 0, 2, QUICK);
+    ck_assert_uint_eq(backend_source(b), 4);
+    backend_note_port(b, 0, 2, SLOW);
+    ck_assert_uint_eq(backend_source(b), 1);
+}
+END_TEST
+
+START_TEST(a_source_whose_quick_ports_others_hold_is_left_at_its_first_port) {
+    struct backend *b = make_backend();
+    backend_note_port(b, 0, 3, SLOW);
+    ck_assert_uint_eq(backend_source(b), 1);
+}
+END_TEST
+
+START_TEST(odd_ports_may_be_those_that_are_found_quickly) {
+    backend_table_free(table);
+    table = backend_table_new(ODD);
+    struct backend *b = make_backend();
+    backend_note_port(b, 0, 3, SLOW);
+    ck_assert_uint_eq(backend_source(b), 0);
+    backend_note_port(b, 0, 3, QUICK);
+    ck_assert_uint_eq(backend_source(b), 1);
+}
+END_TEST
+
+/* The first port of the system's range, as long as nobody changes it. */
+START_TEST(the_parity_of_the_first_half_is_that_of_the_systems_range) {
+    unsigned first;
+    FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "r");
+    if (file == NULL) {
+        return;
+    }
+    ck_assert_int_eq(fscanf(file, "%u", &first), 1);
+    fclose(file);
+    ck_assert_uint_eq(ports_first_parity(), first % 2);
+}
+END_TEST
+
+START_TEST(learning_the_parity_leaves_no_descriptor_open) {
+    int before = dup(STDERR_FILENO), after;
+    close(before);
+    (void)ports_first_parity();
+    after = dup(STDERR_FILENO);
+    close(after);
+    ck_assert_int_eq(after, before);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("backend");
+    TCase *sources = tcase_create("sources");
+    tcase_add_checked_fixture(sources, setup, teardown);
+    tcase_add_test(sources, a_source_is_left_when_the_ports_that_are_found_quickly_are_used_up);
+    tcase_add_test(sources, a_source_whose_quick_ports_others_hold_is_left_at_its_first_port);
+    tcase_add_test(sources, odd_ports_may_be_those_that_are_found_quickly);
+    tcase_add_test(sources, the_parity_of_the_first_half_is_that_of_the_systems_range);
+    tcase_add_test(sources, learning_the_parity_leaves_no_descriptor_open);
+    suite_add_tcase(suite, sources);
+    return run_suite(suite, CK_FORK_GETENV);
+}
