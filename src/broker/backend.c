@@ -27,6 +27,8 @@ struct backend {
     struct dial_limit limit;
     atomic_uint_fast64_t dials, failures[BACKEND_FAILURES];
     atomic_size_t source;
+    atomic_size_t half_used; /* sources in a row whose first half of ports is in use */
+    atomic_bool searches_all_ports;
     atomic_uint_fast64_t no_ports_until_ms, ports_line_at_ms;
 
     pthread_mutex_t mutex; /* guards what follows */
@@ -317,9 +319,19 @@ void backend_use_source(struct backend *b, size_t source) {
 /* Another thread may have gone on to another source meanwhile: then this port says nothing. */
 void backend_note_port(struct backend *b, size_t source, size_t count, uint16_t port) {
     size_t known = backend_source(b);
-    if (known % count == source && port % 2 != b->first_parity) {
-        atomic_compare_exchange_strong(&b->source, &known, (source + 1) % count);
+    if (known % count != source) {
+        return;
     }
+    if (port % 2 == b->first_parity) {
+        atomic_store_explicit(&b->half_used, 0, memory_order_relaxed);
+    } else if (atomic_compare_exchange_strong(&b->source, &known, (source + 1) % count) &&
+               atomic_fetch_add(&b->half_used, 1) + 1 >= count) {
+        atomic_store_explicit(&b->searches_all_ports, true, memory_order_relaxed);
+    }
+}
+
+bool backend_searches_all_ports(const struct backend *b) {
+    return atomic_load_explicit(&b->searches_all_ports, memory_order_relaxed);
 }
 
 static bool may_log_ports(struct backend *b, uint64_t now_ms) {

@@ -106,9 +106,11 @@ size_t backend_source(const struct backend *backend);
 void backend_use_source(struct backend *backend, size_t source);
 
 /* A connection from that source, of so many, has this local port. When it is not of the first half
- * (ports.h), the next source is taken. Listeners whose lists of sources differ share the number of
- * the current one, each modulo the length of its own list. */
+ * (ports.h), the next source is taken; and when all have been left that way in a row, the whole
+ * range is searched for each port from then on. Listeners whose lists of sources differ share the
+ * number of the current one, each modulo the length of its own list. */
 void backend_note_port(struct backend *backend, size_t source, size_t count, uint16_t port);
+bool backend_searches_all_ports(const struct backend *backend);
 
 /* No local address has a free port for this broker: logged, at most every ten seconds. For one
  * second backend_has_ports returns false, so that the system does not search all ports for each

@@ -1,5 +1,6 @@
 #include "broker/connect.h"
 
+#include "broker/ports.h"
 #include "broker/source.h"
 #include "net/socket.h"
 
@@ -81,6 +82,9 @@ static int connect_tcp(struct poll_handle *handle, struct poller *poller,
         backend_note_bad_source(to->backend, source, rc, to->now_ms);
         return UV_EADDRNOTAVAIL;
     }
+    if (backend_searches_all_ports(to->backend)) {
+        ports_search_all(handle->fd);
+    }
     socket_set(handle->fd, IPPROTO_TCP, TCP_NODELAY, 1);
     if (!loopback) {
         socket_keep_alive(handle->fd, KEEPALIVE_MS, USER_TIMEOUT_MS);
@@ -91,7 +95,7 @@ static int connect_tcp(struct poll_handle *handle, struct poller *poller,
 /* Asking for every port would cost one more system call for each session. */
 static void note_port(const struct poll_handle *handle, struct backend *b, size_t source,
                       size_t count) {
-    if (count > 1 && backend_dials(b) % DIALS_PER_LOOK == 0) {
+    if (backend_dials(b) % DIALS_PER_LOOK == 0) {
         backend_note_port(b, source, count, socket_own_address(handle->fd).port);
     }
 }

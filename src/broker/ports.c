@@ -6,6 +6,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* ip(7): IP_LOCAL_PORT_RANGE, which older headers do not have, and its value, whose upper half is
+ * the last port. A bound that is 0 or outside of the system's range has no effect. */
+enum { LOCAL_PORT_RANGE = 51, WHOLE_RANGE = (int)0xffff0000u };
+
+void ports_search_all(int fd) {
+    socket_set(fd, IPPROTO_IP, LOCAL_PORT_RANGE, WHOLE_RANGE);
+}
+
 static int open_socket(void) {
     return socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }

@@ -6,7 +6,11 @@
  * in use between the same two addresses and the same port of the broker, it takes one of the
  * others; and each connect finds that out anew, by looking at all of the first half: 14,116 of the
  * usual 28,232 ports, for two milliseconds or more. So a port of the other parity means that the
- * first half is used up. */
+ * first half is used up.
+ *
+ * From 6.8 on a socket with the option IP_LOCAL_PORT_RANGE, whatever its range is, searches all
+ * ports alike from where the last search ended, and finds one at once until nearly all are in use.
+ * 6.3 to 6.7 have the option, but search by halves. */
 #ifndef POSTERN_BROKER_PORTS_H
 #define POSTERN_BROKER_PORTS_H
 
@@ -15,5 +19,8 @@
  * Postern's own unit (ProcSubset=pid) and from some containers. Where there can be no such
  * connection it is 0, as the usual range begins with 32768. The range must not change later. */
 unsigned ports_first_parity(void);
+
+/* The socket's connect(2) searches the whole range. Nothing happens where the kernel cannot. */
+void ports_search_all(int fd);
 
 #endif

@@ -10,11 +10,13 @@ import collections
 import contextlib
 import ctypes
 import os
+import platform
 import re
 import resource
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -109,12 +111,16 @@ class Restart(Case):
 
 
 class Namespace:
-    """A network of its own, with nothing but a loopback device and few ports."""
+    """A network of its own, with nothing but a loopback device and few ports. It has an address
+    that is not one of loopback's."""
+
+    REMOTE = "192.0.2.1"
 
     def __init__(self):
         self.name = f"postern-{os.getpid()}-ports"
         subprocess.run(["ip", "netns", "add", self.name], check=True)
         self.run("ip", "link", "set", "lo", "up")
+        self.run("ip", "address", "add", self.REMOTE, "dev", "lo")
 
     def set_ports(self, first, count):
         self.run("sysctl", "-qw", f"net.ipv4.ip_local_port_range={first} {first + count - 1}")
@@ -148,9 +154,9 @@ def can_have_networks():
 class Greeter:
     """A broker that sends each client one byte and keeps the connection."""
 
-    def __init__(self):
+    def __init__(self, host="127.0.0.1"):
         self.listener = socket.socket()
-        self.listener.bind(("127.0.0.1", 0))
+        self.listener.bind((host, 0))
         self.listener.listen(4096)
         self.address = "%s:%d" % self.listener.getsockname()
         self.open = []
@@ -172,6 +178,13 @@ class Greeter:
 
     def ports(self):
         return [port for _, (_, port) in self.open]
+
+    def reset(self, wanted):
+        """Ends the connections from these ports, which are free again at once."""
+        for sock, (_, port) in self.open:
+            if wanted(port):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                sock.close()
 
     def close_ended(self):
         """Closes those whose client has gone."""
@@ -201,8 +214,8 @@ class Ports(Case):
         self.context = tls_context(pki.authority().pem)
         self.tried = 0
 
-    def start_broker(self):
-        broker = self.namespace.within(Greeter)
+    def start_broker(self, *host):
+        broker = self.namespace.within(lambda: Greeter(*host))
         self.addCleanup(broker.stop)
         return broker
 
@@ -270,6 +283,22 @@ class Ports(Case):
         sources = self.broker.sources()
         self.assertLessEqual(sources["127.0.0.1"], self.RANGE // 2 + 16)  # one in 16 is looked at
         self.assertGreaterEqual(sources["127.0.0.2"], self.RANGE // 2 - 16)
+
+    def test_a_remote_brokers_ports_are_all_searched_once_half_of_them_are_in_use(self):
+        version = tuple(int(n) for n in re.findall(r"\d+", platform.release())[:2])
+        if version < (6, 8):
+            self.skipTest("Linux before 6.8 always looks at every second port first")
+        self.broker = self.start_broker(Namespace.REMOTE)
+        postern = self.gateway()
+        many = self.RANGE // 2 + 20
+        self.assertEqual(len(self.clients(postern, many)), many)
+        self.broker.reset(lambda port: port % 2 == 0)
+        self.wait_until(lambda: len(postern.all("session end")) >= self.RANGE // 2,
+                        "those sessions to end")
+        # Half of the ports are free, more of the even ones; without a search of all, these came first.
+        self.assertEqual(len(self.clients(postern, 20)), 20)
+        self.assertEqual({port % 2 for port in self.broker.ports()[-20:]}, {0, 1})
+        self.assertEqual(postern.all("backend ports used up"), [])
 
     def test_without_a_port_left_the_log_says_what_to_do(self):
         postern = self.gateway(backend_source="127.0.0.5, 127.0.0.6")

@@ -73,6 +73,29 @@ START_TEST(odd_ports_may_be_those_that_are_found_quickly) {
 }
 END_TEST
 
+START_TEST(all_ports_are_searched_once_half_of_every_source_is_in_use) {
+    struct backend *b = make_backend();
+    backend_note_port(b, 0, 2, SLOW);
+    backend_note_port(b, 1, 2, QUICK); /* it has some */
+    backend_note_port(b, 1, 2, SLOW);
+    ck_assert(!backend_searches_all_ports(b));
+    backend_note_port(b, 0, 2, SLOW);
+    ck_assert(backend_searches_all_ports(b));
+    backend_note_port(b, 1, 2, QUICK); /* which says nothing any more */
+    ck_assert(backend_searches_all_ports(b));
+}
+END_TEST
+
+START_TEST(a_single_source_stays_and_all_its_ports_are_searched) {
+    struct backend *b = make_backend();
+    backend_note_port(b, 0, 1, QUICK);
+    ck_assert(!backend_searches_all_ports(b));
+    backend_note_port(b, 0, 1, SLOW);
+    ck_assert(backend_searches_all_ports(b));
+    ck_assert_uint_eq(backend_source(b), 0);
+}
+END_TEST
+
 /* The first port of the system's range, as long as nobody changes it. */
 START_TEST(the_parity_of_the_first_half_is_that_of_the_systems_range) {
     unsigned first;
@@ -103,6 +126,8 @@ int main(void) {
     tcase_add_test(sources, a_source_is_left_when_the_ports_that_are_found_quickly_are_used_up);
     tcase_add_test(sources, a_source_whose_quick_ports_others_hold_is_left_at_its_first_port);
     tcase_add_test(sources, odd_ports_may_be_those_that_are_found_quickly);
+    tcase_add_test(sources, all_ports_are_searched_once_half_of_every_source_is_in_use);
+    tcase_add_test(sources, a_single_source_stays_and_all_its_ports_are_searched);
     tcase_add_test(sources, the_parity_of_the_first_half_is_that_of_the_systems_range);
     tcase_add_test(sources, learning_the_parity_leaves_no_descriptor_open);
     suite_add_tcase(suite, sources);
