@@ -9,7 +9,13 @@
 #include <string.h>
 #include <uv.h>
 
-enum { RESOLVED_MS = 10000, NO_PORTS_MS = 1000, PORTS_LINE_MS = 10000 };
+enum { RESOLVED_MS = 10000, NO_PORTS_MS = 1000, LINE_MS = 10000 };
+
+/* A line about this local address has been written. */
+struct source_line {
+    struct address source;
+    uint64_t until_ms; /* no other one before that */
+};
 
 struct backend {
     struct backend *next;
@@ -29,9 +35,10 @@ struct backend {
     atomic_size_t source;
     atomic_size_t half_used; /* sources in a row whose first half of ports is in use */
     atomic_bool searches_all_ports;
-    atomic_uint_fast64_t no_ports_until_ms, ports_line_at_ms;
+    atomic_uint_fast64_t no_ports_until_ms, no_ports_line_at_ms;
 
     pthread_mutex_t mutex; /* guards what follows */
+    struct source_line source_lines[BACKEND_BAD_SOURCES];
     struct address addresses[BACKEND_ADDRESSES];
     size_t address_count;
     uint64_t resolved_until_ms; /* UINT64_MAX for a numeric address */
@@ -334,15 +341,15 @@ bool backend_searches_all_ports(const struct backend *b) {
     return atomic_load_explicit(&b->searches_all_ports, memory_order_relaxed);
 }
 
-static bool may_log_ports(struct backend *b, uint64_t now_ms) {
-    uint64_t at_ms = atomic_load(&b->ports_line_at_ms);
+static bool may_log_no_ports(struct backend *b, uint64_t now_ms) {
+    uint64_t at_ms = atomic_load(&b->no_ports_line_at_ms);
     return now_ms >= at_ms &&
-           atomic_compare_exchange_strong(&b->ports_line_at_ms, &at_ms, now_ms + PORTS_LINE_MS);
+           atomic_compare_exchange_strong(&b->no_ports_line_at_ms, &at_ms, now_ms + LINE_MS);
 }
 
 void backend_note_no_ports(struct backend *b, uint64_t now_ms) {
     atomic_store(&b->no_ports_until_ms, now_ms + NO_PORTS_MS);
-    if (may_log_ports(b, now_ms)) {
+    if (may_log_no_ports(b, now_ms)) {
         struct log_line line;
         log_begin(&line, LOG_LEVEL_ERROR, "backend ports used up");
         log_str(&line, "backend", b->text);
@@ -357,10 +364,30 @@ bool backend_has_ports(const struct backend *b, uint64_t now_ms) {
     return now_ms >= atomic_load_explicit(&b->no_ports_until_ms, memory_order_relaxed);
 }
 
+/* With the mutex locked. */
+static bool take_source_line(struct backend *b, const struct address *source, uint64_t now_ms) {
+    struct source_line *unused = NULL;
+    for (size_t i = 0; i < BACKEND_BAD_SOURCES; i++) {
+        struct source_line *line = &b->source_lines[i];
+        if (now_ms >= line->until_ms) {
+            unused = line;
+        } else if (address_is_equal(&line->source, source)) {
+            return false;
+        }
+    }
+    if (unused != NULL) {
+        *unused = (struct source_line){.source = *source, .until_ms = now_ms + LINE_MS};
+    }
+    return unused != NULL;
+}
+
 void backend_note_bad_source(struct backend *b, const struct address *source, int status,
                              uint64_t now_ms) {
     char text[ADDRESS_TEXT_SIZE];
-    if (may_log_ports(b, now_ms)) {
+    pthread_mutex_lock(&b->mutex);
+    bool may_log = take_source_line(b, source, now_ms);
+    pthread_mutex_unlock(&b->mutex);
+    if (may_log) {
         struct log_line line;
         log_begin(&line, LOG_LEVEL_ERROR, "backend source unusable");
         log_str(&line, "backend", b->text);

@@ -118,7 +118,9 @@ bool backend_searches_all_ports(const struct backend *backend);
 void backend_note_no_ports(struct backend *backend, uint64_t now_ms);
 bool backend_has_ports(const struct backend *backend, uint64_t now_ms);
 
-/* A local address cannot be used: logged likewise. */
+/* A local address cannot be used: logged, for each at most every ten seconds, and for at most
+ * BACKEND_BAD_SOURCES in that time. */
+enum { BACKEND_BAD_SOURCES = 8 };
 void backend_note_bad_source(struct backend *backend, const struct address *source, int status,
                              uint64_t now_ms);
 

@@ -57,6 +57,9 @@ static int connect_unix(struct poll_handle *handle, struct poller *poller, const
 
 /* --- TCP --- */
 
+/* Of connect_tcp, beside what connect_begin returns: the source cannot be used. */
+enum { SOURCE_UNUSABLE = CONNECT_DONE + 1 };
+
 /* The port is left to connect(2), which finds one that is free for this broker; bind(2) would take
  * one that is free for all. */
 static int bind_source(const struct poll_handle *handle, const struct address *source) {
@@ -80,7 +83,7 @@ static int connect_tcp(struct poll_handle *handle, struct poller *poller,
     }
     if (source->family != ADDRESS_NONE && (rc = bind_source(handle, source)) != 0) {
         backend_note_bad_source(to->backend, source, rc, to->now_ms);
-        return UV_EADDRNOTAVAIL;
+        return SOURCE_UNUSABLE;
     }
     if (backend_searches_all_ports(to->backend)) {
         ports_search_all(handle->fd);
@@ -105,6 +108,7 @@ static int connect_from_any(struct poll_handle *handle, struct poller *poller,
                             const struct connect_target *to) {
     struct backend *b = to->backend;
     size_t count = source_count(to->sources, to->address), first = backend_source(b);
+    bool used_up = false;
     if (!backend_has_ports(b, to->now_ms)) {
         return UV_EADDRNOTAVAIL;
     }
@@ -112,7 +116,7 @@ static int connect_from_any(struct poll_handle *handle, struct poller *poller,
         size_t index = (first + i) % count;
         struct address source = source_at(to->sources, to->address, index);
         int rc = connect_tcp(handle, poller, to, &source);
-        if (rc != UV_EADDRNOTAVAIL) {
+        if (rc != UV_EADDRNOTAVAIL && rc != SOURCE_UNUSABLE) {
             if (i > 0) {
                 backend_use_source(b, index);
             }
@@ -121,9 +125,12 @@ static int connect_from_any(struct poll_handle *handle, struct poller *poller,
             }
             return rc;
         }
+        used_up = used_up || rc == UV_EADDRNOTAVAIL;
         poll_handle_close(handle);
     }
-    backend_note_no_ports(b, to->now_ms);
+    if (used_up) {
+        backend_note_no_ports(b, to->now_ms);
+    }
     return UV_EADDRNOTAVAIL;
 }
 

@@ -323,10 +323,26 @@ class Ports(Case):
         self.wait_until(served_again, "a port that is free again")
 
     def test_a_source_that_is_not_ours_is_reported_and_left_out(self):
-        postern = self.gateway(backend_source="192.0.2.8, 127.0.0.7")
+        postern = self.gateway(backend_source="192.0.2.8, 192.0.2.9, 127.0.0.7")
         self.assertEqual(len(self.clients(postern, 5)), 5)
-        self.assertEqual(postern.wait("backend source unusable")["source"], "192.0.2.8")
+        for source in ("192.0.2.8", "192.0.2.9"):
+            postern.wait("backend source unusable", source=source)
         self.assertEqual(set(self.broker.sources()), {"127.0.0.7"})
+        self.assertEqual(postern.all("backend ports used up"), [])
+
+    def test_a_source_that_is_not_ours_does_not_hide_that_ports_are_used_up(self):
+        postern = self.gateway(backend_source="192.0.2.8, 127.0.0.1")
+        self.take_ports(self.RANGE)  # of 127.0.0.1
+        self.assertEqual(self.clients(postern, 1), [])
+        postern.wait("backend source unusable", source="192.0.2.8")
+        postern.wait("backend ports used up", backend=self.broker.address)
+
+    def test_without_a_source_of_ours_no_port_is_said_to_be_missing(self):
+        postern = self.gateway(backend_source="192.0.2.8")
+        self.assertEqual(self.clients(postern, 1), [])
+        postern.wait("session end", reason="broker_unreachable")
+        self.assertEqual(len(postern.all("backend source unusable")), 1)
+        self.assertEqual(postern.all("backend ports used up"), [])
 
 
 if __name__ == "__main__":
