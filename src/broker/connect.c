@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 #include <uv.h>
 
 /* A broker on another machine that has vanished is found within two to three minutes. */
@@ -70,6 +71,21 @@ static int bind_source(const struct poll_handle *handle, const struct address *s
                                                                     : uv_translate_sys_error(errno);
 }
 
+/* Where this machine has no IPv6 address (IPv6 is off, as in many containers), connect(2) fails as
+ * it does without a free port. For a datagram it fails likewise, and that needs no TCP port. */
+static bool has_own_address(const struct address *to, const struct sockaddr *sa, socklen_t len) {
+    if (to->family != ADDRESS_IPV6) {
+        return true;
+    }
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return true;
+    }
+    bool has = connect(fd, sa, len) == 0 || errno != EADDRNOTAVAIL;
+    close(fd);
+    return has;
+}
+
 /* Over loopback the kernel reports at once when the other end is closed, so that keepalive would
  * only cost a few system calls for each client. */
 static int connect_tcp(struct poll_handle *handle, struct poller *poller,
@@ -92,7 +108,12 @@ static int connect_tcp(struct poll_handle *handle, struct poller *poller,
     if (!loopback) {
         socket_keep_alive(handle->fd, KEEPALIVE_MS, USER_TIMEOUT_MS);
     }
-    return connect_to(handle, poller, (const struct sockaddr *)&sa, len, loopback);
+    rc = connect_to(handle, poller, (const struct sockaddr *)&sa, len, loopback);
+    if (rc == UV_EADDRNOTAVAIL && source->family == ADDRESS_NONE &&
+        !has_own_address(to->address, (const struct sockaddr *)&sa, len)) {
+        return UV_ENETUNREACH;
+    }
+    return rc;
 }
 
 /* Asking for every port would cost one more system call for each session. */

@@ -18,7 +18,8 @@ struct connect_target {
 
 /* Opens a socket in `handle`, which has none, and connects it. CONNECT_DONE: it is connected; 0:
  * the poller reports to `on_ready` once it is, or failed (SO_ERROR); or a libuv code, and no socket
- * is left. UV_EADDRNOTAVAIL: no source address can be used or has a free port, which was logged. */
+ * is left. UV_EADDRNOTAVAIL: no source address can be used or has a free port, which was logged.
+ * UV_ENETUNREACH, among others: there is no IPv6 here. */
 enum { CONNECT_DONE = 1 };
 int connect_begin(struct poll_handle *handle, struct poller *poller,
                   const struct connect_target *target,

@@ -322,6 +322,14 @@ class Ports(Case):
 
         self.wait_until(served_again, "a port that is free again")
 
+    def test_a_machine_without_ipv6_lacks_no_port(self):
+        self.namespace.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
+        self.broker.address = "[2001:db8::9]:1883"
+        postern = self.gateway(connect_timeout="1s")
+        self.assertEqual(self.clients(postern, 1), [])
+        self.assertEqual(postern.wait("backend down")["error"], "network is unreachable")
+        self.assertEqual(postern.all("backend ports used up"), [])
+
     def test_a_source_that_is_not_ours_is_reported_and_left_out(self):
         postern = self.gateway(backend_source="192.0.2.8, 192.0.2.9, 127.0.0.7")
         self.assertEqual(len(self.clients(postern, 5)), 5)
