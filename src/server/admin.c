@@ -380,23 +380,23 @@ void admin_use(struct admin *a, struct runtime *runtime) {
 
 /* --- start and end --- */
 
-static void close_given(int fd) {
-    if (fd >= 0) {
-        close(fd);
+static void close_given(const struct socket_given *given) {
+    if (given->fd >= 0) {
+        close(given->fd);
     }
 }
 
-int admin_open(struct admin **admin, const struct config *config, int given, uv_loop_t *loop,
-               struct error *err) {
+int admin_open(struct admin **admin, const struct config *config, struct socket_given given,
+               uv_loop_t *loop, struct error *err) {
     *admin = NULL;
     struct admin *a = config->admin.text != NULL ? calloc(1, sizeof *a) : NULL;
     if (a == NULL) {
-        close_given(given);
+        close_given(&given);
         return config->admin.text != NULL ? error_set(err, "out of memory") : 0;
     }
     int rc = uv_async_init(loop, &a->wake, on_wake);
     if (rc != 0) {
-        close_given(given);
+        close_given(&given);
         free(a);
         return error_set(err, "cannot make a handle of the event loop: %s", uv_strerror(rc));
     }
@@ -434,8 +434,13 @@ int admin_start(struct admin *a, const struct admin_parts *parts, struct error *
     return 0;
 }
 
-int admin_listening(const struct admin *a) {
-    return a != NULL ? a->listen_fd : -1;
+struct socket_given admin_listening(const struct admin *a) {
+    return a != NULL ? (struct socket_given){a->listen_fd, a->socket.file.own}
+                     : (struct socket_given){.fd = -1};
+}
+
+int admin_folder(const struct admin *a) {
+    return a != NULL ? a->socket.file.folder : -1;
 }
 
 void admin_stop(struct admin *a) {

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "server/readiness.h"
 #include "server/reload.h"
+#include "server/socket_file.h"
 #include "server/workers.h"
 #include "session/limits.h"
 #include "session/runtime.h"
@@ -34,15 +35,18 @@ struct admin_parts {
 };
 
 /* Binds the address that the configuration names, unless `given` has it, which is the listening
- * socket of the process that this one takes over from, or -1, and is closed if it is of no use.
- * Clients wait until admin_start. 0, with `*admin` NULL for `off`; or -1 with the reason. In both
+ * socket of the process that this one takes over from, and is closed if it is of no use. Clients
+ * wait until admin_start. 0, with `*admin` NULL for `off`; or -1 with the reason. In both
  * cases what `*admin` then is needs admin_stop, and admin_free once the loop is closed. */
-int admin_open(struct admin **admin, const struct config *config, int given, uv_loop_t *loop,
-               struct error *err) __attribute__((warn_unused_result));
+int admin_open(struct admin **admin, const struct config *config, struct socket_given given,
+               uv_loop_t *loop, struct error *err) __attribute__((warn_unused_result));
 
 /* The listening socket, from admin_start until admin_stop, for the process that takes over from
- * this one; -1 for NULL. */
-int admin_listening(const struct admin *admin);
+ * this one; none for NULL. */
+struct socket_given admin_listening(const struct admin *admin);
+
+/* The folder of the unix socket, which is removed there at the end; -1: none. */
+int admin_folder(const struct admin *admin);
 
 /* Begins to serve, in whatever sandbox the process is in by then. 0, or -1 with the reason. */
 int admin_start(struct admin *admin, const struct admin_parts *parts, struct error *err)

@@ -4,8 +4,7 @@
 #include "server/privileges.h"
 #include "server/secrecy.h"
 #include "server/server.h"
-#include "server/socket_folder.h"
-#include "server/takeover_path.h"
+#include "server/socket_file.h"
 #include "session/runtime.h"
 
 #include <stdio.h>
@@ -118,16 +117,19 @@ static enum server_exit fail(enum server_exit result, const struct error *err) {
     return result;
 }
 
+static int check_socket(const struct socket_name *name, bool any_owner, struct error *err) {
+    if (name->file == NULL) {
+        return 0;
+    }
+    return socket_file_check_name(name, err) == 0 ? socket_folder_check(name, any_owner, err) : -1;
+}
+
 /* By root without `user` it may be a check for a service that a unit starts as another user. */
 static int check_sockets(const struct config *config, struct error *err) {
     bool any_owner = privileges_are_root() && config->user == NULL;
     const struct socket_name takeover = {"takeover", config->takeover, config->takeover};
     const struct socket_name admin = {"admin", config->admin.text, config->admin.path};
-    if (takeover.file != NULL && (takeover_path_check_name(takeover.file, err) != 0 ||
-                                  socket_folder_check(&takeover, any_owner, err) != 0)) {
-        return -1;
-    }
-    return admin.file != NULL ? socket_folder_check(&admin, any_owner, err) : 0;
+    return check_socket(&takeover, any_owner, err) == 0 ? check_socket(&admin, any_owner, err) : -1;
 }
 
 /* The files were readable for the user that runs the check; with user set, that user must read them

@@ -1,7 +1,7 @@
 #include "server/landlock.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -62,20 +62,12 @@ static int fail(struct error *err, int rules) {
     return -1;
 }
 
-static int allow(int rules, uint64_t rights, const char *folder) {
-    struct rule_beneath rule = {.rights = rights & RIGHTS_OF_FOLDERS,
-                                .folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC)};
-    if (rule.folder < 0) {
-        return -1;
-    }
-    long rc = syscall(ADD_RULE, rules, RULE_PATH_BENEATH, &rule, 0);
-    int saved = errno;
-    close(rule.folder);
-    errno = saved;
-    return rc == 0 ? 0 : -1;
+static bool allow(int rules, uint64_t rights, int folder) {
+    struct rule_beneath rule = {.rights = rights & RIGHTS_OF_FOLDERS, .folder = folder};
+    return syscall(ADD_RULE, rules, RULE_PATH_BENEATH, &rule, 0) == 0;
 }
 
-int landlock_restrict(const char *const *removable, size_t count, struct error *err) {
+int landlock_restrict(const int *removable, size_t count, struct error *err) {
     int version = (int)syscall(CREATE_RULESET, NULL, 0, ASK_VERSION);
     if (version <= 0) { /* ENOSYS, EOPNOTSUPP, or EPERM of a container's filter */
         return 0;
@@ -86,9 +78,8 @@ int landlock_restrict(const char *const *removable, size_t count, struct error *
         return fail(err, -1);
     }
     for (size_t i = 0; i < count; i++) {
-        if (allow(rules, ruleset.rights, removable[i]) != 0) {
-            fail(err, rules);
-            return error_append(err, " (%s)", removable[i]);
+        if (removable[i] >= 0 && !allow(rules, ruleset.rights, removable[i])) {
+            return fail(err, rules);
         }
     }
     if (syscall(RESTRICT_SELF, rules, 0) != 0) {

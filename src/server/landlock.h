@@ -7,13 +7,14 @@
 #include <stddef.h>
 
 /* From now on this thread, and those that it starts, cannot run a program, nor change, make, rename
- * or remove any file, but that it may remove what is below the folders in `removable`. Reading is
+ * or remove any file, but that it may remove what is below the folders in `removable` (descriptors;
+ * -1: none). Reading is
  * not restricted, because a reload may name any file, nor are the modes of files, which the filter
  * of system calls protects. What is open stays usable. Needs no_new_privs.
  *
  * The version of Landlock that the kernel has (1 and more); 0: it has none, or the system calls are
  * not permitted here; -1 with the reason. */
-int landlock_restrict(const char *const *removable, size_t count, struct error *err)
+int landlock_restrict(const int *removable, size_t count, struct error *err)
     __attribute__((warn_unused_result));
 
 #endif

@@ -52,7 +52,7 @@ static const char *obstacle(void) {
     return NULL;
 }
 
-static void apply(const char *const *removable, size_t count) {
+static void apply(const int *removable, size_t count) {
     struct outcome o = {0};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         error_set(&o.landlock_error, "no_new_privs: %s", strerror(errno));
@@ -64,7 +64,7 @@ static void apply(const char *const *removable, size_t count) {
     report(&o);
 }
 
-void sandbox_apply(const struct config *config, const char *const *removable, size_t count) {
+void sandbox_apply(const struct config *config, const int *removable, size_t count) {
     const char *reason = config->sandbox == CONFIG_SWITCH_OFF ? "sandbox = off" : obstacle();
     if (reason == NULL) {
         apply(removable, count);

@@ -7,11 +7,12 @@
 #include <stddef.h>
 
 /* Applies what the kernel has, unless sandbox = off, and logs in one line what is in force and what
- * cannot be. `removable`: the folders of unix sockets that the process removes at its end.
+ * cannot be. `removable`: the folders (O_PATH; -1: none) of unix sockets that the process removes
+ * at its end.
  *
  * To be called once all sockets are bound and before the first thread is started: Landlock reaches
  * only this thread and those that it starts. */
-void sandbox_apply(const struct config *config, const char *const *removable, size_t count);
+void sandbox_apply(const struct config *config, const int *removable, size_t count);
 
 /* Calls `function`, which makes a loop that is used after sandbox_apply, too: filter.h says why
  * that must be done here, and when it is not called. Returns when it has; before the configuration

@@ -15,7 +15,6 @@
 #include "server/sandbox.h"
 #include "server/secrecy.h"
 #include "server/signals.h"
-#include "server/socket_folder.h"
 #include "server/stop.h"
 #include "server/systemd.h"
 #include "server/takeover.h"
@@ -353,22 +352,6 @@ static int open_service(struct server *s, bool takes_over, struct error *err) {
     return s->limits != NULL ? 0 : error_set(err, "out of memory");
 }
 
-/* With the folders of its own unix sockets, which it removes at its end. */
-static void apply_sandbox(const struct config *config) {
-    const char *const files[] = {config->takeover, config->admin.path};
-    enum { FILES = sizeof files / sizeof *files };
-    char *folders[FILES];
-    size_t count = 0;
-    for (size_t i = 0; i < FILES; i++) {
-        folders[count] = files[i] != NULL ? socket_folder_of(files[i]) : NULL;
-        count += folders[count] != NULL;
-    }
-    sandbox_apply(config, (const char *const *)folders, count);
-    for (size_t i = 0; i < count; i++) {
-        free(folders[i]);
-    }
-}
-
 /* From here on the process can do no more than serving needs. All that needs root's rights comes
  * before, all that starts a thread after it. */
 static int confine(struct server *s, struct error *err) {
@@ -382,7 +365,9 @@ static int confine(struct server *s, struct error *err) {
     if (config->core_dumps == CONFIG_SWITCH_ON) {
         secrecy_allow_dumps();
     }
-    apply_sandbox(config);
+    /* The folders of its own unix sockets, which it removes at its end. */
+    const int folders[] = {s->takeover.path.file.folder, admin_folder(s->admin)};
+    sandbox_apply(config, folders, sizeof folders / sizeof *folders);
     return 0;
 }
 

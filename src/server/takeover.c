@@ -24,14 +24,14 @@ int takeover_listen(struct takeover *t, const char *file, struct error *err) {
     if (t->listen_fd >= 0) {
         takeover_path_sign(t->listen_fd);
         if (!takeover_take_is_under_way(&t->take)) {
-            takeover_path_adopt(&t->path); /* the old process has ended */
+            socket_file_adopt(&t->path.file); /* the old process has ended */
         }
         return 0;
     }
     if (file == NULL) {
         return 0;
     }
-    if (t->path.folder < 0 && takeover_path_open(&t->path, file, err) != 0) {
+    if (t->path.text == NULL && takeover_path_open(&t->path, file, err) != 0) {
         return -1;
     }
     t->listen_fd = takeover_path_listen(&t->path, err);
@@ -42,16 +42,13 @@ int takeover_listen(struct takeover *t, const char *file, struct error *err) {
 
 static void on_taken(void *arg, pid_t by) {
     struct takeover *t = arg;
-    takeover_path_give_away(&t->path);
+    socket_file_give_away(&t->path.file);
     t->events.taken(t->events.arg, by);
 }
 
 static int accept_takeovers(struct takeover *t, struct error *err) {
-    struct takeover_give_parts parts = {.bound = t->bound,
-                                        .tickets = t->tickets,
-                                        .admin_fd = t->admin_fd,
-                                        .arg = t,
-                                        .taken = on_taken};
+    struct takeover_give_parts parts = {
+        .bound = t->bound, .tickets = t->tickets, .admin = t->admin, .arg = t, .taken = on_taken};
     return t->listen_fd < 0 ? 0 : takeover_give_start(&t->give, t->loop, t->listen_fd, &parts, err);
 }
 
@@ -64,19 +61,19 @@ static void on_answered(void *arg, enum takeover_answer answer) {
         t->events.refused(t->events.arg);
         return;
     }
-    takeover_path_adopt(&t->path);
+    socket_file_adopt(&t->path.file);
     if (accept_takeovers(t, &err) != 0) {
         log_message(LOG_LEVEL_ERROR, "takeover", "%s; this process cannot be taken over", err.text);
     }
 }
 
 int takeover_serve(struct takeover *t, uv_loop_t *loop, const struct bound_set *bound,
-                   struct tls_tickets *tickets, int admin_fd, struct takeover_events events,
-                   struct error *err) {
+                   struct tls_tickets *tickets, struct socket_given admin,
+                   struct takeover_events events, struct error *err) {
     t->loop = loop;
     t->bound = bound;
     t->tickets = tickets;
-    t->admin_fd = admin_fd;
+    t->admin = admin;
     t->events = events;
     return takeover_take_is_under_way(&t->take)
                ? takeover_take_serving(&t->take, loop, on_answered, t, err)
@@ -94,7 +91,7 @@ static void close_listening(struct takeover *t) {
 void takeover_stop(struct takeover *t) {
     takeover_give_stop(&t->give);
     if (!takeover_give_is_under_way(&t->give)) {
-        takeover_path_remove(&t->path);
+        socket_file_remove(&t->path.file);
         close_listening(t);
     }
 }
@@ -106,7 +103,7 @@ bool takeover_is_under_way(const struct takeover *t) {
 /* If one is still under way, the other process sees this one end, and serves. */
 void takeover_close(struct takeover *t) {
     if (takeover_give_is_under_way(&t->give)) {
-        takeover_path_give_away(&t->path);
+        socket_file_give_away(&t->path.file);
     }
     takeover_give_close(&t->give);
     takeover_stop(t);

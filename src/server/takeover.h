@@ -51,7 +51,7 @@ struct takeover {
     uv_loop_t *loop;
     const struct bound_set *bound;
     struct tls_tickets *tickets;
-    int admin_fd; /* -1: none */
+    struct socket_given admin;
     struct takeover_events events;
 };
 
@@ -69,11 +69,12 @@ int takeover_listen(struct takeover *takeover, const char *file, struct error *e
     __attribute__((warn_unused_result));
 
 /* The workers accept. Notifies the old process, if there is one; then, or once that has answered,
- * accepts takeovers of this one. `bound`, `tickets` and `admin_fd` (-1: none) are borrowed. 0, or
- * -1 with the reason. */
+ * accepts takeovers of this one. `bound`, `tickets` and `admin` are borrowed. 0, or -1 with the
+ * reason. */
 int takeover_serve(struct takeover *takeover, uv_loop_t *loop, const struct bound_set *bound,
-                   struct tls_tickets *tickets, int admin_fd, struct takeover_events events,
-                   struct error *err) __attribute__((warn_unused_result));
+                   struct tls_tickets *tickets, struct socket_given admin,
+                   struct takeover_events events, struct error *err)
+    __attribute__((warn_unused_result));
 
 /* This process stops accepting clients: no takeover begins any more, and the file goes, unless it
  * belongs to another process. May be called twice. */

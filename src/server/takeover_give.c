@@ -84,8 +84,8 @@ static bool give_next(struct takeover_give *g) {
     case REST_TICKETS:
         return give_tickets(g);
     case REST_ADMIN:
-        if (g->parts.admin_fd >= 0) {
-            return takeover_send_admin(g->peer_fd, g->parts.admin_fd);
+        if (g->parts.admin.fd >= 0) {
+            return takeover_send_admin(g->peer_fd, &g->parts.admin);
         } /* fall through */
     default:
         g->step = GIVE_GIVEN;

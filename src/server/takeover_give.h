@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "server/bind.h"
+#include "server/socket_file.h"
 #include "tls/tickets.h"
 
 #include <stdbool.h>
@@ -19,7 +20,7 @@
 struct takeover_give_parts {
     const struct bound_set *bound;
     struct tls_tickets *tickets;
-    int admin_fd; /* that of the admin socket; -1: none */
+    struct socket_given admin; /* the admin socket */
     void *arg;
     /* The process `by` serves on the sockets, on all of this one's loop. Not after
      * takeover_give_stop, unless the takeover was under way by then. */

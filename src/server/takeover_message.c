@@ -1,6 +1,7 @@
 #include "server/takeover_message.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@ static const struct form {
     {"sockets fixed", TAKEOVER_SOCKETS, true, 1, PASSING_MAX},
     {"sockets chosen", TAKEOVER_SOCKETS, true, 1, PASSING_MAX},
     {"path", TAKEOVER_PATH, true, 1, 1},
-    {"admin", TAKEOVER_ADMIN, true, 1, 1},
+    {"admin ", TAKEOVER_ADMIN, false, 1, 1},
     {"tickets\n", TAKEOVER_TICKETS, false, 0, 0},
     {"end", TAKEOVER_END, true, 0, 0},
     {"serving", TAKEOVER_SERVING, true, 0, 0},
@@ -45,6 +46,15 @@ static void read_numbers(struct takeover_message *m) {
     }
 }
 
+static void read_file(struct takeover_message *m) {
+    uintmax_t device, inode;
+    if (sscanf((const char *)m->data, "%ju %ju", &device, &inode) == 2) {
+        m->file = (struct socket_identity){(dev_t)device, (ino_t)inode};
+    } else {
+        m->kind = TAKEOVER_BAD;
+    }
+}
+
 static void parse(struct takeover_message *m) {
     m->kind = TAKEOVER_BAD;
     m->bytes[m->len] = '\0';
@@ -59,6 +69,8 @@ static void parse(struct takeover_message *m) {
     }
     if (m->kind == TAKEOVER_REQUEST || m->kind == TAKEOVER_WELCOME) {
         read_numbers(m);
+    } else if (m->kind == TAKEOVER_ADMIN) {
+        read_file(m);
     }
 }
 
@@ -116,8 +128,11 @@ bool takeover_send_path(int fd, int path) {
     return passing_send(fd, NULL, 0, "path", 4, &path, 1);
 }
 
-bool takeover_send_admin(int fd, int admin) {
-    return passing_send(fd, NULL, 0, "admin", 5, &admin, 1);
+bool takeover_send_admin(int fd, const struct socket_given *admin) {
+    char text[64];
+    int len = snprintf(text, sizeof text, "admin %ju %ju", (uintmax_t)admin->file.device,
+                       (uintmax_t)admin->file.inode);
+    return passing_send(fd, NULL, 0, text, (size_t)len, &admin->fd, 1);
 }
 
 bool takeover_send_tickets(int fd, const uint8_t *data, size_t len) {

@@ -9,6 +9,8 @@
  *   next                      one of: sockets fixed | sockets chosen, with 1 to 64 descriptors of
  *                             one address ("chosen": its port was the system's choice);
  *                             path, with the descriptor of the takeover socket itself;
+ *                             admin DEVICE INODE, with that of the admin socket: which file it
+ *                             has, or 0 0;
  *                             tickets, a line feed, and what tls_tickets_export made;
  *                             end
  *   serving                   taken: from now on the new one alone accepts connections
@@ -21,6 +23,7 @@
 #define POSTERN_SERVER_TAKEOVER_MESSAGE_H
 
 #include "server/passing.h"
+#include "server/socket_file.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,7 +41,7 @@ enum takeover_kind {
     TAKEOVER_NEXT,
     TAKEOVER_SOCKETS, /* `chosen`, and descriptors */
     TAKEOVER_PATH,    /* one descriptor */
-    TAKEOVER_ADMIN,   /* one descriptor */
+    TAKEOVER_ADMIN,   /* one descriptor, and `file` */
     TAKEOVER_TICKETS, /* `data` */
     TAKEOVER_END,
     TAKEOVER_SERVING,
@@ -52,6 +55,7 @@ struct takeover_message {
     unsigned long number;
     pid_t pid;
     bool chosen;
+    struct socket_identity file;
     const uint8_t *data; /* in `bytes` */
     size_t len;
     int fds[PASSING_MAX];
@@ -73,7 +77,8 @@ bool takeover_send(int fd, const char *format, ...) __attribute__((format(printf
 bool takeover_send_sockets(int fd, bool chosen, const int *fds, size_t count)
     __attribute__((warn_unused_result));
 bool takeover_send_path(int fd, int path) __attribute__((warn_unused_result));
-bool takeover_send_admin(int fd, int admin) __attribute__((warn_unused_result));
+bool takeover_send_admin(int fd, const struct socket_given *admin)
+    __attribute__((warn_unused_result));
 bool takeover_send_tickets(int fd, const uint8_t *data, size_t len)
     __attribute__((warn_unused_result));
 

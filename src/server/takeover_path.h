@@ -1,34 +1,22 @@
 /* The file of the takeover socket, `takeover` in postern.conf(5): made, found, and removed so that
- * nobody but root and the user of the process can take part.
- *
- * The folder is checked by socket_folder.h: then nobody else can plant a socket or a link there, or
- * remove ours. It is opened once, and all that follows is done in this folder, whatever becomes of
- * the names that led to it. The file is made with mode 0600. */
+ * nobody but root and the user of the process can take part (socket_file.h). It has mode 0600. */
 #ifndef POSTERN_SERVER_TAKEOVER_PATH_H
 #define POSTERN_SERVER_TAKEOVER_PATH_H
 
 #include "core/error.h"
+#include "server/socket_file.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Embedded; the fields are takeover_path.c's. */
+/* Embedded. Others read the text, and `file.folder`. */
 struct takeover_path {
-    int folder; /* -1: not open */
-    char name[64 + 1];
-    char *text; /* for messages */
-    bool owned; /* the file is ours, and this is it: */
-    dev_t device;
-    ino_t inode;
+    struct socket_file file;
+    char *text; /* for messages; NULL: not open */
 };
 
 /* Before anything else here. */
 void takeover_path_init(struct takeover_path *path);
-
-/* Whether the file can have its name, as takeover_path_open looks first. 0, or -1 with the reason.
- */
-int takeover_path_check_name(const char *file, struct error *err)
-    __attribute__((warn_unused_result));
 
 /* Opens the folder of `file` and checks it. 0, or -1 with what is wrong with it. */
 int takeover_path_open(struct takeover_path *path, const char *file, struct error *err)
@@ -45,15 +33,6 @@ int takeover_path_listen(struct takeover_path *path, struct error *err)
  * user behind it (SO_PEERCRED). Root does so before it becomes another user, as the next one that
  * root starts trusts root alone. */
 void takeover_path_sign(int fd);
-
-/* The file that is there now belongs to this process. */
-void takeover_path_adopt(struct takeover_path *path);
-
-/* The file belongs to another process from now on. */
-void takeover_path_give_away(struct takeover_path *path);
-
-/* Removes the file, if it is the one that belongs to this process. */
-void takeover_path_remove(struct takeover_path *path);
 
 /* Connects to the Postern that listens there. Its descriptor; -1 with *nobody set if no Postern
  * does, or with the reason. */

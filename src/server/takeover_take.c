@@ -18,7 +18,7 @@ enum {
 };
 
 void takeover_take_init(struct takeover_take *t) {
-    *t = (struct takeover_take){.fd = -1, .listen_fd = -1, .admin_fd = -1};
+    *t = (struct takeover_take){.fd = -1, .listen_fd = -1, .admin.fd = -1};
 }
 
 bool takeover_take_is_under_way(const struct takeover_take *t) {
@@ -89,10 +89,10 @@ static int take_message(struct takeover_take *t, struct takeover_message *m,
         m->fds[0] = -1;
         return 0;
     case TAKEOVER_ADMIN:
-        if (t->admin_fd >= 0) {
+        if (t->admin.fd >= 0) {
             return fail(m, err);
         }
-        t->admin_fd = m->fds[0];
+        t->admin = (struct socket_given){m->fds[0], m->file};
         m->fds[0] = -1;
         return 0;
     case TAKEOVER_TICKETS:
@@ -226,10 +226,10 @@ int takeover_take_listening(struct takeover_take *t) {
     return fd;
 }
 
-int takeover_take_admin(struct takeover_take *t) {
-    int fd = t->admin_fd;
-    t->admin_fd = -1;
-    return fd;
+struct socket_given takeover_take_admin(struct takeover_take *t) {
+    struct socket_given admin = t->admin;
+    t->admin.fd = -1;
+    return admin;
 }
 
 void takeover_take_close(struct takeover_take *t) {
@@ -240,8 +240,8 @@ void takeover_take_close(struct takeover_take *t) {
         close(t->listen_fd);
         t->listen_fd = -1;
     }
-    if (t->admin_fd >= 0) {
-        close(t->admin_fd);
-        t->admin_fd = -1;
+    if (t->admin.fd >= 0) {
+        close(t->admin.fd);
+        t->admin.fd = -1;
     }
 }

@@ -18,11 +18,11 @@ enum takeover_answer {
 
 /* Embedded; the fields are takeover_take.c's. The handle is closed with the loop. */
 struct takeover_take {
-    int fd;         /* to the old process; -1: there is none */
-    int listen_fd;  /* the takeover socket, which came from it; -1: none */
-    int admin_fd;   /* that of the admin socket; -1: none */
-    pid_t old;      /* for the log */
-    size_t sockets; /* that came from it */
+    int fd;                    /* to the old process; -1: there is none */
+    int listen_fd;             /* the takeover socket, which came from it; -1: none */
+    struct socket_given admin; /* the admin socket */
+    pid_t old;                 /* for the log */
+    size_t sockets;            /* that came from it */
     uv_poll_t answer;
     void (*answered)(void *arg, enum takeover_answer answer);
     void *arg;
@@ -50,9 +50,9 @@ int takeover_take_serving(struct takeover_take *take, uv_loop_t *loop,
 /* The takeover socket, which is the caller's from then on; -1 if none came. */
 int takeover_take_listening(struct takeover_take *take);
 
-/* The listening socket of the old process's `admin`, which is the caller's from then on; -1 if none
- * came. It may be any descriptor. */
-int takeover_take_admin(struct takeover_take *take);
+/* The listening socket of the old process's `admin`, which is the caller's from then on. It may be
+ * any descriptor. */
+struct socket_given takeover_take_admin(struct takeover_take *take);
 
 /* After the loop has closed its handles. */
 void takeover_take_close(struct takeover_take *take);

@@ -1,5 +1,5 @@
-"""The folders of the unix sockets `takeover` and `admin`: a user who can write there can put another
-socket in the place of Postern's. A start and --check judge them alike, and say what to do."""
+"""The folders of the unix sockets `takeover` and `admin`: a user who can write there, or above, can put
+another socket in the place of Postern's. A start and --check judge them alike, and say what to do."""
 
 import os
 import re
@@ -84,10 +84,69 @@ class Folders(Case):
         for key in KEYS:
             done = self.check(self.written(key, f"/run/{name}/p.sock"))
             self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertIn(f"make the folder /run/{name} first", done.stderr)
+            self.assertIn("its folder does not exist, which is right where a unit makes it",
+                          done.stderr)
 
-    def test_the_name_of_the_takeover_socket_is_checked(self):
-        self.assertIn("1 to 64 characters", self.refused("takeover", "run/" + "x" * 65))
+    def test_the_name_of_the_socket_is_checked(self):
+        for key in KEYS:
+            for name in ("x" * 65, ".."):
+                self.assertIn("1 to 64 characters", self.refused(key, f"run/{name}"))
+
+    def test_one_below_a_folder_that_others_can_write_in_is_refused(self):
+        """They can put another folder in its place."""
+        above = self.path("above")
+        os.makedirs(self.path("above/run/deep"))
+        for key in KEYS:
+            for mode in (0o775, 0o757):
+                for file in ("above/run/p.sock", "above/run/deep/p.sock"):
+                    with self.subTest(key, mode=oct(mode), file=file):
+                        os.chmod(above, mode)
+                        message = self.refused(key, file)
+                        self.assertIn(f"others can write in the folder {above} above it", message)
+                        command = f"chmod go-w {above}"
+                        self.assertIn(f"{command}, or use a folder elsewhere", message)
+                        subprocess.run(command, shell=True, check=True)
+                        self.passes(key, file)
+
+    def test_one_in_a_folder_for_everybody_s_files_may_be_used(self):
+        os.mkdir(self.path("tmp"))
+        os.mkdir(self.path("tmp/run"))
+        os.chmod(self.path("tmp"), 0o1777)
+        for key in KEYS:
+            self.passes(key, "tmp/run/p.sock")
+
+    def test_links_on_the_way_are_followed_and_what_they_lead_through_counts(self):
+        os.makedirs(self.path("open/run"))
+        os.chmod(self.path("open"), 0o777)
+        for name, target in (("absolute", self.path("run")), ("relative", "../run/../run"),
+                             ("chain", "absolute/."), ("through", self.path("open/run")),
+                             ("back", "../open/../run"), ("loop", "loop"), ("dangling", "none")):
+            os.makedirs(self.path("links"), exist_ok=True)
+            os.symlink(target, self.path(f"links/{name}"))
+        for key in KEYS:
+            for name in ("absolute", "relative", "chain"):
+                with self.subTest(key, name=name):
+                    self.passes(key, f"links/{name}/p.sock")
+            for name, words in (("through", f"in the folder {self.path('open')} above it"),
+                                ("back", f"in the folder {self.path('open')} above it"),
+                                ("loop", "Too many levels of symbolic links"),
+                                ("dangling", f"make the folder {self.path('links/dangling')} first")):
+                with self.subTest(key, name=name):
+                    self.assertIn(words, self.refused(key, f"links/{name}/p.sock"))
+
+    def test_a_relative_path_begins_in_the_working_directory(self):
+        os.mkdir(self.path("work"))
+        for key in KEYS:
+            config = self.written(key, "run/p.sock")
+            os.chmod(self.path("run"), 0o700)
+            for mode, code in ((0o755, 0), (0o777, 1)):
+                os.chmod(self.folder, mode)
+                done = subprocess.run([PROGRAM, "--check", "-c", os.path.relpath(config, self.path("work"))],
+                                      cwd=self.path("work"), text=True, capture_output=True,
+                                      check=False)
+                self.assertEqual(done.returncode, code, done.stderr)
+                self.assertEqual(f"in the folder {self.folder} above it" in done.stderr, code == 1)
+            os.chmod(self.folder, 0o700)
 
     def theirs(self, key, **more):
         """A configuration that everybody may read, with the socket in a folder of NOBODY's."""
@@ -115,10 +174,45 @@ class Folders(Case):
         for key in KEYS:
             done = self.check(self.theirs(key))
             self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertIn("is started by the user it belongs to", done.stderr)
+            self.assertIn(f"belongs to user {NOBODY}, which is right where Postern is started by "
+                          "that user", done.stderr)
             done = self.check(self.theirs(key, user=str(NOBODY), group=str(NOBODY)))
             self.assertEqual(done.returncode, 1)
             self.assertIn(f"belongs to user {NOBODY}", done.stderr)
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_one_below_a_folder_of_another_user_is_refused(self):
+        """A check cannot know who starts it, but nobody is trusted in a place like /tmp."""
+        theirs = self.path("theirs")
+        os.makedirs(self.path("theirs/run"))
+        os.chown(theirs, NOBODY, NOBODY)
+        for key in KEYS:
+            config = self.written(key, "theirs/run/p.sock")
+            done = run_program("-c", config)
+            self.assertEqual(done.returncode, 3)
+            self.assertIn(f"the folder {theirs} above it belongs to user {NOBODY}", done.stderr)
+            self.assertIn("use a folder elsewhere, such as /run/postern", done.stderr)
+            self.assertEqual(self.check(config).returncode, 0)
+            for owner, mode in ((NOBODY + 1, 0o700), (0, 0o1777)):
+                os.chown(self.folder, owner, owner)
+                os.chmod(self.folder, mode)
+                self.assertEqual(self.check(config).returncode, 1)
+            os.chown(self.folder, 0, 0)
+            os.chmod(self.folder, 0o700)
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_a_link_of_another_user_is_refused(self):
+        os.mkdir(self.path("tmp"))
+        os.chmod(self.path("tmp"), 0o1777)
+        os.symlink(self.path("run"), self.path("tmp/link"))
+        for key in KEYS:
+            self.passes(key, "tmp/link/p.sock")
+            os.lchown(self.path("tmp/link"), NOBODY, NOBODY)
+            message = self.refused(key, "tmp/link/p.sock")
+            self.assertIn(f"a link on the way to its folder {self.path('tmp/link')} belongs to user "
+                          f"{NOBODY}", message)
+            self.assertIn("name the folder itself", message)
+            os.lchown(self.path("tmp/link"), 0, 0)
 
     @unittest.skipUnless(os.geteuid() == 0 and shutil.which("setpriv"), "needs root and setpriv")
     def test_the_service_s_own_user_checks_as_it_starts(self):

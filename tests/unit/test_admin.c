@@ -126,6 +126,7 @@ END_TEST
 static char folder[] = "/tmp/postern-admin-XXXXXX";
 static char path[64];
 static struct config_admin config;
+static const struct socket_given none = {.fd = -1};
 
 static void make_folder(void) {
     ck_assert_ptr_nonnull(mkdtemp(folder));
@@ -143,7 +144,7 @@ START_TEST(the_group_may_connect_to_a_unix_socket_and_others_may_not) {
     struct error err;
     struct stat st;
     umask(0077);
-    ck_assert_msg(admin_socket_open(&s, &config, getegid(), -1, &err) == 0, "%s", err.text);
+    ck_assert_msg(admin_socket_open(&s, &config, getegid(), none, &err) == 0, "%s", err.text);
     ck_assert_int_eq(stat(path, &st), 0);
     ck_assert_uint_eq(st.st_mode & 0777, 0660);
     admin_socket_close(&s);
@@ -159,7 +160,7 @@ START_TEST(a_socket_that_nobody_serves_any_more_is_replaced) {
     strcpy(sa.sun_path, path);
     ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, sizeof sa), 0);
     close(fd);
-    ck_assert_msg(admin_socket_open(&s, &config, getegid(), -1, &err) == 0, "%s", err.text);
+    ck_assert_msg(admin_socket_open(&s, &config, getegid(), none, &err) == 0, "%s", err.text);
     admin_socket_close(&s);
 }
 END_TEST
@@ -167,14 +168,14 @@ END_TEST
 START_TEST(a_socket_that_is_served_and_a_file_stay) {
     struct admin_socket first, second;
     struct error err;
-    ck_assert_int_eq(admin_socket_open(&first, &config, getegid(), -1, &err), 0);
-    ck_assert_int_eq(admin_socket_open(&second, &config, getegid(), -1, &err), -1);
+    ck_assert_int_eq(admin_socket_open(&first, &config, getegid(), none, &err), 0);
+    ck_assert_int_eq(admin_socket_open(&second, &config, getegid(), none, &err), -1);
     ck_assert_ptr_nonnull(strstr(err.text, "another program serves this address"));
     ck_assert_int_eq(access(path, F_OK), 0);
     admin_socket_close(&first);
     int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     close(fd);
-    ck_assert_int_eq(admin_socket_open(&second, &config, getegid(), -1, &err), -1);
+    ck_assert_int_eq(admin_socket_open(&second, &config, getegid(), none, &err), -1);
     ck_assert_int_eq(access(path, F_OK), 0);
 }
 END_TEST
@@ -182,9 +183,9 @@ END_TEST
 START_TEST(the_socket_of_a_successor_stays) {
     struct admin_socket first, second;
     struct error err;
-    ck_assert_int_eq(admin_socket_open(&first, &config, getegid(), -1, &err), 0);
+    ck_assert_int_eq(admin_socket_open(&first, &config, getegid(), none, &err), 0);
     unlink(path);
-    ck_assert_int_eq(admin_socket_open(&second, &config, getegid(), -1, &err), 0);
+    ck_assert_int_eq(admin_socket_open(&second, &config, getegid(), none, &err), 0);
     admin_socket_close(&first);
     ck_assert_int_eq(access(path, F_OK), 0);
     admin_socket_close(&second);
@@ -192,15 +193,15 @@ START_TEST(the_socket_of_a_successor_stays) {
 }
 END_TEST
 
-/* The descriptor as another process has it. */
-static int given(const struct admin_socket *s) {
-    return fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
+/* As another process has it. */
+static struct socket_given given(const struct admin_socket *s) {
+    return (struct socket_given){fcntl(s->fd, F_DUPFD_CLOEXEC, 0), s->file.own};
 }
 
 START_TEST(a_socket_that_is_given_is_used_and_stays_while_one_of_both_has_it) {
     struct admin_socket first, second, third;
     struct error err;
-    ck_assert_int_eq(admin_socket_open(&first, &config, getegid(), -1, &err), 0);
+    ck_assert_int_eq(admin_socket_open(&first, &config, getegid(), none, &err), 0);
     ck_assert_msg(admin_socket_open(&second, &config, getegid(), given(&first), &err) == 0, "%s",
                   err.text);
     ck_assert_str_eq(second.text, first.text);
@@ -219,15 +220,15 @@ START_TEST(what_is_given_and_listens_elsewhere_is_closed) {
     struct admin_socket first, second;
     struct error err;
     ck_assert_int_eq(address_parse("127.0.0.1:0", &tcp.address), ADDRESS_OK);
-    ck_assert_int_eq(admin_socket_open(&first, &tcp, getegid(), open("/dev/null", O_RDONLY), &err),
-                     0);
-    int fd = given(&first);
-    ck_assert_int_eq(admin_socket_open(&second, &config, getegid(), fd, &err), 0);
+    const struct socket_given null = {.fd = open("/dev/null", O_RDONLY)};
+    ck_assert_int_eq(admin_socket_open(&first, &tcp, getegid(), null, &err), 0);
+    struct socket_given other = given(&first);
+    ck_assert_int_eq(admin_socket_open(&second, &config, getegid(), other, &err), 0);
     ck_assert_int_ne(second.fd, first.fd);
-    ck_assert(second.fd == fd || fcntl(fd, F_GETFD) == -1);
+    ck_assert(second.fd == other.fd || fcntl(other.fd, F_GETFD) == -1);
     admin_socket_close(&second);
     ck_assert_int_eq(address_parse(first.text, &tcp.address), ADDRESS_OK);
-    ck_assert_int_eq(admin_socket_open(&second, &tcp, getegid(), -1, &err), -1);
+    ck_assert_int_eq(admin_socket_open(&second, &tcp, getegid(), none, &err), -1);
     ck_assert_int_eq(admin_socket_open(&second, &tcp, getegid(), given(&first), &err), 0);
     admin_socket_close(&first);
     admin_socket_close(&second);

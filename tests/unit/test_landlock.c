@@ -56,10 +56,10 @@ static void clean_up(void) {
 }
 
 /* In this process alone: each test has its own. */
-static void restrict_to(const char *const *removable, size_t count) {
+static void restrict_to(int removable) {
     struct error err;
     ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-    int version = landlock_restrict(removable, count, &err);
+    int version = landlock_restrict(&removable, 1, &err);
     ck_assert_msg(version >= 0, "%s", err.text);
     if (version == 0) {
         _exit(0); /* there is nothing to see on this kernel */
@@ -68,7 +68,7 @@ static void restrict_to(const char *const *removable, size_t count) {
 
 START_TEST(nothing_is_made_changed_removed_or_run_and_all_is_read) {
     int before = open(file, O_WRONLY);
-    restrict_to(NULL, 0);
+    restrict_to(-1);
     ck_assert_int_eq(make(other), EACCES);
     ck_assert_int_eq(make(file), EACCES);
     ck_assert(unlink(file) == -1 && errno == EACCES);
@@ -84,12 +84,11 @@ END_TEST
 
 /* What could be written there could be mapped as code. */
 START_TEST(sockets_are_only_removed_in_their_folder) {
-    const char *const removable[] = {run};
     char first[80], second[80];
     snprintf(first, sizeof first, "%s/new", run);
     snprintf(second, sizeof second, "%s/socket", run);
     ck_assert_int_eq(bind_socket(second), 0);
-    restrict_to(removable, 1);
+    restrict_to(open(run, O_PATH));
     ck_assert_int_eq(bind_socket(first), EACCES);
     ck_assert_int_eq(make(first), EACCES);
     ck_assert(rename(second, first) == -1 && errno == EACCES);
@@ -99,14 +98,13 @@ START_TEST(sockets_are_only_removed_in_their_folder) {
 }
 END_TEST
 
-START_TEST(a_folder_that_does_not_exist_is_named) {
-    const char *const removable[] = {"/nonexistent/run"};
+START_TEST(what_is_not_a_folder_is_refused_and_nothing_is_given_up) {
+    int removable = socket(AF_UNIX, SOCK_STREAM, 0);
     struct error err;
     ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-    int version = landlock_restrict(removable, 1, &err);
+    int version = landlock_restrict(&removable, 1, &err);
     if (version != 0) {
         ck_assert_int_eq(version, -1);
-        ck_assert_ptr_nonnull(strstr(err.text, "/nonexistent/run"));
         ck_assert_int_eq(make(other), 0);
         ck_assert_int_eq(unlink(other), 0);
     }
@@ -121,7 +119,7 @@ int main(void) {
     }
     tcase_add_test(all, nothing_is_made_changed_removed_or_run_and_all_is_read);
     tcase_add_test(all, sockets_are_only_removed_in_their_folder);
-    tcase_add_test(all, a_folder_that_does_not_exist_is_named);
+    tcase_add_test(all, what_is_not_a_folder_is_refused_and_nothing_is_given_up);
     suite_add_tcase(suite, all);
     int result = run_suite(suite, CK_FORK);
     clean_up();

@@ -81,6 +81,7 @@ START_TEST(only_what_the_protocol_has_is_a_message) {
         {"END", TAKEOVER_BAD},
         {"sockets fixed", TAKEOVER_BAD}, /* without descriptors */
         {"path", TAKEOVER_BAD},
+        {"admin 1 2", TAKEOVER_BAD},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         ck_assert_int_eq(kind_of(rows[i].text, strlen(rows[i].text)), rows[i].kind);
