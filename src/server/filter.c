@@ -66,6 +66,7 @@ static const struct {
 #endif
     {SYS_mprotect, "mprotect"},
     {SYS_prctl, "prctl"},
+    {SYS_rt_sigaction, "rt_sigaction"},
     {SYS_ioctl, "ioctl"},
     {SYS_process_vm_readv, "process_vm_readv"},
     {SYS_process_vm_writev, "process_vm_writev"},
@@ -100,23 +101,20 @@ static const char *name_of(long number) {
 /* SYS_SECCOMP of the kernel's siginfo.h, which some C libraries do not have. */
 enum { BY_FILTER = 1 };
 
-/* The signal is blocked in its own handler, so it is let through before it ends the process. The
- * first process of a container is not ended by a signal that it does not handle, hence the exit. */
+/* The filter does not let anybody replace this handler, not even itself: the signal is blocked in
+ * its own handler, so that the kernel cannot deliver what the second forbidden call causes, and
+ * ends the process (force_sig in Linux), the first one of a container too. */
 static void on_forbidden(int number, siginfo_t *info, void *context) {
     struct sigaction plain = {.sa_handler = SIG_DFL};
-    sigset_t set;
     if (info->si_code == BY_FILTER) {
         log_signal("forbidden system call", "number", (uint64_t)(unsigned)info->si_syscall, "name",
                    name_of(info->si_syscall));
     }
     sigaction(number, &plain, NULL);
-    sigemptyset(&set);
-    sigaddset(&set, number);
-    sigprocmask(SIG_UNBLOCK, &set, NULL);
-    raise(number);
     _exit(128 + number);
 }
 
+/* Before the filter is there. */
 static int handle_forbidden(struct error *err) {
     struct sigaction action = {.sa_sigaction = on_forbidden, .sa_flags = SA_SIGINFO};
     sigfillset(&action.sa_mask);
@@ -161,7 +159,7 @@ static const struct comparison fcntls[] = {{1, LOW, F_DUPFD},  {1, LOW, F_DUPFD_
                                            {1, LOW, F_SETLKW}, {1, LOW, 12},
                                            {1, LOW, 13},       {1, LOW, 14}};
 /* By a thread's number, which may be another process's. */
-static const struct comparison raised[] = {{1, LOW, SIGABRT}, {1, LOW, SIGSYS}};
+static const struct comparison raised[] = {{1, LOW, SIGABRT}};
 /* PR_SET_VMA (0x53564d41) names memory for /proc/PID/maps; glibc's allocator does so. */
 static const struct comparison prctls[] = {
     {0, LOW, PR_SET_NAME}, {0, LOW, PR_GET_NAME}, {0, LOW, 0x53564d41}};
@@ -223,6 +221,17 @@ static int allow_sockets(scmp_filter_ctx filter, int number, const struct socket
     return rc;
 }
 
+/* A rule can only ask for what is equal: another signal's number differs in one bit at least. The
+ * highest number is 64 (127 on MIPS). */
+static int allow_other_signals(scmp_filter_ctx filter, int number) {
+    int rc = 0;
+    for (uint64_t bit = 1; rc == 0 && bit <= 64; bit <<= 1) {
+        const struct comparison differs = {0, bit, ~(uint64_t)SIGSYS & bit};
+        rc = allow(filter, number, &differs, 1);
+    }
+    return rc;
+}
+
 static int add_rule(scmp_filter_ctx filter, const struct syscall_rule *rule) {
     const struct comparison self = {0, LOW, (uint64_t)getpid()};
     int number = seccomp_syscall_resolve_name(rule->name);
@@ -244,6 +253,8 @@ static int add_rule(scmp_filter_ctx filter, const struct syscall_rule *rule) {
         return allow_sockets(filter, number, LIST(sockets));
     case SYSCALL_PAIR:
         return allow_sockets(filter, number, LIST(pairs));
+    case SYSCALL_ACTION:
+        return allow_other_signals(filter, number);
     case SYSCALL_IOCTL:
         return allow(filter, number, LIST(ioctls));
     case SYSCALL_FCNTL:
@@ -279,7 +290,11 @@ static int fill(scmp_filter_ctx filter, struct error *err) {
 
 static int load(scmp_filter_ctx filter, struct error *err) {
     int rc = seccomp_load(filter);
-    return rc == 0 ? 0 : error_set(err, "seccomp: %s", strerror(-rc));
+    if (rc != 0) {
+        signal(SIGSYS, SIG_DFL);
+        return error_set(err, "seccomp: %s", strerror(-rc));
+    }
+    return 0;
 }
 
 int filter_apply(struct error *err) {

@@ -1,7 +1,6 @@
 #include "server/landlock.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -37,8 +36,16 @@ enum right {
     RIGHTS_OF_FOLDERS = RIGHT_REMOVE_FILE
 };
 
+enum scope {
+    SCOPE_ABSTRACT_SOCKETS = 1 << 0, /* from version 6 on */
+    SCOPE_SIGNALS = 1 << 1           /* from version 6 on */
+};
+
+/* Kernels that do not know the end of it want zeros there. */
 struct ruleset {
     uint64_t rights;
+    uint64_t network; /* from version 4 on; not used */
+    uint64_t scope;
 };
 
 struct rule_beneath {
@@ -54,6 +61,11 @@ static uint64_t rights_of(int version) {
     return rights;
 }
 
+static uint64_t scope_of(int version, bool notifies_abstract) {
+    uint64_t scope = version >= 6 ? SCOPE_SIGNALS : 0;
+    return version >= 6 && !notifies_abstract ? scope | SCOPE_ABSTRACT_SOCKETS : scope;
+}
+
 static int fail(struct error *err, int rules) {
     error_set(err, "Landlock: %s", strerror(errno));
     if (rules >= 0) {
@@ -67,12 +79,14 @@ static bool allow(int rules, uint64_t rights, int folder) {
     return syscall(ADD_RULE, rules, RULE_PATH_BENEATH, &rule, 0) == 0;
 }
 
-int landlock_restrict(const int *removable, size_t count, struct error *err) {
+int landlock_restrict(const int *removable, size_t count, bool notifies_abstract,
+                      struct error *err) {
     int version = (int)syscall(CREATE_RULESET, NULL, 0, ASK_VERSION);
     if (version <= 0) { /* ENOSYS, EOPNOTSUPP, or EPERM of a container's filter */
         return 0;
     }
-    struct ruleset ruleset = {.rights = rights_of(version)};
+    struct ruleset ruleset = {.rights = rights_of(version),
+                              .scope = scope_of(version, notifies_abstract)};
     int rules = (int)syscall(CREATE_RULESET, &ruleset, sizeof ruleset, 0);
     if (rules < 0) {
         return fail(err, -1);

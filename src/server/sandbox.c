@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "server/filter.h"
 #include "server/landlock.h"
+#include "server/systemd.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -58,7 +59,7 @@ static void apply(const int *removable, size_t count) {
         error_set(&o.landlock_error, "no_new_privs: %s", strerror(errno));
     } else {
         error_set(&o.landlock_error, "this kernel or container does not offer Landlock");
-        o.landlock = landlock_restrict(removable, count, &o.landlock_error);
+        o.landlock = landlock_restrict(removable, count, systemd_is_abstract(), &o.landlock_error);
     }
     o.filtered = filter_apply(&o.filter_error) == 0;
     report(&o);

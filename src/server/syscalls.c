@@ -1,5 +1,7 @@
 #include "server/syscalls.h"
 
+#include <features.h>
+
 #define ANY SYSCALL_ANY
 
 /* To allow one more call, add its row with the reason. Names that only some processors or C
@@ -131,7 +133,7 @@ const struct syscall_rule syscall_rules[] = {
     {"prctl", SYSCALL_PRCTL},
 
     /* Signals. */
-    {"rt_sigaction", ANY},
+    {"rt_sigaction", SYSCALL_ACTION},
     {"rt_sigprocmask", ANY},
     {"rt_sigreturn", ANY},
     {"sigreturn", ANY},            /* 32-bit systems */
@@ -140,7 +142,9 @@ const struct syscall_rule syscall_rules[] = {
     {"sigaltstack", ANY},
     {"restart_syscall", ANY},      /* after a stop (SIGSTOP) in the middle of a wait */
     {"tgkill", SYSCALL_SELF},      /* abort(3) */
-    {"tkill", SYSCALL_RAISE},      /* abort(3) and raise(3) of musl: a thread's number alone */
+#ifndef __GLIBC__
+    {"tkill", SYSCALL_RAISE},      /* abort(3) of musl: a thread's number alone */
+#endif
     {"kill", SYSCALL_SELF},
 
     /* Clocks. */

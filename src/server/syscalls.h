@@ -16,7 +16,8 @@ enum syscall_condition {
     SYSCALL_PAIR,      /* two unix sockets */
     SYSCALL_IOCTL,     /* one of a few requests */
     SYSCALL_FCNTL,     /* flags, duplicates and locks; no signal when a descriptor is ready */
-    SYSCALL_RAISE,     /* the signals of abort(3) and of this filter's end */
+    SYSCALL_ACTION,    /* of any signal but SIGSYS, which the filter has */
+    SYSCALL_RAISE,     /* the signal of abort(3) */
     SYSCALL_PRCTL,     /* names for threads and memory */
     SYSCALL_ASK,       /* reads a limit, sets none */
     SYSCALL_FALLS_BACK /* not allowed: answered with ENOSYS, upon which the caller does without */

@@ -36,6 +36,11 @@ void systemd_send(const char *state) {
     (void)send_with(state, NULL, 0);
 }
 
+bool systemd_is_abstract(void) {
+    const char *path = getenv("NOTIFY_SOCKET");
+    return path != NULL && path[0] == '@';
+}
+
 void systemd_reloading(void) {
     struct timespec now;
     char text[64];

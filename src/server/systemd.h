@@ -13,6 +13,9 @@
  * service manager that does not listen must not stop the service. */
 void systemd_send(const char *state);
 
+/* Whether its socket has an abstract address (unix(7)), as of managers that are not systemd. */
+bool systemd_is_abstract(void);
+
 /* Sends RELOADING=1 with MONOTONIC_USEC, which systemd 253 requires. */
 void systemd_reloading(void);
 

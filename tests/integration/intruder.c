@@ -7,12 +7,14 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,8 +119,40 @@ static long try_mode(void) {
     return chmod(loot(), 0644);
 }
 
+static long try_signal_to_thread(void) {
+    return syscall(SYS_tgkill, getppid(), getppid(), 0);
+}
+
 static long try_kill_by_thread(void) {
     return syscall(SYS_tkill, getppid(), 0);
+}
+
+/* To a process that does not exist: numbers are smaller. The library of musl needs the call. */
+static long try_abort_by_thread(void) {
+#ifdef __GLIBC__
+    return syscall(SYS_tkill, INT_MAX, SIGABRT);
+#else
+    return syscall(SYS_tkill, INT_MAX, SIGTERM);
+#endif
+}
+
+/* After which nobody would notice the next attempt. */
+static long try_handler(void) {
+    return signal(SIGSYS, SIG_IGN) == SIG_ERR ? -1 : 0;
+}
+
+/* The kernel looks at the lower half of the number. */
+static long try_handler_by_half(void) {
+    const long number = (long)((uint64_t)1 << 32 | SIGSYS);
+    return syscall(SYS_rt_sigaction, number, NULL, NULL, _NSIG / 8);
+}
+
+/* Then the signal cannot be delivered. */
+static long try_behind_a_mask(void) {
+    sigset_t set;
+    sigfillset(&set);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    return try_execve();
 }
 
 /* The kernel would send it when the descriptor is ready. */
@@ -174,6 +208,33 @@ static long try_resolver_sockets(void) {
     return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds);
 }
 
+/* As they are; those that the C library keeps to itself it refuses without asking the kernel. */
+static long try_other_handlers(void) {
+    for (int number = 1; number < _NSIG; number++) {
+        struct sigaction action;
+        bool fixed = number == SIGSYS || number == SIGKILL || number == SIGSTOP ||
+                     (number > SIGSYS && number < SIGRTMIN);
+        if (!fixed &&
+            (sigaction(number, NULL, &action) != 0 || sigaction(number, &action, NULL) != 0)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static long try_abort(void) {
+    abort();
+}
+
+/* The C library finds it. */
+static long try_double_free(void) {
+    void *volatile memory = malloc(24);
+    void *again = memory;
+    free(memory);
+    free(again);
+    return 0;
+}
+
 static const struct {
     const char *name;
     long (*make)(void);
@@ -196,14 +257,22 @@ static const struct {
     {"limit", try_limit},
     {"file_in_memory", try_file_in_memory},
     {"mode", try_mode},
+    {"signal_to_thread", try_signal_to_thread},
     {"kill_by_thread", try_kill_by_thread},
+    {"abort_by_thread", try_abort_by_thread},
     {"signal_by_descriptor", try_signal_by_descriptor},
+    {"handler", try_handler},
+    {"handler_by_half", try_handler_by_half},
+    {"behind_a_mask", try_behind_a_mask},
     {"new_file", try_new_file},
     {"write", try_write},
     {"unlink", try_unlink},
     {"read", try_read},
     {"code_of_file", try_code_of_file},
     {"resolver_sockets", try_resolver_sockets},
+    {"other_handlers", try_other_handlers},
+    {"abort", try_abort},
+    {"double_free", try_double_free},
 };
 
 static void intrude(const char *wanted) {

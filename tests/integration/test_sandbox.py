@@ -20,8 +20,10 @@ FORBIDDEN = {"execve": "execve", "fork": "clone", "ptrace": "ptrace", "packet_so
              "device_socket": "socket", "packet_unix_socket": "socket", "pair": "socketpair",
              "signal": "kill", "writable_code": "mmap", "new_code": "mprotect",
              "terminal_input": "ioctl", "dumpable": "prctl", "limit": None,
-             "file_in_memory": "memfd_create", "mode": None, "kill_by_thread": "tkill",
-             "signal_by_descriptor": "fcntl"}
+             "file_in_memory": "memfd_create", "mode": None, "signal_to_thread": "tgkill",
+             "kill_by_thread": "tkill",
+             "abort_by_thread": "tkill", "signal_by_descriptor": "fcntl", "handler": "rt_sigaction",
+             "handler_by_half": "rt_sigaction"}
 LANDLOCK_CREATE_RULESET, ASK_VERSION = 444, 1
 
 
@@ -80,6 +82,29 @@ class Calls(Sandbox):
                     self.skipTest("this system has no filter")
                 self.check_end(postern, name)
 
+    def test_it_ends_even_where_the_signal_is_blocked(self):
+        """Then there is no line."""
+        postern = self.intruded("behind_a_mask")
+        if not postern.attempt_is_filtered:
+            self.skipTest("this system has no filter")
+        self.tcp_client(postern)
+        self.assertEqual(postern.wait_exit(), -signal.SIGSYS)
+        postern.expected_exit = -signal.SIGSYS
+
+    def test_an_abort_ends_the_program_as_elsewhere(self):
+        for attempt, message in (("abort", ""), ("double_free", "double free")):
+            with self.subTest(attempt):
+                postern = self.intruded(attempt)
+                postern.foreign += (b"free(): ",)
+                self.tcp_client(postern)
+                code = postern.wait_exit()
+                postern.expected_exit = code
+                if attempt == "double_free" and "double free" not in postern.log():
+                    self.skipTest("this C library does not look")
+                self.assertEqual(code, -signal.SIGABRT)
+                self.assertIn(message, postern.log())
+                self.assertEqual(postern.all("forbidden system call"), [])
+
     def test_the_line_is_json_where_the_log_is(self):
         postern = self.intruded("execve", main={"log_format": "json"})
         if not postern.attempt_is_filtered:
@@ -88,7 +113,7 @@ class Calls(Sandbox):
         self.assertEqual(postern.all("forbidden system call")[0]["level"], "error")
 
     def test_what_libraries_need_is_allowed(self):
-        for attempt in ("read", "code_of_file", "resolver_sockets"):
+        for attempt in ("read", "code_of_file", "resolver_sockets", "other_handlers"):
             with self.subTest(attempt):
                 self.assertEqual(self.outcome(self.intruded(attempt, "/bin/true")), 0)
 
