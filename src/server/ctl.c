@@ -4,10 +4,12 @@
 #include "config/types.h"
 #include "core/buf.h"
 #include "core/error.h"
+#include "core/utf8.h"
 #include "server/ctl_client.h"
 
 #include <getopt.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,18 +28,39 @@ static const char help[] =
     "\n"
     "Exit code 2: wrong command line; 3: nobody answers.\n";
 
+/* What a terminal would obey is escaped, in text as in the strings of JSON: a certificate's name in
+ * an error, or all of it where it is not a Postern that answers. */
+static void print(FILE *out, const char *text) {
+    const uint8_t *s = (const uint8_t *)text;
+    for (size_t left = strlen(text), used; left > 0; s += used, left -= used) {
+        uint32_t code = 0;
+        used = utf8_decode(s, left, &code);
+        if (used == 0) {
+            used = 1;
+            fprintf(out, "\\x%02x", s[0]);
+        } else if ((code < 0x20 && code != '\n') || (code >= 0x7f && code < 0xa0)) {
+            fprintf(out, "\\u%04x", (unsigned)code);
+        } else {
+            fwrite(s, 1, used, out);
+        }
+    }
+}
+
 static enum ctl_exit wrong_use(const char *message) {
     fprintf(stderr, "postern ctl: %s\nTry: postern ctl --help\n", message);
     return CTL_WRONG_USE;
 }
 
 static enum ctl_exit no_answer(const struct error *err) {
-    fprintf(stderr, "postern ctl: %s\n", err->text);
+    fputs("postern ctl: ", stderr);
+    print(stderr, err->text);
+    fputs("\n", stderr);
     return CTL_NO_ANSWER;
 }
 
 static enum ctl_exit refused(const char *what, const struct ctl_answer *answer) {
-    fprintf(stderr, "postern ctl: %s%s", what, ctl_answer_body(answer));
+    fprintf(stderr, "postern ctl: %s", what);
+    print(stderr, ctl_answer_body(answer));
     return CTL_REFUSED;
 }
 
@@ -55,7 +78,7 @@ static enum ctl_exit status(const struct config_admin *admin) {
     if (answer.status != 200) {
         result = refused("", &answer);
     } else {
-        fputs(ctl_answer_body(&answer), stdout);
+        print(stdout, ctl_answer_body(&answer));
         result = strncmp(ctl_answer_body(&answer), "ready\n", 6) == 0 ? CTL_DONE : CTL_REFUSED;
     }
     ctl_answer_free(&answer);
@@ -72,7 +95,7 @@ static enum ctl_exit ask(const struct config_admin *admin, const char *method, c
     }
     enum ctl_exit result = CTL_DONE;
     if (answer.status / 100 == 2) {
-        fputs(ctl_answer_body(&answer), stdout);
+        print(stdout, ctl_answer_body(&answer));
     } else {
         result = refused(refusal, &answer);
     }
@@ -99,7 +122,9 @@ static bool print_page(char *page, char next[32]) {
     for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
         size_t len = strlen(line);
         if (strncmp(line, "{\"listener\":", 12) == 0) {
-            printf("%.*s\n", (int)(line[len - 1] == ',' ? len - 1 : len), line);
+            line[line[len - 1] == ',' ? len - 1 : len] = '\0';
+            print(stdout, line);
+            fputs("\n", stdout);
         } else if (sscanf(line, "],\"next\":\"%31[0-9]\"", next) == 1) {
             return true;
         }

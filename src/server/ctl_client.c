@@ -1,5 +1,7 @@
 #include "server/ctl_client.h"
 
+#include "server/socket_folder.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -37,6 +39,30 @@ static int connect_to(const struct config_admin *admin) {
         return -1;
     }
     return fd;
+}
+
+/* Whoever may have made the socket's folder: root, the user that runs Postern, who owns it, or the
+ * caller. Another one would find out what is asked, and could answer anything. */
+static int check_server(const struct config_admin *admin, int fd, struct error *err) {
+    const struct socket_name name = {"admin", admin->text, admin->path};
+    struct ucred server;
+    socklen_t len = sizeof server;
+    uid_t owner;
+    if (admin->path == NULL) {
+        return 0;
+    }
+    if (socket_folder_find_owner(&name, &owner, err) != 0) {
+        return -1;
+    }
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &server, &len) != 0) {
+        return error_set(err, "%s: cannot find out who answers: %s", admin->text, strerror(errno));
+    }
+    return socket_folder_trusts(server.uid) || server.uid == owner
+               ? 0
+               : error_set(err,
+                           "%s: the process that listens there is of user %u, not of root, of this "
+                           "user or of the owner of its folder",
+                           admin->text, (unsigned)server.uid);
 }
 
 static bool send_request(int fd, const char *method, const char *path) {
@@ -86,6 +112,10 @@ int ctl_ask(const struct config_admin *admin, const char *method, const char *pa
         return error_set(err, "%s: cannot connect: %s%s", admin->text, strerror(errno),
                          errno == EACCES ? "; members of the socket's group may"
                                          : "; does Postern run, with this address in admin?");
+    }
+    if (check_server(admin, fd, err) != 0) {
+        close(fd);
+        return -1;
     }
     bool answered = send_request(fd, method, path) && receive(fd, &answer->bytes);
     int error = errno;

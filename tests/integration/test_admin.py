@@ -14,6 +14,8 @@ from brokers import echo
 from clients import PATIENCE, TlsClient, tls_context
 from harness import Case, main, pki, run_program
 
+NOBODY = 54321
+
 
 @unittest.skipUnless(is_available(), "built without the admin socket")
 class Served(Case):
@@ -491,6 +493,76 @@ class Ctl(Served):
             self.assertIn(words, done.stderr)
         for words in ("--cert", "--key"):
             self.assertNotIn(words, done.stderr)
+
+    def unix_server(self, folder, user=None):
+        """Something that says it is alive; of another user, as the system sees it."""
+        def alive(peer):
+            peer.recv()
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nalive\n")
+
+        broker = self.fake_broker(alive, path=self.path(f"{folder}/admin.sock"), up=False)
+        os.seteuid(user if user is not None else os.geteuid())
+        try:
+            broker.up()
+        finally:
+            os.seteuid(os.getuid())
+        return broker.address
+
+    def test_who_answers_must_be_root_the_caller_or_the_owner_of_the_folder(self):
+        os.mkdir(self.path("run"))
+        done = ctl("--admin", self.unix_server("run"), "health")
+        self.assertEqual((done.returncode, done.stdout), (0, "alive\n"), done.stderr)
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_another_user_who_answers_is_not_believed(self):
+        os.chmod(self.folder, 0o755)
+        for folder, owner, user, code in (("a", 0, NOBODY, 3), ("b", NOBODY, NOBODY, 0),
+                                          ("c", NOBODY, NOBODY + 1, 3), ("d", NOBODY, 0, 0)):
+            with self.subTest(folder):
+                os.mkdir(self.path(folder))
+                os.chown(self.path(folder), owner, owner)
+                done = ctl("--admin", self.unix_server(folder, user), "health")
+                self.assertEqual(done.returncode, code, done.stderr)
+                self.assertEqual(done.stdout, "alive\n" if code == 0 else "")
+                self.assertEqual(f"the process that listens there is of user {user}" in done.stderr,
+                                 code == 3)
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_nor_is_the_owner_of_a_folder_that_anybody_could_have_made(self):
+        os.mkdir(self.path("tmp"))
+        os.chmod(self.path("tmp"), 0o1777)
+        os.mkdir(self.path("tmp/run"))
+        os.chown(self.path("tmp/run"), NOBODY, NOBODY)
+        done = ctl("--admin", self.unix_server("tmp/run", NOBODY), "health")
+        self.assertEqual((done.returncode, done.stdout), (3, ""))
+        self.assertIn(f"{self.path('tmp/run')} belongs to user {NOBODY}", done.stderr)
+
+    def test_what_a_terminal_would_obey_is_escaped(self):
+        """Whoever answers, and whatever a name in an error has."""
+        evil = b'{"listener":"\x1b[2J\xc2\x9b\x7f\r\xff \xc3\xbc"},\n'
+        shown = '{"listener":"\\u001b[2J\\u009b\\u007f\\u000d\\xff \u00fc"}'
+        for verb, status, code in (("status", 200, 1), ("status", 503, 1), ("health", 200, 0),
+                                   ("health", 503, 1), ("reload", 200, 0), ("reload", 422, 1),
+                                   ("sessions", 200, 0), ("sessions", 500, 1)):
+            def answer(peer, status=status):
+                peer.recv()
+                peer.send(b"HTTP/1.1 %d x\r\nContent-Length: %d\r\n\r\n%s"
+                          % (status, len(evil), evil))
+
+            with self.subTest(verb, status=status):
+                done = ctl("--admin", self.fake_broker(answer).address, verb)
+                self.assertEqual(done.returncode, code)
+                self.assertIn(shown, done.stdout + done.stderr)
+                self.assertNotRegex(done.stdout + done.stderr, r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+
+    def test_a_refusal_shows_what_a_file_has_without_obeying_it(self):
+        self.serve()
+        with open(self.server.config_file, "a", encoding="utf-8") as file:
+            file.write("\x1b[2J = 1\n")
+        done = self.admin.ctl("reload")
+        self.assertEqual(done.returncode, 1)
+        self.assertNotIn("\x1b", done.stderr)
+        self.assertIn("[2J", done.stderr)
 
     def test_an_address_where_something_else_answers_is_exit_code_3(self):
         def other(peer):
