@@ -76,7 +76,7 @@ copy_program() {
     echo 'postern:x:8883:8883:Postern:/:/usr/sbin/nologin' >"$image/etc/passwd"
     echo 'postern:x:8883:' >"$image/etc/group"
     echo 'hosts: files dns' >"$image/etc/nsswitch.conf"
-    mkdir -p "$image/tmp" "$image/etc/postern/certs"
+    mkdir -p "$image/tmp" "$image/run" "$image/etc/postern/certs"
 }
 
 # The packages that the libraries are of, one a line.

@@ -145,6 +145,9 @@ run_compose() {
     check_rights
     until_true "the state healthy" 90 is_healthy
     say "healthy"
+    [ "$(compose exec -T postern postern ctl reload)" = reloaded ] || die "it does not reload"
+    ! compose exec -T mosquitto test -e /run/postern || die "Mosquitto has the admin socket"
+    say "ctl reloads"
     renew "$top/certs/make-certs" --dir "$work/certs" --group 8883 --new-key
     compose restart mosquitto
     round_trip "after a restart of the broker"

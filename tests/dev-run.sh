@@ -22,6 +22,8 @@ until_true 300 listens 8883
 client mosquitto_sub -t 'demo/#' -v >"$folder/received" &
 until_true 300 sh -c "mosquitto_pub -h localhost -p 8883 --cafile certs/local/ca.pem -t demo/hello -m hi &&
     grep -qx 'demo/hello hi' '$folder/received'"
+[ "$(build/postern ctl -c build/run.conf reload)" = reloaded ] ||
+    { echo "ctl does not reload it" >&2; exit 1; }
 kill -INT -- "-$(jobs -p %1)"
 status=0
 wait %1 || status=$?

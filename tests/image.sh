@@ -102,6 +102,8 @@ check_image() { # PROCESSOR
     container=$(build from "$image")
     root=$(build mount "$container") folder=$root/usr/share/doc/postern
     [ ! -e "$root/bin/sh" ] || say_wrong "there is a shell"
+    [ "$(stat --format %u:%g:%a "$root/run" "$root/run/postern" | tr '\n' ' ')" = "0:0:755 8883:8883:755 " ] ||
+        say_wrong "the folder of the admin socket is not Postern's"
     for name in LICENSE wolfssl-COPYING libuv1 libinih1 libmicrohttpd12 libseccomp2 libc6; do
         grep -rqi 'licen[sc]e' "$folder/$name"* || say_wrong "there is no licence text $name"
         [ "$name" = LICENSE ] || jq -e --arg name "${name%-COPYING}" \
@@ -171,21 +173,21 @@ round_trip() { # TLS_VERSION PORT
 # one_image PROCESSOR: built, looked at, started, and used.
 one_image() {
     local image=localhost/postern:${1/\//} emulator container megabytes compressed
-    local port admin process user
+    local port process user
     emulator=$(emulator "$1")
     build bud --isolation chroot --format docker --platform "linux/$1" \
         --build-arg BASE=localhost/base --build-arg BUILDPLATFORM="$(this_platform)" \
         --build-arg REVISION=test --build-arg SOURCE=https://example.org \
         -f "$top/docker/Dockerfile" -t "$image" "$top"
     check_image "$1"
-    port=$(free_port) admin=$(free_port)
-    sed "s/:8883/:$port/; s/:9883/:$admin/; s/:1883/:$broker_port/" "$top/docker/postern.conf" \
-        >"$work/postern.conf"
+    port=$(free_port)
+    sed "s/:8883/:$port/; s/:1883/:$broker_port/" "$top/docker/postern.conf" >"$work/postern.conf"
     start_in_image
     wait_for_port "$port"
     read -r process user < <(process_and_user)
     [ "$user" = 8883 ] || say_wrong "runs as user $user"
     [ "$(in_image /usr/sbin/postern ctl health)" = alive ] || say_wrong "is not healthy"
+    [ "$(in_image /usr/sbin/postern ctl reload)" = reloaded ] || say_wrong "does not reload"
     round_trip TLSv1.2 "$port"
     round_trip TLSv1.3 "$port"
     kill "$process"

@@ -249,16 +249,18 @@ static void on_drain(struct admin *a, struct http_request *r) {
 
 struct route {
     const char *path, *method;
-    bool local; /* answered to clients on this machine alone */
+    enum admin_reach reach;
     void (*answer)(struct admin *a, struct http_request *r);
 };
 
-/* From elsewhere one may see how it goes, but not who is connected, and change nothing. */
 static const struct route routes[] = {
-    {"/metrics", "GET", false, on_metrics},  {"/health", "GET", false, on_health},
-    {"/ready", "GET", false, on_ready},      {"/status", "GET", true, on_status},
-    {"/sessions", "GET", true, on_sessions}, {"/reload", "POST", true, on_reload},
-    {"/drain", "POST", true, on_drain},
+    {"/metrics", "GET", ADMIN_REACH_ALL, on_metrics},
+    {"/health", "GET", ADMIN_REACH_ALL, on_health},
+    {"/ready", "GET", ADMIN_REACH_ALL, on_ready},
+    {"/status", "GET", ADMIN_REACH_MACHINE, on_status},
+    {"/sessions", "GET", ADMIN_REACH_MACHINE, on_sessions},
+    {"/reload", "POST", ADMIN_REACH_UNIX, on_reload},
+    {"/drain", "POST", ADMIN_REACH_UNIX, on_drain},
 };
 
 static const struct route *find_route(const char *path) {
@@ -278,8 +280,12 @@ static bool has_method(const struct route *route, const char *method) {
 static void on_request(void *arg, struct http_request *r) {
     struct admin *a = arg;
     const struct route *route = find_route(http_path(r));
+    const struct admin_client client = {.over_unix = a->over_unix,
+                                        .is_local = http_is_local(r),
+                                        .host = http_header(r, "Host"),
+                                        .origin = http_header(r, "Origin")};
     const char *obstacle =
-        admin_access_obstacle(a->over_unix, http_header(r, "Host"), http_header(r, "Origin"));
+        admin_access_obstacle(&client, route != NULL ? route->reach : ADMIN_REACH_ALL);
     if (obstacle != NULL) {
         http_answer_text(r, 403, obstacle);
     } else if (route == NULL) {
@@ -289,8 +295,6 @@ static void on_request(void *arg, struct http_request *r) {
     } else if (!has_method(route, http_method(r))) {
         http_add_header(r, "Allow", route->method);
         http_answer_text(r, 405, "another method is needed");
-    } else if (route->local && !http_is_local(r)) {
-        http_answer_text(r, 403, "only answered on the same machine");
     } else {
         route->answer(a, r);
     }

@@ -32,14 +32,20 @@ bool admin_access_allows_host(const char *host) {
     return is_port(host + len) && (is_short_name(host, len) || is_address(host, len));
 }
 
-const char *admin_access_obstacle(bool over_unix, const char *host, const char *origin) {
-    if (over_unix) {
+const char *admin_access_obstacle(const struct admin_client *client, enum admin_reach reach) {
+    if (client->over_unix) {
         return NULL;
     }
-    if (origin != NULL) {
+    if (client->origin != NULL) {
         return "requests of web pages are not answered";
     }
-    return admin_access_allows_host(host)
-               ? NULL
-               : "Host must be an address, localhost or a name without a dot";
+    if (!admin_access_allows_host(client->host)) {
+        return "Host must be an address, localhost or a name without a dot";
+    }
+    if (reach == ADMIN_REACH_UNIX) {
+        return "only done over a unix socket; write admin = unix:/run/postern/admin.sock, or send "
+               "a signal: SIGHUP reloads, SIGTERM drains";
+    }
+    return reach == ADMIN_REACH_ALL || client->is_local ? NULL
+                                                        : "only answered on the same machine";
 }

@@ -1,5 +1,7 @@
 /* Which requests the admin socket answers. It has no passwords: who may reach the address may read
- * the metrics, and who is on this machine may do the rest.
+ * the metrics, and who is on this machine may see who is connected. What changes something is done
+ * by a unix socket alone, whose file says who may: on a loopback address that would be every user,
+ * and in a container whatever shares its network, as the broker may.
  *
  * A web page that somebody on this machine looks at is no such person, but its browser can connect
  * to loopback addresses. So a request is refused that has an Origin header, which browsers send
@@ -14,7 +16,19 @@
 /* A Host header, with or without its port; NULL, as old clients have none, is allowed. */
 bool admin_access_allows_host(const char *host);
 
+/* To whom a path is answered. */
+enum admin_reach {
+    ADMIN_REACH_ALL,
+    ADMIN_REACH_MACHINE, /* over a unix socket, or from a loopback address */
+    ADMIN_REACH_UNIX     /* over a unix socket */
+};
+
+struct admin_client {
+    bool over_unix, is_local;
+    const char *host, *origin; /* headers, or NULL */
+};
+
 /* NULL: the request may be answered; else why not, in words for the client. */
-const char *admin_access_obstacle(bool over_unix, const char *host, const char *origin);
+const char *admin_access_obstacle(const struct admin_client *client, enum admin_reach reach);
 
 #endif

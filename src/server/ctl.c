@@ -26,6 +26,8 @@ static const char help[] =
     "  reload      reloads and waits; prints why it was refused, with exit code 1\n"
     "  drain       stops as SIGTERM does, without waiting\n"
     "\n"
+    "reload and drain need a unix socket.\n"
+    "\n"
     "Exit code 2: wrong command line; 3: nobody answers.\n";
 
 /* What a terminal would obey is escaped, in text as in the strings of JSON: a certificate's name in

@@ -90,10 +90,29 @@ class Access(Served):
 
     def test_requests_of_web_pages_are_refused(self):
         self.serve("127.0.0.1:0")
+        for path in ("/status", "/metrics"):
+            answer = self.admin.get(path, Origin="http://127.0.0.1")
+            self.assertEqual((answer.status, answer.text),
+                             (403, "requests of web pages are not answered\n"))
+
+    def test_over_tcp_nothing_can_be_changed(self):
+        """A broker beside it reaches its loopback in a compose file, and so does every user here."""
+        self.serve("127.0.0.1:0", main={"drain_timeout": "1h"})
+        client = self.talk()
         mark = self.server.mark()
-        answer = self.admin.ask("POST", "/reload", {"Origin": "http://127.0.0.1"})
-        self.assertEqual(answer.status, 403)
-        self.assertEqual(self.server.all("reload done", since=mark), [])
+        for verb in ("reload", "drain"):
+            answer = self.admin.post(f"/{verb}")
+            self.assertEqual(answer.status, 403)
+            self.assertIn("admin = unix:/run/postern/admin.sock", answer.text)
+            done = self.admin.ctl(verb)
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertEqual(done.stderr, f"postern ctl: {verb} refused: {answer.text}")
+        for verb in ("status", "health", "sessions"):
+            self.assertEqual(self.admin.ctl(verb).returncode, 0)
+        client.send(b"y")
+        self.assertEqual(client.recv_exactly(1), b"y")
+        for event in ("reload done", "reload refused", "stopping"):
+            self.assertEqual(self.server.all(event, since=mark), [])
 
     def test_what_changes_something_needs_post_and_the_rest_does_not(self):
         self.serve()
@@ -143,7 +162,8 @@ class Access(Served):
 
 class Hostile(Served):
     def raw(self, data=b""):
-        sock = socket.socket(socket.AF_INET)
+        sock = socket.socket(socket.AF_UNIX if isinstance(self.admin.address, str)
+                             else socket.AF_INET)
         sock.settimeout(PATIENCE)
         sock.connect(self.admin.address)
         sock.sendall(data)
@@ -187,7 +207,7 @@ class Hostile(Served):
             thread.join()
 
     def test_large_requests_are_refused(self):
-        self.serve("127.0.0.1:0")
+        self.serve()
         sock = self.raw(b"GET /ready HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 40000)
         self.assertNotIn(b" 200 ", sock.recv(1000))
         sock = self.raw(b"POST /reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")

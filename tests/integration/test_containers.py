@@ -13,6 +13,7 @@ except ImportError:
     yaml = None
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+FOLDER = "/run/postern"  # of the admin socket
 CONFIGURATIONS = ("docker/postern.conf", "docker/iotstack/postern/postern.conf")
 
 
@@ -33,7 +34,9 @@ class Configurations(Case):
         self.assertIn('HEALTHCHECK --interval=30s --timeout=5s --start-period=10s '
                       'CMD ["/usr/sbin/postern", "ctl", "health"]', read("docker/Dockerfile"))
         for name in CONFIGURATIONS:
-            self.assertRegex(read(name), re.compile("^admin = 127.0.0.1:9883$", re.M))
+            self.assertRegex(read(name), re.compile(f"^admin = unix:{FOLDER}/admin.sock$", re.M))
+        self.assertIn(f"COPY --from=build --chown=8883:8883 /empty/ {FOLDER}/\n",
+                      read("docker/Dockerfile"))
 
 
 @unittest.skipUnless(yaml, "needs python3-yaml")
@@ -52,6 +55,12 @@ class Services(unittest.TestCase):
             self.assertEqual(service["cap_drop"], ["ALL"])
             self.assertEqual(service["security_opt"], ["no-new-privileges:true"])
             self.assertEqual(service.get("cap_add", []), ["CHOWN"] if "init" in service else [])
+
+    def test_the_admin_socket_is_in_a_folder_of_the_container_alone(self):
+        ours = [service for name, service in self.services() if name == "postern" and "image" in service]
+        self.assertEqual(len(ours), 2)
+        for service in ours:
+            self.assertEqual(service["tmpfs"], [f"{FOLDER}:uid=8883,gid=8883,mode=0750"])
 
     def test_docker_waits_for_the_drain_and_bounds_the_log(self):
         for name, service in self.services():

@@ -46,11 +46,30 @@ START_TEST(a_host_is_an_address_or_a_name_that_nobody_can_register) {
 END_TEST
 
 START_TEST(requests_of_web_pages_are_refused_but_over_a_unix_socket) {
-    ck_assert_ptr_null(admin_access_obstacle(false, "localhost", NULL));
-    ck_assert_ptr_nonnull(admin_access_obstacle(false, "localhost", "http://localhost"));
-    ck_assert_ptr_nonnull(admin_access_obstacle(false, "localhost", "null"));
-    ck_assert_ptr_nonnull(admin_access_obstacle(false, "example.org", NULL));
-    ck_assert_ptr_null(admin_access_obstacle(true, "example.org", "http://example.org"));
+    struct admin_client client = {.is_local = true, .host = "localhost"};
+    ck_assert_ptr_null(admin_access_obstacle(&client, ADMIN_REACH_MACHINE));
+    client.origin = "http://localhost";
+    ck_assert_ptr_nonnull(admin_access_obstacle(&client, ADMIN_REACH_ALL));
+    client.origin = "null";
+    ck_assert_ptr_nonnull(admin_access_obstacle(&client, ADMIN_REACH_ALL));
+    client = (struct admin_client){.is_local = true, .host = "example.org"};
+    ck_assert_ptr_nonnull(admin_access_obstacle(&client, ADMIN_REACH_ALL));
+    client = (struct admin_client){true, true, "example.org", "http://example.org"};
+    ck_assert_ptr_null(admin_access_obstacle(&client, ADMIN_REACH_UNIX));
+}
+END_TEST
+
+START_TEST(what_changes_something_is_done_over_a_unix_socket_alone) {
+    struct admin_client client = {.is_local = true, .host = "localhost"};
+    const char *obstacle = admin_access_obstacle(&client, ADMIN_REACH_UNIX);
+    ck_assert_ptr_nonnull(obstacle);
+    ck_assert_ptr_nonnull(strstr(obstacle, "unix:/run/postern/admin.sock"));
+    client.is_local = false;
+    ck_assert_ptr_nonnull(admin_access_obstacle(&client, ADMIN_REACH_UNIX));
+    ck_assert_ptr_nonnull(admin_access_obstacle(&client, ADMIN_REACH_MACHINE));
+    ck_assert_ptr_null(admin_access_obstacle(&client, ADMIN_REACH_ALL));
+    client.over_unix = true;
+    ck_assert_ptr_null(admin_access_obstacle(&client, ADMIN_REACH_UNIX));
 }
 END_TEST
 
@@ -258,6 +277,7 @@ int main(void) {
     TCase *test = tcase_create("parts"), *files = tcase_create("socket");
     tcase_add_test(test, a_host_is_an_address_or_a_name_that_nobody_can_register);
     tcase_add_test(test, requests_of_web_pages_are_refused_but_over_a_unix_socket);
+    tcase_add_test(test, what_changes_something_is_done_over_a_unix_socket_alone);
     tcase_add_test(test, it_is_not_ready_before_it_serves_nor_while_it_drains);
     tcase_add_test(test, a_question_is_answered_by_the_other_thread);
     tcase_add_test(test, a_question_that_nobody_takes_is_withdrawn);
