@@ -22,6 +22,7 @@ static const struct sidecar_option {
 } sidecar_options[] = {
     {"--listen", "listener", "listen"},
     {"--backend", "listener", "backend"},
+    {"--mqtt", "listener", "mqtt"},
     {"--cert", "certificate", "cert"},
     {"--chain", "certificate", "chain"},
     {"--key", "certificate", "key"},
@@ -54,8 +55,9 @@ struct command {
 static const char help[] =
     "Usage: postern [--check | --takeover] [-c FILE]\n"
     "       postern [--check] --listen ADDR --backend ADDR --cert FILE [--chain FILE] --key FILE\n"
-    "               [--client-ca FILE] [--client-auth none|optional|required]\n"
-    "               [--log-format auto|text|json|journal] [--watch] [--workers N] [--admin ADDR]\n"
+    "               [--mqtt off|check|identity] [--client-ca FILE]\n"
+    "               [--client-auth none|optional|required] [--log-format auto|text|json|journal]\n"
+    "               [--watch] [--workers N] [--admin ADDR]\n"
     "       postern ctl [-c FILE | --admin ADDR] status|health|sessions|reload|drain\n"
     "       postern --version | --help\n"
     "\n"
@@ -67,6 +69,7 @@ static const char help[] =
     "      --takeover      serve in place of the Postern that runs, which ends: an upgrade\n"
     "      --listen ADDR   one listener without a file: [::]:8883, 0.0.0.0:8883\n"
     "      --backend ADDR  the broker: 127.0.0.1:1883, mosquitto:1883, unix:/path\n"
+    "      --mqtt MODE     check for every MQTT broker: nothing but a valid CONNECT reaches it\n"
     "      --cert FILE     certificate, or certificate and chain; --chain FILE, --key FILE\n"
     "      --watch         reload when a certificate file changes, without a signal\n"
     "\n"

@@ -248,8 +248,8 @@ class CommandLine(Case):
     def test_help_describes_every_option(self):
         done = run_program("--help")
         self.assertEqual(done.returncode, 0)
-        for option in ("-c", "--check", "--version", "--help", "--listen", "--backend", "--cert",
-                       "--chain", "--key", "--log-format", "--watch", "--workers"):
+        for option in ("-c", "--check", "--version", "--help", "--listen", "--backend", "--mqtt",
+                       "--cert", "--chain", "--key", "--log-format", "--watch", "--workers"):
             self.assertIn(option, done.stdout)
 
     def test_a_wrong_command_line_is_exit_code_2(self):
@@ -293,11 +293,22 @@ class CommandLine(Case):
         self.assertEqual(client.recv_exactly(1), b"x")
         self.assertTrue(postern.lines[0].startswith("{"))
 
+    def test_a_sidecar_lets_nothing_but_mqtt_reach_its_broker_if_told_to(self):
+        broker = self.fake_broker(echo)
+        pki.server().write(self.path("main"))
+        postern = self.start(address_count=1, arguments=[
+            "--listen", "127.0.0.1:0", "--backend", broker.address, "--mqtt", "check", "--cert",
+            self.path("main/cert.pem"), "--key", self.path("main/privkey.pem")])
+        client = self.client(postern)
+        client.send(b"GET / HTTP/1.1\r\n\r\n")
+        end = postern.end_of(client)
+        self.assertEqual((end["reason"], end["backend"]), ("not_mqtt", "-"))
+
     def test_a_sidecars_mistakes_name_the_option(self):
         pki.server().write(self.path("main"))
         good = {"--listen": "127.0.0.1:0", "--backend": "127.0.0.1:1883",
                 "--cert": self.path("main/cert.pem"), "--key": self.path("main/privkey.pem")}
-        for option, value in (("--listen", "nowhere"), ("--backend", "x"),
+        for option, value in (("--listen", "nowhere"), ("--backend", "x"), ("--mqtt", "on"),
                               ("--workers", "none")):
             arguments = [word for pair in {**good, option: value}.items() for word in pair]
             done = run_program(*arguments)
