@@ -4,8 +4,9 @@
 #   scripts/package.sh FOLDER [--source]
 #
 # FOLDER, which is emptied first, gets the source package, with wolfSSL's source as a component, and
-# unless --source is given the packages and build.log. Needs the component in
-# subprojects/packagecache; ./dev puts it there. Nothing is signed: debsign does that.
+# unless --source is given the packages and build.log. The unit tests run, unless DEB_BUILD_OPTIONS has
+# nocheck. Needs the component in subprojects/packagecache; ./dev puts it there. Nothing is signed:
+# debsign does that.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 

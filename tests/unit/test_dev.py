@@ -115,6 +115,21 @@ class Build(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stderr, "meson .*-Dwolfssl=system .*--prefix=/usr")
 
+    def test_a_run_lets_nothing_but_mqtt_reach_the_broker(self):
+        self.assertIn("\nmqtt = check\n", dev("write_run_config /dev/stdout /tmp").stdout)
+
+    def test_a_package_is_built_without_the_tests_unless_it_is_checked(self):
+        with tempfile.TemporaryDirectory() as tree:
+            shutil.copy(TOP / "dev", tree)
+            for script in ("scripts/package.sh", "tests/package.sh"):
+                file = Path(tree) / script
+                file.parent.mkdir()
+                file.write_text("#!/bin/sh\necho options=$DEB_BUILD_OPTIONS >&2\n")
+                file.chmod(0o755)
+            prepare = "need() { :; }; fill_cache() { :; }; "
+            self.assertIn("options=nocheck", dev(prepare + "package", cwd=tree).stderr)
+            self.assertEqual(dev(prepare + "package --check", cwd=tree).stderr, "options=\n")
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
