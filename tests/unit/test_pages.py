@@ -46,6 +46,12 @@ def exists(name):
     return any((place / name).exists() for place in places)
 
 
+def anchors(page):
+    """What a link can name in a page: its headings, as the forges make anchors of them."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 class Pages(unittest.TestCase):
     maxDiff = None
 
@@ -78,9 +84,12 @@ class Pages(unittest.TestCase):
             self.assertTrue(found, f"{function} in {files}")
 
     def test_every_link_within_the_project_leads_somewhere(self):
-        for page in [*PAGES, TOP / "README.md"]:
-            for target in re.findall(r"\]\(([^)#:]+)(?:#[\w-]*)?\)", page.read_text("utf-8")):
-                self.assertTrue((page.parent / target).exists(), f"{page.name}: {target}")
+        for page in [*sorted(TOP.glob("*.md")), *sorted(TOP.glob("docs/*.md"))]:
+            for target, anchor in re.findall(r"\]\(([^)#:]*)#?([\w-]*)\)", page.read_text("utf-8")):
+                file = page.parent / target if target else page
+                self.assertTrue(file.exists(), f"{page.name}: {target}")
+                if anchor:
+                    self.assertIn(anchor, anchors(file), f"{page.name}: {target}#{anchor}")
 
     def test_every_verb_of_dev_is_one(self):
         text = subprocess.run([TOP / "dev", "help"], capture_output=True, text=True).stdout
