@@ -109,8 +109,8 @@ void dial_take(struct dial *dial, struct poll_handle *into);
  * way. */
 void dial_expire(struct dial *dial);
 
-/* Nobody waits for this dial any more, but it is to be made: wherever it waits for its turn, others
- * of its thread go first. */
+/* The client has closed its side, but the broker must still get what it sent: the dial goes on, and
+ * while it waits for its turn (max_dials), the other dials of its thread go first. */
 void dial_yield(struct dial *dial);
 
 /* Gives up, and leaves any queue at once; `done` is not called any more. Nothing happens to one

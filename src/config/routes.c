@@ -62,9 +62,10 @@ static int fail_other_clients(const struct subject *s, const char *own, const ch
                          s->route->route, own, list, s->route->name, list, list);
 }
 
-/* Lists of revoked and of allowed clients are about one CA's, and who has a key is somebody's whose
- * clients have that CA. With another CA, whether they hold is for the file to say. Likewise with
- * another list of allowed clients, to which keys would be a way around. */
+/* A listener's client_crl, client_allow and psk_file are about the clients of its client_ca. A
+ * route with another CA must not inherit them in silence: it names its own, or none. A route with a
+ * client_allow of its own must do so for psk_file, because a client with a key needs no entry in
+ * the list. */
 static int check_other_clients(const struct subject *s, const struct config_listener *l,
                                struct error *err) {
     const struct config_listener *route = s->route;

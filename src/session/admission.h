@@ -32,9 +32,10 @@ enum admission_room {
 /* Whether there are descriptors and a place for one more connection of the listener as it is. */
 bool admission_has_room(const struct pool *pool, size_t listener);
 
-/* The same for a connection that waits, after a client of this pool that says nothing has made room
- * if need be (eviction.h); within limits_begin_making_room. If there is none, other pools are
- * asked, and the connection had better wait in the kernel's queue for a moment. */
+/* Whether a connection that waits in the kernel's queue can be accepted. Where a descriptor or a
+ * place is missing, a client of this pool that has sent nothing for the broker is ended for it
+ * (eviction.h). If there is no such client, the other pools are asked, and the connection is left
+ * in the queue until one of them has ended one. The caller has called limits_begin_making_room. */
 enum admission_room admission_make_room(struct pool *pool, size_t listener)
     __attribute__((warn_unused_result));
 

@@ -53,9 +53,9 @@ struct path {
 enum reason path_build(const struct path_rules *rules, const struct x509 *sent, size_t count,
                        struct path *path);
 
-/* A path of this certificate alone, which is trusted for itself and not for who signed it: what is
- * checked of a client's own certificate, but for its signature, and with the same bound of the work
- * for its key. REASON_NONE or why not. */
+/* For a certificate that client_allow trusts, whoever signed it. Everything is checked that
+ * path_build checks of a client's own certificate, except its signature; the work for its key has
+ * the same bound. REASON_NONE, and a path of this certificate alone; or why it is refused. */
 enum reason path_pinned(const struct path_rules *rules, const struct x509 *cert, struct path *path);
 
 /* What it takes to check a signature by this issuer, in microseconds of a processor of 2023. */
