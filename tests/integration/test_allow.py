@@ -263,7 +263,7 @@ class Resumed(Allow):
             self.assertEqual((end["resumed"], end["identity"]), ("yes", "gate"))
             self.relist(postern, entry)
 
-    def test_not_past_the_entry(self):
+    def test_no_session_is_resumed_once_its_entry_is_gone(self):
         broker = self.fake_broker(echo)
         postern = self.listing(broker, "name:device-1\nname:device-2\n")
         for context in self.contexts(device()):

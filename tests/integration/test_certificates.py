@@ -33,7 +33,7 @@ class ByName(Case):
         self.last = client
         return next(n for n, c in self.certs.items() if c.serial_hex == serial)
 
-    def test_the_name_chooses(self):
+    def test_the_server_name_chooses_the_certificate(self):
         for version in BOTH:
             for name, expected in (
                     ("a.example.org", "a"), ("A.Example.ORG", "a"), ("b.example.org", "b"),
@@ -89,7 +89,7 @@ class ByKeyType(Case):
         for version in ("-tls1_2", "-tls1_3"):
             self.assertEqual(self.served(version), "ecdsa")
 
-    def test_rsa_where_it_cannot(self):
+    def test_a_client_that_cannot_verify_ecdsa_gets_rsa(self):
         self.assertEqual(self.served("-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"), "rsa")
         self.assertEqual(self.served("-tls1_2", "-sigalgs", "RSA+SHA256"), "rsa")
         self.assertEqual(self.served("-tls1_3", "-sigalgs", "rsa_pss_rsae_sha256"), "rsa")

@@ -391,7 +391,7 @@ class NoResumptionPast(Case):
         self.assertEqual(sum(attempts), 0)
         self.assertEqual(broker.connections(), before)
 
-    def test_not_past_a_reload_that_comes_before_the_last_flight(self):
+    def test_no_session_is_resumed_past_a_reload_that_comes_before_the_last_flight(self):
         """The ticket was good when it was sent. The client holds back its Finished meanwhile."""
         middle = pki.Authority("Device Intermediate", parent=DEVICES)
         leaf = middle.issue("deep", usage="client", own_key=pki.key("ecdsa", "client"))
@@ -422,7 +422,7 @@ class NoResumptionPast(Case):
                                  ("handshake failed", "no_certificate_given"))
                 self.assertEqual(broker.connections(), dialled)
 
-    def test_not_past_a_removed_authority(self):
+    def test_no_session_is_resumed_past_a_removed_authority(self):
         other = pki.authority("Second Device CA")
         postern = self.guarded(self.fake_broker(echo), ca=DEVICES.pem + other.pem)
         held = [(c, self.session(postern, c)) for c in self.contexts(device())]
@@ -431,7 +431,7 @@ class NoResumptionPast(Case):
         for pair in held:
             self.assertFalse(self.is_accepted(postern, *pair))
 
-    def test_not_past_a_policy_that_became_stricter(self):
+    def test_no_session_is_resumed_past_a_policy_that_became_stricter(self):
         broker = self.fake_broker(echo)
         postern = self.guarded(broker, auth="optional")
         held = [(c, self.session(postern, c)) for c in self.contexts(None)]
@@ -442,7 +442,7 @@ class NoResumptionPast(Case):
         for pair in held:
             self.assertFalse(self.is_accepted(postern, *pair))
 
-    def test_not_from_an_open_listener_into_a_guarded_one(self):
+    def test_no_session_is_resumed_from_an_open_listener_into_a_guarded_one(self):
         broker = self.fake_broker(echo)
         self.write("client-ca.pem", DEVICES.pem)
         more = (f"[listener guarded]\nlisten = 127.0.0.1:0\nbackend = {broker.address}\n"
@@ -455,7 +455,7 @@ class NoResumptionPast(Case):
             self.assertFalse(self.is_accepted(postern, context, session,
                                           address=postern.address("guarded")))
 
-    def test_not_past_the_expiry_of_the_certificate(self):
+    def test_no_session_is_resumed_past_the_expiry_of_the_certificate(self):
         seconds = 6 if SANITIZED else 3
         postern = self.guarded(self.fake_broker(echo))
         end = (datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)

@@ -86,7 +86,7 @@ class Mistakes(Case):
         self.assertEqual(done.returncode, 1)
         self.assertRegex(done.stderr, r"postern\.conf:\d+:.*tls_m")
 
-    def test_addresses(self):
+    def test_addresses_that_are_not_valid_are_refused(self):
         for value in ("127.0.0.1", "127.0.0.1:65536", "127.0.0.1:x", "::1:8883", "[::1]8883",
                       "somewhere:8883", "256.1.1.1:1", ""):
             self.wrong("listener mqtt", f"listen = {value}", "listen", instead_of="listen")
@@ -104,7 +104,7 @@ class Mistakes(Case):
         self.assertEqual(done.returncode, 1)
         self.assertIn("TOP-SECRET", done.stderr)
 
-    def test_sections(self):
+    def test_sections_that_are_not_valid_are_refused(self):
         sound = [line for name, body in self.sections().items() for line in (f"[{name}]", *body)]
         self.refused([*sound, "[listner x]"], len(sound) + 1, "listner")
         self.refused([*sound, "[listener]"], len(sound) + 1, "name")
@@ -141,7 +141,7 @@ class Mistakes(Case):
         self.refused([*sound, "  key = indented"], len(sound) + 1)
         self.refused([*sound, "chain = " + "x" * 20_000], len(sound) + 1, "long")
 
-    def test_a_missing_file(self):
+    def test_a_missing_file_is_named(self):
         for name in (self.path("nowhere.conf"), self.folder):
             done = run_program("-c", name)
             self.assertEqual(done.returncode, 1)

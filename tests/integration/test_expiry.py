@@ -68,7 +68,7 @@ class Expiry(Case):
         self.assertEqual(postern.reload().name, "reload done")
         self.assertEqual(len(postern.all("expires")), 2)
 
-    def test_the_check_says_it(self):
+    def test_the_check_warns_of_what_expires_soon(self):
         text = self.config("127.0.0.1:1883", certificate=served(5 * DAY, 1 * DAY))
         done = run_program("--check", "-c", self.write("postern.conf", text))
         self.assertEqual(done.returncode, 0, done.stderr)

@@ -96,7 +96,7 @@ class SessionLog(Lines):
         self.wait_until(lambda: len(postern.all("session end")) + self.suppressed(postern) == count,
                         f"a line or a count for each of {count} sessions")
 
-    def test_all_is_the_default(self):
+    def test_every_session_has_a_line_by_default(self):
         postern = self.postern(self.fake_broker(echo))
         for _ in range(150):
             self.served(postern)

@@ -146,7 +146,7 @@ class Clients(Metered):
         self.serve()
         self.changes(self.garbage, ("postern_handshakes_failed_total", {"reason": "not_tls"}, 1))
 
-    def test_each_state(self):
+    def test_sessions_are_counted_by_their_state(self):
         self.serve(listener={"mqtt": "check"})
         self.changes(lambda: self.tcp_client(self.server),
                      ("postern_sessions", {"state": "hello"}, 1))
@@ -156,7 +156,7 @@ class Clients(Metered):
         self.changes(lambda: self.client(self.server),
                      ("postern_sessions", {"state": "connect_packet"}, 1))
 
-    def test_handshakes_that_wait(self):
+    def test_handshakes_that_wait_are_counted(self):
         """Many begin at once; the page is asked for before all have had their steps."""
         self.serve(certificate=pki.server("rsa"), main={"workers": "1"})
         context = tls_context(pki.authority().pem)
@@ -262,7 +262,7 @@ class Brokers(Metered):
 
 
 class Process(Metered):
-    def test_reloads(self):
+    def test_reloads_are_counted_by_their_result(self):
         self.serve()
         self.assertEqual(self.admin.metrics().sum("postern_reload_last_successful"), 1)
         self.changes(self.reload_a_second_later,

@@ -76,7 +76,7 @@ class FirstByte(Case):
             self.assertLess(time.monotonic() - start, 5 * SLOW)
         self.assertFalse(broker.has_connection())
 
-    def test_after_the_first_byte_it_may_be_silent(self):
+    def test_after_its_first_byte_a_client_may_be_silent(self):
         postern = self.postern(self.fake_broker(echo), listener={"first_data_timeout": "300ms"})
         client = self.client(postern)
         client.send(b"x")
@@ -85,7 +85,7 @@ class FirstByte(Case):
         client.send(b"x")
         self.assertEqual(client.recv_exactly(1), b"x")
 
-    def test_off_means_no_limit(self):
+    def test_first_data_timeout_off_means_no_limit(self):
         postern = self.postern(self.fake_broker(echo), listener={
             "first_data_timeout": "off", "handshake_timeout": "300ms"})
         client = self.client(postern)
@@ -137,7 +137,7 @@ class DialAtOnce(Case):
         text = self.config("127.0.0.1:1", listener=keys)
         return run_program("--check", "-c", self.write("postern.conf", text))
 
-    def test_with_mqtt_on_it_is_refused(self):
+    def test_dial_handshake_with_mqtt_on_is_refused(self):
         done = self.check({"dial": "handshake", "mqtt": "check"})
         self.assertEqual(done.returncode, 1)
         self.assertIn("dial = handshake with mqtt = check", done.stderr)

@@ -80,7 +80,7 @@ class Privileges(Case):
             for kind in KINDS:
                 self.assertEqual(int(found[kind], 16), 0, kind)
 
-    def test_it_still_reloads(self):
+    def test_a_postern_that_became_another_user_still_reloads(self):
         postern = self.start(self.write_config())
         self.serves(postern, pki.server())
         renewed = pki.authority().issue(kind="rsa")

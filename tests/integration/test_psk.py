@@ -336,7 +336,7 @@ class Routes(Keys):
             self.is_kept_out_of(postern, "a", version, "sensor-2", TWO, "unknown_psk")
             self.is_kept_out_of(postern, "b", version, "sensor-1", ONE, "bad_psk")
 
-    def test_nor_beside_certificates_that_are_required(self):
+    def test_a_key_of_one_route_does_not_open_another_that_requires_certificates(self):
         postern = self.routed(*self.tenants("main"), client_auth="required",
                               client_ca="device-ca.pem")
         for version in BOTH:
@@ -358,7 +358,7 @@ class Routes(Keys):
             self.assertEqual(end["resumed"], "yes")
             self.is_kept_out_of(postern, "b", version, "sensor-1", ONE, "bad_psk", "-sess_in", saved)
 
-    def test_nor_where_the_key_would_do_in_both_and_the_protocol_alone_differs(self):
+    def test_a_session_is_not_resumed_in_a_route_that_differs_by_its_protocol_alone(self):
         keys = {"server_name": "a.example", "psk_file": "acme-keys", "certificates": "none"}
         postern = self.routed(self.route("a", alpn="one", **keys),
                               self.route("b", alpn="two", **keys))

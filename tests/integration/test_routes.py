@@ -605,7 +605,7 @@ class SecondHello(Routed):
 
 
 class Check(Routed):
-    def test_it_prints_the_routes(self):
+    def test_the_check_prints_the_routes(self):
         self.write("Acme.pem", pki.authority("Acme").pem)
         server = pki.authority().issue(names=["a.example", "*.a.example"])
         text = self.text("127.0.0.1:1", route("acme", server_name="a.example, *.A.example",

@@ -141,7 +141,7 @@ class Files(Sandbox):
         with open(self.old, encoding="ascii") as file:
             self.assertEqual(file.read(), "as it was\n")
 
-    def test_nor_beside_a_unix_socket_of_its_own(self):
+    def test_no_file_is_made_beside_a_unix_socket_of_its_own(self):
         os.mkdir(self.path("run"))
         main = {"takeover": self.path("run/takeover.sock")}
         self.assertEqual(self.outcome(self.intruded("new_file", self.path("run/code"), main=main)),

@@ -354,7 +354,7 @@ class Failures(Base):
         self.serves(new)
         self.has_been_taken(new, self.new("newer.conf"))
 
-    def test_the_versions_differ(self):
+    def test_another_version_of_the_protocol_is_refused(self):
         old = self.old()
         peer = self.asking()
         answer, _ = peer.ask("postern-takeover 2")
@@ -553,7 +553,7 @@ class OldSide(Base):
         self.serves(new)
         self.has_been_taken(new, self.new("newer.conf", listen=self.listen))
 
-    def test_it_refuses_after_all(self):
+    def test_the_new_process_ends_if_the_old_one_refuses_after_all(self):
         """It goes on by itself; two must not serve."""
         for late in (False, True):
             new, peer = self.asked()
@@ -601,7 +601,7 @@ class OldSide(Base):
         new.wait_ready()
         self.serves(new)
 
-    def test_it_does_not_answer(self):
+    def test_the_new_process_ends_if_the_old_one_does_not_answer(self):
         new, _ = self.asked()
         self.assertIn("did not answer", self.failing(new))
 
@@ -709,10 +709,10 @@ class AdminSocket(Base):
             old = new
         return old
 
-    def test_on_tcp(self):
+    def test_the_admin_socket_on_tcp_is_taken_along(self):
         self.check("127.0.0.1:0")
 
-    def test_on_a_unix_socket_which_goes_with_the_last(self):
+    def test_the_admin_socket_on_a_unix_socket_goes_with_the_last_process(self):
         last = self.check("unix:" + self.path("admin.sock"))
         last.signal(signal.SIGTERM)
         self.assertEqual(last.wait_exit(), 0)
