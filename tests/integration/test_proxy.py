@@ -46,6 +46,17 @@ class RealClients(Case):
         event = postern.wait("handshake failed")
         self.assertEqual((event["reason"], event["alert"]), ("alert_received", "48"))
 
+    def test_a_client_that_finds_our_certificate_expired_says_so(self):
+        certificate = pki.authority().issue(start=pki.NOW - 9 * pki.DAY, end=pki.NOW - pki.DAY)
+        postern = self.postern(self.mosquitto(), certificate=certificate)
+        ca = self.write("ca.pem", pki.authority().pem)
+        for version in ("tlsv1.2", "tlsv1.3"):
+            mark = postern.mark()
+            self.assertNotEqual(mosquitto_tool("mosquitto_pub", postern, ca, "--tls-version", version,
+                                               "-t", "t", "-m", "x").returncode, 0)
+            event = postern.wait("handshake failed", since=mark)
+            self.assertEqual((event["reason"], event["alert"]), ("alert_received", "45"))
+
     def test_openssl_verifies_the_chain_with_an_intermediate(self):
         middle = pki.Authority("Test Intermediate", parent=pki.authority())
         postern = self.postern(self.fake_broker(echo), certificate=middle.issue())
