@@ -70,14 +70,21 @@ class Certs(unittest.TestCase):
         with self.assertRaises(subprocess.CalledProcessError):
             self.verify("server/cert.pem", "-verify_hostname", "other.example.org")
 
-    def test_only_the_owner_can_read_the_files(self):
+    def test_everybody_can_read_the_cas_certificate_and_nothing_else(self):
         self.make("a.lan")
         self.make("--client", "gateway-1")
-        for folder, _, files in os.walk(self.dir):
-            self.assertEqual(stat.S_IMODE(os.stat(folder).st_mode), 0o700, folder)
-            for name in files:
-                mode = os.stat(os.path.join(folder, name)).st_mode
-                self.assertEqual(stat.S_IMODE(mode), 0o600, name)
+        public = {self.dir: 0o755, self.path("ca.pem"): 0o644}
+        for folder, folders, files in os.walk(self.dir):
+            for name in [".", *folders, *files]:
+                path = os.path.normpath(os.path.join(folder, name))
+                if not os.path.islink(path):
+                    wanted = public.get(path, 0o700 if os.path.isdir(path) else 0o600)
+                    self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), wanted, path)
+
+    def test_a_folder_that_was_there_keeps_its_mode(self):
+        os.mkdir(self.dir, 0o700)
+        self.make("a.lan")
+        self.assertEqual(stat.S_IMODE(os.stat(self.dir).st_mode), 0o700)
 
     def test_validity_is_ten_years_for_the_ca_and_825_days_for_the_server(self):
         self.make("a.lan")
@@ -183,6 +190,11 @@ class Certs(unittest.TestCase):
                 (2, ["--as", "../x", "a.lan"], "folder's name"),
                 (1, ["a b"], "not a host name"), (1, ["a..b"], "not a host name"),
                 (1, ["a,DNS:b"], "not a host name"), (1, ["x" * 64 + ".lan"], "not a host name"),
+                (1, ["a.lan:8883"], "a.lan:8883 (leave out the port"),
+                (1, ["192.0.2.7:8883"], "leave out the port"),
+                (1, ["[2001:db8::7]:8883"], "leave out brackets and port"),
+                (1, ["mqtts://a.lan"], "mqtts://a.lan (leave out the scheme"),
+                (1, ["https://a.lan:8883/"], "leave out the scheme"),
                 (1, ["300.1.1.1"], "not a host name"), (1, ["1.2.3"], "not a host name"),
                 (1, ["2001:db8::zz"], "2001:db8::zz"), (1, ["::1,DNS:b"], "not a host name"),
                 (1, ["*.lan"], "not a host name"), (1, ["a\nb"], "line break"),
@@ -225,13 +237,19 @@ class Certs(unittest.TestCase):
     @unittest.skipIf(os.getuid() != 0, "only root may give files to any group")
     def test_a_group_can_read_the_server_pair_but_not_the_ca_key(self):
         group = grp.getgrgid(1).gr_name
-        self.make("--group", group, "a.lan")
-        self.make()
-        for name, mode in ((".", 0o750), ("server/", 0o750), ("server/privkey.pem", 0o640),
-                           ("ca.pem", 0o640), ("ca-key.pem", 0o600)):
-            status = os.stat(self.path(name))
-            self.assertEqual(stat.S_IMODE(status.st_mode), mode, name)
-            self.assertEqual(status.st_gid, 0 if name == "ca-key.pem" else 1, name)
+        for folder, owner in ((0o755, 0), (0o750, 1)):
+            with self.subTest(folder=folder):
+                if folder == 0o750:
+                    self.dir += "-private"
+                    os.mkdir(self.dir, 0o700)
+                self.make("--group", group, "a.lan")
+                self.make()
+                for name, mode, gid in ((".", folder, owner), ("server/", 0o750, 1),
+                                        ("server/privkey.pem", 0o640, 1), ("ca.pem", 0o644, 0),
+                                        ("ca-key.pem", 0o600, 0)):
+                    status = os.stat(self.path(name))
+                    self.assertEqual(stat.S_IMODE(status.st_mode), mode, name)
+                    self.assertEqual(status.st_gid, gid, name)
 
     def test_after_a_group_that_does_not_exist_the_right_one_works(self):
         self.assertIn("no group no-such-group: run systemd-sysusers first",
