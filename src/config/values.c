@@ -270,9 +270,11 @@ int config_parse_admin(const char *text, const char *folder, struct config_admin
     if (strncmp(text, "unix:", 5) == 0) {
         return parse_unix(text + 5, folder, "/run/postern/admin.sock", &admin->path, err);
     }
-    if (text[0] == ':') {
-        return error_set(err, "no host before the port; write 127.0.0.1%.8s for this machine",
-                         text);
+    /* It has no password: the hint must not open it to other hosts. */
+    const char *port = text + strspn(text, ":");
+    if (port[strspn(port, DIGITS)] == '\0') {
+        return error_set(err, "no host before the port; write 127.0.0.1:%.8s for this machine",
+                         port);
     }
     return config_parse_address(text, &admin->address, err);
 }

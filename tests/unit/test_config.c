@@ -536,6 +536,8 @@ static const struct {
     {"[postern]\ncolour = off\n", ":2: unknown key colour in [postern]; postern.conf(5) lists"},
     {"[postern]\nadmin = :9883\n",
      ":2: admin = :9883: no host before the port; write 127.0.0.1:9883 for this machine"},
+    {"[postern]\nadmin = 9883\n",
+     ":2: admin = 9883: no host before the port; write 127.0.0.1:9883 for this machine"},
     {"[postern]\nadmin = unix:\n",
      ":2: admin = unix:: unix: without a path; write unix:/run/postern/admin.sock"},
     {"[postern]\nadmin = localhost:9883\n", ":2: admin = localhost:9883: "},
