@@ -1,6 +1,10 @@
 #include "config/types.h"
 
+#include "config/document.h"
+
+#include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* And its routes. */
 static void free_listener(struct config_listener *l) {
@@ -65,6 +69,38 @@ void config_free(struct config *config) {
     free(config->group);
     free(config->file);
     free(config);
+}
+
+const char *config_word(const char *key, uint64_t value) {
+    const struct config_key *row = config_keys, *end = config_keys + config_key_count;
+    while (row < end && strcmp(row->name, key) != 0) {
+        row++;
+    }
+    assert(row < end && row->words != NULL);
+    const struct config_word *word = row->words;
+    while (word->text != NULL && word->value != value) {
+        word++;
+    }
+    assert(word->text != NULL);
+    return word->text;
+}
+
+bool config_gives_names(const struct config_listener *listener) {
+    switch (listener->mqtt) {
+    case MQTT_IDENTITY:
+        return true;
+    case MQTT_OFF:
+    case MQTT_CHECK:
+        break;
+    }
+    switch (listener->proxy_protocol) {
+    case PROXY_PROTOCOL_V2:
+        return true;
+    case PROXY_PROTOCOL_OFF:
+    case PROXY_PROTOCOL_V1:
+        break;
+    }
+    return false;
 }
 
 static void each_file_about_clients(const struct config_listener *l,

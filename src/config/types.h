@@ -176,6 +176,14 @@ struct config {
 void config_free(struct config *config);            /* NULL is fine */
 void config_admin_free(struct config_admin *admin); /* what it owns; config_free does so too */
 
+/* How the file writes the value of a key that is a choice, for messages: "v2" for proxy_protocol
+ * and PROXY_PROTOCOL_V2. A value that no word stands for is a mistake of ours. */
+const char *config_word(const char *key, uint64_t value);
+
+/* Whether the broker takes identities of clients for names: then no client comes in whose identity
+ * cannot be one. */
+bool config_gives_names(const struct config_listener *listener);
+
 /* Calls `visit` for every file that the configuration names: certificates, chains, keys, CAs, CRLs,
  * lists of clients, pre-shared keys, ticket keys. The same file may come twice. */
 void config_each_file(const struct config *config, void (*visit)(const char *file, void *arg),

@@ -162,7 +162,7 @@ static int check_dial(const struct subject *s, struct error *err) {
     return location_fail(location_of(s, "dial"), err,
                          "dial = handshake with mqtt = %s, which lets nobody reach the broker "
                          "before a valid CONNECT packet; remove dial, or write mqtt = off",
-                         l->mqtt == MQTT_CHECK ? "check" : "identity");
+                         config_word("mqtt", l->mqtt));
 }
 
 /* A client for which http/1.1 was chosen speaks WebSocket, which no check of MQTT understands. */
@@ -173,7 +173,7 @@ static int check_alpn(const struct subject *s, struct error *err) {
             return location_fail(location_of(s, "alpn"), err,
                                  "alpn has http/1.1 with mqtt = %s, which such a client does not "
                                  "speak; remove it, or write mqtt = off",
-                                 l->mqtt == MQTT_CHECK ? "check" : "identity");
+                                 config_word("mqtt", l->mqtt));
         }
         for (size_t j = 0; j < i; j++) {
             if (strcmp(l->alpn.all[i], l->alpn.all[j]) == 0) {

@@ -39,27 +39,58 @@ static void print_psk(const struct runtime_listener *l) {
     }
 }
 
+static const char *auth_text(enum config_client_auth auth) {
+    switch (auth) {
+    case CLIENT_AUTH_NONE:
+        break;
+    case CLIENT_AUTH_OPTIONAL:
+        return "certificate optional";
+    case CLIENT_AUTH_REQUIRED:
+        return "certificate required";
+    }
+    return "anyone";
+}
+
+static const char *mqtt_text(enum config_mqtt mqtt) {
+    switch (mqtt) {
+    case MQTT_OFF:
+        break;
+    case MQTT_CHECK:
+        return ", MQTT checked";
+    case MQTT_IDENTITY:
+        return ", identity as MQTT user name";
+    }
+    return "";
+}
+
+/* What the broker gets to know of clients. */
+static void print_hand_over(const struct config_listener *config) {
+    printf("%s", mqtt_text(config->mqtt));
+    if (config->client_id != CLIENT_ID_FREE) {
+        printf(", client_id %s", config_word("client_id", config->client_id));
+    }
+    if (config->proxy_protocol != PROXY_PROTOCOL_OFF) {
+        printf(", PROXY %s to the broker", config_word("proxy_protocol", config->proxy_protocol));
+    }
+}
+
 /* Which clients may connect, and what the broker gets to know of them. */
 static void print_clients(const struct runtime_listener *l) {
     const struct config_listener *config = l->config;
-    static const char *const auth[] = {"anyone", "certificate optional", "certificate required"};
-    static const char *const identity[] = {"cn", "san-dns", "san-uri", "fingerprint"};
-    static const char *const mqtt[] = {"", ", MQTT checked", ", identity as MQTT user name"};
-    static const char *const client_id[] = {"", ", client_id identity", ", client_id prefix"};
-    static const char *const proxy[] = {"", ", PROXY v1 to the broker", ", PROXY v2 to the broker"};
     bool keys_alone = config->certificate_count == 0;
-    printf("  clients     %s", keys_alone ? "pre-shared key required" : auth[config->client_auth]);
+    printf("  clients     %s",
+           keys_alone ? "pre-shared key required" : auth_text(config->client_auth));
     print_psk(l);
     if (config->client_auth != CLIENT_AUTH_NONE && !keys_alone) {
         printf(", CA %s, CRL %s", config->client_ca != NULL ? config->client_ca : "none",
                config->client_crl != NULL ? config->client_crl : "none");
         print_allow(l);
-        printf(", identity %s",
-               config->client_ca != NULL ? identity[config->identity] : "by client_allow");
+        printf(", identity %s", config->client_ca != NULL
+                                    ? config_word("identity", config->identity)
+                                    : "by client_allow");
     }
-    printf("%s%s%s%s\n", mqtt[config->mqtt], client_id[config->client_id],
-           proxy[config->proxy_protocol],
-           config->accept_proxy.count > 0 ? ", balancers' PROXY headers accepted" : "");
+    print_hand_over(config);
+    printf("%s\n", config->accept_proxy.count > 0 ? ", balancers' PROXY headers accepted" : "");
 }
 
 /* What a listener and a route have in common. */

@@ -47,13 +47,19 @@ static enum verdict refuse_client_id(struct session *s, const struct mqtt_text *
 
 /* With client_id, nobody can take over the session of another identity. */
 static bool has_fitting_client_id(const struct session *s, const struct mqtt_connect *connect) {
-    enum config_client_id rule = session_config(s)->client_id;
     const char *identity = engine_identity(s->engine);
-    if (rule == CLIENT_ID_FREE) {
+    bool as_prefix = false;
+    switch (session_config(s)->client_id) {
+    case CLIENT_ID_FREE:
         return true;
+    case CLIENT_ID_IDENTITY:
+        break;
+    case CLIENT_ID_PREFIX:
+        as_prefix = true;
+        break;
     }
-    return identity != NULL && mqtt_client_id_is_of(connect, (const uint8_t *)identity,
-                                                    strlen(identity), rule == CLIENT_ID_PREFIX);
+    return identity != NULL &&
+           mqtt_client_id_is_of(connect, (const uint8_t *)identity, strlen(identity), as_prefix);
 }
 
 static enum verdict on_whole_connect(struct session *s, size_t size) {
@@ -68,8 +74,14 @@ static enum verdict on_whole_connect(struct session *s, size_t size) {
         return refuse_client_id(s, &connect.client_id);
     }
     closing_end_newcomer(s);
-    return session_config(s)->mqtt == MQTT_IDENTITY ? rewrite(s, size, &connect)
-                                                    : SESSION_NEXT_PHASE;
+    switch (session_config(s)->mqtt) {
+    case MQTT_IDENTITY:
+        return rewrite(s, size, &connect);
+    case MQTT_CHECK:
+    case MQTT_OFF: /* without this phase */
+        break;
+    }
+    return SESSION_NEXT_PHASE;
 }
 
 static enum verdict look_for_connect(struct session *s) {

@@ -26,21 +26,22 @@ static size_t write_v2(const struct session *s, const struct address *destinatio
 }
 
 /* In one write, as Mosquitto 2.1 wants it. */
-static enum verdict send_proxy_header(struct session *s) {
-    enum config_proxy_protocol version = session_config(s)->proxy_protocol;
+static enum verdict send_proxy_header(struct session *s, enum config_proxy_protocol version) {
     struct address destination = s->pending->destination;
     uint8_t header[PROXY_HEADER_OUT_MAX];
-    size_t size;
-    if (version == PROXY_PROTOCOL_OFF) {
-        return SESSION_GOES_ON;
-    }
+    size_t size = 0;
     if (destination.family == ADDRESS_NONE) {
         destination = socket_own_address(s->client.handle.fd);
     }
-    if (version == PROXY_PROTOCOL_V1) {
+    switch (version) {
+    case PROXY_PROTOCOL_OFF:
+        return SESSION_GOES_ON;
+    case PROXY_PROTOCOL_V1:
         size = proxy_header_v1(&s->client_addr, &destination, (char *)header);
-    } else {
+        break;
+    case PROXY_PROTOCOL_V2:
         size = write_v2(s, &destination, header);
+        break;
     }
     if (size == 0) {
         return session_end(s, REASON_TLS_ERROR,
@@ -86,7 +87,7 @@ static enum verdict on_done(struct session *s) {
     if (status != 0 || !expect_answer(s)) {
         return session_end(s, REASON_OUT_OF_MEMORY, NULL);
     }
-    enum verdict verdict = send_proxy_header(s);
+    enum verdict verdict = send_proxy_header(s, session_config(s)->proxy_protocol);
     return verdict == SESSION_GOES_ON ? SESSION_NEXT_PHASE : verdict;
 }
 

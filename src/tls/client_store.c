@@ -392,17 +392,12 @@ static int load_file(struct tls_clients *clients, const char *key, const char *f
     return file == NULL || load(clients, file, err) == 0 ? 0 : error_prefix(err, "%s", key);
 }
 
-/* Whether the broker gets identities as names. */
-static bool are_names(const struct config_listener *listener) {
-    return listener->mqtt == MQTT_IDENTITY || listener->proxy_protocol == PROXY_PROTOCOL_V2;
-}
-
 static int load_psk(struct tls_clients *clients, const struct config_listener *listener,
                     struct error *err) {
     if (listener->psk_file == NULL) {
         return 0;
     }
-    clients->psk = psk_list_read(listener->psk_file, are_names(listener), err);
+    clients->psk = psk_list_read(listener->psk_file, config_gives_names(listener), err);
     return clients->psk != NULL ? 0 : error_prefix(err, "psk_file");
 }
 

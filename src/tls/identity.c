@@ -58,12 +58,19 @@ bool identity_read(enum config_identity kind, const struct x509 *cert, struct sp
                    char out[256]) {
     struct span value = {0};
     uint8_t tag = 0;
-    if (kind == IDENTITY_FINGERPRINT) {
+    bool found = false;
+    switch (kind) {
+    case IDENTITY_FINGERPRINT:
         return fingerprint(der, out);
+    case IDENTITY_CN:
+        found = x509_common_name(cert->subject, &value, &tag) == 1 && is_string(tag);
+        break;
+    case IDENTITY_SAN_DNS:
+        found = only_alt_name(cert, X509_ALT_DNS, &value);
+        break;
+    case IDENTITY_SAN_URI:
+        found = only_alt_name(cert, X509_ALT_URI, &value);
+        break;
     }
-    bool found =
-        kind == IDENTITY_CN
-            ? x509_common_name(cert->subject, &value, &tag) == 1 && is_string(tag)
-            : only_alt_name(cert, kind == IDENTITY_SAN_DNS ? X509_ALT_DNS : X509_ALT_URI, &value);
     return found && copy(value, out);
 }

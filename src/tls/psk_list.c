@@ -91,9 +91,8 @@ static int check_identity(const struct reader *r, struct span identity) {
     if (r->names && !identity_is_valid(identity)) {
         return list_lines_fail(
             &r->lines,
-            "an identity that cannot be a name for the broker, as mqtt = identity or "
-            "proxy_protocol = v2 makes it: no +, #, control characters, nor such as cannot be "
-            "seen");
+            "an identity that cannot be a name for the broker, which mqtt or proxy_protocol makes "
+            "of it: no +, #, control characters, nor such as cannot be seen");
     }
     return 0;
 }

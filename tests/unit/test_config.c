@@ -291,6 +291,32 @@ START_TEST(every_keyword_of_every_key_is_accepted) {
 }
 END_TEST
 
+START_TEST(a_value_is_printed_as_the_file_has_it) {
+    for (size_t i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        const struct config_word *w = key->kind == KIND_WORD ? key->words : NULL;
+        for (; w != NULL && w->text != NULL; w++) {
+            ck_assert_str_eq(config_word(key->name, w->value), w->text);
+        }
+    }
+    ck_assert_str_eq(config_word("proxy_protocol", PROXY_PROTOCOL_V2), "v2");
+}
+END_TEST
+
+START_TEST(identities_are_names_where_the_broker_gets_them) {
+    static const bool names[3][3] = {
+        [MQTT_OFF] = {[PROXY_PROTOCOL_V2] = true},
+        [MQTT_CHECK] = {[PROXY_PROTOCOL_V2] = true},
+        [MQTT_IDENTITY] = {true, true, true},
+    };
+    for (unsigned i = 0; i < 9; i++) {
+        const struct config_listener l = {.mqtt = (enum config_mqtt)(i / 3),
+                                          .proxy_protocol = (enum config_proxy_protocol)(i % 3)};
+        ck_assert_int_eq(config_gives_names(&l), names[i / 3][i % 3]);
+    }
+}
+END_TEST
+
 START_TEST(drain_timeout_off_and_0_mean_at_once) {
     struct config *config = load("[postern]\ndrain_timeout = 0\n" LISTENER CERTIFICATE);
     ck_assert_uint_eq(config->drain_timeout_ms, CONFIG_OFF);
@@ -948,6 +974,8 @@ static void add_meaning(Suite *suite) {
     tcase_add_test(meaning, without_ipv6_the_default_is_every_ipv4_address);
     tcase_add_test(meaning, every_key_sets_its_field);
     tcase_add_test(meaning, every_keyword_of_every_key_is_accepted);
+    tcase_add_test(meaning, a_value_is_printed_as_the_file_has_it);
+    tcase_add_test(meaning, identities_are_names_where_the_broker_gets_them);
     tcase_add_test(meaning, drain_timeout_off_and_0_mean_at_once);
     tcase_add_test(meaning, an_empty_value_means_none_where_a_key_is_optional);
     tcase_add_test(meaning, relative_paths_start_at_the_folder_of_the_file);
