@@ -17,23 +17,31 @@
 
 enum { NAMES_TEXT_MAX = 4096 };
 
+/* Which keys a server of ours may have; the others are for CAs, or for none. */
 static int check_leaf(const struct chain *chain, struct error *err) {
     const struct x509 *leaf = &chain->certs[0].cert;
     const char *file = chain->certs[0].file;
     char subject[160];
     x509_name_text(leaf->subject, subject, sizeof subject);
-    if (leaf->key == X509_KEY_OTHER || leaf->key == X509_KEY_P521 ||
-        leaf->key == X509_KEY_ED25519) {
-        return error_set(err,
-                         "%s: \"%s\" has a key of a kind that is not supported; use RSA, "
-                         "ECDSA P-256 or ECDSA P-384",
-                         file, subject);
-    }
-    if (leaf->key == X509_KEY_RSA && (leaf->key_bits < 2048 || leaf->key_bits > 4096)) {
+    switch (leaf->key) {
+    case X509_KEY_P256:
+    case X509_KEY_P384:
+        return 0;
+    case X509_KEY_RSA:
+        if (leaf->key_bits >= 2048 && leaf->key_bits <= 4096) {
+            return 0;
+        }
         return error_set(err, "%s: \"%s\" has an RSA key of %u bits; use 2048 to 4096", file,
                          subject, leaf->key_bits);
+    case X509_KEY_P521:
+    case X509_KEY_ED25519:
+    case X509_KEY_OTHER:
+        break;
     }
-    return 0;
+    return error_set(err,
+                     "%s: \"%s\" has a key of a kind that is not supported; use RSA, ECDSA P-256 "
+                     "or ECDSA P-384",
+                     file, subject);
 }
 
 /* The library reads only the server's own certificate, and says nothing of use when it cannot. */
@@ -211,6 +219,26 @@ static const char *serial_text(struct span serial) {
     return text;
 }
 
+/* For --check and the log. */
+static void print_key(const struct x509 *leaf, char *text, size_t size) {
+    switch (leaf->key) {
+    case X509_KEY_RSA:
+        snprintf(text, size, "RSA %u", leaf->key_bits);
+        return;
+    case X509_KEY_P256:
+    case X509_KEY_P384:
+    case X509_KEY_P521:
+        snprintf(text, size, "ECDSA P-%u", leaf->key_bits);
+        return;
+    case X509_KEY_ED25519:
+        snprintf(text, size, "Ed25519");
+        return;
+    case X509_KEY_OTHER:
+        break;
+    }
+    snprintf(text, size, "another key");
+}
+
 static bool describe(struct tls_certificate *certificate, const struct x509 *leaf,
                      const struct config_certificate *section) {
     char names[NAMES_TEXT_MAX], subject[256], key[24];
@@ -218,7 +246,7 @@ static bool describe(struct tls_certificate *certificate, const struct x509 *lea
         return false;
     }
     x509_name_text(leaf->subject, subject, sizeof subject);
-    snprintf(key, sizeof key, leaf->key == X509_KEY_RSA ? "RSA %u" : "ECDSA P-%u", leaf->key_bits);
+    print_key(leaf, key, sizeof key);
     certificate->key = leaf->key;
     certificate->info = (struct tls_certificate_info){
         .section = strdup(section->name),

@@ -57,8 +57,19 @@ static int add_file(struct found *found, const struct pem *pem, const char *file
 
 /* Keys that the library cannot use here may be those of a CA all the same. */
 static bool can_check_with(const struct x509 *issuer) {
-    return issuer->key != X509_KEY_OTHER && !issuer->has_compressed_key &&
-           (issuer->key != X509_KEY_RSA || (issuer->key_bits >= 2048 && issuer->key_bits <= 4096));
+    switch (issuer->key) {
+    case X509_KEY_RSA:
+        return issuer->key_bits >= 2048 && issuer->key_bits <= 4096;
+    case X509_KEY_P256:
+    case X509_KEY_P384:
+    case X509_KEY_P521:
+        return !issuer->has_compressed_key;
+    case X509_KEY_ED25519:
+        return true;
+    case X509_KEY_OTHER:
+        break;
+    }
+    return false;
 }
 
 /* The name is not enough: a CA may have had other keys under the same name. */

@@ -269,8 +269,7 @@ struct tls_context *tls_context_load(const struct config_listener *listener,
     }
     ctx->client_auth = listener->client_auth;
     ctx->identity = listener->identity;
-    ctx->identity_required =
-        listener->mqtt == MQTT_IDENTITY || listener->proxy_protocol == PROXY_PROTOCOL_V2;
+    ctx->identity_required = config_gives_names(listener);
     ctx->refuse_unknown_name =
         listener->route == NULL && listener->unknown_name == UNKNOWN_NAME_REFUSE;
     ctx->keeps_issuers = listener->revoked_sessions == REVOKED_END;
@@ -367,9 +366,29 @@ static bool verifiable(const struct tls_certificate *certificate, const struct c
         return tls13 ? hello->rsa_tls13 : hello->rsa_tls12;
     case X509_KEY_P384:
         return hello->ecdsa_p384 && (tls13 ? hello->ecdsa_tls13 : hello->ecdsa_tls12);
-    default:
+    case X509_KEY_P256:
         return tls13 ? hello->ecdsa_tls13 : hello->ecdsa_tls12;
+    case X509_KEY_P521:
+    case X509_KEY_ED25519:
+    case X509_KEY_OTHER: /* certificate_load refuses these */
+        break;
     }
+    return false;
+}
+
+/* Whether a signature takes so long that the step of a handshake is a heavy one. */
+static bool is_heavy_key(enum x509_key key) {
+    switch (key) {
+    case X509_KEY_RSA:
+        return true;
+    case X509_KEY_P256:
+    case X509_KEY_P384:
+    case X509_KEY_P521:
+    case X509_KEY_ED25519:
+    case X509_KEY_OTHER:
+        break;
+    }
+    return false;
 }
 
 /* 2: the name itself; 1: a wildcard for its first label (RFC 6125 6.4.3); 0: not at all. */
@@ -419,12 +438,13 @@ static bool candidate(const struct tls_context *ctx, const struct tls_certificat
     return certificate == ctx->certificates || share_a_name(certificate, ctx->certificates);
 }
 
-/* Among candidates: ECDSA that the client can verify, as it costs us a fifth of RSA, then RSA that
- * it can verify, then the first of all (the library will then find no common suite). */
+/* Among candidates: one that the client can verify and that is not heavy (ECDSA costs us a fifth of
+ * RSA), then a heavy one that it can verify, then the first of all (the library will then find no
+ * common suite). */
 const struct tls_certificate *tls_context_choose(const struct tls_context *ctx,
                                                  const struct client_hello *hello) {
     bool tls13 = hello->offers_tls13 && ctx->tls_max >= CONFIG_TLS_1_3;
-    const struct tls_certificate *any = NULL, *rsa = NULL;
+    const struct tls_certificate *any = NULL, *heavy = NULL;
     int quality = 0;
     if (ctx->certificate_count == 0) {
         return &ctx->bare;
@@ -442,16 +462,16 @@ const struct tls_certificate *tls_context_choose(const struct tls_context *ctx,
         if (!verifiable(certificate, hello, tls13)) {
             continue;
         }
-        if (certificate->key != X509_KEY_RSA) {
+        if (!is_heavy_key(certificate->key)) {
             return certificate;
         }
-        rsa = rsa != NULL ? rsa : certificate;
+        heavy = heavy != NULL ? heavy : certificate;
     }
-    return rsa != NULL ? rsa : any;
+    return heavy != NULL ? heavy : any;
 }
 
 bool tls_context_is_heavy(const struct tls_context *ctx, const struct client_hello *hello) {
-    return ctx->heavy_clients || tls_context_choose(ctx, hello)->key == X509_KEY_RSA;
+    return ctx->heavy_clients || is_heavy_key(tls_context_choose(ctx, hello)->key);
 }
 
 enum tls_key_type tls_context_key_type(const struct tls_context *ctx,

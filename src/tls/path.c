@@ -36,18 +36,28 @@ static bool spend(struct search *s, size_t ns) {
 
 /* --- single certificates --- */
 
-static enum reason check_key(const struct x509 *cert) {
-    if (cert->key == X509_KEY_OTHER || cert->has_compressed_key) {
-        return REASON_KEY_TYPE;
-    }
-    if (cert->key != X509_KEY_RSA) {
-        return REASON_NONE;
-    }
+static enum reason check_rsa_key(const struct x509 *cert) {
     if (cert->key_bits > PATH_RSA_BITS_MAX || cert->exponent_bits > PATH_EXPONENT_BITS_MAX) {
         return REASON_TOO_LARGE;
     }
     return cert->key_bits < PATH_RSA_BITS_MIN || cert->exponent_bits < 2 ? REASON_WEAK_KEY
                                                                          : REASON_NONE;
+}
+
+static enum reason check_key(const struct x509 *cert) {
+    switch (cert->key) {
+    case X509_KEY_RSA:
+        return check_rsa_key(cert);
+    case X509_KEY_P256:
+    case X509_KEY_P384:
+    case X509_KEY_P521:
+        return cert->has_compressed_key ? REASON_KEY_TYPE : REASON_NONE;
+    case X509_KEY_ED25519:
+        return REASON_NONE;
+    case X509_KEY_OTHER:
+        break;
+    }
+    return REASON_KEY_TYPE;
 }
 
 static enum reason check_common(const struct x509 *cert, int64_t now) {
@@ -112,7 +122,7 @@ enum reason path_anchor_check(const struct x509 *cert, int64_t now) {
 /* Measured; RSA grows with the square of the modulus and with the exponent, and there is fast code
  * for keys of up to 4096 bits. */
 unsigned path_work(const struct x509 *issuer) {
-    enum { RSA_2048 = 12, USUAL_EXPONENT_BITS = 17, FAST_BITS = 4096 };
+    enum { OTHERS = 40, RSA_2048 = 12, USUAL_EXPONENT_BITS = 17, FAST_BITS = 4096 };
     switch (issuer->key) {
     case X509_KEY_P384:
         return 150;
@@ -122,9 +132,12 @@ unsigned path_work(const struct x509 *issuer) {
         unsigned size = issuer->key_bits / 1024, slow = issuer->key_bits > FAST_BITS ? 3 : 1;
         return 1 + RSA_2048 * size * size / 4 * issuer->exponent_bits / USUAL_EXPONENT_BITS * slow;
     }
-    default:
-        return 40;
+    case X509_KEY_P256:
+    case X509_KEY_ED25519:
+    case X509_KEY_OTHER: /* checks nothing */
+        break;
     }
+    return OTHERS;
 }
 
 /* --- the path so far --- */

@@ -212,7 +212,18 @@ static enum fit key_fit(const struct x509 *leaf, const struct key *key) {
             0) {
         return FIT_NOT;
     }
-    return leaf->key == X509_KEY_RSA ? rsa_fit(leaf, key->der, at) : ecc_fit(leaf, key->der, at);
+    switch (leaf->key) {
+    case X509_KEY_RSA:
+        return rsa_fit(leaf, key->der, at);
+    case X509_KEY_P256:
+    case X509_KEY_P384:
+    case X509_KEY_P521:
+        return ecc_fit(leaf, key->der, at);
+    case X509_KEY_ED25519:
+    case X509_KEY_OTHER: /* not for a server's certificate (certificate.c) */
+        break;
+    }
+    return FIT_NOT;
 }
 
 static int check(const struct key *key, const char *file, const struct x509 *leaf,
@@ -232,13 +243,13 @@ static int check(const struct key *key, const char *file, const struct x509 *lea
                          "its signatures are not valid; openssl pkey -in FILE -check -noout says "
                          "why",
                          file, owner);
-    default:
-        return error_set(
-            err,
-            "%s: the key does not belong to the certificate of %s; install the key and "
-            "the certificate of one renewal together",
-            file, owner);
+    case FIT_NOT:
+        break;
     }
+    return error_set(err,
+                     "%s: the key does not belong to the certificate of %s; install the key and "
+                     "the certificate of one renewal together",
+                     file, owner);
 }
 
 /* The library gets a single block: it cannot read a key that follows EC PARAMETERS. */

@@ -206,10 +206,6 @@ static enum reason check_ed25519(const struct x509_signed *what, const struct x5
     return done && is_good == 1 ? REASON_NONE : REASON_UNKNOWN_CA;
 }
 
-static bool has_curve(const struct x509 *cert) {
-    return cert->key == X509_KEY_P256 || cert->key == X509_KEY_P384 || cert->key == X509_KEY_P521;
-}
-
 static void make_digest(const struct algorithm *algorithm, struct span body,
                         struct signature_digest *digest) {
     int len = wc_HashGetDigestSize(algorithm->hash);
@@ -229,14 +225,20 @@ void signature_digest(const struct x509_signed *what, struct signature_digest *d
 }
 
 static bool is_key_for(const struct algorithm *algorithm, const struct x509 *issuer) {
-    switch (algorithm->scheme) {
-    case SCHEME_ECDSA:
-        return has_curve(issuer);
-    case SCHEME_ED25519:
-        return issuer->key == X509_KEY_ED25519;
-    default:
-        return issuer->key == X509_KEY_RSA;
+    const enum scheme scheme = algorithm->scheme;
+    switch (issuer->key) {
+    case X509_KEY_RSA:
+        return scheme == SCHEME_RSA || scheme == SCHEME_PSS;
+    case X509_KEY_P256:
+    case X509_KEY_P384:
+    case X509_KEY_P521:
+        return scheme == SCHEME_ECDSA;
+    case X509_KEY_ED25519:
+        return scheme == SCHEME_ED25519;
+    case X509_KEY_OTHER:
+        break;
     }
+    return false;
 }
 
 enum reason signature_check_digest(const struct x509_signed *what,
@@ -258,9 +260,16 @@ enum reason signature_check_digest(const struct x509_signed *what,
     if (digest->len == 0) {
         return REASON_OUT_OF_MEMORY;
     }
-    return algorithm.scheme == SCHEME_ECDSA
-               ? check_ecdsa(&algorithm, what->signature, digest, issuer)
-               : check_rsa(&algorithm, what->signature, digest, issuer);
+    switch (algorithm.scheme) {
+    case SCHEME_RSA:
+    case SCHEME_PSS:
+        return check_rsa(&algorithm, what->signature, digest, issuer);
+    case SCHEME_ECDSA:
+        return check_ecdsa(&algorithm, what->signature, digest, issuer);
+    case SCHEME_ED25519: /* above: it hashes the text itself */
+        break;
+    }
+    return REASON_UNKNOWN_CA;
 }
 
 enum reason signature_check(const struct x509_signed *what, const struct x509 *issuer) {

@@ -13,7 +13,7 @@ SRC = Path(__file__).resolve().parents[2] / "src"
 # The enums of which CONTRIBUTING says so, each with the file that defines it.
 FULL = {"config_client_auth": "config/types.h", "config_identity": "config/types.h",
         "config_proxy_protocol": "config/types.h", "config_mqtt": "config/types.h",
-        "config_client_id": "config/types.h"}
+        "config_client_id": "config/types.h", "x509_key": "tls/x509.h"}
 
 
 def without_comments(text):
