@@ -61,6 +61,19 @@ static const char *const names[REASON_COUNT] = {
     [REASON_OUT_OF_MEMORY] = "out_of_memory",
 };
 
+static bool is_of_either(enum reason reason) {
+    return reason > REASON_HANDSHAKE_LAST && reason < REASON_COUNT;
+}
+
+bool reason_ends_sessions(enum reason reason) {
+    return (reason > REASON_NONE && reason <= REASON_SESSION_LAST) || is_of_either(reason);
+}
+
+bool reason_fails_handshakes(enum reason reason) {
+    return (reason > REASON_SESSION_LAST && reason <= REASON_HANDSHAKE_LAST) ||
+           reason == REASON_CLIENT_CLOSED || reason == REASON_CLIENT_RESET || is_of_either(reason);
+}
+
 const char *reason_name(enum reason reason) {
     const char *name = (unsigned)reason < REASON_COUNT ? names[reason] : NULL;
     return name != NULL ? name : "unknown";

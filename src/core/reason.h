@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+/* The metrics list a reason by its part; a new one stands anywhere in it. The names between the
+ * parts are bounds, not reasons. */
 enum reason {
     REASON_NONE,
 
@@ -24,6 +26,9 @@ enum reason {
     REASON_FIRST_DATA_TIMEOUT,
     REASON_CONNECT_PACKET_TIMEOUT,
     REASON_TLS_ERROR,
+
+    REASON_SESSION_BOUND,
+    REASON_SESSION_LAST = REASON_SESSION_BOUND - 1,
 
     /* Of `handshake failed`: it was not. */
     REASON_NOT_TLS,
@@ -63,6 +68,9 @@ enum reason {
     REASON_ALERT_RECEIVED,
     REASON_PROTOCOL_ERROR,
 
+    REASON_HANDSHAKE_BOUND,
+    REASON_HANDSHAKE_LAST = REASON_HANDSHAKE_BOUND - 1,
+
     /* Of either. */
     REASON_REVOKED,
     REASON_DRAINED,
@@ -70,6 +78,10 @@ enum reason {
 
     REASON_COUNT
 };
+
+/* Whether it may be that of `session end`, and of `handshake failed`: some are both. */
+bool reason_ends_sessions(enum reason reason);
+bool reason_fails_handshakes(enum reason reason);
 
 /* As in the log, "client_closed"; never NULL. */
 const char *reason_name(enum reason reason);

@@ -56,17 +56,12 @@ static const char *reason_of(size_t number) {
     return number > REASON_NONE ? reason_name((enum reason)number) : NULL;
 }
 
-static bool is_of_either(size_t number) {
-    return number >= REASON_REVOKED;
-}
-
 static bool ends_sessions(size_t number) {
-    return number <= REASON_TLS_ERROR || is_of_either(number);
+    return reason_ends_sessions((enum reason)number);
 }
 
 static bool fails_handshakes(size_t number) {
-    return number > REASON_TLS_ERROR || number == REASON_CLIENT_CLOSED ||
-           number == REASON_CLIENT_RESET || is_of_either(number);
+    return reason_fails_handshakes((enum reason)number);
 }
 
 static const struct listener_family listener_families[] = {

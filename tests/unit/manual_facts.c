@@ -70,6 +70,16 @@ static int load_files(char **files) {
     return result;
 }
 
+/* With the lines that may name it. */
+static void print_reason(enum reason reason) {
+    if (reason_ends_sessions(reason)) {
+        printf("reason\tsession end\t%s\n", reason_name(reason));
+    }
+    if (reason_fails_handshakes(reason)) {
+        printf("reason\thandshake failed\t%s\n", reason_name(reason));
+    }
+}
+
 int main(int argc, char **argv) {
     if (argc > 1) {
         return load_files(argv + 1);
@@ -81,7 +91,7 @@ int main(int argc, char **argv) {
         }
     }
     for (int i = REASON_NONE + 1; i < REASON_COUNT; i++) {
-        printf("reason\t%s\n", reason_name((enum reason)i));
+        print_reason((enum reason)i);
     }
     return EXIT_SUCCESS;
 }
