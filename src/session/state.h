@@ -38,14 +38,21 @@ struct pending {
     int dial_status;
 };
 
-/* What is known of the ends, and where:
- *   conn.ended         nothing more of what that peer sends is relayed. The broker: a FIN or an
- * error. The client: its close_notify or an error, and a FIN only while closing. What a client
- * sends after its close_notify is read and dropped. client_eof         the client's FIN has come.
- * What came before may still have to be decrypted, and holds a close_notify if the client ended in
- * order. conn.shut_wanted   nothing more is queued for that peer; conn.shut: our FIN is out.
- *   broker_first       the broker ended before the client: the reason of the closing line.
- *   phase == CLOSING   the session has ended: the closing line is written.
+/* What is known of the ends, and where (a blank line before each, so that clang-format keeps them):
+ *
+ * - conn.ended: nothing more of what that peer sends is relayed. The broker: a FIN or an error. The
+ *   client: its close_notify or an error, and a FIN only while closing. What a client sends after
+ *   its close_notify is read and dropped.
+ *
+ * - client_eof: the client's FIN has come. What came before may still have to be decrypted, and
+ *   holds a close_notify if the client ended in order.
+ *
+ * - conn.shut_wanted: nothing more is queued for that peer; conn.shut: our FIN is out.
+ *
+ * - broker_first: the broker ended before the client: the reason of the closing line.
+ *
+ * - phase == CLOSING: the session has ended: the closing line is written.
+ *
  * What the socket itself reported (hung_up, at_end) is conn.h's. session_check_ends asserts what
  * follows from what, after each event that session.c passes to a phase. */
 struct session {
