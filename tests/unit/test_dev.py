@@ -109,6 +109,14 @@ class Build(unittest.TestCase):
         dockerfile = (TOP / "docker/Dockerfile").read_text("utf-8")
         self.assertEqual(re.search("^ARG VERSION=(.*)", dockerfile, re.M)[1], project)
 
+    def test_tests_are_chosen_by_name(self):
+        done = dev("need() { :; }; wolfssl_option() { :; }; configure() { :; }; ninja() { :; }; "
+                   "python3() { :; }; meson() { echo meson \"$@\" >&2; }; "
+                   "cd \"$(mktemp -d)\"; run_tests --asan config limits; rmdir \"$PWD\"")
+        self.assertRegex(done.stderr, "meson test -C build-asan .* config limits\n")
+        done = dev("run_tests --nonsense")
+        self.assertIn("unknown option --nonsense", done.stderr)
+
     def test_meson_gets_the_options(self):
         done = dev("need() { :; }; wolfssl_option() { echo -Dwolfssl=system; }; "
                    "meson() { echo meson \"$@\" >&2; }; ninja() { :; }; build --prefix=/usr")
