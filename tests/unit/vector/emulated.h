@@ -187,6 +187,18 @@ EMULATED __m128i emulated_bytes(const char bytes[16]) {
     }
 
 EMULATED_512(_mm512_setzero_si512, (void), 0)
+EMULATED_512(_mm512_set1_epi64, (long long x), (uint64_t)x)
+EMULATED_512(_mm512_add_epi64, (__m512i a, __m512i b), a.q[i] + b.q[i])
+EMULATED_512(_mm512_sub_epi64, (__m512i a, __m512i b), a.q[i] - b.q[i])
+EMULATED_512(_mm512_and_si512, (__m512i a, __m512i b), a.q[i] & b.q[i])
+EMULATED_512(_mm512_slli_epi64, (__m512i a, unsigned n), a.q[i] << n)
+EMULATED_512(_mm512_srli_epi64, (__m512i a, unsigned n), a.q[i] >> n)
+EMULATED_512(_mm512_madd52lo_epu64, (__m512i sum, __m512i a, __m512i b),
+             sum.q[i] + ((uint64_t)emulated_product_52(a.q[i], b.q[i]) & (UINT64_MAX >> 12)))
+EMULATED_512(_mm512_madd52hi_epu64, (__m512i sum, __m512i a, __m512i b),
+             sum.q[i] + (uint64_t)(emulated_product_52(a.q[i], b.q[i]) >> 52))
+EMULATED_512(_mm512_mask_mov_epi64, (__m512i other, __mmask8 k, __m512i a),
+             (a.q[i] & emulated_lane(k, i)) | (other.q[i] & ~emulated_lane(k, i)))
 EMULATED_512(_mm512_xor_si512, (__m512i a, __m512i b), a.q[i] ^ b.q[i])
 EMULATED_512(_mm512_broadcast_i32x4, (__m128i a), a.q[i % 2])
 EMULATED_512(_mm512_castsi128_si512, (__m128i a), i < 2 ? a.q[i] : EMULATED_GARBAGE)
@@ -194,6 +206,18 @@ EMULATED_512(_mm512_zextsi128_si512, (__m128i a), i < 2 ? a.q[i] : 0)
 EMULATED_512(_mm512_castsi256_si512, (__m256i a), i < 4 ? a.q[i] : EMULATED_GARBAGE)
 EMULATED_512(_mm512_inserti64x4, (__m512i a, __m256i b, int n), i / 4 == n ? b.q[i % 4] : a.q[i])
 EMULATED_512(_mm512_maskz_mov_epi64, (__mmask8 k, __m512i a), a.q[i] & emulated_lane(k, i))
+
+EMULATED __m512i _mm512_mask_sub_epi64(__m512i other, __mmask8 k, __m512i a, __m512i b) {
+    return _mm512_mask_mov_epi64(other, k, _mm512_sub_epi64(a, b));
+}
+
+EMULATED __mmask8 _mm512_cmpeq_epu64_mask(__m512i a, __m512i b) {
+    uint64_t mask = 0;
+    for (int i = 0; i < 8; i++) {
+        mask |= emulated_equal(a.q[i], b.q[i]) << i;
+    }
+    return (__mmask8)mask;
+}
 
 EMULATED uint64_t emulated_ternary(uint64_t a, uint64_t b, uint64_t c, int table) {
     uint64_t r = 0;

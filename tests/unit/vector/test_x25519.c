@@ -3,10 +3,13 @@
 
 #include <vector/kernels.h>
 #include <vector/x25519.h>
+#include <vector/x25519_base.h>
 
 #include <wolfssl/wolfcrypt/types.h>
 
+#include <wolfssl/wolfcrypt/curve25519.h>
 #include <wolfssl/wolfcrypt/fe_operations.h>
+#include <wolfssl/wolfcrypt/random.h>
 
 #include <check.h>
 #include <openssl/evp.h>
@@ -18,7 +21,7 @@
 
 enum { SIZE = POSTERN_X25519_BYTES };
 
-static int compared, compared_with_library;
+static int compared, compared_with_library, pairs_compared;
 
 static void from_hex(unsigned char out[SIZE], const char *hex) {
     size_t len;
@@ -77,6 +80,31 @@ static void print_count(void) {
         printf("%d secrets compared with OpenSSL's, %d with the library's own code's\n", compared,
                compared_with_library);
         fflush(stdout);
+    }
+    if (pairs_compared > 0) {
+        printf("%d public keys compared with OpenSSL's\n", pairs_compared);
+        fflush(stdout);
+    }
+}
+
+static void check_public_key(const unsigned char scalar[SIZE], const unsigned char public[SIZE]) {
+    unsigned char theirs[SIZE];
+    size_t len = SIZE;
+    EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, scalar, SIZE);
+    ck_assert_int_eq(EVP_PKEY_get_raw_public_key(key, theirs, &len), 1);
+    EVP_PKEY_free(key);
+    ck_assert_mem_eq(public, theirs, SIZE);
+    pairs_compared++;
+}
+
+static void check_batch(unsigned char scalars[POSTERN_X25519_BATCH][SIZE]) {
+    unsigned char public_keys[POSTERN_X25519_BATCH][SIZE];
+    for (int i = 0; i < POSTERN_X25519_BATCH; i++) {
+        clamp(scalars[i]);
+    }
+    postern_x25519_base(public_keys, (const void *)scalars);
+    for (int i = 0; i < POSTERN_X25519_BATCH; i++) {
+        check_public_key(scalars[i], public_keys[i]);
     }
 }
 
@@ -168,6 +196,61 @@ START_TEST(inputs_at_the_edges_give_what_openssl_gives) {
 }
 END_TEST
 
+START_TEST(public_keys_of_random_scalars_are_openssls) {
+    unsigned char scalars[POSTERN_X25519_BATCH][SIZE];
+    for (int i = 0; i < 1000; i++) {
+        ck_assert_int_eq(RAND_bytes(scalars[0], sizeof scalars), 1);
+        check_batch(scalars);
+    }
+}
+END_TEST
+
+/* Each four bits with each value, between others that are nothing but zeros or ones, or that carry
+ * into the next or just do not; the smallest and the largest scalar are among them. */
+START_TEST(public_keys_of_scalars_at_the_edges_are_openssls) {
+    unsigned char scalars[POSTERN_X25519_BATCH][SIZE];
+    for (int i = 0; i < 64; i++) {
+        for (int value = 0; value < 16; value++) {
+            for (int lane = 0; lane < POSTERN_X25519_BATCH; lane++) {
+                static const unsigned char rest[] = {0, 0xff, 0x88, 0x77};
+                memset(scalars[lane], rest[(lane + value) % 4], SIZE);
+                unsigned char *byte = &scalars[lane][i / 2];
+                int shift = 4 * (i % 2);
+                *byte = (unsigned char)((*byte & ~(15 << shift)) | value << shift);
+            }
+            check_batch(scalars);
+        }
+    }
+}
+END_TEST
+
+/* No pair comes twice, and the library's key is one of them. */
+START_TEST(pairs_are_right_and_new) {
+    enum { PAIRS = 40 };
+    unsigned char private_keys[PAIRS][SIZE], public_key[SIZE];
+    curve25519_key key;
+    WC_RNG rng;
+    ck_assert_int_eq(wc_InitRng(&rng), 0);
+    for (int i = 0; i < PAIRS; i++) {
+        if (i % 2 == 0) {
+            ck_assert_int_eq(postern_x25519_pair(private_keys[i], public_key), 0);
+        } else {
+            ck_assert_int_eq(wc_curve25519_init(&key), 0);
+            ck_assert_int_eq(wc_curve25519_make_key(&rng, SIZE, &key), 0);
+            memcpy(private_keys[i], key.k, SIZE);
+            memcpy(public_key, key.p.point, SIZE);
+            ck_assert(key.privSet && key.pubSet);
+            wc_curve25519_free(&key);
+        }
+        check_public_key(private_keys[i], public_key);
+        for (int before = 0; before < i; before++) {
+            ck_assert_mem_ne(private_keys[before], private_keys[i], SIZE);
+        }
+    }
+    wc_FreeRng(&rng);
+}
+END_TEST
+
 int main(void) {
     if ((postern_kernels_offered() & POSTERN_KERNEL_X25519) == 0) {
         puts("skipped: this processor has no AVX-512 IFMA");
@@ -185,6 +268,9 @@ int main(void) {
     tcase_add_test(test, the_iteration_of_the_rfc);
     tcase_add_test(test, random_inputs_give_what_openssl_gives);
     tcase_add_test(test, inputs_at_the_edges_give_what_openssl_gives);
+    tcase_add_test(test, public_keys_of_random_scalars_are_openssls);
+    tcase_add_test(test, public_keys_of_scalars_at_the_edges_are_openssls);
+    tcase_add_test(test, pairs_are_right_and_new);
     tcase_set_timeout(test, 60);
     suite_add_tcase(suite, test);
     return run_suite(suite, CK_FORK_GETENV);

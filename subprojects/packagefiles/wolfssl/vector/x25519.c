@@ -2,14 +2,11 @@
  * that has it this file is deleted.
  *
  * The Montgomery ladder of RFC 7748, four field multiplications at a time.
- *
- * A number is five limbs of 51 bits, and four numbers are five vectors: vector i has limb i of
- * each. The letters are those of RFC 7748, 5. A limb that is multiplied must be less than 2^52.
- * After a multiplication or `carry` it is less than 2^51 + 2^15, so the sum of two, or a difference
- * with twice the prime added, must be carried before it is multiplied. */
+ * The letters are those of RFC 7748, 5. */
 #include "vector/x25519.h"
-#include "vector/intrinsics.h"
 #include "vector/wipe.h"
+#define POSTERN_FIELD_LANES 4
+#include "vector/field25519.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -18,86 +15,21 @@
 #include <wolfssl/wolfcrypt/fe_operations.h>
 #include <wolfssl/wolfcrypt/types.h>
 
-enum { LIMBS = 5, LIMB_BITS = 51, TOP_BIT = 254, A24 = 121665 };
-
-#define LIMB_MASK ((UINT64_C(1) << LIMB_BITS) - 1)
-#define IFMA      POSTERN_IFMA
-#define INLINE    static inline __attribute__((always_inline))
-#define EACH_LIMB _Pragma("GCC unroll 5") for (int i = 0; i < LIMBS; i++)
-
-typedef __m256i vector;
+enum { TOP_BIT = 254, A24 = 121665 };
 
 /* For _mm256_permute4x64_epi64: where the new lanes 0 to 3 come from. */
 #define LANES(a, b, c, d) ((a) | (b) << 2 | (c) << 4 | (d) << 6)
 /* Masks of lanes. */
 enum { LANE_0 = 1, LANE_1 = 2, LANE_2 = 4, LANE_3 = 8 };
 
-struct four {
-    vector limb[LIMBS];
-};
-
-/* --- fields of four --- */
-
-INLINE IFMA vector each(uint64_t value) {
-    return _mm256_set1_epi64x((long long)value);
-}
-
-/* Twice the prime, limb by limb larger than what is subtracted. */
-INLINE IFMA vector twice_prime(int limb) {
-    return each(limb == 0 ? 2 * (LIMB_MASK - 18) : 2 * LIMB_MASK);
-}
-
-/* What is above 51 bits goes to the next limb, and from the last to the first: 2^255 is 19. */
-INLINE IFMA void carry(struct four *x) {
-    const vector mask = each(LIMB_MASK);
-    vector over[LIMBS];
-    EACH_LIMB {
-        over[i] = _mm256_srli_epi64(x->limb[i], LIMB_BITS);
-        x->limb[i] = _mm256_and_si256(x->limb[i], mask);
-    }
-    EACH_LIMB {
-        if (i > 0) {
-            x->limb[i] = _mm256_add_epi64(x->limb[i], over[i - 1]);
-        }
-    }
-    x->limb[0] = _mm256_madd52lo_epu64(x->limb[0], over[LIMBS - 1], each(19));
-}
-
-INLINE IFMA vector times_19(vector x) {
-    vector twice = _mm256_slli_epi64(x, 1), sixteenfold = _mm256_slli_epi64(x, 4);
-    return _mm256_add_epi64(_mm256_add_epi64(x, twice), sixteenfold);
-}
-
-/* The high half of a product counts 2^52, which is twice the weight of the next limb. */
-INLINE IFMA void multiply(struct four *r, const struct four *a, const struct four *b) {
-    const vector zero = _mm256_setzero_si256();
-    vector low[2 * LIMBS], high[2 * LIMBS], sum[2 * LIMBS];
-    _Pragma("GCC unroll 10") for (int k = 0; k < 2 * LIMBS; k++) {
-        low[k] = high[k] = zero;
-    }
-    EACH_LIMB {
-        _Pragma("GCC unroll 5") for (int j = 0; j < LIMBS; j++) {
-            low[i + j] = _mm256_madd52lo_epu64(low[i + j], a->limb[i], b->limb[j]);
-            high[i + j + 1] = _mm256_madd52hi_epu64(high[i + j + 1], a->limb[i], b->limb[j]);
-        }
-    }
-    _Pragma("GCC unroll 10") for (int k = 0; k < 2 * LIMBS; k++) {
-        sum[k] = _mm256_add_epi64(low[k], _mm256_slli_epi64(high[k], 1));
-    }
-    EACH_LIMB {
-        r->limb[i] = _mm256_add_epi64(sum[i], times_19(sum[i + LIMBS]));
-    }
-    carry(r);
-}
-
 /* --- the ladder --- */
 
 /* One step for points (x2 : z2) and (x3 : z3), which are the lanes of `points`; with `swap` 1 they
  * are exchanged first. x1 is in lane 3 of `x1`. */
-INLINE IFMA void ladder_step(struct four *points, const struct four *x1, uint64_t swap) {
-    const vector x_lanes = _mm256_xor_si256(_mm256_set_epi64x(2, 2, 0, 0), each(2 * swap));
-    const vector z_lanes = _mm256_xor_si256(_mm256_set_epi64x(3, 3, 1, 1), each(2 * swap));
-    struct four sums, left, right, first, second, third;
+INLINE IFMA void ladder_step(struct numbers *points, const struct numbers *x1, uint64_t swap) {
+    const vector x_lanes = _mm256_xor_si256(_mm256_set_epi64x(2, 2, 0, 0), EACH(2 * swap));
+    const vector z_lanes = _mm256_xor_si256(_mm256_set_epi64x(3, 3, 1, 1), EACH(2 * swap));
+    struct numbers sums, left, right, first, second, third;
     EACH_LIMB { /* A = x2 + z2, B = x2 - z2, C = x3 + z3, D = x3 - z3 */
         vector x = _mm256_permutexvar_epi64(x_lanes, points->limb[i]);
         vector z = _mm256_permutexvar_epi64(z_lanes, points->limb[i]);
@@ -121,7 +53,7 @@ INLINE IFMA void ladder_step(struct four *points, const struct four *x1, uint64_
     carry(&left);
     EACH_LIMB { /* a24, BB, DA + CB, DA - CB */
         right.limb[i] = _mm256_mask_mov_epi64(right.limb[i], LANE_2 | LANE_3, left.limb[i]);
-        right.limb[i] = _mm256_mask_mov_epi64(right.limb[i], LANE_0, each(i == 0 ? A24 : 0));
+        right.limb[i] = _mm256_mask_mov_epi64(right.limb[i], LANE_0, EACH(i == 0 ? A24 : 0));
     }
     sums = left;
     multiply(&second, &left, &right); /* a24 E, x2 = AA BB, x3 = (DA + CB)^2, (DA - CB)^2 */
@@ -154,31 +86,10 @@ static void limbs_from_bytes(uint64_t limbs[LIMBS], const unsigned char bytes[32
     limbs[4] = words[3] >> 12 & LIMB_MASK;
 }
 
-/* Of limbs below 2^52; the result is below 2^255 and may still be the prime or more. */
-static void bytes_from_limbs(unsigned char bytes[32], uint64_t limbs[LIMBS]) {
-    for (int round = 0; round < 2; round++) {
-        for (int i = 0; i < LIMBS - 1; i++) {
-            limbs[i + 1] += limbs[i] >> LIMB_BITS;
-            limbs[i] &= LIMB_MASK;
-        }
-        limbs[0] += 19 * (limbs[LIMBS - 1] >> LIMB_BITS);
-        limbs[LIMBS - 1] &= LIMB_MASK;
-    }
-    limbs[1] += limbs[0] >> LIMB_BITS; /* at most 18 more than 51 bits, once */
-    limbs[0] &= LIMB_MASK;
-    uint64_t words[4] = {
-        limbs[0] | limbs[1] << 51,
-        limbs[1] >> 13 | limbs[2] << 38,
-        limbs[2] >> 26 | limbs[3] << 25,
-        limbs[3] >> 39 | limbs[4] << 12,
-    };
-    memcpy(bytes, words, sizeof words);
-}
-
 /* Everything secret that lives in memory. */
 struct work {
     _Alignas(32) uint64_t lanes[LIMBS][4];
-    struct four points, x1;
+    struct numbers points, x1;
     uint64_t x[LIMBS], z[LIMBS];
     unsigned char bytes[32];
     fe numerator, denominator;
@@ -196,7 +107,7 @@ IFMA static void begin(struct work *w, const unsigned char *point) {
 }
 
 IFMA static void climb(struct work *w, const unsigned char *scalar) {
-    struct four points = w->points;
+    struct numbers points = w->points;
     uint64_t swap = 0;
     for (int t = TOP_BIT; t >= 0; t--) {
         uint64_t bit = scalar[t / 8] >> t % 8 & 1;
