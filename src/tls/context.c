@@ -63,7 +63,7 @@ const char *tls_library_version(void) {
         LIBRARY ", accelerated (AES-NI AVX AVX2 BMI2 IFMA VAES)",
     };
     unsigned kernels = postern_kernels_offered();
-    int ifma = (kernels & (POSTERN_KERNEL_RSA | POSTERN_KERNEL_X25519)) != 0;
+    int ifma = (kernels & (POSTERN_KERNEL_RSA | POSTERN_KERNEL_X25519 | POSTERN_KERNEL_P256)) != 0;
     int vaes = (kernels & POSTERN_KERNEL_GCM) != 0;
     return more[ifma + 2 * vaes];
 }

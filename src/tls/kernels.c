@@ -14,6 +14,7 @@ static const struct {
     {POSTERN_KERNEL_GCM, "AES-GCM"},
     {POSTERN_KERNEL_RSA, "RSA-2048"},
     {POSTERN_KERNEL_X25519, "X25519"},
+    {POSTERN_KERNEL_P256, "ECDSA with P-256"},
 };
 
 void tls_kernels_start(void) {

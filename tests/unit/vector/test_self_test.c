@@ -18,6 +18,7 @@ static const struct {
     {POSTERN_KERNEL_GCM, "AES-GCM"},
     {POSTERN_KERNEL_RSA, "RSA-2048"},
     {POSTERN_KERNEL_X25519, "X25519"},
+    {POSTERN_KERNEL_P256, "P-256"},
 };
 
 /* What it writes to standard error, and its result. */

@@ -2,6 +2,7 @@
 
 #ifdef POSTERN_X86_64
 #include "vector/gcm.h"
+#include "vector/p256.h"
 #include "vector/processor.h"
 #include "vector/rsa_blinding.h"
 #include "vector/x25519.h"
@@ -21,6 +22,9 @@ unsigned postern_kernels_offered(void) {
 #if POSTERN_VECTOR_X25519
     offered |= postern_has_ifma() ? POSTERN_KERNEL_X25519 : 0;
 #endif
+#if POSTERN_VECTOR_P256
+    offered |= postern_has_ifma() && postern_has_mulx() ? POSTERN_KERNEL_P256 : 0;
+#endif
     return offered;
 }
 
@@ -39,6 +43,11 @@ unsigned postern_kernels_start(void) {
 #if POSTERN_VECTOR_X25519
     if ((offered & POSTERN_KERNEL_X25519) != 0 && !postern_x25519_self_test()) {
         failed |= POSTERN_KERNEL_X25519;
+    }
+#endif
+#if POSTERN_VECTOR_P256
+    if ((offered & POSTERN_KERNEL_P256) != 0 && !postern_p256_self_test()) {
+        failed |= POSTERN_KERNEL_P256;
     }
 #endif
     used = offered & ~failed;

@@ -1,6 +1,7 @@
 /* Cryptography of our own for x86-64 processors with AVX-512: AES-GCM (gcm.h), RSA-2048 with a
- * private key (rsa.h) and X25519 (x25519.h). Each has a build option (meson_options.txt), and each
- * is deleted with the first release of wolfSSL that does as well: see the head of its file. */
+ * private key (rsa.h), X25519 (x25519.h) and signatures with P-256 (p256.h). Each has a build
+ * option (meson_options.txt), and each is deleted with the first release of wolfSSL that does as
+ * well: see the head of its file. */
 #ifndef POSTERN_VECTOR_KERNELS_H
 #define POSTERN_VECTOR_KERNELS_H
 
@@ -10,6 +11,7 @@ enum postern_kernel {
     POSTERN_KERNEL_GCM = 1,
     POSTERN_KERNEL_RSA = 2,
     POSTERN_KERNEL_X25519 = 4,
+    POSTERN_KERNEL_P256 = 8,
 };
 
 /* A sum of enum postern_kernel: those that are compiled in and that this processor can execute. */

@@ -12,6 +12,13 @@ static inline bool postern_has_ifma(void) {
            __builtin_cpu_supports("avx512ifma");
 }
 
+/* What upstream's code for P-256 wants that is called beside ours. */
+static inline bool postern_has_mulx(void) {
+    unsigned eax, ebx, ecx, edx;
+    return __builtin_cpu_supports("avx2") && __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) &&
+           (ebx & bit_BMI2) != 0 && (ebx & bit_ADX) != 0;
+}
+
 /* AVX-512 with AES and carry-less multiplication; clang 14 does not know these two by name. */
 static inline bool postern_has_vaes(void) {
     unsigned eax, ebx, ecx, edx;

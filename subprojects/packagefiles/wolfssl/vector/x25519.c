@@ -4,6 +4,7 @@
  * The Montgomery ladder of RFC 7748, four field multiplications at a time.
  * The letters are those of RFC 7748, 5. */
 #include "vector/x25519.h"
+#include "vector/inverse.h"
 #include "vector/wipe.h"
 #define POSTERN_FIELD_LANES 4
 #include "vector/field25519.h"
@@ -16,6 +17,12 @@
 #include <wolfssl/wolfcrypt/types.h>
 
 enum { TOP_BIT = 254, A24 = 121665 };
+
+static const struct postern_modulus prime = {
+    {INT64_C(0x3fffffffffffffed), INT64_C(0x3fffffffffffffff), INT64_C(0x3fffffffffffffff),
+     INT64_C(0x3fffffffffffffff), 0x7f},
+    UINT64_C(0x39435e50d79435e5),
+};
 
 /* For _mm256_permute4x64_epi64: where the new lanes 0 to 3 come from. */
 #define LANES(a, b, c, d) ((a) | (b) << 2 | (c) << 4 | (d) << 6)
@@ -122,6 +129,16 @@ IFMA static void climb(struct work *w, const unsigned char *scalar) {
     }
 }
 
+/* r = 1 / r, and 0 of 0. */
+static void invert(fe r, unsigned char bytes[32]) {
+    uint64_t words[POSTERN_INVERSE_WORDS];
+    fe_tobytes(bytes, r); /* less than the prime */
+    memcpy(words, bytes, sizeof words);
+    postern_invert(words, words, &prime);
+    memcpy(bytes, words, sizeof words);
+    fe_frombytes(r, bytes);
+}
+
 static POSTERN_NOINLINE void compute(unsigned char *out, const unsigned char *scalar,
                                      const unsigned char *point) {
     struct work w;
@@ -131,13 +148,13 @@ static POSTERN_NOINLINE void compute(unsigned char *out, const unsigned char *sc
     fe_frombytes(w.numerator, w.bytes);
     bytes_from_limbs(w.bytes, w.z);
     fe_frombytes(w.denominator, w.bytes);
-    fe_invert(w.denominator, w.denominator);
+    invert(w.denominator, w.bytes);
     fe_mul(w.numerator, w.numerator, w.denominator);
     fe_tobytes(out, w.numerator);
 }
 
-/* All frames of `compute` and of what it calls, the library's inversion included. */
-POSTERN_DEFINE_WIPE_STACK(sizeof(struct work) + 2048)
+/* All frames of `compute` and of what it calls. */
+POSTERN_DEFINE_WIPE_STACK(sizeof(struct work) + 4096)
 
 void postern_x25519(unsigned char out[POSTERN_X25519_BYTES],
                     const unsigned char scalar[POSTERN_X25519_BYTES],
