@@ -195,19 +195,29 @@ void log_begin(struct log_line *line, enum log_level level, const char *event) {
     }
 }
 
-/* The key, together with `open`: an opening quote or all of a short value. They are put at once, so
+/* The key, together with `open`: an opening quote or all of a short value. All are put or none, so
  * that a key is never without a value. */
 static bool put_pair(struct log_line *line, const char *key, const char *open) {
-    char text[128];
-    int len = snprintf(text, sizeof text, is_json(line) ? ",\"%s\":%s" : " %s=%s", key, open);
-    return put(line, text, (size_t)len < sizeof text ? (size_t)len : sizeof text - 1);
+    bool json = is_json(line);
+    const char *const parts[] = {json ? ",\"" : " ", key, json ? "\":" : "=", open};
+    const size_t before = line->len;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (!put(line, parts[i], strlen(parts[i]))) {
+            line->len = before;
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_plain_byte(uint8_t c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c != 0 && strchr("._:/@+,[]-", c) != NULL);
 }
 
 static bool is_plain(const uint8_t *value, size_t len) {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                "._:/@+,[]-";
     for (size_t i = 0; i < len; i++) {
-        if (value[i] == 0 || strchr(plain, value[i]) == NULL) {
+        if (!is_plain_byte(value[i])) {
             return false;
         }
     }
@@ -299,20 +309,31 @@ static void put_number(struct log_line *line, const char *key, const char *text)
     }
 }
 
+/* Writes the digits before `end`, and returns where they begin. (snprintf: 750 instructions each.)
+ */
+static char *digits_before(char *end, uint64_t value) {
+    do {
+        *--end = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    return end;
+}
+
 void log_num(struct log_line *line, const char *key, uint64_t value) {
-    char text[24];
+    char text[24], *end = text + sizeof text - 1;
     if (line->wanted) {
-        snprintf(text, sizeof text, "%ju", (uintmax_t)value);
-        put_number(line, key, text);
+        *end = '\0';
+        put_number(line, key, digits_before(end, value));
     }
 }
 
 void log_seconds(struct log_line *line, const char *key, uint64_t value_ms) {
-    char text[24];
+    char text[28], *end = text + sizeof text - 1;
     if (line->wanted) {
-        snprintf(text, sizeof text, "%ju.%u", (uintmax_t)(value_ms / 1000),
-                 (unsigned)(value_ms % 1000 / 100));
-        put_number(line, key, text);
+        *end = '\0';
+        *--end = (char)('0' + value_ms % 1000 / 100);
+        *--end = '.';
+        put_number(line, key, digits_before(end, value_ms / 1000));
     }
 }
 
