@@ -1,7 +1,10 @@
 """Rotation of shared ticket keys: the script, and two instances that it serves."""
 
+import grp
 import os
+import pwd
 import re
+import shutil
 import stat
 import subprocess
 import unittest
@@ -16,10 +19,11 @@ OLD, NEW = "a" * 64, "B" * 64
 
 
 class Script(Case):
-    def rotate(self, check=True, **environment):
+    def rotate(self, check=True, wrapper=(), **environment):
         own = {name: value for name, value in os.environ.items() if not name.startswith("POSTERN_")}
-        return subprocess.run(["sh", SCRIPT], check=check, capture_output=True, text=True,
-                              env={**own, "POSTERN_TICKET_KEYS": self.path("ticket.keys"),
+        return subprocess.run([*wrapper, "sh", SCRIPT], check=check, capture_output=True, text=True,
+                              env={**own, "LC_ALL": "C",
+                                   "POSTERN_TICKET_KEYS": self.path("ticket.keys"),
                                    "POSTERN_RELOAD": "true", **environment})
 
     def keys(self):
@@ -97,6 +101,35 @@ class Rotation(Script):
         self.assertNotIn("reloaded", done.stdout)
         done = self.rotate(check=False, POSTERN_RELOAD="false")
         self.assertIn("the reload failed", done.stderr)
+
+    def test_a_group_that_does_not_exist_is_named_as_such_and_changes_nothing(self):
+        self.write("ticket.keys", OLD + "\n")
+        done = self.rotate(check=False, POSTERN_GROUP="no-such-group")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("to the group no-such-group: invalid group", done.stderr)
+        self.assertIn("nothing was changed", done.stderr)
+        self.assertEqual(self.keys(), [OLD])
+        self.assertEqual(os.listdir(self.folder), ["ticket.keys"])
+
+    @unittest.skipIf(any(g.gr_name == "postern" for g in grp.getgrall()), "the group is here")
+    def test_without_the_services_group_it_rotates_and_says_what_is_missing(self):
+        done = self.rotate()
+        self.assertIn("warning: cannot give", done.stdout)
+        self.assertIn("to the group postern: invalid group: 'postern'", done.stdout)
+        self.assertEqual(len(self.keys()), 2)
+
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("setpriv"), "needs root and setpriv")
+    def test_who_may_not_give_the_file_to_the_group_gets_the_reason(self):
+        """The group is there."""
+        user = pwd.getpwnam("nobody")
+        os.chown(self.folder, user.pw_uid, user.pw_gid)
+        wrapper = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+        if subprocess.run([*wrapper, "test", "-r", SCRIPT], check=False).returncode != 0:
+            self.skipTest("the script is not for everyone here")
+        done = self.rotate(check=False, wrapper=wrapper, POSTERN_GROUP=grp.getgrgid(0).gr_name)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("Operation not permitted", done.stderr)
+        self.assertEqual(os.listdir(self.folder), [])
 
 
 class Instances(Script):
