@@ -9,4 +9,4 @@ COPY systemd/postern-certs systemd/postern-deploy-hook /usr/lib/postern/
 # 8883 is Postern's group in its own container, which watches the files.
 ENV POSTERN_CONF= POSTERN_GROUP=8883 POSTERN_RELOAD=true POSTERN_NAMES=/run/names
 # Twice a day; after a failure, which the log explains, in an hour.
-CMD ["/bin/sh", "-c", "echo \"$NAMES\" >/run/names; while :; do if /usr/lib/postern/postern-certs; then sleep 43200; else sleep 3600; fi; done"]
+CMD ["/bin/sh", "-c", "printf '%s\\n' \"$NAMES\" >/run/names; while :; do if /usr/lib/postern/postern-certs; then sleep 43200; else sleep 3600; fi; done"]

@@ -1,8 +1,10 @@
 """The files for containers: configurations that Postern takes, and compose files that keep their
 promises. tests/compose.sh and tests/image.sh run them."""
 
+import json
 import os
 import re
+import subprocess
 import unittest
 
 from harness import Case, main, pki, run_program
@@ -37,6 +39,14 @@ class Configurations(Case):
             self.assertRegex(read(name), re.compile(f"^admin = unix:{FOLDER}/admin.sock$", re.M))
         self.assertIn(f"COPY --from=build --chown=8883:8883 /empty/ {FOLDER}/\n",
                       read("docker/Dockerfile"))
+
+    def test_names_of_certificates_are_taken_as_they_are(self):
+        *shell, commands = json.loads(re.search("^CMD (.*)", read("docker/acme.Dockerfile"), re.M)[1])
+        writes = commands.split(";")[0].replace("/run/names", self.path("names"))
+        for names in ("mqtt.example.org www.example.org", "-n a.example", r"a\nb.example\c d"):
+            subprocess.run([*shell, writes], check=True, env={**os.environ, "NAMES": names})
+            with open(self.path("names"), encoding="utf-8") as file:
+                self.assertEqual(file.read(), names + "\n")
 
 
 @unittest.skipUnless(yaml, "needs python3-yaml")
