@@ -111,8 +111,9 @@ class Load:
     """Clients that connect, log in, publish and leave, again and again; and clients that stay, and
     come back when they are disconnected."""
 
-    def __init__(self, address, come_and_go=4, stay=12):
-        self.address, self.context = address, tls_context(pki.authority().pem)
+    def __init__(self, address, come_and_go=4, stay=12, source=SOURCE):
+        self.address, self.source = address, source
+        self.context = tls_context(pki.authority().pem)
         self.connects = [0] * come_and_go
         self.published, self.returns, self.failures = [0] * stay, [0] * stay, []
         self._stop = threading.Event()
@@ -124,13 +125,17 @@ class Load:
 
     def _connect(self, name):
         """None if it failed, which is counted."""
+        stream = None
         try:
-            client = Mqtt(TlsClient(self.address, self.context, source=SOURCE))
+            stream = TlsClient(self.address, self.context, source=self.source)
+            client = Mqtt(stream)
             if client.connect(name) == 0:
                 return client
             self.failures.append((name, "refused"))
         except Exception as error:  # whatever a client can meet
             self.failures.append((name, repr(error)))
+        if stream:
+            stream.cut()
         return None
 
     def _come_and_go(self, number):

@@ -4,21 +4,18 @@ The second part puts a network between the client and Postern (two network names
 veth devices) and takes it down for a while; that needs root and iproute2.
 """
 
-import ctypes
 import os
-import shutil
 import socket
 import subprocess
-import threading
 import time
 import unittest
 
 from brokers import echo
 from clients import SLOW, TlsClient, tls_context
 from harness import PROGRAM, Case, main, pki
+from namespaces import can_have_networks, ip, within
 
 KEEPALIVE = "02"  # proc(5): which timer is pending
-CLONE_NEWNET = 0x40000000
 
 
 class Options(Case):
@@ -65,48 +62,20 @@ class Network:
     def __init__(self):
         self.inside, self.outside = (f"postern-{os.getpid()}-{side}" for side in ("in", "out"))
         for name in (self.inside, self.outside):
-            self.ip("netns", "add", name)
-        self.ip("-n", self.inside, "link", "add", "up0", "type", "veth",
-                "peer", "name", "up0", "netns", self.outside)
+            ip("netns", "add", name)
+        ip("-n", self.inside, "link", "add", "up0", "type", "veth",
+           "peer", "name", "up0", "netns", self.outside)
         for name, address in ((self.inside, "10.77.0.1/24"), (self.outside, "10.77.0.2/24")):
-            self.ip("-n", name, "link", "set", "lo", "up")
-            self.ip("-n", name, "address", "add", address, "dev", "up0")
-            self.ip("-n", name, "link", "set", "up0", "up")
-
-    @staticmethod
-    def ip(*arguments):
-        subprocess.run(["ip", *arguments], check=True)
+            ip("-n", name, "link", "set", "lo", "up")
+            ip("-n", name, "address", "add", address, "dev", "up0")
+            ip("-n", name, "link", "set", "up0", "up")
 
     def set_link(self, state):
-        self.ip("-n", self.outside, "link", "set", "up0", state)
-
-    def within(self, name, call):
-        """call() on a thread in that namespace; its sockets stay there."""
-        result = []
-
-        def run():
-            with open(f"/var/run/netns/{name}", "rb") as file:
-                if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), CLONE_NEWNET) != 0:
-                    raise OSError(ctypes.get_errno(), "setns")
-            result.append(call())
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-        return result[0]
+        ip("-n", self.outside, "link", "set", "up0", state)
 
     def remove(self):
         for name in (self.inside, self.outside):
             subprocess.run(["ip", "netns", "delete", name], check=False)
-
-
-def can_have_networks():
-    if os.geteuid() != 0 or shutil.which("ip") is None:
-        return False
-    name = f"postern-{os.getpid()}-try"
-    made = subprocess.run(["ip", "netns", "add", name], check=False, capture_output=True)
-    subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
-    return made.returncode == 0
 
 
 @unittest.skipUnless(can_have_networks(), "needs root, iproute2 and network namespaces")
@@ -118,11 +87,11 @@ class Coverage(Case):
 
     def device(self, **listener):
         """A connected client, Postern, and the broker's end of the session."""
-        broker = self.network.within(self.network.inside, lambda: self.fake_broker(echo))
+        broker = within(self.network.inside, lambda: self.fake_broker(echo))
         postern = self.postern(broker, listen="10.77.0.1:0", listener=listener,
                                wrapper=("ip", "netns", "exec", self.network.inside, PROGRAM))
         context = tls_context(pki.authority().pem)
-        client = self.network.within(
+        client = within(
             self.network.outside,
             lambda: TlsClient(("10.77.0.1", postern.port), context, handshake=False))
         self.addCleanup(client.cut)
