@@ -25,7 +25,12 @@ enum reason clients_check(const struct tls_context *ctx, const struct span *chai
 /* By what a reload during the handshake brought (peer->newer), once `ctx` let the client in. A
  * client that resumed a session sent no certificate that could be checked again: it may do so only
  * if both contexts ask the same of a full handshake, else REASON_NO_CERTIFICATE_GIVEN. A client
- * with a pre-shared key needs that key, else REASON_UNKNOWN_PSK. */
+ * with a pre-shared key needs that key, else REASON_UNKNOWN_PSK.
+ *
+ * It never pauses, and need not: it takes as long as clients_check, 0.1 ms for a usual client, 0.8
+ * ms for the longest chain below a CA with P-256, and at most 1.8 ms where the CAs have RSA keys of
+ * 8192 bits (bench-client-certs, its rows with a reload). Only handshakes that were under way at a
+ * reload come here, each once, and established sessions are served between two of them. */
 enum reason clients_check_late(const struct tls_context *ctx, struct client_cert *peer,
                                bool resumed);
 

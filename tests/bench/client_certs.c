@@ -90,6 +90,8 @@ static uint64_t processor_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+static struct tls_context *newer; /* by which a client is checked again; NULL: by none */
+
 struct engine *__real_engine_open(struct tls_context *ctx, const struct client_hello *hello);
 struct engine *__wrap_engine_open(struct tls_context *ctx, const struct client_hello *hello);
 struct engine *__wrap_engine_open(struct tls_context *ctx, const struct client_hello *hello) {
@@ -98,6 +100,9 @@ struct engine *__wrap_engine_open(struct tls_context *ctx, const struct client_h
     struct engine *e = __real_engine_open(ctx, hello);
     meter.inside = false;
     meter.ns += processor_ns() - begun;
+    if (e != NULL && newer != NULL) {
+        engine_check_by(e, newer);
+    }
     return e;
 }
 
@@ -358,6 +363,38 @@ static void measure_diamonds(void) {
     measure("tenant: 128 paths that break a name constraint", rooted, sent, false);
 }
 
+/* The clients whose certificates are checked again at the end of their handshake, in one piece
+ * (clients_check_late): what this adds to the rows without a reload is how long. */
+static void measure_reload(void) {
+    struct pki big = pki_make((struct pki_spec){.cn = "Big", .ca = 1, .key = PKI_RSA8192}, NULL);
+    struct pki p521 = pki_make((struct pki_spec){.cn = "P521", .ca = 1, .key = PKI_P521}, NULL);
+    const struct {
+        const char *name;
+        const struct pki *ca;
+        enum pki_key key;
+    } roots[] = {{"P-256", &root, PKI_P256},
+                 {"P-384 below P-256", &root, PKI_P384},
+                 {"P-384 below P-521", &p521, PKI_P384},
+                 {"P-521 below P-521", &p521, PKI_P521},
+                 {"RSA 8192 below RSA 8192", &big, PKI_RSA8192}};
+    for (size_t i = 0; i < sizeof roots / sizeof *roots; i++) {
+        char name[40], row[80];
+        snprintf(name, sizeof name, "reload-%zu.pem", i);
+        struct tls_context *ctx = trusting(name, roots[i].ca, CLIENT_AUTH_REQUIRED);
+        struct tls_context *again = trusting(name, roots[i].ca, CLIENT_AUTH_REQUIRED);
+        for (int reload = 0; reload < 2; reload++) {
+            newer = reload ? again : NULL;
+            snprintf(row, sizeof row, "%s%s", roots[i].name, reload ? ", reload" : "");
+            measure_ladder(row, roots[i].key, roots[i].ca, ctx);
+        }
+        newer = NULL;
+        tls_context_unref(again);
+        tls_context_unref(ctx);
+    }
+    pki_free(&p521);
+    pki_free(&big);
+}
+
 /* What makes certificates and connections asserts as tests do, so this is one. */
 START_TEST(measure_all) {
     struct error err;
@@ -377,6 +414,7 @@ START_TEST(measure_all) {
     measure_ladder("tenant: CAs with RSA 8192", PKI_RSA8192, &root, rooted);
     measure_constraints();
     measure_diamonds();
+    measure_reload();
     tls_context_unref(rooted);
     pki_clean();
 }
