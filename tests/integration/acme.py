@@ -23,10 +23,10 @@ class Pebble:
     """An ACME server on loopback, with a DNS server for which every name is 127.0.0.1.
 
     Its ports must be given to it, and another program may take one meanwhile: then it exits and is
-    started with others."""
+    started with others. With `lifetime` its certificates last so many seconds."""
 
-    def __init__(self, folder, attempts=5):
-        self.folder = folder
+    def __init__(self, folder, attempts=5, lifetime=None):
+        self.folder, self.lifetime = folder, lifetime
         pki.server().write(folder)
         self.ca = pki.write(os.path.join(folder, "acme-ca.pem"), pki.authority().pem)
         for _ in range(attempts):
@@ -42,14 +42,15 @@ class Pebble:
         raise AssertionError(f"pebble does not start:\n{self._text}")
 
     def _start(self):
-        self.acme, self.management, self.http, self.dns = (free_port() for _ in range(4))
+        self.acme, self.management, self.http, self.tls, self.dns = (free_port() for _ in range(5))
         config = pki.write(os.path.join(self.folder, "pebble.json"), json.dumps({"pebble": {
             "listenAddress": f"127.0.0.1:{self.acme}",
             "managementListenAddress": f"127.0.0.1:{self.management}",
             "certificate": os.path.join(self.folder, "cert.pem"),
             "privateKey": os.path.join(self.folder, "privkey.pem"),
-            "httpPort": self.http, "tlsPort": free_port(), "ocspResponderURL": "",
-            "externalAccountBindingRequired": False}}))
+            "httpPort": self.http, "tlsPort": self.tls, "ocspResponderURL": "",
+            "externalAccountBindingRequired": False,
+            **({"certificateValidityPeriod": self.lifetime} if self.lifetime else {})}}))
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8")
         self._processes = [
             self._run("pebble-challtestsrv", *self._dns_server(), "-http01", "", "-https01", "",

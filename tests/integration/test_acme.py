@@ -138,10 +138,13 @@ class PosternCerts(Settings):
     def setUp(self):
         super().setUp()
         os.makedirs(self.path("acme"))
-        self.pebble = Pebble(self.path("acme"))
+        self.start_pebble()
+        self.write("names", f"# of this host\n\n{NAME} www.{NAME}   # a comment\n")
+
+    def start_pebble(self, **options):
+        self.pebble = Pebble(self.path("acme"), **options)
         self.addCleanup(self.pebble.stop)
         self._started.append(self.pebble)
-        self.write("names", f"# of this host\n\n{NAME} www.{NAME}   # a comment\n")
 
     def configure(self, broker, **main_keys):
         self.write("postern.conf", self.config(
@@ -183,6 +186,17 @@ class PosternCerts(Settings):
         first = self.serial()
         self.assertIn("days are left", self.certs())
         self.assertEqual((self.serial(), self.reloads()), (first, 1))
+
+    def test_certificates_that_last_a_day_are_renewed_in_time(self):
+        """uacme counts in days, of which a third of that lifetime has none."""
+        self.pebble.stop()
+        self.start_pebble(lifetime=24 * 3600)
+        self.configure("127.0.0.1:1883")
+        self.certs()
+        first = self.serial()
+        self.certs()
+        self.assertNotEqual(self.serial(), first)
+        self.assertEqual(self.reloads(), 2)
 
     def test_a_name_that_cannot_be_validated_keeps_none_of_the_others_waiting(self):
         self.configure("127.0.0.1:1883")
