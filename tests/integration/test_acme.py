@@ -2,17 +2,19 @@
 postern-certs with a real uacme at a real ACME server (pebble)."""
 
 import base64
+import glob
 import json
 import os
 import re
 import shlex
 import shutil
+import signal
 import ssl
 import subprocess
 import unittest
 
-from acme import Pebble, Publishers
-from harness import ALL, Case, main, pki, private_mounts
+from acme import Pebble, Publishers, free_port
+from harness import ALL, PATIENCE, Case, main, pki, private_mounts, wait_until
 from test_certbot import HOOK, NAME, OWN_GROUP, read
 
 CERTS = os.path.join(os.path.dirname(HOOK), "postern-certs")
@@ -244,40 +246,96 @@ class PosternCerts(Settings):
               f"0 disconnected; serial {first} became {self.serial()}")
 
 
+def have(*programs):
+    return ALL and all(map(shutil.which, programs))
+
+
+def page():
+    with open(os.path.join(os.path.dirname(HOOK), "..", "docs", "certificates.md"),
+              encoding="utf-8") as file:
+        return file.read()
+
+
+def block_of(file):
+    """The text of that file in the page."""
+    found = re.search(rf"`{re.escape(file)}`:\n\n((?:    .*\n|\n)+)", page())[1]
+    return re.sub("^    ", "", found, flags=re.M)
+
+
 class Recipes(Settings):
-    """Commands of docs/certificates.md, as they stand there but for addresses and folders."""
+    """Commands of docs/certificates.md, as they stand there but for addresses and folders. Those of
+    programs that Debian does not have are run where they are on the PATH."""
 
     def setUp(self):
         super().setUp()
         os.makedirs(self.path("acme"))
         self.write("postern.conf", f"[certificate main]\nkey = certs/{NAME}/privkey.pem\n")
 
-    def start_pebble(self):
-        self.pebble = Pebble(self.path("acme"))
+    def start_pebble(self, **options):
+        self.pebble = Pebble(self.path("acme"), **options)
         self.addCleanup(self.pebble.stop)
-        self.server = f"https://127.0.0.1:{self.pebble.acme}/dir"
+        self.root, self.server = self.pebble.root, f"https://127.0.0.1:{self.pebble.acme}/dir"
+
+    def environment(self):
+        trusted = os.path.join(self.path("acme"), "acme-ca.pem")
+        return self.settings(LEGO_CA_CERTIFICATES=trusted, CURL_CA_BUNDLE=trusted)
 
     def run_client(self, *command):
         done = subprocess.run(command, cwd=self.folder, stdin=subprocess.DEVNULL, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-                              env=self.settings(LEGO_CA_CERTIFICATES=self.pebble.ca,
-                                                CURL_CA_BUNDLE=self.pebble.ca))
+                              env=self.environment())
         self.assertEqual(done.returncode, 0, done.stdout)
-        return self.installed("cert.pem")
+        return done.stdout
 
-    @unittest.skipUnless(ALL and shutil.which("lego") and shutil.which("pebble"), "needs lego")
+    def renewed(self, renew):
+        """Calls renew() while Postern serves what the hook has installed, to a client that stays."""
+        self.write("postern.conf", self.config(
+            self.mosquitto(), main={"reload": "watch"}, listener={"certificates": "main"},
+            more=f"[certificate main]\ncert = certs/{NAME}/fullchain.pem\n"
+                 f"key = certs/{NAME}/privkey.pem\n"))
+        postern, first, reloads = self.start(self.path("postern.conf")), self.served(), self.reloads()
+        client = self.mqtt_client(postern, ca=self.root, server_name=NAME)
+        publishers = Publishers([client])
+        self.addCleanup(publishers.finish)
+        publishers.progress()
+        mark = postern.mark()
+        renew()
+        postern.wait("reload done", since=mark, timeout=4 * PATIENCE)
+        new = self.client(postern, ca=self.root, server_name=NAME)
+        self.assertEqual(new.peer_serial(), self.served())
+        self.assertNotEqual(new.peer_serial(), first)
+        self.assertGreater(self.reloads(), reloads)
+        publishers.progress()
+        publishers.finish()
+        self.assertEqual(publishers.errors, [])
+
+    def served(self):
+        return pki.serial_of(ssl.PEM_cert_to_DER_cert(self.installed("cert.pem")))
+
+    @unittest.skipUnless(have("lego", "pebble"), "needs lego")
     def test_lego(self):
         self.start_pebble()
         lego = ["lego", "--server", self.server, "--accept-tos", "--email", "admin@example.org",
                 "--domains", NAME, "--http", "--http.port", f"127.0.0.1:{self.pebble.http}",
                 "--path", self.path("lego")]
-        first = self.run_client(*lego, "run", "--run-hook", HOOK)
-        second = self.run_client(*lego, "renew", "--days", "99999", "--no-random-sleep",
-                                 "--renew-hook", HOOK)
-        self.assertNotEqual(first, second)
+        self.run_client(*lego, "run", "--run-hook", HOOK)
+        self.renewed(lambda: self.run_client(*lego, "renew", "--days", "99999", "--no-random-sleep",
+                                             "--renew-hook", HOOK))
         self.assertEqual(self.reloads(), 2)
 
-    @unittest.skipUnless(ALL and all(map(shutil.which, ("dehydrated", "curl", "busybox", "pebble"))),
+    @unittest.skipUnless(have("acme.sh", "socat", "curl", "pebble"), "needs acme.sh, socat and curl")
+    def test_acme_sh(self):
+        self.start_pebble()
+        acme = ["acme.sh", "--home", self.path("acme.sh"), "--ca-bundle", self.pebble.ca]
+        name = ["-d", NAME]
+        self.run_client(*acme, "--issue", "--server", self.server, "--standalone", "--httpport",
+                        str(self.pebble.http), *name)
+        self.assertFalse(os.path.exists(self.path("certs")))
+        self.run_client(*acme, "--install-cert", *name, "--reloadcmd", HOOK)
+        self.renewed(lambda: self.run_client(*acme, "--cron", "--force"))
+        self.assertEqual(self.reloads(), 2)
+
+    @unittest.skipUnless(have("dehydrated", "curl", "busybox", "pebble"),
                          "needs dehydrated, curl and busybox")
     def test_dehydrated(self):
         self.start_pebble()
@@ -292,13 +350,89 @@ class Recipes(Settings):
                             f"WELLKNOWN={self.path('www/.well-known/acme-challenge')}\n"
                             f"BASEDIR={self.path('dehydrated')}\nDOMAINS_TXT={self.path('names')}\n")
         dehydrated = ["dehydrated", "-f", config]
-        done = subprocess.run([*dehydrated, "--register", "--accept-terms"], check=False,
-                              env=self.settings(CURL_CA_BUNDLE=self.pebble.ca),
-                              capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        first = self.run_client(*dehydrated, "--cron")
-        second = self.run_client(*dehydrated, "--cron", "--force")
-        self.assertNotEqual(first, second)
+        self.run_client(*dehydrated, "--register", "--accept-terms")
+        self.run_client(*dehydrated, "--cron")
+        self.renewed(lambda: self.run_client(*dehydrated, "--cron", "--force"))
+        self.assertEqual(self.reloads(), 2)
+
+    def caddy(self):
+        """Caddy's folder for the certificate, once it is there."""
+        config = self.write("Caddyfile", "\n".join([
+            "{", f"acme_ca {self.server}", f"acme_ca_root {self.pebble.ca}",
+            f"http_port {self.pebble.http}", f"https_port {self.pebble.tls}",
+            f"storage file_system {self.path('caddy')}", "renew_interval 1s", "admin off",
+            "}", f"{NAME} {{", "}", ""]))
+        log = open(self.path("caddy.log"), "w", encoding="utf-8")
+        self.addCleanup(log.close)
+        caddy = subprocess.Popen(["caddy", "run", "--config", config, "--adapter", "caddyfile"],
+                                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                 env={**os.environ, "HOME": self.folder})
+        self.addCleanup(caddy.wait)
+        self.addCleanup(caddy.terminate)
+        return wait_until(lambda: glob.glob(self.path(f"caddy/certificates/*/{NAME}")),
+                          "Caddy's certificate", 4 * PATIENCE)[0]
+
+    @unittest.skipUnless(have("caddy", "pebble"), "needs caddy")
+    def test_caddy(self):
+        """systemd starts the service when the file changes; here we look for that."""
+        self.start_pebble(lifetime=45)
+        folder = self.caddy()
+        service = block_of("/etc/systemd/system/postern-caddy.service")
+        watched = re.search(r"^PathChanged=.*/(\S+)", block_of("/etc/systemd/system/postern-caddy.path"),
+                            re.M)[1]
+        command = re.search(r"^ExecStart=/usr/local/lib/postern/postern-deploy-hook (.*)", service,
+                            re.M)[1].split()
+
+        def changed(since=None):
+            path = os.path.join(folder, watched)
+            wait_until(lambda: os.path.exists(path) and os.stat(path).st_mtime_ns != since,
+                       f"{watched} to change", 4 * PATIENCE)
+            done = subprocess.run([HOOK, *command], cwd=folder, env=self.settings(), text=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+            self.assertEqual(done.returncode, 0, done.stdout)
+            return os.stat(path).st_mtime_ns
+
+        first = changed()
+        self.renewed(lambda: changed(first))
+
+    def step_ca(self):
+        """A CA of its own, with its default configuration; returns how to call step."""
+        address = f"127.0.0.1:{free_port()}"
+        password = self.write("password", "secret\n")
+        step = ["env", f"STEPPATH={self.path('step')}", "step"]
+        self.run_client(*step, "ca", "init", "--deployment-type", "standalone", "--name", "Test",
+                        "--dns", "127.0.0.1", "--address", address, "--provisioner", "admin",
+                        "--password-file", password)
+        log = open(self.path("step-ca.log"), "w", encoding="utf-8")
+        self.addCleanup(log.close)
+        server = subprocess.Popen(["step-ca", "--password-file", password,
+                                   self.path("step/config/ca.json")],
+                                  stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                  env={**os.environ, "STEPPATH": self.path("step")})
+        self.addCleanup(server.wait)
+        self.addCleanup(server.terminate)
+        health = [*step, "ca", "health"]
+        wait_until(lambda: subprocess.run(health, check=False, capture_output=True).returncode == 0,
+                   "step-ca", 4 * PATIENCE)
+        self.root = read(self.path("step/certs/root_ca.crt")).decode()
+        return step, password
+
+    @unittest.skipUnless(have("step", "step-ca"), "needs step and step-ca")
+    def test_step_ca(self):
+        step, password = self.step_ca()
+        files = [self.path(f"their.{part}") for part in ("crt", "key")]
+        install = ["install", NAME, *files]
+        self.run_client(*step, "ca", "certificate", NAME, *files, "--provisioner-password-file",
+                        password)
+        self.run_client(HOOK, *install)
+        daemon = subprocess.Popen([*step, "ca", "renew", "--daemon", "--exec",
+                                   " ".join([HOOK, *install]), *files], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, text=True, env=self.environment())
+        self.addCleanup(daemon.stdout.close)
+        self.addCleanup(daemon.wait)
+        self.addCleanup(daemon.terminate)
+        self.assertIn("first renewal in", daemon.stdout.readline())
+        self.renewed(lambda: daemon.send_signal(signal.SIGHUP))  # now, not when its time has come
         self.assertEqual(self.reloads(), 2)
 
     @unittest.skipUnless(ALL and shutil.which("jq"), "needs jq")
@@ -310,9 +444,7 @@ class Recipes(Settings):
                    for name, cert, key in (("www.example.org", b"other", b"other"),
                                            (NAME, chain.encode(), leaf.key_pem.encode()))]
         self.write("acme.json", json.dumps({"le": {"Account": {}, "Certificates": entries}}))
-        with open(os.path.join(os.path.dirname(HOOK), "..", "docs", "certificates.md"),
-                  encoding="utf-8") as file:
-            script = re.search(r"^    #!/bin/sh -e\n(?:    .*\n)+", file.read(), re.M)[0]
+        script = re.search(r"^    #!/bin/sh -e\n(?:    .*\n)+", page(), re.M)[0]
         for old, new in (("/var/lib/traefik", self.folder),
                          ("/usr/local/lib/postern/postern-deploy-hook", HOOK)):
             self.assertIn(old, script)
