@@ -118,12 +118,14 @@ static int become(const struct identity *who, struct error *err) {
 
 /* --- what a reload reads --- */
 
-/* Files by their names in the configuration, and where symlinks led while root looked. */
+/* A file by its name in the configuration, and where symlinks led while root looked. */
+struct file {
+    const char *name;
+    char *real; /* NULL: not found out */
+};
+
 struct files {
-    struct file {
-        const char *name;
-        char *real; /* NULL: not found out */
-    } * all;
+    struct file *all;
     size_t count;
     bool complete;
 };

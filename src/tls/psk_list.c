@@ -313,7 +313,7 @@ bool psk_list_find(const struct psk_list *list, struct span identity, struct psk
     }
     const struct entry *entry = search(list, hash);
     found->known = memcmp(entry->hash, hash, HASH_SIZE) == 0;
-    uint8_t mask = (uint8_t) - (int)found->known;
+    uint8_t mask = (uint8_t)(0U - found->known);
     for (size_t i = 0; i < sizeof found->key; i++) {
         found->key[i] = (uint8_t)((entry->key[i] & mask) | (found->key[i] & ~mask));
     }

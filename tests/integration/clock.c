@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 int clock_gettime(clockid_t clock, struct timespec *now) {
-    static int (*real)(clockid_t clock, struct timespec * now);
+    static int (*real)(clockid_t, struct timespec *);
     if (real == NULL) {
         real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
     }

@@ -203,7 +203,8 @@ START_TEST(a_line_that_is_cut_is_still_a_whole_entry) {
     static char value[4096];
     memset(value, _i == 0 ? 'x' : '\n', sizeof value);
     log_setup(LOG_LEVEL_INFO, LOG_FORMAT_JOURNAL);
-    for (size_t len = 400; len<sizeof value; len += len> 1900 && len < 2600 ? 1 : 97) {
+    for (size_t len = 400, step; len < sizeof value; len += step) {
+        step = len > 1900 && len < 2600 ? 1 : 97;
         struct log_line line;
         log_begin(&line, LOG_LEVEL_INFO, "event");
         log_bytes(&line, "sni", value, len);

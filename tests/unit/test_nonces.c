@@ -15,7 +15,10 @@
 
 enum { R_MAX = 48 };
 
-static const struct { int curve, size; } curves[] = {{ECC_SECP256R1, 32}, {ECC_SECP384R1, 48}};
+static const struct {
+    int curve;
+    int size;
+} curves[] = {{ECC_SECP256R1, 32}, {ECC_SECP384R1, 48}};
 
 static bool kernel_repeats;
 

@@ -176,23 +176,22 @@ static const char *hint_of(const char *bytes, size_t len, enum file_wanted wante
 
 /* As few bytes as it takes; the tests of the program have whole files. */
 START_TEST(other_formats_are_known_by_their_beginnings) {
-#define FORM(bytes, word)                                                                          \
-    { bytes, sizeof(bytes) - 1, word }
+#define FORM(bytes) bytes, sizeof(bytes) - 1
     static const struct {
         const char *bytes;
         size_t len;
         const char *word;
     } forms[] = {
-        FORM("\xff\xfe-\0", "UTF-16"),
-        FORM("-\0-\0", "UTF-16"),
-        FORM("\0-\0-", "UTF-16"),
-        FORM("\x30\x82\x10\x00\x02\x01\x03\x30", "PKCS#12"),
-        FORM("\x30\x80\x02\x01\x03\x30", "PKCS#12"),
-        FORM("\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02", "PKCS#7"),
-        FORM("\x30\x77\x02\x01\x01\x04", "private key"),
-        FORM("\x30\x82\x04\xa3\x02\x01\x00\x02", "private key"),
-        FORM("\x30\x81\x87\x02\x01\x00\x30", "private key"),
-        FORM("\x30\x82\x01\x00\x0c\x00", "asn1parse"),
+        {FORM("\xff\xfe-\0"), "UTF-16"},
+        {FORM("-\0-\0"), "UTF-16"},
+        {FORM("\0-\0-"), "UTF-16"},
+        {FORM("\x30\x82\x10\x00\x02\x01\x03\x30"), "PKCS#12"},
+        {FORM("\x30\x80\x02\x01\x03\x30"), "PKCS#12"},
+        {FORM("\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"), "PKCS#7"},
+        {FORM("\x30\x77\x02\x01\x01\x04"), "private key"},
+        {FORM("\x30\x82\x04\xa3\x02\x01\x00\x02"), "private key"},
+        {FORM("\x30\x81\x87\x02\x01\x00\x30"), "private key"},
+        {FORM("\x30\x82\x01\x00\x0c\x00"), "asn1parse"},
     };
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         for (int wanted = 0; wanted < FILE_WANTED_COUNT; wanted++) {

@@ -208,31 +208,30 @@ END_TEST
 
 /* X509_CERT_AUX: purposes, rejected ones, and what is of no interest here. */
 START_TEST(trust_settings_that_exclude_clients_or_cannot_be_read_are_no_trust) {
-#define AUX(bytes, trusts)                                                                         \
-    { (const uint8_t *)(bytes), sizeof(bytes) - 1, trusts }
-#define SERVER "\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01"
-#define CLIENT "\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x02"
+#define AUX(bytes) (const uint8_t *)(bytes), sizeof(bytes) - 1
+#define SERVER     "\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01"
+#define CLIENT     "\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x02"
     static const struct {
         const uint8_t *bytes;
         size_t len;
         bool trusts;
     } cases[] = {
-        AUX("", true),
-        AUX("\x30\x00", true),
-        AUX("\x30\x02\x30\x00", true),
-        AUX("\x30\x03\x0c\x01x", true),
-        AUX("\x30\x0c\x30\x0a" CLIENT, true),
-        AUX("\x30\x16\x30\x14" SERVER CLIENT, true),
-        AUX("\x30\x0c\xa0\x0a" SERVER, true),
-        AUX("\x30\x0c\x30\x0a" SERVER, false),
-        AUX("\x30\x0c\xa0\x0a" CLIENT, false),
-        AUX("\x30\x18\x30\x0a" CLIENT "\xa0\x0a" CLIENT, false),
-        AUX("\x30\x00\x00", false),
-        AUX("\x30\x05", false),
-        AUX("\x01\x00", false),
-        AUX("\x30\x04\x30\x02\x06\x05", false),
-        AUX("\x30\x04\xa0\x02\x06\x05", false),
-        AUX("\x30\x02\xa0\x05", false),
+        {AUX(""), true},
+        {AUX("\x30\x00"), true},
+        {AUX("\x30\x02\x30\x00"), true},
+        {AUX("\x30\x03\x0c\x01x"), true},
+        {AUX("\x30\x0c\x30\x0a" CLIENT), true},
+        {AUX("\x30\x16\x30\x14" SERVER CLIENT), true},
+        {AUX("\x30\x0c\xa0\x0a" SERVER), true},
+        {AUX("\x30\x0c\x30\x0a" SERVER), false},
+        {AUX("\x30\x0c\xa0\x0a" CLIENT), false},
+        {AUX("\x30\x18\x30\x0a" CLIENT "\xa0\x0a" CLIENT), false},
+        {AUX("\x30\x00\x00"), false},
+        {AUX("\x30\x05"), false},
+        {AUX("\x01\x00"), false},
+        {AUX("\x30\x04\x30\x02\x06\x05"), false},
+        {AUX("\x30\x04\xa0\x02\x06\x05"), false},
+        {AUX("\x30\x02\xa0\x05"), false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct span settings = {cases[i].bytes, cases[i].len};
