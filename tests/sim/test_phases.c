@@ -149,7 +149,8 @@ START_TEST(a_handshake_is_counted_until_it_waits_for_the_client) {
     goes_on(handshake_step(s));
     ck_assert(!s->in_steps && s->wait == WAIT_FLIGHT);
     ck_assert_uint_eq(limits_handshakes(world.limits, SITE_CERTS), 0);
-    ck_assert_uint_eq(world.pool.waits[SITE_CERTS * WAIT_KINDS + WAIT_FLIGHT].count, 1);
+    const struct wait_list *waits = &world.pool.waits[(size_t)SITE_CERTS * WAIT_KINDS];
+    ck_assert_uint_eq(waits[WAIT_FLIGHT].count, 1);
 }
 END_TEST
 

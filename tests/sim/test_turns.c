@@ -188,7 +188,7 @@ END_TEST
 START_TEST(sessions_move_from_list_to_list) {
     struct pool *pool = &world.pool;
     struct client *c = fixture_accept(CLIENT_HALF_HELLO, SITE_PLAIN);
-    struct wait_list *waits = &pool->waits[SITE_PLAIN * WAIT_KINDS];
+    struct wait_list *waits = &pool->waits[(size_t)SITE_PLAIN * WAIT_KINDS];
     ck_assert(waits[WAIT_BYTE].count == 1 && length(&pool->live) == 1 && pool->session_count == 1);
     client_send(c, SIZE_MAX);
     world_settle();
