@@ -147,7 +147,8 @@ class Stop(Case):
 
     def test_heavy_handshakes_under_way_are_drained(self):
         """With RSA keys one of them is paused at any time, and many wait."""
-        postern = self.postern(self.fake_broker(), certificate=pki.server("rsa4096"))
+        postern = self.postern(self.fake_broker(), certificate=pki.server("rsa4096"),
+                               listener={"handshake_timeout": "1h"})
         clients = []
         for _ in range(150):
             client = self.client(postern, context=tls_context(pki.authority().pem),
