@@ -83,6 +83,9 @@ static const struct {
 #endif
     {SYS_fchmodat, "fchmodat"},
     {SYS_fcntl, "fcntl"},
+#ifdef SYS_fcntl64
+    {SYS_fcntl64, "fcntl64"},
+#endif
     {SYS_symlinkat, "symlinkat"},
     {SYS_linkat, "linkat"},
     {SYS_mkdirat, "mkdirat"},
@@ -207,7 +210,10 @@ static int allow_sockets(scmp_filter_ctx filter, int number, const struct socket
     const uint64_t type = LOW & ~(uint64_t)(SOCK_NONBLOCK | SOCK_CLOEXEC);
     int rc = 0;
 #ifdef SYS_socketcall
-    enum { COMPARED = 1 }; /* its arguments are in memory, where a filter cannot look */
+    /* i386's C library makes sockets by that call, whose arguments are in memory, where a filter
+     * cannot look: libseccomp allows it for any kind of socket, and more comparisons than this one
+     * would be made with its pointer. */
+    enum { COMPARED = 1 };
 #else
     enum { COMPARED = 3 };
 #endif

@@ -93,6 +93,20 @@ static long try_writable_code(void) {
     return memory == MAP_FAILED ? -1 : 0;
 }
 
+/* i386 has an older call beside the C library's, which finds its arguments in memory. */
+static long try_old_map(void) {
+#ifdef __i386__
+    const struct {
+        unsigned long start, len, protection, flags, fd, offset;
+    } arguments = {
+        0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, (unsigned long)-1,
+        0};
+    return syscall(SYS_mmap, &arguments, 0, 0) == -1 ? -1 : 0;
+#else
+    return try_writable_code();
+#endif
+}
+
 static long try_new_code(void) {
     void *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return mprotect(memory, 4096, PROT_READ | PROT_EXEC);
@@ -252,6 +266,7 @@ static const struct {
     {"pair", try_pair},
     {"signal", try_signal},
     {"writable_code", try_writable_code},
+    {"old_map", try_old_map},
     {"new_code", try_new_code},
     {"terminal_input", try_terminal_input},
     {"dumpable", try_dumpable},

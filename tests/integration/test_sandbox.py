@@ -9,22 +9,29 @@ import errno
 import os
 import re
 import signal
+import struct
 import unittest
 
 from brokers import echo
-from harness import Case, main, run_program
+from harness import PROGRAM, Case, main, run_program
 
 INTRUDER = os.environ.get("INTRUDER_LIBRARY")
 FORBIDDEN = {"execve": "execve", "fork": "clone", "ptrace": "ptrace", "packet_socket": "socket",
              "raw_socket": "socket", "ping_socket": "socket", "firewall_socket": "socket",
              "device_socket": "socket", "packet_unix_socket": "socket", "pair": "socketpair",
-             "signal": "kill", "writable_code": "mmap", "new_code": "mprotect",
+             "signal": "kill", "writable_code": "mmap", "old_map": "mmap", "new_code": "mprotect",
              "terminal_input": "ioctl", "dumpable": "prctl", "limit": None,
              "file_in_memory": "memfd_create", "mode": None, "signal_to_thread": "tgkill",
              "kill_by_thread": "tkill",
              "abort_by_thread": "tkill", "signal_by_descriptor": "fcntl", "handler": "rt_sigaction",
              "handler_by_half": "rt_sigaction"}
 LANDLOCK_CREATE_RULESET, ASK_VERSION = 444, 1
+EM_386 = 3
+
+
+def is_of_i386():
+    with open(PROGRAM, "rb") as file:
+        return struct.unpack_from("<H", file.read(20), 18)[0] == EM_386
 
 
 def landlock_version():
@@ -70,12 +77,14 @@ class Calls(Sandbox):
         postern.expected_exit = -signal.SIGSYS
         lines = postern.all("forbidden system call")
         self.assertEqual(len(lines), 1)
-        if name:
-            self.assertEqual(lines[0]["name"], name)
+        if name:  # some are longer on 32-bit systems
+            self.assertIn(lines[0]["name"], (name, name + "2", name + "64"))
         self.assertRegex(str(lines[0]["number"]), "^[0-9]+$")
 
     def test_a_forbidden_call_is_logged_and_ends_the_program(self):
         for attempt, name in FORBIDDEN.items():
+            if name in ("socket", "socketpair") and is_of_i386():
+                continue  # its C library uses socketcall: which kind is in memory
             with self.subTest(attempt):
                 postern = self.intruded(attempt)
                 if not postern.attempt_is_filtered:

@@ -1,6 +1,8 @@
-/* Loops that are made without an io_uring, so that they work within the filter of system calls. */
+/* What must work within the filter of system calls: loops, which are made without an io_uring, and
+ * computations that pause. */
 #include "run.h"
 #include "server/filter.h"
+#include "tls/coroutine.h"
 
 #include <check.h>
 #include <errno.h>
@@ -91,6 +93,20 @@ START_TEST(a_loop_runs_within_the_filter) {
 }
 END_TEST
 
+static void pause_once(void *coroutine) {
+    coroutine_pause(coroutine);
+}
+
+START_TEST(a_computation_can_pause_within_the_filter) {
+    struct coroutine *c = coroutine_new(64 * 1024);
+    ck_assert_ptr_nonnull(c);
+    ck_assert(apply());
+    ck_assert(!coroutine_run(c, pause_once, c));
+    ck_assert(coroutine_resume(c));
+    _exit(0);
+}
+END_TEST
+
 /* Whether there can be a filter at all, in a process of its own. */
 static bool is_possible(void) {
     pid_t child = fork();
@@ -111,6 +127,7 @@ int main(void) {
     tcase_add_test(all, the_process_itself_gives_up_nothing);
     tcase_add_test(all, the_filter_can_be_applied_at_once);
     tcase_add_test(all, a_loop_runs_within_the_filter);
+    tcase_add_test(all, a_computation_can_pause_within_the_filter);
     suite_add_tcase(suite, all);
     return run_suite(suite, CK_FORK);
 }
