@@ -276,8 +276,8 @@ static void prepare(struct crowd *crowd, char **argv) {
     crowd->rate = number_parse(argv[5], 0, 1000000, "RATE");
     crowd->sources = number_parse(argv[6], 1, 60000, "SOURCES");
     crowd->epoll = epoll_create1(EPOLL_CLOEXEC);
-    crowd->guests = allocate(crowd->keep, sizeof *crowd->guests);
-    crowd->vacant = allocate(crowd->keep, sizeof *crowd->vacant);
+    crowd->guests = allocate((size_t)crowd->keep, sizeof *crowd->guests);
+    crowd->vacant = allocate((size_t)crowd->keep, sizeof *crowd->vacant);
     for (uint64_t i = 0; i < crowd->keep; i++) {
         crowd->guests[i].fd = -1;
         crowd->vacant[crowd->vacant_count++] = crowd->keep - 1 - i;

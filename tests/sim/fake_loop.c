@@ -63,6 +63,28 @@ int gettimeofday(struct timeval *out, void *zone) {
     return 0;
 }
 
+#if defined(__GLIBC__) && __SIZEOF_LONG__ == 4
+/* The same for a TLS library that was built with a time_t of 32 bits. */
+long time_of_32_bits(long *out) __asm__("time");
+int day_time_of_32_bits(long out[2], void *zone) __asm__("gettimeofday");
+
+long time_of_32_bits(long *out) {
+    long now = (long)time(NULL);
+    if (out != NULL) {
+        *out = now;
+    }
+    return now;
+}
+
+int day_time_of_32_bits(long out[2], void *zone) {
+    struct timeval now;
+    gettimeofday(&now, zone);
+    out[0] = (long)now.tv_sec;
+    out[1] = (long)now.tv_usec;
+    return 0;
+}
+#endif
+
 /* For what asks libuv itself. */
 uint64_t __wrap_uv_now(const uv_loop_t *uv);
 

@@ -13,11 +13,7 @@
 static time_t now;
 static bool stands_still; /* else the clock is the system's, which Check needs as well */
 
-#if defined(__GLIBC__) && __SIZEOF_LONG__ == 4
-#define CLOCK "__clock_gettime64" /* what clock_gettime() is there with a 64-bit time_t */
-#else
-#define CLOCK "clock_gettime"
-#endif
+/* CLOCK: the C library's symbol for clock_gettime(). */
 int __wrap_clock_gettime(clockid_t clock, struct timespec *out) __asm__("__wrap_" CLOCK);
 int __real_clock_gettime(clockid_t clock, struct timespec *out) __asm__("__real_" CLOCK);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *out) {

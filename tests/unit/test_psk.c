@@ -2,6 +2,7 @@
  * to know who do not, and what becomes of sessions when the file changes. */
 #include "hello_edit.h"
 #include "run.h"
+#include "tls/ciphers.h"
 #include "tls/tickets.h"
 #include "tls_pair.h"
 
@@ -222,6 +223,15 @@ static uint8_t wrong_key_alert(int version) {
 
 /* --- coming in --- */
 
+/* It depends on whether this processor has AES instructions. */
+static const char *preferred_suite_of_tls13(void) {
+    static char list[CIPHERS_MAX];
+    struct error err;
+    ck_assert_int_eq(ciphers_list(NULL, &(struct cipher_use){.tls13 = true}, list, &err), 0);
+    list[strcspn(list, ":")] = '\0';
+    return ciphers_name(list);
+}
+
 START_TEST(a_client_comes_in_by_its_key_and_has_its_name) {
     int version = versions[_i % 2];
     if (_i >= 2) {
@@ -229,7 +239,7 @@ START_TEST(a_client_comes_in_by_its_key_and_has_its_name) {
     }
     accepted(version, "sensor-1", KEY_ONE);
     ck_assert_str_eq(seen.cipher, version == TLS1_2_VERSION ? "ECDHE-PSK-CHACHA20-POLY1305"
-                                                            : "TLS_AES_128_GCM_SHA256");
+                                                            : preferred_suite_of_tls13());
     ck_assert_str_ne(seen.group, "-"); /* forward secrecy */
     accepted(version, "sensor-2", KEY_TWO);
 }

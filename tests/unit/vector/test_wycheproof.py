@@ -10,6 +10,7 @@ project, or from $POSTERN_WYCHEPROOF.
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import unittest
@@ -17,7 +18,7 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[3]
 FOLDERS = [os.environ.get("POSTERN_WYCHEPROOF"), TOP.parent / "shared" / "vectors"]
-PROGRAM = None  # set below
+PROGRAM = None  # set below: the command that runs the program
 
 
 def field(text):
@@ -77,14 +78,14 @@ class Wycheproof(unittest.TestCase):
         """Without AVX-512, or without the kernel in the build, it is the library's in any case."""
         if with_what == "library":
             return "library"
-        done = subprocess.run([PROGRAM, "kernels"], input="", capture_output=True, text=True,
+        done = subprocess.run([*PROGRAM, "kernels"], input="", capture_output=True, text=True,
                               check=True)
         return "kernels" if "x25519 kernel in use" in done.stdout else "library"
 
     def check(self, algorithm):
         cases = "".join(line + "\n" for line in lines(algorithm))
         for with_what in ("library", "kernels"):
-            done = subprocess.run([PROGRAM, with_what], input=cases, capture_output=True, text=True,
+            done = subprocess.run([*PROGRAM, with_what], input=cases, capture_output=True, text=True,
                                   check=False)
             wrong = {number for _, number in WRONG.findall(done.stdout)}
             known = wrong & KNOWN.get((algorithm, self.code_in_use(with_what)), set())
@@ -120,12 +121,12 @@ class Wycheproof(unittest.TestCase):
                         and (offered is True or offered in line.split()))
             last = good[-1]
             bad = good[:-1] + ("0" if last != "0" else "1")
-            done = subprocess.run([PROGRAM, "kernels"], input=good + "\n" + bad + "\n",
+            done = subprocess.run([*PROGRAM, "kernels"], input=good + "\n" + bad + "\n",
                                   capture_output=True, text=True, check=False)
             self.assertEqual(done.returncode, 1, good)
             self.assertIn("wrong by the library", done.stdout)
 
 
 if __name__ == "__main__":
-    PROGRAM = sys.argv.pop(1)
+    PROGRAM = [*shlex.split(os.environ.get("MESON_EXE_WRAPPER", "")), sys.argv.pop(1)]
     unittest.main()
