@@ -19,8 +19,9 @@ static struct {
     struct sockaddr_un address;
 } journal;
 
-ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
-ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+/* SENDMSG: the C library's symbol for sendmsg(). */
+ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags) __asm__("__real_" SENDMSG);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags) __asm__("__wrap_" SENDMSG);
 
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags) {
     const struct sockaddr_un *to = message->msg_name;
