@@ -5,6 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* In musl, where both lengths are a socklen_t, CMSG_NXTHDR has such a conversion. */
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+
 bool passing_send(int fd, const struct sockaddr *to, socklen_t to_len, const void *data, size_t len,
                   const int *fds, size_t count) {
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(PASSING_MAX * sizeof(int))] = {0};
@@ -19,11 +22,11 @@ bool passing_send(int fd, const struct sockaddr *to, socklen_t to_len, const voi
     }
     if (count > 0) {
         message.msg_control = control;
-        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+        message.msg_controllen = (socklen_t)CMSG_SPACE(count * sizeof(int));
         struct cmsghdr *header = CMSG_FIRSTHDR(&message);
         header->cmsg_level = SOL_SOCKET;
         header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(count * sizeof(int));
+        header->cmsg_len = (socklen_t)CMSG_LEN(count * sizeof(int));
         memcpy(CMSG_DATA(header), fds, count * sizeof(int));
     }
     ssize_t sent;

@@ -174,7 +174,7 @@ static struct tls_context *rooted;
 static struct tls_context *trusting(const char *name, const struct pki *ca,
                                     enum config_client_auth auth) {
     struct site site;
-    char cert[40], key[40];
+    char cert[60], key[60];
     snprintf(cert, sizeof cert, "%s-server.pem", name);
     snprintf(key, sizeof key, "%s-server.key", name);
     site_init(&site, pki_certs(cert, &server, NULL), pki_key(key, &server));

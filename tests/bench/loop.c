@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "tls.h"
 
@@ -40,7 +42,8 @@ void load_turn(struct load *load, int64_t timeout_ns) {
         timeout.tv_sec = (time_t)(timeout_ns / 1000000000);
         timeout.tv_nsec = (long)(timeout_ns % 1000000000);
     }
-    int count = epoll_pwait2(load->epoll, events, BATCH, &timeout, NULL);
+    /* musl 1.2.3 has no function for it. */
+    int count = (int)syscall(SYS_epoll_pwait2, load->epoll, events, BATCH, &timeout, NULL, 0);
     if (count == 0 && !patient) {
         fail("stalled: nothing came for %d seconds", STALL_SECONDS);
     }
