@@ -3,7 +3,9 @@
 #
 #   bookworm, trixie, sid           Debian releases in a chroot each: ./dev run by an ordinary user, then
 #                                   ./dev lint and ./dev test in the flavours of `release` below
-#   arm64, armhf, riscv64, i386     cross-compiled for Debian 12 or, riscv64, 13; the unit tests and a
+#   i386                            the same with Debian 12's programs of 32 bits, which a kernel for
+#                                   x86-64 runs
+#   arm64, armhf, riscv64           cross-compiled for Debian 12 or, riscv64, 13; the unit tests and a
 #                                   round trip under qemu-user, for both ARMs the integration tests, too
 #   nehalem, haswell                unit tests and a round trip of this machine's build on processors
 #                                   without AES-NI, without AVX-512, by qemu-user
@@ -48,10 +50,12 @@ copy_tree() { # FOLDER
 # --- Debian releases ---
 
 # Nothing that is installed there starts a daemon; root and an ordinary user have the source.
-make_release() { # SUITE
-    local root=$work/$1
+make_release() { # SUITE, or i386
+    local root=$work/$1 which=("$1")
+    [ "$1" != i386 ] || which=(--arch=i386 bookworm)
     if [ ! -e "$root/etc/sudoers.d/user" ]; then
-        debootstrap --variant=minbase --include="${TOOLS// /,}" "$1" "$root" "$mirror" || return 1
+        debootstrap --variant=minbase --include="${TOOLS// /,}" "${which[@]}" "$root" "$mirror" ||
+            return 1
         echo '127.0.0.1 localhost' >"$root/etc/hosts"
         echo '::1 localhost' >>"$root/etc/hosts"
         printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
@@ -118,8 +122,13 @@ make_sysroot() { # ARCHITECTURE SUITE
     touch "$root/complete"
 }
 
+host_machine() { # CPU
+    printf '[host_machine]\nsystem = "linux"\ncpu_family = "%s"\ncpu = "%s"\nendian = "little"\n' \
+        "$1" "$1" | tr '"' "'"
+}
+
 cross_file() { # ARCHITECTURE TRIPLET CPU QEMU
-    local root=$work/$1 lib=${2/i686/i386}
+    local root=$work/$1
     cat <<TEXT
 [binaries]
 c = ['$2-gcc', '--sysroot=$root']
@@ -128,24 +137,20 @@ strip = '$2-strip'
 pkgconfig = 'pkg-config'
 exe_wrapper = ['qemu-$4-static', '-L', '$root']
 [built-in options]
-c_link_args = ['-L$root/usr/lib/$lib', '-L$root/lib/$lib']
+c_link_args = ['-L$root/usr/lib/$2', '-L$root/lib/$2']
 [properties]
 needs_exe_wrapper = true
 sys_root = '$root'
-pkg_config_libdir = '$root/usr/lib/$lib/pkgconfig:$root/usr/share/pkgconfig'
-[host_machine]
-system = 'linux'
-cpu_family = '$3'
-cpu = '$3'
-endian = 'little'
+pkg_config_libdir = '$root/usr/lib/$2/pkgconfig:$root/usr/share/pkgconfig'
 TEXT
+    host_machine "$3"
 }
 
 # build_with NAME [OPTION...]: the project in NAME-src, by the cross file NAME.cross where there is one.
 build_with() {
     local source=$work/$1-src
     copy_tree "$source"
-    cd "$source" && meson setup build -Dwerror=true -Dwolfssl=subproject "${@:2}" && ninja -C build
+    cd "$source" && meson setup build -Dwerror=true -Dwolfssl=subproject "${@:2}" && ninja -C build -k 0
 }
 
 build_cross() { # ARCHITECTURE TRIPLET CPU QEMU
@@ -161,6 +166,12 @@ emulated() {
     "$wrapper" --version && python3 "$work/$1-src/tests/emulated.py" "$wrapper"
 }
 
+# emulated_unit NAME: the unit tests of the project in NAME-src. Check's own time limits are for a
+# processor.
+emulated_unit() {
+    CK_TIMEOUT_MULTIPLIER=20 python3 "$work/$1-src/tests/emulated.py" --unit "$work/$1-src/build"
+}
+
 tests() { # FOLDER SUITE
     meson test -C "$1" --no-rebuild --suite "$2" --timeout-multiplier 10 --print-errorlogs
     python3 "$top/tests/summary.py" "$1/meson-logs/testlog.json"
@@ -170,28 +181,40 @@ cross() { # ARCHITECTURE TRIPLET CPU QEMU SUITE
     local run=("qemu-$4-static" -L "$work/$1")
     step "$1" sysroot make_sysroot "$1" "$5" || return
     step "$1" build build_cross "$1" "$2" "$3" "$4" || return
-    step "$1" unit tests "$work/$1-src/build" unit
     step "$1" round-trip "$top/tests/round-trip.sh" "${run[@]}" "$work/$1-src/build/postern"
+    step "$1" unit emulated_unit "$1"
     [[ $1 != arm* ]] || step "$1" integration emulated "$1" "${run[@]}"
 }
 
 # --- other x86-64 processors ---
 
-unit_tests_on() { # MODEL
-    local program
-    for program in clients context engine tickets; do
-        CK_TIMEOUT_MULTIPLIER=20 qemu-x86_64-static -cpu "$1" \
-            "$work/here-src/build/tests/unit/test_$program" || return 1
-    done
+here_file() {
+    cat <<TEXT
+[binaries]
+c = 'gcc'
+ar = 'ar'
+strip = 'strip'
+pkgconfig = 'pkg-config'
+exe_wrapper = ['qemu-x86_64-static']
+[properties]
+needs_exe_wrapper = true
+TEXT
+    host_machine x86_64
 }
 
+build_here() {
+    here_file >"$work/here.cross"
+    build_with here --cross-file "$work/here.cross"
+}
+
+# QEMU_CPU is qemu's own: the model that all it starts gets.
 processor() { # NAME MODEL
     # Once a run: what an earlier one built is of other commits.
-    [ -n "${here_built-}" ] || { step "$1" build build_with here || return; }
+    [ -n "${here_built-}" ] || { step "$1" build build_here || return; }
     here_built=yes
-    step "$1" unit unit_tests_on "$2"
-    step "$1" round-trip "$top/tests/round-trip.sh" qemu-x86_64-static -cpu "$2" \
-        "$work/here-src/build/postern"
+    local -x QEMU_CPU=$2
+    step "$1" round-trip "$top/tests/round-trip.sh" qemu-x86_64-static "$work/here-src/build/postern"
+    step "$1" unit emulated_unit here
 }
 
 # --- another C library ---
@@ -209,7 +232,7 @@ fetch_musl_sources() {
     printf "deb-src $mirror %s main\n" bookworm trixie >"$here/sources.list"
     cd "$work/musl/sources" || return 1
     # shellcheck disable=SC2086 # a list of package names
-    "${apt[@]}" update && "${apt[@]}" source $MUSL_SOURCES
+    "${apt[@]}" update && "${apt[@]}" source $MUSL_SOURCES && touch complete
 }
 
 # The kernel's headers, without glibc's beside them.
@@ -231,43 +254,52 @@ c_args = ['-isystem', '$work/musl/root/include']
 [properties]
 needs_exe_wrapper = false
 pkg_config_libdir = '$work/musl/root/lib/pkgconfig'
-[host_machine]
-system = 'linux'
-cpu_family = 'x86_64'
-cpu = 'x86_64'
-endian = 'little'
 TEXT
+    host_machine x86_64
 }
 
-# musl_library NAME COMMAND...: in the source of that name; COMMAND is configure with its options.
-musl_library() {
+# Builds in the source NAME, unless an earlier run did.
+musl_library() { # NAME COMMAND...
     cd "$work"/musl/sources/"$1"-[0-9]* || return 1
-    shift
-    [ -x configure ] || [ ! -e autogen.sh ] || sh autogen.sh || return 1
-    CC=musl-gcc CFLAGS="-O2 -fPIC -isystem $work/musl/root/include" "$@" &&
+    [ -e installed ] || { "${@:2}" && touch installed; }
+}
+
+with_configure() { # OPTION...
+    [ -x configure ] || sh autogen.sh || return 1
+    CC=musl-gcc CFLAGS="-O2 -fPIC -isystem $work/musl/root/include" ./configure \
+        --host=x86_64-linux-musl --prefix="$work/musl/root" --libdir="$work/musl/root/lib" \
+        --disable-shared --enable-static "$@" &&
         make -j"$(nproc)" MAKEINFO=true && make install MAKEINFO=true
 }
 
+# Debian's description of it for pkg-config names the library that only its package makes.
+check_library() {
+    with_configure --disable-subunit && cp "$work"/musl/root/lib/libcheck{,_pic}.a
+}
+
+with_meson() { # OPTION...
+    meson setup build --cross-file "$work/musl.cross" --prefix="$work/musl/root" --libdir=lib \
+        -Ddefault_library=static "$@" && ninja -C build install
+}
+
+# The libraries alone: neither OpenSSL's program nor its manual pages.
+openssl_libraries() {
+    CC=musl-gcc ./Configure linux-x86_64 --prefix="$work/musl/root" --libdir=lib no-shared no-tests \
+        no-engine no-module no-afalgeng -fPIC -isystem "$work/musl/root/include" &&
+        make -j"$(nproc)" build_libs && make install_dev
+}
+
 make_musl() {
-    local root=$work/musl/root
-    local configure=(./configure --host=x86_64-linux-musl --prefix="$root" --libdir="$root/lib"
-        --disable-shared --enable-static)
-    [ -e "$work/musl/complete" ] && return 0
-    rm -rf "$root" "$work/musl/sources"
-    fetch_musl_sources || return 1
+    [ -e "$work/musl/sources/complete" ] || fetch_musl_sources || return 1
     copy_kernel_headers
     musl_file >"$work/musl.cross"
-    musl_library libuv1 "${configure[@]}" || return 1
-    musl_library libmicrohttpd "${configure[@]}" --disable-https --disable-doc --disable-examples \
-        --disable-curl || return 1
-    musl_library libseccomp "${configure[@]}" || return 1
-    musl_library check "${configure[@]}" --disable-subunit || return 1
-    (cd "$work"/musl/sources/libinih-[0-9]* && meson setup build --cross-file "$work/musl.cross" \
-        --prefix="$root" --libdir=lib -Ddefault_library=static -Ddistro_install=true \
-        -Dwith_INIReader=false && ninja -C build install) || return 1
-    musl_library openssl ./Configure linux-x86_64 --prefix="$root" --libdir=lib no-shared no-tests \
-        no-engine no-module no-afalgeng -fPIC || return 1
-    touch "$work/musl/complete"
+    musl_library libuv1 with_configure &&
+        musl_library libmicrohttpd with_configure --disable-https --disable-doc --disable-examples \
+            --disable-curl &&
+        musl_library libseccomp with_configure &&
+        musl_library check check_library &&
+        musl_library libinih with_meson -Ddistro_install=true -Dwith_INIReader=false &&
+        musl_library openssl openssl_libraries
 }
 
 build_musl() {
@@ -286,9 +318,9 @@ platform() { # NAME
     case $1 in
     bookworm | trixie) release "$1" plain asan tsan system-wolfssl ;;
     sid) release sid plain asan ;;
+    i386) release i386 plain ;;
     arm64) cross arm64 aarch64-linux-gnu aarch64 aarch64 bookworm ;;
     armhf) cross armhf arm-linux-gnueabihf arm arm bookworm ;;
-    i386) cross i386 i686-linux-gnu x86 i386 bookworm ;;
     riscv64) cross riscv64 riscv64-linux-gnu riscv64 riscv64 trixie ;;
     nehalem) processor nehalem Nehalem ;;
     haswell) processor haswell Haswell ;;

@@ -23,10 +23,6 @@ trap finish EXIT
 
 . "$top/tests/wait.sh"
 
-mosquitto_client() { # PROGRAM ARGUMENT...
-    "$1" -h 127.0.0.1 -p "$port" --cafile "$folder/certs/ca.pem" -q 1 -t round/trip "${@:2}"
-}
-
 "$top/certs/make-certs" --dir "$folder/certs" localhost 127.0.0.1 >/dev/null
 printf 'listener 0 %s\nallow_anonymous true\n' "$folder/broker" >"$folder/mosquitto.conf"
 [ "$(id -u)" != 0 ] || echo "user root" >>"$folder/mosquitto.conf"
@@ -44,10 +40,11 @@ for version in tls1_2 tls1_3; do
     openssl s_client -connect "127.0.0.1:$port" "-$version" -CAfile "$folder/certs/ca.pem" \
         -verify_return_error -brief </dev/null
 done
-mosquitto_client mosquitto_pub -m retained -r
-mosquitto_client mosquitto_sub >"$folder/received" &
+client=(-h 127.0.0.1 -p "$port" --cafile "$folder/certs/ca.pem" -q 1 -t round/trip)
+mosquitto_pub "${client[@]}" -m retained -r
+mosquitto_sub "${client[@]}" >"$folder/received" &
 processes+=($!)
 until_true 60 grep '^retained$' "$folder/received"
-mosquitto_client mosquitto_pub -m live
+mosquitto_pub "${client[@]}" -m live
 until_true 60 grep '^live$' "$folder/received"
 echo "2 handshakes and 2 messages"
