@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import socket
 import ssl
 import subprocess
@@ -14,9 +15,15 @@ from clients import PATIENCE, wait_until
 
 
 def free_port():
-    with socket.socket() as chooser:
-        chooser.bind(("127.0.0.1", 0))
-        return chooser.getsockname()[1]
+    """Below those that the kernel gives to connections, one of which could take it meanwhile."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 class Pebble:
