@@ -227,6 +227,15 @@ static int read_document(struct document *document, const char *text, size_t len
     return result;
 }
 
+static void fail_open(const char *file, int error, struct error *err) {
+    error_set(err, "%s: cannot open the configuration: %s", file, strerror(error));
+    if (error == ENOENT) {
+        error_append(err, "; name it with -c, or give --cert and --key");
+    } else if (error == EACCES) {
+        error_append(err, " (for user %u, as whom Postern runs)", geteuid());
+    }
+}
+
 /* The whole file; the caller frees it. NULL with the reason in err. */
 static char *read_file(const char *file, size_t *len, struct error *err) {
     int fd = open(file, O_RDONLY | O_CLOEXEC);
@@ -234,8 +243,7 @@ static char *read_file(const char *file, size_t *len, struct error *err) {
     ssize_t got = 0;
     *len = 0;
     if (fd < 0 || text == NULL) {
-        error_set(err, "%s: cannot open the configuration: %s%s", file, strerror(errno),
-                  errno == ENOENT ? "; name it with -c, or give --cert and --key" : "");
+        fail_open(file, errno, err);
         goto fail;
     }
     do {

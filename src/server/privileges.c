@@ -1,5 +1,6 @@
 #include "server/privileges.h"
 
+#include "core/closed_folder.h"
 #include "core/log.h"
 #include "server/capabilities.h"
 
@@ -154,22 +155,6 @@ static const char *group_of(const struct config *config) {
     return config->group != NULL ? config->group : group != NULL ? group->gr_name : own;
 }
 
-/* The first folder on the way that may not be passed through. False: there is none. */
-static bool find_closed_folder(const char *path, char folder[PATH_MAX]) {
-    for (const char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        size_t len = (size_t)(slash - path);
-        if (len >= PATH_MAX) {
-            return false;
-        }
-        memcpy(folder, path, len);
-        folder[len] = '\0';
-        if (access(folder, X_OK) != 0 && errno == EACCES) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static int explain(const struct config *config, const struct file *file, int error,
                    struct error *err) {
     char folder[PATH_MAX];
@@ -180,7 +165,7 @@ static int explain(const struct config *config, const struct file *file, int err
     if (error != EACCES) {
         return error_append(err, "%s", strerror(error));
     }
-    if (find_closed_folder(file->name, folder) || find_closed_folder(real, folder)) {
+    if (closed_folder_find(file->name, folder) || closed_folder_find(real, folder)) {
         return error_append(err,
                             "the folder %s is closed to it; chgrp %s %s && chmod g+x %s, or "
                             "keep copies elsewhere as postern-deploy-hook does",

@@ -298,6 +298,30 @@ def can_run_as_other():
 
 
 class Ordinary(Case):
+    @unittest.skipUnless(os.geteuid() == 0, "only root can become another user")
+    def test_what_is_closed_to_it_is_named_with_what_to_do(self):
+        os.chmod(self.folder, 0o755)
+        file = self.write("postern.conf", self.config(self.fake_broker(echo)))
+        readable(self, file)
+
+        def check():
+            done = subprocess.run(
+                ["setpriv", f"--reuid={OTHER}", f"--regid={OTHER}", "--clear-groups",
+                 os.path.abspath(PROGRAM), "--check", "-c", file], capture_output=True, text=True,
+                check=False)
+            return done.stderr
+
+        closed = f"is closed to it; chgrp {OTHER} and chmod g+"
+        who = f"Permission denied (for user {OTHER}, as whom Postern runs)"
+        os.chmod(self.path("main"), 0o750)
+        self.assertIn(f"{who}; the folder {self.path('main')} {closed}x it", check())
+        os.chmod(self.path("main"), 0o755)
+        os.chmod(self.path("main/cert.pem"), 0o600)
+        self.assertIn(f"{self.path('main/cert.pem')}: cannot open: {who}; the file {closed}r it",
+                      check())
+        os.chmod(file, 0o600)
+        self.assertIn(f"{file}: cannot open the configuration: {who}", check())
+
     def test_who_is_not_root_cannot_change(self):
         wrapper = ()
         if os.geteuid() == 0:
