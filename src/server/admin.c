@@ -343,10 +343,13 @@ void admin_finished(struct admin *a, const struct error *refusal) {
     if (a == NULL) {
         return;
     }
+    char text[sizeof refusal->text + 64];
     if (refusal == NULL) {
         answer_wishes(&a->now, 200, "reloaded");
     } else {
-        answer_wishes(&a->now, 422, refusal->text);
+        snprintf(text, sizeof text, "%s; the previous configuration stays in effect",
+                 refusal->text);
+        answer_wishes(&a->now, 422, text);
     }
     a->now = a->later;
     a->later = NULL;

@@ -192,9 +192,10 @@ static int find_address(const struct command *c, const char *file, struct config
     }
     return admin->text != NULL ? 0
                                : error_set(err,
-                                           "%s: admin is off, so that there is nobody to ask; "
+                                           "%s: has no admin, so that there is nobody to ask: "
                                            "write admin = unix:/run/postern/admin.sock and restart "
-                                           "Postern",
+                                           "Postern; if the file is damaged, name the socket of "
+                                           "the running one with --admin",
                                            file);
 }
 
