@@ -100,7 +100,8 @@ static void warn_dates(const struct chain_cert *found) {
     char subject[160], date[32];
     x509_name_text(cert->subject, subject, sizeof subject);
     if (now > cert->not_after) {
-        log_message(LOG_LEVEL_WARNING, "certificate expired", "%s: \"%s\" expired on %s",
+        log_message(LOG_LEVEL_WARNING, "certificate expired",
+                    "%s: \"%s\" expired on %s: clients refuse it; renew it, or set the clock",
                     found->file, subject, date_text(cert->not_after, date));
     } else if (now < cert->not_before) {
         log_message(LOG_LEVEL_WARNING, "certificate not yet valid",

@@ -47,8 +47,10 @@ static const char *unusable(const struct x509 *cert) {
 static void warn_dates(const struct x509 *cert, const char *file, const char *subject) {
     int64_t now = (int64_t)time(NULL);
     if (now > cert->not_after) {
-        log_message(LOG_LEVEL_WARNING, "certificate expired", "%s: the CA \"%s\" is expired", file,
-                    subject);
+        log_message(
+            LOG_LEVEL_WARNING, "certificate expired",
+            "%s: the CA \"%s\" is expired: its clients are refused; renew it, or set the clock",
+            file, subject);
     } else if (now < cert->not_before) {
         log_message(LOG_LEVEL_WARNING, "certificate not yet valid",
                     "%s: the CA \"%s\" is not valid yet; is the clock right?", file, subject);
