@@ -191,6 +191,18 @@ int document_begin(struct document *document, const char *header, unsigned line,
     return -1;
 }
 
+/* Of Mosquitto's configuration, which was written beside ours or instead of it. */
+static bool is_of_broker(const char *key) {
+    static const char *const keys[] = {"password_file", "acl_file", "allow_anonymous",
+                                       "persistence"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (strcmp(key, keys[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int fail_unknown_key(struct location location, const struct document_section *section,
                             const char *given, struct error *err) {
     size_t best = SIZE_MAX;
@@ -211,8 +223,9 @@ static int fail_unknown_key(struct location location, const struct document_sect
         return location_fail(location, err, "unknown key %.64s in %s; did you mean %s?", given,
                              text, near);
     }
-    return location_fail(location, err, "unknown key %.64s in %s; postern.conf(5) lists the keys",
-                         given, text);
+    return location_fail(location, err, "unknown key %.64s in %s; %s", given, text,
+                         is_of_broker(given) ? "that is the broker's setting, and stays there"
+                                             : "postern.conf(5) lists the keys");
 }
 
 int document_set(struct document *document, const char *key, const char *value, unsigned line,

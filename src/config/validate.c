@@ -360,9 +360,10 @@ static void warn_identity_bypass(const struct config *config, const struct docum
         if (strict != NULL) {
             log_message(LOG_LEVEL_WARNING, "config",
                         "%s:%u: %s connects to the backend %s without mqtt = identity, while %s "
-                        "gives it identities; a client can claim any name through the first",
+                        "gives it identities; a client can claim any name through %s",
                         document->file, open->line, print_section(open, text),
-                        shared_backend(open, strict)->text, print_section(strict, strict_text));
+                        shared_backend(open, strict)->text, print_section(strict, strict_text),
+                        text);
         }
     }
 }

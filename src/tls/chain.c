@@ -4,6 +4,8 @@
 #include "tls/signature.h"
 #include "tls/x509_name.h"
 
+#include <string.h>
+
 enum { FOUND_MAX = 32, SUBJECT_TEXT = 120 };
 
 /* What the files have, in their order, each certificate once. */
@@ -158,7 +160,10 @@ int chain_build(struct chain *chain, const struct config_certificate *section,
     struct found found = {0};
     if (add_file(&found, cert, section->cert, err) != 0) {
         bool is_key = found.count == 0 && cert->count > 0 && pem_is_key(&cert->blocks[0]);
-        return is_key ? error_append(err, "; exchange cert and key") : -1;
+        bool is_twice = strcmp(section->cert, section->key) == 0;
+        return !is_key ? -1
+                       : error_append(err, is_twice ? "; name the file of the certificate in cert"
+                                                    : "; exchange cert and key");
     }
     if ((section->chain != NULL && add_file(&found, more, section->chain, err) != 0) ||
         order(chain, &found, err) != 0) {

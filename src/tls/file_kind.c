@@ -40,8 +40,9 @@ static const char *const hints[KIND_COUNT][FILE_WANTED_COUNT] = {
                          "; it is PKCS#7; convert it: openssl pkcs7 -in OLD -print_certs -out NEW"},
     [KIND_CERTIFICATE] = {"; it is a certificate in DER format; convert it: openssl x509 -inform "
                           "DER -in OLD -out NEW",
-                          "; it is a certificate; exchange cert and key", "; it is a certificate"},
-    [KIND_CERTIFICATE_TEXT] = {"", "; it is a certificate; exchange cert and key",
+                          "; it is a certificate; name the file of the private key in key",
+                          "; it is a certificate"},
+    [KIND_CERTIFICATE_TEXT] = {"", "; it is a certificate; name the file of the private key in key",
                                "; it is a certificate"},
     [KIND_KEY] = {"; it is a private key",
                   "; it is a private key in DER format; convert it: openssl pkey -inform DER -in "

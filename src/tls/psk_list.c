@@ -98,6 +98,12 @@ static int check_identity(const struct reader *r, struct span identity) {
 }
 
 static int check_key(const struct reader *r, struct span digits) {
+    if (digits.len > 0 && digits.data[0] == '$') {
+        return list_lines_fail(&r->lines,
+                               "the key after the colon is a password's hash; psk_file is not a "
+                               "password file, which the broker reads: %s",
+                               make_one);
+    }
     for (size_t i = 0; i < digits.len; i++) {
         if (strchr("0123456789abcdefABCDEF", digits.data[i]) == NULL) {
             return list_lines_fail(&r->lines,

@@ -559,6 +559,8 @@ static const struct {
     /* keys */
     {LISTENER "lisen = :1\n", ":2: unknown key lisen in [listener mqtt]; did you mean listen?"},
     {"[postern]\nworker = 1\n", ":2: unknown key worker in [postern]; did you mean workers?"},
+    {LISTENER "password_file = /etc/mosquitto/passwd\n",
+     ":2: unknown key password_file in [listener mqtt]; that is the broker's setting, "},
     {"[postern]\ncolour = off\n", ":2: unknown key colour in [postern]; postern.conf(5) lists"},
     {"[postern]\nadmin = :9883\n",
      ":2: admin = :9883: no host before the port; write 127.0.0.1:9883 for this machine"},
@@ -897,6 +899,7 @@ START_TEST(a_backend_that_is_reachable_without_identity_is_warned_about) {
         warnings_of("[listener open]\nlisten = :1\nbackend = other:1, m:1\n"
                     "[listener strict]\nlisten = :2\nbackend = m:1\n" IDENTITY CERTIFICATE);
     ck_assert_ptr_nonnull(strstr(said, ":1: [listener open] connects to the backend m:1 without "));
+    ck_assert_ptr_nonnull(strstr(said, "a client can claim any name through [listener open]"));
     ck_assert_str_eq(
         warnings_of("[listener open]\nlisten = :1\nbackend = other:1\n"
                     "[listener strict]\nlisten = :2\nbackend = m:1\n" IDENTITY CERTIFICATE),

@@ -71,10 +71,12 @@ END_TEST
 START_TEST(garbage_is_refused) {
     REFUSED(garbage, NULL, leaf_key, "garbage.pem", "not base64");
     REFUSED(empty, NULL, leaf_key, "empty.pem", "no certificate");
-    REFUSED(leaf_key, NULL, leaf_key, "leaf.key", "no certificate",
+    REFUSED(leaf_key, NULL, leaf_cert, "leaf.key", "no certificate",
             "it is a private key; exchange cert and key");
+    REFUSED(leaf_key, NULL, leaf_key, "leaf.key", "no certificate",
+            "it is a private key; name the file of the certificate in cert");
     REFUSED(leaf_cert, NULL, leaf_cert, "leaf.pem", "no private key",
-            "it is a certificate; exchange cert and key");
+            "it is a certificate; name the file of the private key in key");
     REFUSED(leaf_cert, NULL, empty, "empty.pem", "no private key");
     REFUSED(pki_text("cut.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n"), NULL, leaf_key, "cut.pem",
             "no matching END");

@@ -181,6 +181,8 @@ START_TEST(a_bad_line_is_named_with_what_is_wrong_and_no_digit_of_its_key) {
     refused("one :" KEY16, "keys:1: a blank before the colon; remove it");
     refused("one: " KEY16, "keys:1: the key after the colon is not hexadecimal digits");
     refused("one:" KEY16 ":" KEY16, "keys:1: the key after the colon is not hexadecimal digits");
+    refused("one:$7$101$aGVsbG8=$d29ybGQ=", "keys:1: the key after the colon is a password's hash; "
+                                            "psk_file is not a password file");
     refused("one:0x" KEY16, "keys:1: the key after the colon is not hexadecimal digits");
     refused("one:" KEY16 " # of the cellar", "keys:1: the key after the colon is not hex");
     refused("one:" KEY16 "a", "keys:1: the key has an odd number of digits");
