@@ -127,25 +127,24 @@ void admission_queue_handshake(struct session *s) {
     pool_queue_handshake(s->pool, &s->member, s->heavy, s->engine != NULL);
 }
 
-/* Whether one that weighs more than `s` has made room. */
+/* Whether one of a busier address than that of `s` has made room. */
 static bool make_room_in_queue(struct session *s) {
     struct pool *pool = s->pool;
-    size_t own = eviction_weight(s), light, heavy;
+    size_t own = eviction_load(s), of_light, of_heavy;
     size_t count = session_config(s)->max_handshakes;
-    struct session *a = eviction_find_heaviest(&pool->light.fresh, count, s->listener, s, &light);
-    struct session *b = eviction_find_heaviest(&pool->heavy.fresh, count, s->listener, s, &heavy);
-    struct session *heaviest = light >= heavy ? a : b;
-    if (heaviest == NULL || (light >= heavy ? light : heavy) <= own) {
+    struct session *a = eviction_find_busiest(&pool->light.fresh, count, s->listener, s, &of_light);
+    struct session *b = eviction_find_busiest(&pool->heavy.fresh, count, s->listener, s, &of_heavy);
+    struct session *busiest = of_light >= of_heavy ? a : b;
+    if (busiest == NULL || (of_light >= of_heavy ? of_light : of_heavy) <= own) {
         return false;
     }
-    session_end_now(heaviest, REASON_LIMIT_HANDSHAKES, "its address has the most");
+    session_end_now(busiest, REASON_LIMIT_HANDSHAKES, "its address has the most");
     return true;
 }
 
 static bool may_exceed(const struct session *s) {
     size_t most = MOST * session_config(s)->max_handshakes;
-    return eviction_weight(s) == 0 &&
-           !limits_handshakes_exceeded(s->pool->limits, s->listener, most);
+    return eviction_load(s) == 0 && !limits_handshakes_exceeded(s->pool->limits, s->listener, most);
 }
 
 bool admission_is_crowded(const struct pool *pool, size_t listener) {
@@ -170,7 +169,7 @@ enum verdict admission_begin_handshake(struct session *s) {
 void admission_await_client(struct session *s, bool answered) {
     struct wait_list *waiting = &s->pool->waits[s->listener * WAIT_KINDS + WAIT_FLIGHT];
     uint32_t began_ms = s->wait_began_ms;
-    size_t weight;
+    size_t load;
     closing_leave_handshakes(s);
     session_await(s, WAIT_FLIGHT);
     if (!answered) {
@@ -179,9 +178,9 @@ void admission_await_client(struct session *s, bool answered) {
         list_prepend(&waiting->oldest_first, &s->member.queue);
     }
     if (waiting->count > limits_max_awaited(s->pool->limits, session_config(s)->max_handshakes)) {
-        struct session *heaviest =
-            eviction_find_heaviest(&waiting->oldest_first, waiting->count, s->listener, s, &weight);
-        session_end_now(heaviest, REASON_LIMIT_HANDSHAKES,
+        struct session *busiest =
+            eviction_find_busiest(&waiting->oldest_first, waiting->count, s->listener, s, &load);
+        session_end_now(busiest, REASON_LIMIT_HANDSHAKES,
                         "too many handshakes wait for their clients");
     }
 }

@@ -19,38 +19,38 @@ static size_t handshakes_of_address(const struct session *s) {
     return limits_address_handshakes(s->pool->limits, &s->client_addr);
 }
 
-size_t eviction_weight(const struct session *s) {
+size_t eviction_load(const struct session *s) {
     size_t handshakes = handshakes_of_address(s);
     return handshakes > session_config(s)->max_handshakes / FEW ? handshakes : 0;
 }
 
-typedef size_t weigh_fn(const struct session *s);
+typedef size_t load_fn(const struct session *s);
 
-/* As eviction_find_heaviest, of those that have waited for `grace_ms`. */
-static struct session *find_heaviest(struct list *list, size_t count, size_t listener,
-                                     const struct session *except, uint64_t grace_ms,
-                                     weigh_fn *weigh, size_t *weight) {
-    struct session *heaviest = NULL;
+/* As eviction_find_busiest, of those that have waited for `grace_ms`. */
+static struct session *find_busiest(struct list *list, size_t count, size_t listener,
+                                    const struct session *except, uint64_t grace_ms,
+                                    load_fn *load_of, size_t *load) {
+    struct session *busiest = NULL;
     size_t step = (count < FOLLOWED ? count : FOLLOWED) / LOOKED_AT + 1, at = 0;
-    *weight = 0;
+    *load = 0;
     for (struct list *l = list->next; l != list && at < FOLLOWED; l = l->next, at++) {
         struct session *s = session_at(l);
         if (at % step != 0 || (except != NULL && s == except) || s->listener != listener ||
             (grace_ms > 0 && waited_ms(s) < grace_ms)) {
             continue;
         }
-        size_t weighs = weigh(s);
-        if (heaviest == NULL || weighs > *weight) {
-            heaviest = s;
-            *weight = weighs;
+        size_t its_load = load_of(s);
+        if (busiest == NULL || its_load > *load) {
+            busiest = s;
+            *load = its_load;
         }
     }
-    return heaviest;
+    return busiest;
 }
 
-struct session *eviction_find_heaviest(struct list *list, size_t count, size_t listener,
-                                       const struct session *except, size_t *weight) {
-    return find_heaviest(list, count, listener, except, 0, eviction_weight, weight);
+struct session *eviction_find_busiest(struct list *list, size_t count, size_t listener,
+                                      const struct session *except, size_t *load) {
+    return find_busiest(list, count, listener, except, 0, eviction_load, load);
 }
 
 /* The one that would go first of those that wait for the same, and how strongly it should: NULL if
@@ -59,8 +59,8 @@ static struct session *find_first(struct pool *pool, size_t listener, enum wait_
                                   size_t *weight) {
     struct wait_list *list = &pool->waits[listener * WAIT_KINDS + (size_t)kind];
     if (kind == WAIT_FLIGHT || kind == WAIT_DATA) {
-        return find_heaviest(&list->oldest_first, list->count, listener, NULL, GRACE_MS,
-                             handshakes_of_address, weight);
+        return find_busiest(&list->oldest_first, list->count, listener, NULL, GRACE_MS,
+                            handshakes_of_address, weight);
     }
     if (list->count == 0) {
         return NULL;

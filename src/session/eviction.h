@@ -26,16 +26,16 @@ bool eviction_from_listener(struct pool *pool, size_t listener);
  * that have waited longest, if they are very many. */
 bool eviction_of_address(const struct session *s);
 
-/* What a handshake weighs where there are more than max_handshakes: how many its address has under
+/* How busy a client's address is where there are more than max_handshakes: how many it has under
  * way, or 0 where these are few, one in 16 of max_handshakes. A household with five devices is not
  * to go because very many others have one each. */
-size_t eviction_weight(const struct session *s);
+size_t eviction_load(const struct session *s);
 
-/* Of a list that has about `count` entries, the oldest first, the one of that listener that weighs
- * the most, and how much; the oldest of several; NULL if there is none. Not `except`. If
- * the list is long, 64 of its entries are looked at, evenly spread over the 1,024 that are oldest:
- * an address that has a large part of them is among them, wherever it stands. */
-struct session *eviction_find_heaviest(struct list *list, size_t count, size_t listener,
-                                       const struct session *except, size_t *weight);
+/* Of a list that has about `count` entries, the oldest first, the one of that listener whose
+ * address is the busiest, and its load; the oldest of several; NULL if there is none. Not `except`.
+ * If the list is long, 64 of its entries are looked at, evenly spread over the 1,024 that are
+ * oldest: an address that has a large part of them is among them, wherever it stands. */
+struct session *eviction_find_busiest(struct list *list, size_t count, size_t listener,
+                                      const struct session *except, size_t *load);
 
 #endif
