@@ -1008,7 +1008,22 @@ static void add_full_handshakes(TCase *tc) {
     tcase_add_loop_test(tc, a_bad_identity_is_refused_where_the_broker_gets_it, 0, 2);
 }
 
+/* Not where it is linked statically: there the clock that is replaced is its as well. */
+static bool openssl_has_own_clock(void) {
+    int days = 0, seconds = 0;
+    ASN1_TIME *now = X509_gmtime_adj(NULL, 0);
+    ahead = 3600;
+    ASN1_TIME *later = X509_gmtime_adj(NULL, 0);
+    ahead = 0;
+    bool compared = ASN1_TIME_diff(&days, &seconds, now, later) == 1;
+    ASN1_TIME_free(now);
+    ASN1_TIME_free(later);
+    return compared && seconds < 3600;
+}
+
 static void add_resumption(TCase *tc) {
+    /* A client of TLS 1.3 says how old its ticket is, by its own clock. */
+    int ways_with_two_clocks = openssl_has_own_clock() ? 3 : 2;
     tcase_add_loop_test(tc, a_resumed_client_keeps_its_identity, 0, 3);
     tcase_add_loop_test(tc, a_name_too_long_for_a_ticket_means_full_handshakes, 0, 3);
     tcase_add_loop_test(tc, a_change_of_what_was_checked_ends_resumption, 0, 3);
@@ -1017,8 +1032,9 @@ static void add_resumption(TCase *tc) {
     tcase_add_loop_test(tc, resumption_ends_when_the_intermediate_expires, 0, 3);
     tcase_add_loop_test(tc, resumption_ends_when_the_ca_expires, 0, 3);
     tcase_add_loop_test(tc, resumption_ends_a_day_after_the_full_handshake_however_often_renewed, 0,
-                        3);
-    tcase_add_loop_test(tc, resumption_ends_with_a_list_that_must_not_expire, 0, 3);
+                        ways_with_two_clocks);
+    tcase_add_loop_test(tc, resumption_ends_with_a_list_that_must_not_expire, 0,
+                        ways_with_two_clocks);
     tcase_add_loop_test(tc, resumption_ends_with_the_list_that_covers_the_client, 0, 3);
     tcase_add_loop_test(
         tc, a_ca_of_the_same_key_under_a_name_written_in_another_way_ends_no_resumption, 0, 3);
