@@ -97,7 +97,8 @@ static int connect_tcp(struct poll_handle *handle, struct poller *poller,
     if (rc != 0) {
         return rc;
     }
-    if (source->family != ADDRESS_NONE && (rc = bind_source(handle, source)) != 0) {
+    rc = source->family != ADDRESS_NONE ? bind_source(handle, source) : 0;
+    if (rc != 0) {
         backend_note_bad_source(to->backend, source, rc, to->now_ms);
         return SOURCE_UNUSABLE;
     }

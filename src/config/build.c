@@ -230,7 +230,7 @@ static int set_admin(const struct build *b, const struct config_key *key, const 
 }
 
 int build_set(const struct build *b, const struct config_key *key, const char *text, char *base) {
-    char *field = base + key->offset;
+    void *field = base + key->offset;
     uint64_t number;
     switch (key->kind) {
     case KIND_WORD:
@@ -243,10 +243,10 @@ int build_set(const struct build *b, const struct config_key *key, const char *t
         if (parse_number(key, text, &number, b->err) != 0) {
             return -1;
         }
-        *(size_t *)(void *)field = (size_t)number;
+        *(size_t *)field = (size_t)number;
         return 0;
     case KIND_DURATION:
-        return parse_number(key, text, (uint64_t *)(void *)field, b->err);
+        return parse_number(key, text, field, b->err);
     case KIND_ADDRESSES:
     case KIND_BACKENDS:
     case KIND_NETWORKS:

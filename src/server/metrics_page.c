@@ -33,8 +33,8 @@ static const struct metrics *worker(const struct page *p, size_t index) {
 static uint64_t sum(const struct page *p, size_t listener, size_t offset) {
     uint64_t all = 0;
     for (size_t i = 0; i < p->workers; i++) {
-        const char *counts = (const char *)&worker(p, i)->listeners[listener];
-        all += counter_get((const struct counter *)(const void *)(counts + offset));
+        const void *counter = (const char *)&worker(p, i)->listeners[listener] + offset;
+        all += counter_get(counter);
     }
     return all;
 }
@@ -190,9 +190,8 @@ static void write_histograms(struct page *p, const char *name, const char *help,
         char number[24];
         snprintf(number, sizeof number, "%zu", i);
         const struct exposition_label labels[] = {{"worker", number}, {NULL, NULL}};
-        const char *metrics = (const char *)worker(p, i);
-        exposition_histogram(&p->out, labels,
-                             (const struct histogram *)(const void *)(metrics + offset));
+        const void *histogram = (const char *)worker(p, i) + offset;
+        exposition_histogram(&p->out, labels, histogram);
     }
 }
 

@@ -117,9 +117,10 @@ static bool same_attribute(const struct attribute *a, const struct attribute *b)
 static size_t read_set(struct span set, struct attribute out[RDN_ATTRIBUTES_MAX]) {
     size_t count = 0;
     while (set.len > 0) {
-        if (count == RDN_ATTRIBUTES_MAX || !take_pair(&set, &out[count++])) {
+        if (count == RDN_ATTRIBUTES_MAX || !take_pair(&set, &out[count])) {
             return 0;
         }
+        count++;
     }
     return count;
 }

@@ -7,10 +7,11 @@
 void latency_add(struct latency *l, uint64_t ns) {
     if (l->count == l->room) {
         l->room = l->room ? 2 * l->room : 4096;
-        l->ns = realloc(l->ns, l->room * sizeof *l->ns);
-        if (l->ns == NULL) {
+        uint64_t *more = realloc(l->ns, l->room * sizeof *l->ns);
+        if (more == NULL) {
             fail("out of memory");
         }
+        l->ns = more;
     }
     l->ns[l->count++] = ns;
 }

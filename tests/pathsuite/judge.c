@@ -111,7 +111,10 @@ static const char *judge(struct test *test) {
     struct error err = {""};
     struct client_cert peer;
     clock_now = test->now;
-    if (test->clients == NULL && (test->clients = clients_load(&listener, &err)) == NULL) {
+    if (test->clients == NULL) {
+        test->clients = clients_load(&listener, &err);
+    }
+    if (test->clients == NULL) {
         return "load";
     }
     struct tls_context ctx = {.clients = test->clients,

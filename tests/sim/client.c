@@ -250,7 +250,7 @@ void client_free(struct client *c) {
 /* --- sending --- */
 
 static size_t waiting(const struct client *c) {
-    return c->raw.len + (c->ssl != NULL ? (size_t)BIO_ctrl_pending(from_client(c)) : 0);
+    return c->raw.len + (c->ssl != NULL ? BIO_ctrl_pending(from_client(c)) : 0);
 }
 
 static size_t take_waiting(struct client *c, uint8_t *into, size_t len) {

@@ -66,10 +66,10 @@ static void append(void *target, const void *data, size_t size) {
 static void read_pem(const char *path, struct bytes *der) {
     static char text[CERTIFICATE_MAX];
     FILE *file = fopen(path, "rb");
-    size_t size, at = 0;
+    size_t size = file != NULL ? fread(text, 1, sizeof text, file) : 0, at = 0;
     br_pem_decoder_context pem;
 
-    if (file == NULL || (size = fread(text, 1, sizeof text, file)) == 0) {
+    if (size == 0) {
         fail("cannot read the CA", errno);
     }
     fclose(file);
