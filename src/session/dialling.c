@@ -25,21 +25,26 @@ static size_t write_v2(const struct session *s, const struct address *destinatio
     return proxy_header_v2(&s->client_addr, destination, &tls, out);
 }
 
+/* The address that the client came to: a balancer's header says which, or else the system. */
+static struct address find_destination(const struct session *s) {
+    const struct address *given = &s->pending->destination;
+    return given->family != ADDRESS_NONE ? *given : socket_own_address(s->client.handle.fd);
+}
+
 /* In one write, as Mosquitto 2.1 wants it. */
 static enum verdict send_proxy_header(struct session *s, enum config_proxy_protocol version) {
-    struct address destination = s->pending->destination;
+    struct address destination;
     uint8_t header[PROXY_HEADER_OUT_MAX];
     size_t size = 0;
-    if (destination.family == ADDRESS_NONE) {
-        destination = socket_own_address(s->client.handle.fd);
-    }
     switch (version) {
     case PROXY_PROTOCOL_OFF:
         return SESSION_GOES_ON;
     case PROXY_PROTOCOL_V1:
+        destination = find_destination(s);
         size = proxy_header_v1(&s->client_addr, &destination, (char *)header);
         break;
     case PROXY_PROTOCOL_V2:
+        destination = find_destination(s);
         size = write_v2(s, &destination, header);
         break;
     }
