@@ -47,7 +47,7 @@ struct admin {
 
     pthread_mutex_t mutex; /* guards what follows, up to `wake` */
     struct runtime *runtime;
-    struct buf ends;
+    struct buf expiries;
     struct wish *incoming;
     bool stopping;
 
@@ -81,7 +81,7 @@ static const char *collect(struct admin *a, struct metrics_sources *sources) {
         .backends = a->parts.backends,
         .reloads = reload_counts(a->parts.reload),
         .runtime = a->runtime,
-        .ends = &a->ends,
+        .expiries = &a->expiries,
         .process = process_stats_read(&a->process),
         .ready = obstacle == NULL,
     };
@@ -367,19 +367,19 @@ void admin_draining(struct admin *a) {
 
 /* Without memory the pages have nothing about certificates until the next reload. */
 void admin_use(struct admin *a, struct runtime *runtime) {
-    struct buf ends = {0};
+    struct buf expiries = {0};
     if (a == NULL) {
         return;
     }
-    if (!metrics_ends(runtime, &ends)) {
-        ends.len = 0;
-        log_message(LOG_LEVEL_WARNING, "admin", "out of memory for what certificates end when");
+    if (!metrics_expiries(runtime, &expiries)) {
+        expiries.len = 0;
+        log_message(LOG_LEVEL_WARNING, "admin", "out of memory for when certificates expire");
     }
     pthread_mutex_lock(&a->mutex);
     struct runtime *before = a->runtime;
-    struct buf old = a->ends;
+    struct buf old = a->expiries;
     a->runtime = runtime_ref(runtime);
-    a->ends = ends;
+    a->expiries = expiries;
     pthread_mutex_unlock(&a->mutex);
     runtime_unref(before);
     buf_free(&old);
@@ -465,7 +465,7 @@ void admin_stop(struct admin *a) {
 void admin_free(struct admin *a) {
     if (a != NULL) {
         runtime_unref(a->runtime);
-        buf_free(&a->ends);
+        buf_free(&a->expiries);
         process_stats_close(&a->process);
         pthread_mutex_destroy(&a->mutex);
         free(a->pulses);

@@ -9,9 +9,9 @@
 enum { DAY = 24 * 3600, EARLIEST = 30 * DAY, LIFETIME_SHARE = 3, DATE_TEXT = 32 };
 
 static const char *const kind_words[] = {
-    [TLS_END_CERTIFICATE] = "certificate",
-    [TLS_END_CA] = "ca",
-    [TLS_END_CRL] = "crl",
+    [TLS_EXPIRY_CERTIFICATE] = "certificate",
+    [TLS_EXPIRY_CA] = "ca",
+    [TLS_EXPIRY_CRL] = "crl",
 };
 
 bool expiry_is_due(int64_t not_before, int64_t not_after, int64_t now) {
@@ -28,14 +28,14 @@ static void print_date(char text[DATE_TEXT], const char *format, int64_t seconds
     }
 }
 
-/* --- everything that ends --- */
+/* --- everything that expires --- */
 
 struct search {
-    const struct tls_end *end;
+    const struct tls_expiry *end;
     bool found;
 };
 
-static void compare(void *arg, const struct tls_end *end) {
+static void compare(void *arg, const struct tls_expiry *end) {
     struct search *s = arg;
     s->found = s->found ||
                (end->kind == s->end->kind && end->not_after == s->end->not_after &&
@@ -44,26 +44,26 @@ static void compare(void *arg, const struct tls_end *end) {
 
 struct route_visit {
     const struct runtime_listener *listener;
-    void (*visit)(void *arg, const struct tls_end *end);
+    void (*visit)(void *arg, const struct tls_expiry *end);
     void *arg;
 };
 
 /* What a route has from its listener was visited there. */
-static void visit_of_route(void *arg, const struct tls_end *end) {
+static void visit_of_route(void *arg, const struct tls_expiry *end) {
     const struct route_visit *v = arg;
     struct search inherited = {end, false};
-    tls_context_each_end(v->listener->tls, compare, &inherited);
+    tls_context_each_expiry(v->listener->tls, compare, &inherited);
     if (!inherited.found) {
         v->visit(v->arg, end);
     }
 }
 
 static void each_end(const struct runtime_listener *l,
-                     void (*visit)(void *arg, const struct tls_end *end), void *arg) {
+                     void (*visit)(void *arg, const struct tls_expiry *end), void *arg) {
     struct route_visit of_route = {l, visit, arg};
-    tls_context_each_end(l->tls, visit, arg);
+    tls_context_each_expiry(l->tls, visit, arg);
     for (size_t i = 0; i < l->config->route_count; i++) {
-        tls_context_each_end(l->routes[i].tls, visit_of_route, &of_route);
+        tls_context_each_expiry(l->routes[i].tls, visit_of_route, &of_route);
     }
 }
 
@@ -75,7 +75,7 @@ struct warning {
     bool with_ended;
 };
 
-static void warn(void *arg, const struct tls_end *end) {
+static void warn(void *arg, const struct tls_expiry *end) {
     const struct warning *w = arg;
     bool has_ended = w->now > end->not_after;
     if (!expiry_is_due(end->not_before, end->not_after, w->now) || (has_ended && !w->with_ended)) {
@@ -117,11 +117,11 @@ void expiry_warn_daily(const struct runtime *rt, int64_t now) {
 
 struct summary {
     int64_t now;
-    const struct tls_end *first; /* NULL: none is due */
+    const struct tls_expiry *first; /* NULL: none is due */
     size_t due;
 };
 
-static void count(void *arg, const struct tls_end *end) {
+static void count(void *arg, const struct tls_expiry *end) {
     struct summary *s = arg;
     if (expiry_is_due(end->not_before, end->not_after, s->now)) {
         s->due++;
@@ -156,7 +156,7 @@ void expiry_append(const struct runtime *rt, int64_t now, char *text, size_t siz
     }
     size_t len = strlen(text);
     snprintf(text + len, size - len, "; %s \"%s\" in %s %s on %s%s", words[s.first->kind],
-             s.first->subject, s.first->file, now > s.first->not_after ? "ended" : "ends", date,
-             more);
+             s.first->subject, s.first->file, now > s.first->not_after ? "expired" : "expires",
+             date, more);
     make_plain(text + len);
 }

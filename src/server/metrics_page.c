@@ -339,7 +339,7 @@ bool metrics_page(const struct metrics_sources *from, enum exposition_format for
     write_log(&p);
     write_backends(&p);
     write_reloads(&p);
-    exposition_paste(&p.out, from->ends);
+    exposition_paste(&p.out, from->expiries);
     write_process(&p);
     return exposition_end(&p.out);
 }

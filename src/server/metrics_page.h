@@ -20,7 +20,7 @@ struct metrics_sources {
     struct backend_table *backends;
     const struct reload_counts *reloads;
     const struct runtime *runtime; /* the current one */
-    const struct buf *ends;        /* of metrics_ends for it */
+    const struct buf *expiries;    /* of metrics_expiries for it */
     struct process_stats process;
     bool ready;
 };
@@ -29,9 +29,9 @@ struct metrics_sources {
 bool metrics_page(const struct metrics_sources *from, enum exposition_format format,
                   struct buf *out) __attribute__((warn_unused_result));
 
-/* Appends the families about what ends at a date, which change with the runtime alone; they are
+/* Appends the families about what expires, which change with the runtime alone; they are
  * the same in both formats. The runtime must not have been retired. False without memory. */
-bool metrics_ends(const struct runtime *runtime, struct buf *out)
+bool metrics_expiries(const struct runtime *runtime, struct buf *out)
     __attribute__((warn_unused_result));
 
 #endif

@@ -277,8 +277,8 @@ static int list_ends(struct tls_certificate *certificate, const struct chain *ch
                      struct error *err) {
     for (size_t i = 0; i < chain->count; i++) {
         const struct chain_cert *sent = &chain->certs[i];
-        if (ends_add_certificate(&certificate->ends, TLS_END_CERTIFICATE, sent->file, &sent->cert,
-                                 err) != 0) {
+        if (expiries_add_certificate(&certificate->expiries, TLS_EXPIRY_CERTIFICATE, sent->file,
+                                     &sent->cert, err) != 0) {
             return -1;
         }
     }
@@ -369,7 +369,7 @@ void certificate_free(struct tls_certificate *certificate) {
         free(certificate->names[i]);
     }
     free(certificate->names);
-    ends_free(&certificate->ends);
+    expiries_free(&certificate->expiries);
     free((char *)certificate->info.section);
     free((char *)certificate->info.file);
     free((char *)certificate->info.subject);

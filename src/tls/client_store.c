@@ -78,7 +78,7 @@ static int add_ca(struct tls_clients *clients, struct pem_block *block, const ch
     if (!revocation_hash(&ca.cert, ca.hash)) {
         return error_set(why, "out of memory");
     }
-    if (ends_add_certificate(&clients->ends, TLS_END_CA, file, &ca.cert, why) != 0) {
+    if (expiries_add_certificate(&clients->expiries, TLS_EXPIRY_CA, file, &ca.cert, why) != 0) {
         return -1;
     }
     struct ca *more = realloc(clients->cas, (clients->ca_count + 1) * sizeof *more);
@@ -244,7 +244,7 @@ static int add_crl(struct tls_clients *clients, struct pem_block *block, const c
                          issuer);
     }
     warn_stale(clients, &crl, file, issuer);
-    if (ends_add_crl(&clients->ends, file, &crl, err) != 0) {
+    if (expiries_add_crl(&clients->expiries, file, &crl, err) != 0) {
         return -1;
     }
     const struct x509 *signer = find_signer(clients, &crl, &known);
@@ -459,7 +459,7 @@ void clients_free(struct tls_clients *clients) {
     allow_list_free(clients->allow);
     psk_list_free(clients->psk);
     revocation_free(&clients->revocation);
-    ends_free(&clients->ends);
+    expiries_free(&clients->expiries);
     free(clients);
 }
 

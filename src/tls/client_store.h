@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "tls/allow_list.h"
-#include "tls/ends.h"
+#include "tls/expiries.h"
 #include "tls/psk_list.h"
 #include "tls/revocation.h"
 #include "tls/signature.h"
@@ -44,9 +44,9 @@ struct tls_clients {
     struct allow_list *allow; /* NULL: no client_allow */
     pthread_mutex_t held_lock;
     bool has_crl, refuse_expired_crl, accept_v1;
-    atomic_bool v1_seen; /* a client of version 1 was let in, and logged */
-    bool required;       /* every client has a certificate or a key */
-    struct ends ends;    /* of the CAs and lists */
+    atomic_bool v1_seen;      /* a client of version 1 was let in, and logged */
+    bool required;            /* every client has a certificate or a key */
+    struct expiries expiries; /* of the CAs and lists */
     uint8_t hash[TLS_HASH_SIZE];
 };
 

@@ -341,13 +341,13 @@ const struct tls_certificate_info *tls_context_certificate(const struct tls_cont
     return index < ctx->certificate_count ? &ctx->certificates[index].info : NULL;
 }
 
-void tls_context_each_end(const struct tls_context *ctx,
-                          void (*visit)(void *arg, const struct tls_end *end), void *arg) {
+void tls_context_each_expiry(const struct tls_context *ctx,
+                             void (*visit)(void *arg, const struct tls_expiry *end), void *arg) {
     for (size_t i = 0; i < ctx->certificate_count; i++) {
-        ends_each(&ctx->certificates[i].ends, visit, arg);
+        expiries_each(&ctx->certificates[i].expiries, visit, arg);
     }
     if (ctx->clients != NULL) {
-        ends_each(&ctx->clients->ends, visit, arg);
+        expiries_each(&ctx->clients->expiries, visit, arg);
     }
 }
 

@@ -62,8 +62,8 @@ const struct tls_certificate_info *tls_context_certificate(const struct tls_cont
 /* Calls `visit` for everything that ends at a date and has been loaded: the server certificates and
  * what is sent with them, CAs and lists of clients. `end` is valid as long as the context is, and
  * has not been retired. */
-void tls_context_each_end(const struct tls_context *ctx,
-                          void (*visit)(void *arg, const struct tls_end *end), void *arg);
+void tls_context_each_expiry(const struct tls_context *ctx,
+                             void (*visit)(void *arg, const struct tls_expiry *end), void *arg);
 
 /* What client_allow holds, for --check; NULL without one. */
 const struct tls_allow_counts *tls_context_allow_counts(const struct tls_context *ctx);

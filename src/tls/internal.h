@@ -4,7 +4,7 @@
 
 #include "core/buf.h"
 #include "core/reason.h"
-#include "tls/ends.h"
+#include "tls/expiries.h"
 #include "tls/groups.h"
 #include "tls/quirks.h"
 #include "tls/types.h"
@@ -29,7 +29,7 @@ struct tls_certificate {
     char **names; /* DNS names, lower case; "*.example.org" is a wildcard */
     size_t name_count;
     struct tls_certificate_info info; /* its strings are ours */
-    struct ends ends;                 /* of all that is sent */
+    struct expiries expiries;         /* of all that is sent */
     uint8_t *secret;                  /* the key, for ssl_ctx; NULL: in the library's memory */
     size_t secret_size;
 };

@@ -33,9 +33,9 @@ struct tls_certificate_info {
 
 /* Something that ends at a date: a certificate that is sent, a CA in client_ca, a list in
  * client_crl (which ends at its nextUpdate). */
-enum tls_end_kind { TLS_END_CERTIFICATE, TLS_END_CA, TLS_END_CRL };
-struct tls_end {
-    enum tls_end_kind kind;
+enum tls_expiry_kind { TLS_EXPIRY_CERTIFICATE, TLS_EXPIRY_CA, TLS_EXPIRY_CRL };
+struct tls_expiry {
+    enum tls_expiry_kind kind;
     const char *file;
     const char *subject;           /* of a list its issuer; printable ASCII */
     int64_t not_before, not_after; /* seconds since 1970 */

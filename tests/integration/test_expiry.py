@@ -97,7 +97,7 @@ class Status(Case):
     def test_the_service_manager_is_notified_of_what_ends_first(self):
         postern = self.start_with(served(5 * DAY, 1 * DAY))
         end = (pki.NOW + 1 * DAY).strftime("%Y-%m-%d")
-        says = rf'; certificate "CN=localhost" in .*main/cert\.pem ends on {end}$'
+        says = rf'; certificate "CN=localhost" in .*main/cert\.pem expires on {end}$'
         self.assertRegex(self.next_status(), "^Serving" + says)
         self.write("postern.conf", "garbage\n")
         self.assertEqual(postern.reload().name, "reload refused")

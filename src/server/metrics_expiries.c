@@ -7,7 +7,7 @@
 /* A file may hold several CAs of the same name; labels must differ, so the first end counts. */
 struct row {
     const char *listener;
-    struct tls_end end;
+    struct tls_expiry end;
 };
 
 struct rows {
@@ -17,7 +17,7 @@ struct rows {
     bool failed;
 };
 
-static void add(void *arg, const struct tls_end *end) {
+static void add(void *arg, const struct tls_expiry *end) {
     struct rows *rows = arg;
     struct row *more = reallocarray(rows->all, rows->count + 1, sizeof *more);
     if (more == NULL) {
@@ -50,7 +50,7 @@ static int compare(const void *left, const void *right) {
 static void write_family(struct exposition *e, const struct rows *rows, const char *name,
                          const char *help, bool begin) {
     static const char *const kinds[] = {
-        [TLS_END_CERTIFICATE] = "certificate", [TLS_END_CA] = "ca", [TLS_END_CRL] = "crl"};
+        [TLS_EXPIRY_CERTIFICATE] = "certificate", [TLS_EXPIRY_CA] = "ca", [TLS_EXPIRY_CRL] = "crl"};
     exposition_family(e, EXPOSITION_GAUGE, name, help);
     for (size_t i = 0; i < rows->count; i++) {
         const struct row *row = &rows->all[i];
@@ -66,14 +66,14 @@ static void write_family(struct exposition *e, const struct rows *rows, const ch
     }
 }
 
-bool metrics_ends(const struct runtime *rt, struct buf *out) {
+bool metrics_expiries(const struct runtime *rt, struct buf *out) {
     struct rows rows = {0};
     struct exposition e;
     for (size_t i = 0; i < rt->config->listener_count; i++) {
         rows.listener = rt->config->listeners[i].name;
         const struct runtime_listener *l = &rt->listeners[i];
         for (size_t route = 0; route <= l->config->route_count; route++) {
-            tls_context_each_end(runtime_at(rt, i, route)->tls, add, &rows);
+            tls_context_each_expiry(runtime_at(rt, i, route)->tls, add, &rows);
         }
     }
     if (rows.count > 0) {
