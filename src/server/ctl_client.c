@@ -41,8 +41,9 @@ static int connect_to(const struct config_admin *admin) {
     return fd;
 }
 
-/* Whoever may have made the socket's folder: root, the user that runs Postern, who owns it, or the
- * caller. Another one would find out what is asked, and could answer anything. */
+/* The server must be a user that may have made the socket's folder: root, the user that runs
+ * Postern, who owns it, or the caller. Another one would see what is asked, and could answer
+ * anything. */
 static int check_server(const struct config_admin *admin, int fd, struct error *err) {
     const struct socket_name name = {"admin", admin->text, admin->path};
     struct ucred server;

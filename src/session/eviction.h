@@ -27,8 +27,8 @@ bool eviction_from_listener(struct pool *pool, size_t listener);
 bool eviction_of_address(const struct session *s);
 
 /* How busy a client's address is where there are more than max_handshakes: how many it has under
- * way, or 0 where these are few, one in 16 of max_handshakes. A household with five devices is not
- * to go because very many others have one each. */
+ * way, or 0 where these are few, one in 16 of max_handshakes. An address with five devices
+ * is not to go because very many others have one each. */
 size_t eviction_load(const struct session *s);
 
 /* Of a list that has about `count` entries, the oldest first, the one of that listener whose
