@@ -316,8 +316,7 @@ musl() {
 
 platform() { # NAME
     case $1 in
-    bookworm | trixie) release "$1" plain asan tsan system-wolfssl ;;
-    sid) release sid plain asan ;;
+    bookworm | trixie | sid) release "$1" plain asan tsan generic system-wolfssl ;;
     i386) release i386 plain ;;
     arm64) cross arm64 aarch64-linux-gnu aarch64 aarch64 bookworm ;;
     armhf) cross armhf arm-linux-gnueabihf arm arm bookworm ;;
