@@ -4,6 +4,7 @@
 #include "config/lines.h"
 #include "config/sections.h"
 #include "config/values.h"
+#include "core/closed_folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -228,11 +229,9 @@ static int read_document(struct document *document, const char *text, size_t len
 }
 
 static void fail_open(const char *file, int error, struct error *err) {
-    error_set(err, "%s: cannot open the configuration: %s", file, strerror(error));
+    closed_folder_explain(file, "cannot open the configuration", error, err);
     if (error == ENOENT) {
         error_append(err, "; name it with -c, or give --cert and --key");
-    } else if (error == EACCES) {
-        error_append(err, " (for user %u, as whom Postern runs)", geteuid());
     }
 }
 

@@ -14,37 +14,10 @@
 
 enum { FILE_MAX = 64 << 20 };
 
-/* The path as it is from anywhere: it is relative here only where the configuration's own path is,
- * or on a command line. */
-static void print_full_path(const char *file, char path[PATH_MAX]) {
-    char folder[PATH_MAX];
-    bool is_relative = file[0] != '/' && getcwd(folder, sizeof folder) != NULL;
-    int len = is_relative ? snprintf(path, PATH_MAX, "%s/%s", folder, file) : PATH_MAX;
-    if (len < 0 || len >= PATH_MAX) {
-        snprintf(path, PATH_MAX, "%s", file);
-    }
-}
-
-static int refuse_open(const char *file, int error, struct error *err) {
-    char path[PATH_MAX], folder[PATH_MAX];
-    print_full_path(file, path);
-    error_set(err, "%s: cannot open: %s", path, strerror(error));
-    if (error != EACCES) {
-        return -1;
-    }
-    error_append(err, " (for user %u, as whom Postern runs)", geteuid());
-    bool is_folder = closed_folder_find(path, folder);
-    return error_append(err,
-                        "; %s%s is closed to it; chgrp %u and chmod g+%s it, or keep a copy as "
-                        "postern-deploy-hook does",
-                        is_folder ? "the folder " : "the file", is_folder ? folder : "", getegid(),
-                        is_folder ? "x" : "r");
-}
-
 int file_read(struct buf *out, const char *file, bool *world_readable, struct error *err) {
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
-        return refuse_open(file, errno, err);
+        return closed_folder_explain(file, "cannot open", errno, err);
     }
     struct stat st;
     int result = -1;
