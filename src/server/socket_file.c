@@ -9,8 +9,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 64 };
-
 /* With a dot before it, and a dot and a number of ten digits after it. */
 enum { TEMPORARY_SIZE = sizeof((struct socket_file *)0)->name + 12 };
 
@@ -121,17 +119,28 @@ static bool set_group(const struct socket_file *f, const char *name, gid_t group
             fchownat(f->folder, name, (uid_t)-1, group, AT_SYMLINK_NOFOLLOW) == 0);
 }
 
+static struct socket_identity identity_of(const struct socket_file *f, const char *name) {
+    struct stat st;
+    if (fstatat(f->folder, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+        return (struct socket_identity){0};
+    }
+    return (struct socket_identity){st.st_dev, st.st_ino};
+}
+
 /* Under another name first: the file is complete when it appears, and replaces one that is left
- * over in one step. */
-static bool make_file(const struct socket_file *f, int fd, mode_t mode, gid_t group) {
+ * over in one step. Another program may replace it as soon as it has the name, so that it is looked
+ * at before. */
+static bool make_file(struct socket_file *f, int fd, mode_t mode, gid_t group) {
     char temporary[TEMPORARY_SIZE];
     snprintf(temporary, sizeof temporary, ".%s.%d", f->name, (int)getpid());
     unlinkat(f->folder, temporary, 0); /* of a process of this number that was killed */
     if (!bind_with_mode(f, temporary, fd, mode)) {
         return false;
     }
-    if (set_group(f, temporary, group) && listen(fd, BACKLOG) == 0 &&
+    struct socket_identity made = identity_of(f, temporary);
+    if (set_group(f, temporary, group) && listen(fd, SOCKET_FILE_BACKLOG) == 0 &&
         renameat(f->folder, temporary, f->folder, f->name) == 0) {
+        f->own = made;
         return true;
     }
     int saved = errno;
@@ -145,18 +154,13 @@ int socket_file_listen(struct socket_file *f, int type, mode_t mode, gid_t group
     if (fd < 0 || !make_file(f, fd, mode, group)) {
         return give_up(fd);
     }
-    socket_file_adopt(f);
     return fd;
 }
 
 /* --- whose it is --- */
 
 struct socket_identity socket_file_there(const struct socket_file *f) {
-    struct stat st;
-    if (fstatat(f->folder, f->name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
-        return (struct socket_identity){0};
-    }
-    return (struct socket_identity){st.st_dev, st.st_ino};
+    return identity_of(f, f->name);
 }
 
 bool socket_file_is_same(const struct socket_identity *a, const struct socket_identity *b) {

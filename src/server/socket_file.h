@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+enum { SOCKET_FILE_BACKLOG = 64 }; /* for listen(2) */
+
 /* Which file it is, as in stat(2), whatever its names. Zeroed: none. */
 struct socket_identity {
     dev_t device;
@@ -43,9 +45,10 @@ int socket_file_open(struct socket_file *file, const struct socket_name *name, s
     __attribute__((warn_unused_result));
 void socket_file_close(struct socket_file *file); /* the file stays; may be called twice */
 
-/* A connection of this type, which does not block, to who listens there; -1 with errno: ENOENT or
- * ECONNREFUSED if nobody does, ENOTSOCK if what is there is not a socket, or another user's than
- * root and this process's: the folder is not, but what its owner moved there may be. */
+/* A connection of this type, which does not block, to the process that listens there; -1 with
+ * errno: ENOENT or ECONNREFUSED if none does, EAGAIN if it is busy, ENOTSOCK if what is there is
+ * not a socket, or another user's than root and this process's: the folder is not, but what its
+ * owner moved there may be. */
 int socket_file_connect(const struct socket_file *file, int type)
     __attribute__((warn_unused_result));
 

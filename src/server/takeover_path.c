@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BACKLOG = 8, MODE = 0600 };
+enum { MODE = 0600 };
 
 void takeover_path_init(struct takeover_path *p) {
     *p = (struct takeover_path){0};
@@ -51,7 +51,9 @@ int takeover_path_connect(const struct takeover_path *p, bool *nobody, struct er
     }
     if (!takeover_path_trusts(fd, &uid, &pid)) {
         close(fd);
-        return error_set(err, "takeover = %s: the process that listens there is of user %u",
+        return error_set(err,
+                         "takeover = %s: the process that listens there is of user %u, not of this "
+                         "user or root; stop it, or name another path",
                          p->text, (unsigned)uid);
     }
     return fd;
@@ -75,5 +77,5 @@ int takeover_path_listen(struct takeover_path *p, struct error *err) {
 
 /* listen notes the user and process that peers will see (unix_listen in Linux). */
 void takeover_path_sign(int fd) {
-    (void)listen(fd, BACKLOG);
+    (void)listen(fd, SOCKET_FILE_BACKLOG);
 }
