@@ -30,7 +30,14 @@ static const char help[] =
     "\n"
     "Exit code 2: wrong command line; 3: nobody answers.\n";
 
-/* What a terminal would obey is escaped, in text as in the strings of JSON: a certificate's name in
+/* Control characters of ASCII and of Unicode, which also turn the direction of a line around. */
+static bool is_control(uint32_t code) {
+    return (code < 0x20 && code != '\n') || (code >= 0x7f && code < 0xa0) || code == 0x200e ||
+           code == 0x200f || (code >= 0x2028 && code <= 0x202e) ||
+           (code >= 0x2066 && code <= 0x2069);
+}
+
+/* Control characters are escaped, in text as in the strings of JSON: a certificate's name in
  * an error, or all of it where it is not a Postern that answers. */
 static void print(FILE *out, const char *text) {
     const uint8_t *s = (const uint8_t *)text;
@@ -40,7 +47,7 @@ static void print(FILE *out, const char *text) {
         if (used == 0) {
             used = 1;
             fprintf(out, "\\x%02x", s[0]);
-        } else if ((code < 0x20 && code != '\n') || (code >= 0x7f && code < 0xa0)) {
+        } else if (is_control(code)) {
             fprintf(out, "\\u%04x", (unsigned)code);
         } else {
             fwrite(s, 1, used, out);

@@ -62,7 +62,8 @@ static int check_server(const struct config_admin *admin, int fd, struct error *
                ? 0
                : error_set(err,
                            "%s: the process that listens there is of user %u, not of root, of this "
-                           "user or of the owner of its folder",
+                           "user or of the owner of its folder; find it with ss -xlp, and name "
+                           "the right socket with --admin",
                            admin->text, (unsigned)server.uid);
 }
 

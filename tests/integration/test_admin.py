@@ -558,10 +558,9 @@ class Ctl(Served):
         self.assertEqual((done.returncode, done.stdout), (3, ""))
         self.assertIn(f"{self.path('tmp/run')} belongs to user {NOBODY}", done.stderr)
 
-    def test_what_a_terminal_would_obey_is_escaped(self):
-        """Whoever answers, and whatever a name in an error has."""
-        evil = b'{"listener":"\x1b[2J\xc2\x9b\x7f\r\xff \xc3\xbc"},\n'
-        shown = '{"listener":"\\u001b[2J\\u009b\\u007f\\u000d\\xff \u00fc"}'
+    def test_control_characters_of_an_answer_are_escaped(self):
+        evil = b'{"listener":"\x1b[2J\xc2\x9b\x7f\r\xff \xe2\x80\xae \xc3\xbc"},\n'
+        shown = '{"listener":"\\u001b[2J\\u009b\\u007f\\u000d\\xff \\u202e \u00fc"}'
         for verb, status, code in (("status", 200, 1), ("status", 503, 1), ("health", 200, 0),
                                    ("health", 503, 1), ("reload", 200, 0), ("reload", 422, 1),
                                    ("sessions", 200, 0), ("sessions", 500, 1)):
