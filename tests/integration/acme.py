@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import tempfile
 import threading
+import time
 import urllib.request
 
 import pki
@@ -24,6 +25,16 @@ def free_port():
                 return port
             except OSError:
                 continue
+
+
+def until_port_free(run, complaint):
+    """What run() gives once its `stdout` does not have this complaint any more: the client of
+    another test may have the port for a while."""
+    done, deadline = run(), time.monotonic() + 4 * PATIENCE
+    while complaint in done.stdout and time.monotonic() < deadline:
+        time.sleep(0.5)
+        done = run()
+    return done
 
 
 class Pebble:

@@ -1,10 +1,10 @@
 """Network namespaces, for tests that need a network of their own: root and iproute2 make them."""
 
+import concurrent.futures
 import ctypes
 import os
 import shutil
 import subprocess
-import threading
 
 CLONE_NEWNET = 0x40000000
 
@@ -22,16 +22,12 @@ def enter(name):
 
 def within(name, call):
     """call() on a thread in that namespace; its sockets stay there."""
-    result = []
-
     def run():
         enter(name)
-        result.append(call())
+        return call()
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    return result[0]
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(run).result()
 
 
 def can_have_networks(*programs, link="veth"):

@@ -11,10 +11,9 @@ import shutil
 import signal
 import ssl
 import subprocess
-import time
 import unittest
 
-from acme import Pebble, Publishers, free_port
+from acme import Pebble, Publishers, free_port, until_port_free
 from harness import ALL, PATIENCE, Case, main, pki, private_mounts, wait_until
 from test_certbot import HOOK, NAME, OWN_GROUP, read
 
@@ -167,11 +166,7 @@ class PosternCerts(Settings):
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, text=True, check=False)
 
-        done, deadline = run(), time.monotonic() + 4 * PATIENCE
-        # Another test's client may have that port for a while.
-        while "httpd: bind: Address already in use" in done.stdout and time.monotonic() < deadline:
-            time.sleep(0.5)
-            done = run()
+        done = until_port_free(run, "httpd: bind: Address already in use")
         self.assertEqual(done.returncode, code, done.stdout)
         return done.stdout
 

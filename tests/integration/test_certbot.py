@@ -10,11 +10,10 @@ import stat
 import subprocess
 import tempfile
 import threading
-import time
 import unittest
 
-from acme import Pebble, Publishers
-from harness import ALL, PATIENCE, PROGRAM, Case, main, pki
+from acme import Pebble, Publishers, until_port_free
+from harness import ALL, PROGRAM, Case, main, pki
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HOOK = os.path.join(ROOT, "systemd", "postern-deploy-hook")
@@ -362,11 +361,7 @@ class Renewal(Case):
             return subprocess.run(command, env=environment, text=True, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
 
-        result, deadline = run(), time.monotonic() + 4 * PATIENCE
-        # Another test's client may have that port for a while.
-        while "Could not bind TCP port" in result.stdout and time.monotonic() < deadline:
-            time.sleep(0.5)
-            result = run()
+        result = until_port_free(run, "Could not bind TCP port")
         self.assertEqual(result.returncode, 0, result.stdout)
         self.assertNotIn("error output", result.stdout)  # how certbot reports a failed hook
         return result.stdout

@@ -8,12 +8,10 @@ POSTERN_TEST_PORTS=10000 these are 30,000, for which each process needs 60,000 d
 
 import collections
 import contextlib
-import ctypes
 import os
 import platform
 import re
 import resource
-import shutil
 import socket
 import ssl
 import struct
@@ -24,9 +22,9 @@ import unittest
 
 from clients import SLOW, Mqtt, TlsClient, Truncated, tls_context
 from harness import ALL, PROGRAM, Case, main, pki
+from namespaces import can_have_networks, within
 
 GONE = (Truncated, OSError, AssertionError, ssl.SSLError)
-CLONE_NEWNET = 0x40000000
 
 
 def allow_descriptors(count):
@@ -128,27 +126,8 @@ class Namespace:
     def run(self, *command):
         subprocess.run(["ip", "netns", "exec", self.name, *command], check=True)
 
-    def within(self, call):
-        """call() on a thread in it; its sockets stay there."""
-        def run(_):
-            with open(f"/var/run/netns/{self.name}", "rb") as file:
-                if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), CLONE_NEWNET) != 0:
-                    raise OSError(ctypes.get_errno(), "setns")
-            return call()
-
-        return at_once(1, run)[0]
-
     def remove(self):
         subprocess.run(["ip", "netns", "delete", self.name], check=False)
-
-
-def can_have_networks():
-    if os.geteuid() != 0 or shutil.which("ip") is None or shutil.which("sysctl") is None:
-        return False
-    name = f"postern-{os.getpid()}-try"
-    made = subprocess.run(["ip", "netns", "add", name], check=False, capture_output=True)
-    subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
-    return made.returncode == 0
 
 
 class Greeter:
@@ -200,7 +179,7 @@ class Greeter:
             sock.close()
 
 
-@unittest.skipUnless(can_have_networks(), "needs root, iproute2 and network namespaces")
+@unittest.skipUnless(can_have_networks("sysctl", link="dummy"), "needs root, iproute2 and network namespaces")
 class Ports(Case):
     RANGE = int(os.environ.get("POSTERN_TEST_PORTS", 1000 if ALL else 100))
 
@@ -215,7 +194,7 @@ class Ports(Case):
         self.tried = 0
 
     def start_broker(self, *host):
-        broker = self.namespace.within(lambda: Greeter(*host))
+        broker = within(self.namespace.name, lambda: Greeter(*host))
         self.addCleanup(broker.stop)
         return broker
 
@@ -232,7 +211,7 @@ class Ports(Case):
                 self.addCleanup(sock.close)
             return count
 
-        taken = self.namespace.within(connect)
+        taken = within(self.namespace.name, connect)
         self.wait_until(lambda: len(self.broker.open) == taken, "the broker to accept them")
 
     def gateway(self, **listener):
@@ -255,7 +234,7 @@ class Ports(Case):
                         served.append(client)
             return served
 
-        return self.namespace.within(connect)
+        return within(self.namespace.name, connect)
 
     def test_more_sessions_than_one_address_has_ports(self):
         postern = self.gateway()
