@@ -1,10 +1,10 @@
-/* Which requests the admin socket answers. It has no passwords: who may reach the address may read
- * the metrics, and who is on this machine may see who is connected. What changes something is done
- * by a unix socket alone, whose file says who may: on a loopback address that would be every user,
- * and in a container whatever shares its network, as the broker may.
+/* Which requests the admin socket answers. It has no passwords: a client that reaches the address
+ * may read the metrics; one on this machine may also list sessions. Only a unix socket takes
+ * changes, and the mode of its file decides who connects: a loopback address is open to every user,
+ * and in a container to whatever shares its network, as the broker may.
  *
- * A web page that somebody on this machine looks at is no such person, but its browser can connect
- * to loopback addresses. So a request is refused that has an Origin header, which browsers send
+ * A web page in a browser on this machine is not such a client, but the browser can connect to
+ * loopback addresses. So a request is refused that has an Origin header, which browsers send
  * with what a page of another site posts; and one whose Host is a name that somebody may have made
  * to resolve to this machine (DNS rebinding): Host must be an address, localhost, or a name without
  * a dot, which nobody can register. Over a unix socket neither matters. */

@@ -31,35 +31,36 @@ static void print_date(char text[DATE_TEXT], const char *format, int64_t seconds
 /* --- everything that expires --- */
 
 struct search {
-    const struct tls_expiry *end;
+    const struct tls_expiry *expiry;
     bool found;
 };
 
-static void compare(void *arg, const struct tls_expiry *end) {
+static void compare(void *arg, const struct tls_expiry *expiry) {
     struct search *s = arg;
-    s->found = s->found ||
-               (end->kind == s->end->kind && end->not_after == s->end->not_after &&
-                strcmp(end->file, s->end->file) == 0 && strcmp(end->subject, s->end->subject) == 0);
+    s->found =
+        s->found || (expiry->kind == s->expiry->kind && expiry->not_after == s->expiry->not_after &&
+                     strcmp(expiry->file, s->expiry->file) == 0 &&
+                     strcmp(expiry->subject, s->expiry->subject) == 0);
 }
 
 struct route_visit {
     const struct runtime_listener *listener;
-    void (*visit)(void *arg, const struct tls_expiry *end);
+    void (*visit)(void *arg, const struct tls_expiry *expiry);
     void *arg;
 };
 
 /* What a route has from its listener was visited there. */
-static void visit_of_route(void *arg, const struct tls_expiry *end) {
+static void visit_of_route(void *arg, const struct tls_expiry *expiry) {
     const struct route_visit *v = arg;
-    struct search inherited = {end, false};
+    struct search inherited = {expiry, false};
     tls_context_each_expiry(v->listener->tls, compare, &inherited);
     if (!inherited.found) {
-        v->visit(v->arg, end);
+        v->visit(v->arg, expiry);
     }
 }
 
-static void each_end(const struct runtime_listener *l,
-                     void (*visit)(void *arg, const struct tls_expiry *end), void *arg) {
+static void each_expiry(const struct runtime_listener *l,
+                        void (*visit)(void *arg, const struct tls_expiry *expiry), void *arg) {
     struct route_visit of_route = {l, visit, arg};
     tls_context_each_expiry(l->tls, visit, arg);
     for (size_t i = 0; i < l->config->route_count; i++) {
@@ -72,36 +73,37 @@ static void each_end(const struct runtime_listener *l,
 struct warning {
     const char *listener;
     int64_t now;
-    bool with_ended;
+    bool with_expired;
 };
 
-static void warn(void *arg, const struct tls_expiry *end) {
+static void warn(void *arg, const struct tls_expiry *expiry) {
     const struct warning *w = arg;
-    bool has_ended = w->now > end->not_after;
-    if (!expiry_is_due(end->not_before, end->not_after, w->now) || (has_ended && !w->with_ended)) {
+    bool has_expired = w->now > expiry->not_after;
+    if (!expiry_is_due(expiry->not_before, expiry->not_after, w->now) ||
+        (has_expired && !w->with_expired)) {
         return;
     }
     char date[DATE_TEXT];
-    print_date(date, "%Y-%m-%dT%H:%M:%SZ", end->not_after);
+    print_date(date, "%Y-%m-%dT%H:%M:%SZ", expiry->not_after);
     struct log_line line;
     log_begin(&line, LOG_LEVEL_WARNING, "expires");
     log_str(&line, "listener", w->listener);
-    log_str(&line, "kind", kind_words[end->kind]);
-    log_str(&line, "subject", end->subject);
-    log_str(&line, "file", end->file);
+    log_str(&line, "kind", kind_words[expiry->kind]);
+    log_str(&line, "subject", expiry->subject);
+    log_str(&line, "file", expiry->file);
     log_str(&line, "end", date);
-    log_num(&line, "days", has_ended ? 0 : (uint64_t)(end->not_after - w->now) / DAY);
-    if (has_ended) {
+    log_num(&line, "days", has_expired ? 0 : (uint64_t)(expiry->not_after - w->now) / DAY);
+    if (has_expired) {
         log_str(&line, "expired", "yes");
     }
     log_end(&line);
 }
 
-static void warn_all(const struct runtime *rt, int64_t now, bool with_ended) {
+static void warn_all(const struct runtime *rt, int64_t now, bool with_expired) {
     for (size_t i = 0; i < rt->config->listener_count; i++) {
         struct warning w = {
-            .listener = rt->config->listeners[i].name, .now = now, .with_ended = with_ended};
-        each_end(&rt->listeners[i], warn, &w);
+            .listener = rt->config->listeners[i].name, .now = now, .with_expired = with_expired};
+        each_expiry(&rt->listeners[i], warn, &w);
     }
 }
 
@@ -121,12 +123,12 @@ struct summary {
     size_t due;
 };
 
-static void count(void *arg, const struct tls_expiry *end) {
+static void count(void *arg, const struct tls_expiry *expiry) {
     struct summary *s = arg;
-    if (expiry_is_due(end->not_before, end->not_after, s->now)) {
+    if (expiry_is_due(expiry->not_before, expiry->not_after, s->now)) {
         s->due++;
-        if (s->first == NULL || end->not_after < s->first->not_after) {
-            s->first = end;
+        if (s->first == NULL || expiry->not_after < s->first->not_after) {
+            s->first = expiry;
         }
     }
 }
@@ -145,7 +147,7 @@ void expiry_append(const struct runtime *rt, int64_t now, char *text, size_t siz
     struct summary s = {.now = now};
     char date[DATE_TEXT], more[32] = "";
     for (size_t i = 0; i < rt->config->listener_count; i++) {
-        each_end(&rt->listeners[i], count, &s);
+        each_expiry(&rt->listeners[i], count, &s);
     }
     if (s.first == NULL) {
         return;

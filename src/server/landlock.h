@@ -9,9 +9,8 @@
 
 /* From now on this thread, and those that it starts, cannot run a program, nor change, make, rename
  * or remove any file, but that it may remove what is below the folders in `removable` (descriptors;
- * -1: none). Reading is
- * not restricted, because a reload may name any file, nor are the modes of files, which the filter
- * of system calls protects. What is open stays usable.
+ * -1: none). Reading is not restricted, because a reload may name any file, nor are the modes of
+ * files, which the filter of system calls protects. What is open stays usable.
  *
  * From version 6 on (Linux 6.12) it cannot send signals to other processes either, nor connect to
  * their abstract unix sockets, which no mode protects: unless `notifies_abstract`, as a service

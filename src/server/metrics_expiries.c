@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A file may hold several CAs of the same name; labels must differ, so the first end counts. */
+/* A file may hold several CAs of the same name; labels must differ, so the earliest counts. */
 struct row {
     const char *listener;
-    struct tls_expiry end;
+    struct tls_expiry expiry;
 };
 
 struct rows {
@@ -17,7 +17,7 @@ struct rows {
     bool failed;
 };
 
-static void add(void *arg, const struct tls_expiry *end) {
+static void add(void *arg, const struct tls_expiry *expiry) {
     struct rows *rows = arg;
     struct row *more = reallocarray(rows->all, rows->count + 1, sizeof *more);
     if (more == NULL) {
@@ -25,26 +25,26 @@ static void add(void *arg, const struct tls_expiry *end) {
         return;
     }
     rows->all = more;
-    more[rows->count++] = (struct row){rows->listener, *end};
+    more[rows->count++] = (struct row){rows->listener, *expiry};
 }
 
 static int compare_labels(const struct row *a, const struct row *b) {
     int order = strcmp(a->listener, b->listener);
     if (order == 0) {
-        order = (int)a->end.kind - (int)b->end.kind;
+        order = (int)a->expiry.kind - (int)b->expiry.kind;
     }
     if (order == 0) {
-        order = strcmp(a->end.file, b->end.file);
+        order = strcmp(a->expiry.file, b->expiry.file);
     }
-    return order != 0 ? order : strcmp(a->end.subject, b->end.subject);
+    return order != 0 ? order : strcmp(a->expiry.subject, b->expiry.subject);
 }
 
 static int compare(const void *left, const void *right) {
     const struct row *a = left, *b = right;
     int order = compare_labels(a, b);
-    return order != 0
-               ? order
-               : (a->end.not_after > b->end.not_after) - (a->end.not_after < b->end.not_after);
+    return order != 0 ? order
+                      : (a->expiry.not_after > b->expiry.not_after) -
+                            (a->expiry.not_after < b->expiry.not_after);
 }
 
 static void write_family(struct exposition *e, const struct rows *rows, const char *name,
@@ -58,11 +58,12 @@ static void write_family(struct exposition *e, const struct rows *rows, const ch
             continue;
         }
         const struct exposition_label labels[] = {{"listener", row->listener},
-                                                  {"kind", kinds[row->end.kind]},
-                                                  {"file", row->end.file},
-                                                  {"subject", row->end.subject},
+                                                  {"kind", kinds[row->expiry.kind]},
+                                                  {"file", row->expiry.file},
+                                                  {"subject", row->expiry.subject},
                                                   {NULL, NULL}};
-        exposition_real(e, labels, (double)(begin ? row->end.not_before : row->end.not_after));
+        exposition_real(e, labels,
+                        (double)(begin ? row->expiry.not_before : row->expiry.not_after));
     }
 }
 

@@ -29,8 +29,8 @@ struct metrics_sources {
 bool metrics_page(const struct metrics_sources *from, enum exposition_format format,
                   struct buf *out) __attribute__((warn_unused_result));
 
-/* Appends the families about what expires, which change with the runtime alone; they are
- * the same in both formats. The runtime must not have been retired. False without memory. */
+/* Appends the families about what expires, which change with the runtime alone; they are the same
+ * in both formats. The runtime must not have been retired. False without memory. */
 bool metrics_expiries(const struct runtime *runtime, struct buf *out)
     __attribute__((warn_unused_result));
 

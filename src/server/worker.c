@@ -89,8 +89,9 @@ static void note_no_room(struct worker *w) {
     }
 }
 
-/* Where all descriptors are held by sessions that have spoken, nobody makes room: after this time
- * waiting does not help clients any more, and one that is refused can try another server. */
+/* Where all descriptors are held by sessions that have sent something for the broker, nobody makes
+ * room: after this time waiting does not help clients any more, and one that is refused can try
+ * another server. */
 enum { QUEUE_PATIENCE_MS = 5000 };
 
 enum answer { TAKE, LEAVE_IN_QUEUE, REFUSE };

@@ -110,9 +110,9 @@ enum verdict admission_check(struct session *s) {
  * have the same, the one that has waited longest for its client, or the newcomer.
  *
  * Where very many addresses have a few handshakes each, that would refuse the client that comes
- * last, also that of an address with five devices. There newcomers are let in beyond the limit
- * instead, and no more are accepted until the number is below it again: they wait in the kernel's queue, and
- * nobody is refused as long as that is short enough. */
+ * last, also one of an address with five devices. There newcomers are accepted beyond the limit,
+ * and then no more until the number is below it again: they wait in the kernel's queue, and nobody
+ * is refused as long as that is short enough. */
 
 enum { MOST = 2 }; /* times max_handshakes */
 

@@ -53,21 +53,21 @@ struct session *eviction_find_busiest(struct list *list, size_t count, size_t li
     return find_busiest(list, count, listener, except, 0, eviction_load, load);
 }
 
-/* The one that would go first of those that wait for the same, and how strongly it should: NULL if
- * that one has only just begun to wait. */
+/* The one that would go first of those that wait for the same, and its rank among the first of all
+ * listeners; NULL if it has only just begun to wait. */
 static struct session *find_first(struct pool *pool, size_t listener, enum wait_kind kind,
-                                  size_t *weight) {
+                                  size_t *rank) {
     struct wait_list *list = &pool->waits[listener * WAIT_KINDS + (size_t)kind];
     if (kind == WAIT_FLIGHT || kind == WAIT_DATA) {
         return find_busiest(&list->oldest_first, list->count, listener, NULL, GRACE_MS,
-                            handshakes_of_address, weight);
+                            handshakes_of_address, rank);
     }
     if (list->count == 0) {
         return NULL;
     }
     struct session *first = session_at(list->oldest_first.next);
-    *weight = (size_t)waited_ms(first);
-    return *weight >= GRACE_MS ? first : NULL;
+    *rank = (size_t)waited_ms(first);
+    return *rank >= GRACE_MS ? first : NULL;
 }
 
 /* --- ending --- */
@@ -98,12 +98,12 @@ static void evict(struct session *s) {
 static bool evict_from(struct pool *pool, size_t first_listener, size_t end_listener) {
     for (enum wait_kind kind = WAIT_BYTE; kind < WAIT_KINDS; kind++) {
         struct session *chosen = NULL;
-        size_t most = 0, weight = 0;
+        size_t most = 0, rank = 0;
         for (size_t i = first_listener; i < end_listener; i++) {
-            struct session *s = find_first(pool, i, kind, &weight);
-            if (s != NULL && (chosen == NULL || weight > most)) {
+            struct session *s = find_first(pool, i, kind, &rank);
+            if (s != NULL && (chosen == NULL || rank > most)) {
                 chosen = s;
-                most = weight;
+                most = rank;
             }
         }
         if (chosen != NULL) {

@@ -1,11 +1,11 @@
-/* Who makes room where places are scarce: a client that nothing speaks for yet. In this order: one
- * that has not sent a byte, one whose ClientHello is not whole, one whose answer the handshake
- * waits for, one that has finished it and sent nothing (or no whole CONNECT packet).
+/* Who makes room where places are scarce: a client that has sent nothing for the broker yet. In
+ * this order: one that has not sent a byte, one whose ClientHello is not whole, one whose answer
+ * the handshake waits for, one that has finished it and sent nothing (or no whole CONNECT packet).
  *
  * Of each kind it is the one that has waited longest, or of the last two one whose address has the
- * most handshakes. In a burst everybody waits for a moment, so only clients go
- * that have waited for a second. Their sockets are closed at once. The functions look at a bounded
- * number of sessions, and only at those of this pool. */
+ * most handshakes. In a burst everybody waits for a moment, so only clients go that have waited for
+ * a second. Their sockets are closed at once. The functions look at a bounded number of sessions,
+ * and only at those of this pool. */
 #ifndef POSTERN_SESSION_EVICTION_H
 #define POSTERN_SESSION_EVICTION_H
 
@@ -27,8 +27,8 @@ bool eviction_from_listener(struct pool *pool, size_t listener);
 bool eviction_of_address(const struct session *s);
 
 /* How busy a client's address is where there are more than max_handshakes: how many it has under
- * way, or 0 where these are few, one in 16 of max_handshakes. An address with five devices
- * is not to go because very many others have one each. */
+ * way, or 0 where these are few, one in 16 of max_handshakes. An address with five devices is not
+ * to go because very many others have one each. */
 size_t eviction_load(const struct session *s);
 
 /* Of a list that has about `count` entries, the oldest first, the one of that listener whose

@@ -46,8 +46,8 @@ struct handshake_queue {
     struct list begun, fresh;
 };
 
-/* What a session waits for from a client that nothing speaks for yet. Where places are scarce these
- * make room for others, in this order. */
+/* What a session waits for from a client that has sent nothing for the broker yet. Where places are
+ * scarce these make room for others, in this order. */
 enum wait_kind {
     WAIT_NONE,
     WAIT_BYTE,   /* the first one */

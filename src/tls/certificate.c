@@ -273,8 +273,8 @@ static WOLFSSL_METHOD *method_for(enum config_tls_version min, enum config_tls_v
     return min == CONFIG_TLS_1_3 ? wolfTLSv1_3_server_method() : wolfSSLv23_server_method();
 }
 
-static int list_ends(struct tls_certificate *certificate, const struct chain *chain,
-                     struct error *err) {
+static int list_expiries(struct tls_certificate *certificate, const struct chain *chain,
+                         struct error *err) {
     for (size_t i = 0; i < chain->count; i++) {
         const struct chain_cert *sent = &chain->certs[i];
         if (expiries_add_certificate(&certificate->expiries, TLS_EXPIRY_CERTIFICATE, sent->file,
@@ -314,7 +314,7 @@ static int fill(struct tls_certificate *certificate, const struct config_certifi
         return error_set(err, "out of memory");
     }
     if (use_files(certificate, &chain, key, section, err) != 0 ||
-        keep_key_secret(certificate, err) != 0 || list_ends(certificate, &chain, err) != 0) {
+        keep_key_secret(certificate, err) != 0 || list_expiries(certificate, &chain, err) != 0) {
         return -1;
     }
     warn(&chain, key, section);

@@ -342,7 +342,7 @@ const struct tls_certificate_info *tls_context_certificate(const struct tls_cont
 }
 
 void tls_context_each_expiry(const struct tls_context *ctx,
-                             void (*visit)(void *arg, const struct tls_expiry *end), void *arg) {
+                             void (*visit)(void *arg, const struct tls_expiry *expiry), void *arg) {
     for (size_t i = 0; i < ctx->certificate_count; i++) {
         expiries_each(&ctx->certificates[i].expiries, visit, arg);
     }

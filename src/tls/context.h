@@ -59,11 +59,11 @@ size_t tls_context_certificates(const struct tls_context *ctx);
 const struct tls_certificate_info *tls_context_certificate(const struct tls_context *ctx,
                                                            size_t index);
 
-/* Calls `visit` for everything that ends at a date and has been loaded: the server certificates and
- * what is sent with them, CAs and lists of clients. `end` is valid as long as the context is, and
- * has not been retired. */
+/* Calls `visit` for everything that expires and has been loaded: the server certificates and what
+ * is sent with them, CAs and lists of clients. `expiry` is valid as long as the context is, and has
+ * not been retired. */
 void tls_context_each_expiry(const struct tls_context *ctx,
-                             void (*visit)(void *arg, const struct tls_expiry *end), void *arg);
+                             void (*visit)(void *arg, const struct tls_expiry *expiry), void *arg);
 
 /* What client_allow holds, for --check; NULL without one. */
 const struct tls_allow_counts *tls_context_allow_counts(const struct tls_context *ctx);

@@ -6,9 +6,9 @@
 
 enum { SUBJECT_TEXT = 160 };
 
-static void free_strings(const struct tls_expiry *end) {
-    free((char *)end->file);
-    free((char *)end->subject);
+static void free_strings(const struct tls_expiry *expiry) {
+    free((char *)expiry->file);
+    free((char *)expiry->subject);
 }
 
 /* `end` has all but its strings. */
@@ -45,7 +45,7 @@ int expiries_add_crl(struct expiries *expiries, const char *file, const struct c
 }
 
 void expiries_each(const struct expiries *expiries,
-                   void (*visit)(void *arg, const struct tls_expiry *end), void *arg) {
+                   void (*visit)(void *arg, const struct tls_expiry *expiry), void *arg) {
     for (size_t i = 0; i < expiries->count; i++) {
         visit(arg, &expiries->all[i]);
     }

@@ -22,7 +22,7 @@ int expiries_add_crl(struct expiries *expiries, const char *file, const struct c
                      struct error *err) __attribute__((warn_unused_result));
 
 void expiries_each(const struct expiries *expiries,
-                   void (*visit)(void *arg, const struct tls_expiry *end), void *arg);
+                   void (*visit)(void *arg, const struct tls_expiry *expiry), void *arg);
 void expiries_free(struct expiries *expiries);
 
 #endif

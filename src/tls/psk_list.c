@@ -91,8 +91,8 @@ static int check_identity(const struct reader *r, struct span identity) {
     if (r->names && !identity_is_valid(identity)) {
         return list_lines_fail(
             &r->lines,
-            "an identity that cannot be a name for the broker, which mqtt or proxy_protocol makes "
-            "of it: no +, #, control characters, nor such as cannot be seen");
+            "an identity that cannot be a name for the broker (mqtt = identity, proxy_protocol = "
+            "v2): use no +, #, control or invisible characters");
     }
     return 0;
 }

@@ -31,8 +31,8 @@ struct tls_certificate_info {
     bool key_unlocked; /* its key is in memory that could not be locked (core/secret.h) */
 };
 
-/* Something that ends at a date: a certificate that is sent, a CA in client_ca, a list in
- * client_crl (which ends at its nextUpdate). */
+/* Something that expires: a certificate that is sent, a CA in client_ca, a list in client_crl (at
+ * its nextUpdate). */
 enum tls_expiry_kind { TLS_EXPIRY_CERTIFICATE, TLS_EXPIRY_CA, TLS_EXPIRY_CRL };
 struct tls_expiry {
     enum tls_expiry_kind kind;

@@ -1,10 +1,10 @@
-"""What the machine takes away from its processors: a virtual machine does not learn it in any other way.
+"""What the host takes away from the processors of a virtual machine.
 
     pauses.py [SECONDS]
 
 All processors are kept busy, and each looks at the clock all the time. Where it moves by more than
 0.3 ms from one look to the next, something else had the processor: on an idle machine that is the
-host. A percentile of latencies above the share that is lost so says nothing about a proxy.
+host. Percentiles of latencies above 100 % minus that share say nothing about a proxy.
 """
 
 import json

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Good clients while thousands of others mean no good: is anybody refused, and how long do they wait?
+"""Good clients while thousands of others attack: is anybody refused, and how long do they wait?
 
     storms.py --postern BUILD/postern [--peers haproxy,nginx] [--only NAMES] [--out FILE]
 

@@ -32,7 +32,7 @@ MACHINE = {"day": "2026-11-26", "processor": "P", "processors": 2, "kernel": "6"
 class Pauses(unittest.TestCase):
     def test_what_is_taken_from_a_processor_is_seen(self):
         processor = str(min(os.sched_getaffinity(0)))
-        watcher = subprocess.Popen([sys.executable, pauses.__file__, "2", processor],
+        watcher = subprocess.Popen([sys.executable, pauses.__file__, "5", processor],
                                    stdout=subprocess.PIPE)
         self.assertEqual(watcher.stdout.readline(), b"watching\n")
         watcher.send_signal(signal.SIGSTOP)

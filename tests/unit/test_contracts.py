@@ -57,7 +57,7 @@ AGREED = {
     "engine_input": ("tls", ALL, "an argument of an engine's calls, which leave the rest in it"),
     "tls_allow_counts": ("tls", NOTHING, "a value for --check"),
     "tls_certificate_info": ("tls", NOTHING, "a value for the log and --check"),
-    "tls_expiry": ("tls", NOTHING, "a value for warnings before it ends"),
+    "tls_expiry": ("tls", NOTHING, "a value for warnings before it expires"),
     "tls_shared": ("tls", ALL, "an argument of tls_context_load"),
     "conn": ("net", {"ended", "handle", "readable", "reading", "secret"}, "embedded in a session"),
     "deadline": ("net", NOTHING, "embedded in a session; its pool notes the earliest one"),

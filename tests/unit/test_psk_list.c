@@ -214,7 +214,7 @@ START_TEST(an_identity_that_cannot_be_a_name_is_refused_where_it_is_one) {
                                       "a\xe2\x80\x8b"
                                       "b:" KEY16};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        refused(bad[i], "keys:1: an identity that cannot be a name for the broker, ");
+        refused(bad[i], "keys:1: an identity that cannot be a name for the broker (");
         struct psk_list *list = parse_bytes(bad[i], strlen(bad[i]), false);
         ck_assert_msg(list != NULL, "%s", err.text);
         psk_list_free(list);

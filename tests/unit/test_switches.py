@@ -1,4 +1,4 @@
-"""Whoever adds a value to one of these enums finds by the compiler where the program distinguishes them.
+"""A new value of one of these enums: the compiler names each place that distinguishes them.
 
 gcc and clang report a value that a switch leaves out (-Wswitch), but only where the switch has no
 default.
