@@ -10,7 +10,7 @@ PANELS = [
     ("messages", "Small message echoed", "us of processor time"),
     ("up-16384", "One GB to the broker", "s of processor time"),
     ("memory-1.2.idle", "Idle connection", "bytes of memory"),
-    ("storm.p99", "p99 latency in a storm", "us"),
+    ("storm.p90", "p90 latency in a storm", "us"),
 ]
 ACROSS = 2
 PANEL_WIDTH, NUMBER_WIDTH = 430, 70
