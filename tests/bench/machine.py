@@ -1,10 +1,8 @@
-"""What the bench reads from the machine and sets on it: processors, clocks, memory, ports, facts for the report."""
+"""What the bench reads from the machine and sets on it: processors, clocks, memory, facts for the report."""
 
 import contextlib
 import os
 import platform
-import random
-import socket
 import subprocess
 import time
 
@@ -91,18 +89,6 @@ def user_memory(pid):
                 if name in ("Pss_Anon", "Pss_Shmem"):
                     total += int(rest.split()[0]) * 1024
     return total
-
-
-def free_port():
-    """A port below the ephemeral range, so that no connection of the bench itself takes it."""
-    while True:
-        port = random.randrange(10000, 32000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
 
 
 def _processor_name():

@@ -1,6 +1,7 @@
 """A test stand: one backend, one proxy in front of it, load generators; all of them fresh."""
 
 import contextlib
+import os
 import re
 import select
 import shutil
@@ -12,6 +13,10 @@ import time
 
 import machine
 from proxies import Job, loaded
+
+sys.path.append(os.path.join(os.path.dirname(__file__), "..", "integration"))
+
+from ports import free_port  # noqa: E402
 
 NOT_OFFERED = 3  # exit code of bench-load, common.h
 ANSWER_SECONDS = 300
@@ -114,7 +119,7 @@ class Stand:
         self.backend = None
         try:
             backend_port = self._start_backend()
-            self.port = machine.free_port()
+            self.port = free_port()
             job = Job(self.folder, self.port, backend_port, self.certificate, self.workers,
                       self.hybrid, self.clients.root if self.clients else None)
             self.process = self._start(self.proxy.command(job), self.proxy.name, self.port)
@@ -150,7 +155,7 @@ class Stand:
         if self.broker is None:
             self.backend = self._talker([self.tools / "bench-backend", "127.0.0.1:0"])
             return int(self.backend.hear().rpartition(":")[2])
-        port = machine.free_port()
+        port = free_port()
         if not self.proxy.broker:
             self._start(self.broker.plain_command(self.folder, port), self.broker.name, port)
         return port

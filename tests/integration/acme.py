@@ -2,29 +2,16 @@
 
 import json
 import os
-import random
-import socket
 import ssl
 import subprocess
-import tempfile
 import threading
 import time
 import urllib.request
 
 import pki
 from clients import PATIENCE, wait_until
-
-
-def free_port():
-    """Below those that the kernel gives to connections, one of which could take it meanwhile."""
-    while True:
-        port = random.randrange(10000, 32000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
+from kept_log import KeptLog
+from ports import free_port
 
 
 def until_port_free(run, complaint):
@@ -57,7 +44,7 @@ class Pebble:
                     self.stop()
             if self.root:
                 return
-        raise AssertionError(f"pebble does not start:\n{self._text}")
+        raise AssertionError(f"pebble does not start:\n{self.log()}")
 
     def _start(self):
         self.acme, self.management, self.http, self.tls, self.dns = (free_port() for _ in range(5))
@@ -69,7 +56,7 @@ class Pebble:
             "httpPort": self.http, "tlsPort": self.tls, "ocspResponderURL": "",
             "externalAccountBindingRequired": False,
             **({"certificateValidityPeriod": self.lifetime} if self.lifetime else {})}}))
-        self._log = tempfile.TemporaryFile("w+", encoding="utf-8")
+        self._log = KeptLog()
         self._processes = [
             self._run("pebble-challtestsrv", *self._dns_server(), "-http01", "", "-https01", "",
                       "-tlsalpn01", "", "-defaultIPv6", "",
@@ -90,7 +77,7 @@ class Pebble:
         return self.root or any(process.poll() is not None for process in self._processes)
 
     def _run(self, *command):
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._log,
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._log.file,
                                 stderr=subprocess.STDOUT, env={
                                     **os.environ, "PEBBLE_VA_NOSLEEP": "1",
                                     "PEBBLE_WFE_NONCEREJECT": "0"})
@@ -106,17 +93,13 @@ class Pebble:
 
     def log(self):
         """Also after stop(), when the folder is gone."""
-        if not self._log.closed:
-            self._log.seek(0)
-            self._text = self._log.read()
-        return self._text
+        return self._log.text()
 
     def stop(self):
         for process in self._processes:
             process.terminate()
         for process in self._processes:
             process.wait(PATIENCE)
-        self.log()
         self._log.close()
 
 

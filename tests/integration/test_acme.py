@@ -13,8 +13,9 @@ import ssl
 import subprocess
 import unittest
 
-from acme import Pebble, Publishers, free_port, until_port_free
+from acme import Pebble, Publishers, until_port_free
 from harness import ALL, PATIENCE, Case, main, pki, private_mounts, wait_until
+from ports import free_port
 from test_certbot import HOOK, NAME, OWN_GROUP, read
 
 CERTS = os.path.join(os.path.dirname(HOOK), "postern-certs")

@@ -10,6 +10,7 @@ import unittest
 
 from clients import Mqtt, TlsClient, tls_context
 from harness import PATIENCE, Case, main, pki, run_program, wait_until
+from ports import free_port
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PAGE = os.path.join(ROOT, "docs", "fleet.md")
@@ -35,12 +36,6 @@ def replaced(text, *pairs):
         assert old in text, old
         text = text.replace(old, new)
     return text
-
-
-def free_port():
-    with socket.socket() as chooser:
-        chooser.bind(("127.0.0.1", 0))
-        return chooser.getsockname()[1]
 
 
 def lines_after(words):

@@ -15,6 +15,7 @@ import test_fleet
 from admin import Admin, is_available
 from clients import SLOW, TlsClient, tls_context
 from harness import PATIENCE, PROGRAM, Case, Mqtt, main, pki, wait_until
+from kept_log import KeptLog
 from namespaces import can_have_networks, enter, ip, within
 from test_fleet import block, find, lines_after, replaced
 
@@ -77,26 +78,22 @@ class Network:
 
 class Keepalived:
     def __init__(self, folder, side, namespace):
-        self._log = open(os.path.join(folder, f"keepalived-{side}.log"), "w+", encoding="utf-8")
+        self._log = KeptLog()
         files = {"-p": "pid", "-r": "vrrp.pid"}
         self.process = subprocess.Popen(
             ["ip", "netns", "exec", namespace, find("keepalived"), "--dont-fork", "--log-console",
              "--log-detail", "--vrrp", "-f", os.path.join(folder, f"keepalived-{side}.conf"),
              *(word for option, name in files.items()
                for word in (option, os.path.join(folder, f"keepalived-{side}.{name}")))],
-            stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT)
+            stdin=subprocess.DEVNULL, stdout=self._log.file, stderr=subprocess.STDOUT)
 
     def log(self):
         """Also after stop()."""
-        if not self._log.closed:
-            self._log.seek(0)
-            self._text = self._log.read()
-        return self._text
+        return self._log.text()
 
     def stop(self):
         self.process.terminate()
         self.process.wait(PATIENCE)
-        self.log()
         self._log.close()
 
 
