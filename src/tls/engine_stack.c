@@ -1,9 +1,14 @@
 /* The second stack for heavy handshake steps, and the engines that were freed in the middle of one.
  *
  * What runs there is one call of the library. It keeps no pointer into the caller's buffers while
- * it is paused: its callbacks find those of the call under way in the engine. */
+ * it is paused: its callbacks find those of the call under way in the engine.
+ *
+ * A signature leaves parts of the private key in the vector registers. They are cleared here,
+ * before control goes back, and not by the caller: the coroutine may be a thread, which keeps its
+ * registers while it waits for the next step. */
 #include "tls/engine_stack.h"
 
+#include "core/wipe.h"
 #include "tls/coroutine.h"
 #include "tls/engine.h"
 #include "tls/internal.h"
@@ -31,6 +36,7 @@ static void on_may_pause(void *arg) {
     struct engine_stack *stack = arg;
     if (stack->should_pause(stack->arg)) {
         quirks_set_pause(NULL, NULL);
+        wipe_registers();
         coroutine_pause(stack->coroutine);
         quirks_set_pause(on_may_pause, stack);
     }
@@ -41,6 +47,7 @@ static void accept_inside(void *arg) {
     quirks_set_pause(on_may_pause, stack);
     stack->code = engine_accept(stack->engine);
     quirks_set_pause(NULL, NULL);
+    wipe_registers();
 }
 
 struct engine_stack *engine_stack_new(bool (*should_pause)(void *arg), void *arg) {
