@@ -1,6 +1,7 @@
 #include "server/watch.h"
 
-#include <fcntl.h>
+#include "server/mounted_file.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -105,21 +106,9 @@ static bool look_again(struct watch *w) {
     return changed;
 }
 
-/* A file without a name may also be a descriptor opened by its name in /proc; only the root of a
- * mount counts. */
-static bool is_mounted_alone(const char *file) {
-#ifdef STATX_ATTR_MOUNT_ROOT
-    struct statx st;
-    return statx(AT_FDCWD, file, 0, STATX_NLINK, &st) == 0 && st.stx_nlink == 0 &&
-           (st.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
-#else
-    return false;
-#endif
-}
-
 void watch_find_orphans(struct watch *w) {
     for (size_t i = 0; i < w->count; i++) {
-        w->files[i].orphaned = is_mounted_alone(w->files[i].file);
+        w->files[i].orphaned = mounted_file_is_orphan(w->files[i].file);
     }
 }
 

@@ -38,8 +38,8 @@ bool watch_look(struct watch *watch, uint64_t now_ms) __attribute__((warn_unused
  * Each such file once, then NULL. That a file is like this is no change to watch_look. */
 const char *watch_next_orphan(struct watch *watch);
 
-/* At the start: looks for files to which that had happened before, as far as the C library lets it
- * see whether a file is mounted. */
+/* At the start: looks for files to which that had happened before (mounted_file.h says where it
+ * can be seen). */
 void watch_find_orphans(struct watch *watch);
 
 /* After watch_look, when the files could not be used. False: they have changed meanwhile, or were
