@@ -13,8 +13,8 @@ enum { HEAP_EVERY_MS = 10 * 1000 };
 bool heap_is_worth_trimming(size_t most, size_t sessions);
 
 /* Gives back what is free. Threads that allocate meanwhile wait: 1 ms for 17 MB, 16 ms for 430 MB,
- * the peak of 50,000 handshakes (measured). Does nothing with C libraries without malloc_trim(3).
- */
+ * the peak of 50,000 handshakes (measured). Does nothing with C libraries without malloc_trim(3):
+ * musl gives back each group of blocks by itself once all of it is free. */
 void heap_trim(void);
 
 #endif

@@ -302,6 +302,13 @@ def own_library():
     return "of the distribution" not in run_program("--version").stdout
 
 
+@functools.lru_cache(maxsize=None)
+def has_musl():
+    """Whether the program's C library is musl: its file begins with the name of its loader."""
+    with open(shutil.which(PROGRAM), "rb") as file:
+        return b"/ld-musl-" in file.read(4096)
+
+
 def usual_group(version):
     """What a client of this machine's OpenSSL, which has a hybrid group since 3.5, agrees on."""
     hybrid = version == "1.3" and ssl.OPENSSL_VERSION_INFO >= (3, 5) and own_library()
@@ -466,5 +473,5 @@ def main():
 
 
 __all__ = ["ALL", "PATIENCE", "PROGRAM", "SANITIZED", "SLOW", "Case", "Mqtt", "TlsClient",
-           "as_logged", "is_well_formed", "main", "own_library", "parse_line", "pki", "private_mounts",
-           "run_program", "tls_context", "usual_group", "wait_until"]
+           "as_logged", "has_musl", "is_well_formed", "main", "own_library", "parse_line", "pki",
+           "private_mounts", "run_program", "tls_context", "usual_group", "wait_until"]

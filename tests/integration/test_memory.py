@@ -1,16 +1,12 @@
 """What an idle connection costs: little memory, and no processor time."""
 
-import ctypes
 import unittest
 
-from harness import ALL, PATIENCE, SANITIZED, Case, main, own_library, pki, tls_context
+from harness import (ALL, PATIENCE, SANITIZED, Case, has_musl, main, own_library, pki,
+                     tls_context)
 
 COUNT = 5000 if ALL else 1000
 LIMIT = 6 * 1024
-
-
-def gives_back():
-    return hasattr(ctypes.CDLL(None), "malloc_trim")
 
 
 @unittest.skipIf(SANITIZED, "sanitizers keep memory of their own")
@@ -69,7 +65,6 @@ class Memory(Case):
             peaks.append(postern.memory())
         self.assertLess(peaks[-1] - peaks[0], 300_000 if own_library() else 3_000_000)
 
-    @unittest.skipUnless(gives_back(), "the C library has no malloc_trim")
     def test_what_many_sessions_have_left_goes_back_to_the_system(self):
         broker = self.fake_broker()
         postern = self.postern(broker)
@@ -77,8 +72,11 @@ class Memory(Case):
         before = postern.memory()
         pairs = self.sessions(postern, broker, "1.2", 1500)
         peak = postern.memory()
+        # Some stay connected, and their memory is among the others'. musl gives back a group of
+        # blocks by itself when all of it is free, and nobody can ask it for less.
+        stay = 0 if has_musl() else 50
         for number, (client, peer) in enumerate(pairs):
-            if number % 50:  # some stay connected, and their memory is among the others'
+            if not stay or number % stay:
                 client.cut()
                 peer.close()
         self.wait_until(lambda: postern.memory() - before < (peak - before) / 4, "less memory",
