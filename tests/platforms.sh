@@ -158,18 +158,27 @@ build_cross() { # ARCHITECTURE TRIPLET CPU QEMU
     build_with "$1" --cross-file "$work/$1.cross"
 }
 
+# with_tmp ARCHITECTURE COMMAND...: qemu-user looks for each file in the folder of its libraries first,
+# and for "/" among them: /tmp there is this machine's, so that a file has one way to it from there.
+with_tmp() {
+    mkdir -p "$work/$1/tmp"
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    unshare --mount sh -c 'mount --bind /tmp "$1/tmp" && shift && exec "$@"' sh "$work/$1" "${@:2}"
+}
+
 # emulated PLATFORM EMULATOR...: the integration tests, with this machine's clients and broker.
 emulated() {
     local wrapper=$work/$1-postern program=$work/$1-src/build/postern
     printf '#!/bin/sh\nexec %s %s "$@"\n' "${*:2}" "$program" >"$wrapper"
     chmod 755 "$wrapper"
-    "$wrapper" --version && python3 "$work/$1-src/tests/emulated.py" "$wrapper"
+    "$wrapper" --version && with_tmp "$1" python3 "$work/$1-src/tests/emulated.py" "$wrapper"
 }
 
-# emulated_unit NAME: the unit tests of the project in NAME-src. Check's own time limits are for a
-# processor.
+# emulated_unit NAME COMMAND...: the unit tests of the project in NAME-src, by that command if there is
+# one. Check's own time limits are for a processor.
 emulated_unit() {
-    CK_TIMEOUT_MULTIPLIER=20 python3 "$work/$1-src/tests/emulated.py" --unit "$work/$1-src/build"
+    CK_TIMEOUT_MULTIPLIER=20 "${@:2}" python3 "$work/$1-src/tests/emulated.py" --unit \
+        "$work/$1-src/build"
 }
 
 tests() { # FOLDER SUITE
@@ -182,7 +191,7 @@ cross() { # ARCHITECTURE TRIPLET CPU QEMU SUITE
     step "$1" sysroot make_sysroot "$1" "$5" || return
     step "$1" build build_cross "$1" "$2" "$3" "$4" || return
     step "$1" round-trip "$top/tests/round-trip.sh" "${run[@]}" "$work/$1-src/build/postern"
-    step "$1" unit emulated_unit "$1"
+    step "$1" unit emulated_unit "$1" with_tmp "$1"
     [[ $1 != arm* ]] || step "$1" integration emulated "$1" "${run[@]}"
 }
 
