@@ -55,13 +55,19 @@ class Pebble:
             "privateKey": os.path.join(self.folder, "privkey.pem"),
             "httpPort": self.http, "tlsPort": self.tls, "ocspResponderURL": "",
             "externalAccountBindingRequired": False,
-            **({"certificateValidityPeriod": self.lifetime} if self.lifetime else {})}}))
+            **self._lifetime()}}))
         self._log = KeptLog()
         self._processes = [
             self._run("pebble-challtestsrv", *self._dns_server(), "-http01", "", "-https01", "",
                       "-tlsalpn01", "", "-defaultIPv6", "",
                       "-management", f"127.0.0.1:{free_port()}"),
             self._run("pebble", "-config", config, "-dnsserver", f"127.0.0.1:{self.dns}")]
+
+    def _lifetime(self):
+        """From 2.7 on pebble has it in a profile."""
+        return {} if self.lifetime is None else {
+            "certificateValidityPeriod": self.lifetime,
+            "profiles": {"default": {"description": "", "validityPeriod": self.lifetime}}}
 
     def _dns_server(self):
         """Later versions call it so, and have another one over HTTPS."""
