@@ -6,8 +6,12 @@
 
 enum { WORDS = POSTERN_P256_WORDS };
 
+struct signature {
+    uint64_t r[WORDS], s[WORDS];
+};
+
 static uint64_t hash[WORDS], key[WORDS], k[WORDS];
-static struct { uint64_t r[WORDS], s[WORDS]; } out;
+static struct signature out;
 
 /* k is never zero, nor all ones. */
 static void prepare(unsigned number) {
