@@ -135,7 +135,7 @@ END_TEST
 static unsigned lines_with(const char *text) {
     char line[1024];
     unsigned count = 0;
-    rewind(captured);
+    ck_assert_int_eq(fseek(captured, 0, SEEK_SET), 0);
     while (fgets(line, sizeof line, captured) != NULL) {
         count += strstr(line, text) != NULL;
     }

@@ -24,7 +24,11 @@ char *__real_strndup(const char *text, size_t len);
 static int left = -1;
 
 static bool is_granted(void) {
-    return left < 0 || left-- > 0;
+    if (left > 0) {
+        left--;
+        return true;
+    }
+    return left < 0;
 }
 
 void *__wrap_malloc(size_t size) {

@@ -30,7 +30,7 @@ static void release(void) {
 
 static const char *read_output(void) {
     release();
-    rewind(captured);
+    ck_assert_int_eq(fseek(captured, 0, SEEK_SET), 0);
     said[fread(said, 1, sizeof said - 1, captured)] = '\0';
     fclose(captured);
     return said;
@@ -305,7 +305,7 @@ START_TEST(lines_of_several_threads_never_mix) {
         pthread_join(threads[i], NULL);
     }
     release();
-    rewind(file);
+    ck_assert_int_eq(fseek(file, 0, SEEK_SET), 0);
     text[fread(text, 1, sizeof text - 1, file)] = '\0';
     fclose(file);
     for (char *l = strtok_r(text, "\n", &save); l != NULL; l = strtok_r(NULL, "\n", &save)) {

@@ -504,7 +504,7 @@ static char *warnings_of(const char *text) {
     close(saved);
     ck_assert_msg(config != NULL, "%s", err.text);
     config_free(config);
-    rewind(capture);
+    ck_assert_int_eq(fseek(capture, 0, SEEK_SET), 0);
     said[fread(said, 1, sizeof said - 1, capture)] = '\0';
     fclose(capture);
     return said;

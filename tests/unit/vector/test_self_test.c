@@ -32,7 +32,7 @@ static int start_library(char *log, size_t size) {
     int result = tls_library_start(&err);
     dup2(saved, STDERR_FILENO);
     close(saved);
-    rewind(file);
+    ck_assert_int_eq(fseek(file, 0, SEEK_SET), 0);
     log[fread(log, 1, size - 1, file)] = '\0';
     fclose(file);
     return result;
