@@ -92,6 +92,10 @@ class Proxy:
         # The line above the table names the system's OpenSSL, which most peers use.
         return own if words in ([], _system_openssl()) else f"{own}, {' '.join(words)}"
 
+    def may_have_hybrid(self):
+        """False: its library has no X25519MLKEM768, but it starts all the same."""
+        return True
+
     def command(self, job):
         raise NotImplementedError
 
@@ -140,6 +144,9 @@ class Postern(Proxy):
 
     def own_version(self):
         return self._says(r"[Pp]ostern (\S+)", "--version")
+
+    def may_have_hybrid(self):
+        return self._says(r"(of the distribution)", "--version") is None
 
     def command(self, job):
         clients = job.with_clients(f"client_auth = required\nclient_ca = {job.client_ca}")

@@ -112,6 +112,10 @@ class Stand:
         self.spinners = {}
 
     def __enter__(self):
+        if self.hybrid and not self.proxy.may_have_hybrid():
+            what = f"{self.proxy.name}'s library has no X25519MLKEM768"
+            print(what, file=sys.stderr)
+            raise NotOffered(what)
         self.keep_awake(self.processors.proxy + self.processors.load)
         self.folder = tempfile.mkdtemp(prefix="bench-")
         self.log = open(f"{self.folder}/log", "w+")
