@@ -122,6 +122,7 @@ enum verdict handshake_step(struct session *s) {
         return SESSION_GOES_ON;
     }
     note_delay(s);
+    s->pending->secret_ready = false;
     check_by_current(s);
     struct engine_input in = {cipher->data, cipher->len};
     struct engine_stack *stack = s->heavy ? pool_stack(pool) : NULL;

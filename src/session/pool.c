@@ -235,6 +235,11 @@ void pool_queue_handshake(struct pool *pool, struct pool_member *m, bool heavy, 
     }
 }
 
+struct pool_member *pool_first_handshake(const struct handshake_queue *queue) {
+    const struct list *list = !list_is_empty(&queue->begun) ? &queue->begun : &queue->fresh;
+    return container_of(list->next, struct pool_member, queue);
+}
+
 void pool_resume_handshake(struct pool *pool, struct pool_member *m) {
     list_append(pool->heavy.begun.next, &m->queue); /* before the first */
 }

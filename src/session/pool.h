@@ -101,6 +101,7 @@ struct pool {
     /* Sessions with something to read or to send that no event will report. */
     struct list established_ready, pending_ready;
     struct handshake_queue light, heavy;
+    unsigned deferred;          /* see secrets_defer_step */
     struct wait_list *waits;    /* WAIT_KINDS for each listener of the configuration */
     struct engine_stack *stack; /* for heavy steps; made when the first one comes */
     uint64_t until_ns;          /* when this turn's budget for pending clients is spent */
@@ -193,6 +194,9 @@ void pool_serve_later(struct pool *pool, struct pool_member *m, bool established
 
 /* A step of its handshake can be made, and none is under way. `begun`: it has an engine. */
 void pool_queue_handshake(struct pool *pool, struct pool_member *m, bool heavy, bool begun);
+
+/* Whose step comes next; the queue is not empty. */
+struct pool_member *pool_first_handshake(const struct handshake_queue *queue);
 
 /* Its heavy step has paused: it continues before all others. */
 void pool_resume_handshake(struct pool *pool, struct pool_member *m);

@@ -3,6 +3,7 @@
 #include "session/admission.h"
 #include "session/drain.h"
 #include "session/pool.h"
+#include "session/secrets.h"
 #include "session/session.h"
 #include "tls/engine_stack.h"
 
@@ -43,16 +44,20 @@ static bool is_empty(const struct handshake_queue *queue) {
 }
 
 static struct pool_member *take(struct handshake_queue *queue) {
-    struct list *list = !list_is_empty(&queue->begun) ? &queue->begun : &queue->fresh;
-    struct list *first = list->next;
-    list_remove(first);
-    return container_of(first, struct pool_member, queue);
+    struct pool_member *first = pool_first_handshake(queue);
+    list_remove(&first->queue);
+    return first;
 }
 
 static bool step_light(struct pool *pool) {
     if (is_empty(&pool->light)) {
+        secrets_end_deferral(pool);
         return false;
     }
+    if (secrets_defer_step(pool)) {
+        return false;
+    }
+    secrets_compute(pool);
     session_step(take(&pool->light));
     return true;
 }
@@ -90,7 +95,7 @@ static bool accept_some(struct pool *pool) {
     return accepted > 0;
 }
 
-/* Each does one piece of its work, if there is any. */
+/* Each does one piece of its work, if there is any that should not wait. */
 static bool (*const kinds[])(struct pool *pool) = {serve_pending, step_light, accept_some,
                                                    step_heavy};
 enum { KINDS = sizeof kinds / sizeof *kinds };

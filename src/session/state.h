@@ -32,6 +32,7 @@ struct pending {
     struct client_hello hello;
     struct address destination; /* from a balancer's header; ADDRESS_NONE: our own address */
     struct dial dial;
+    bool secret_ready;  /* its next step's shared secret was computed ahead */
     bool dial_starting; /* within dial_start */
     bool dial_done;
     uint8_t alert; /* that answers the ClientHello; 0: none */

@@ -52,6 +52,10 @@ struct engine *engine_open(struct tls_context *ctx, const struct client_hello *h
     }
     e->peer->refusal = hello_obstacle(e->peer, ctx, hello);
     choose_record_size(e, hello);
+    const struct hello_share *share = agreement_share(ctx, hello);
+    if (share != NULL) {
+        e->peer->share = *share;
+    }
     wolfSSL_SetIOReadCtx(e->ssl, e);
     wolfSSL_SetIOWriteCtx(e->ssl, e);
     wolfSSL_SetCertCbCtx(e->ssl, e);
@@ -220,8 +224,11 @@ static enum engine_status shake_hands(struct engine *e, struct engine_call *call
     /* Whether a paused step consumed input before is not known here: it counts as if it had. */
     for (call->consumed = e->call != NULL;; call->consumed = false) {
         e->call = call;
-        if (call->stack == NULL) {
+        if (call->stack ==
+            NULL) { /* what is computed ahead is the thread's own, a stack may be another */
+            agreement_expect(e->peer->share.given ? e->peer->share.key : NULL);
             code = engine_accept(e);
+            agreement_expect(NULL);
         } else if (!engine_stack_accept(call->stack, e, &code)) {
             return ENGINE_PAUSED;
         }

@@ -115,6 +115,7 @@ struct client_cert {
     int64_t resume_until;           /* of the session that is resumed */
     uint8_t ticket_mac[16];         /* of the one ticket that was accepted */
     uint8_t ticket_generation;      /* resumptions in a row before the accepted ticket's */
+    struct hello_share share;       /* what our key pair is expected to be combined with */
     bool ticket_accepted;
     bool ticket_issued; /* in this connection */
     bool starved;       /* an allocation failed in the last call of the library */
@@ -174,6 +175,15 @@ struct engine {
     bool resumed : 1;
     bool cut_flight : 1; /* TLS 1.2 plaintext flight is cut to record_size on its way out */
 };
+
+/* The public key of X25519 that a first step of TLS 1.3 will combine ours with; in `hello`, or
+ * NULL: none. */
+const struct hello_share *agreement_share(const struct tls_context *ctx,
+                                          const struct client_hello *hello);
+
+/* Until the next call on this thread, key pairs are those that agreements_compute made for this
+ * share of the client; NULL: new ones. It stays the caller's, and must be there until then. */
+void agreement_expect(const uint8_t *share);
 
 /* The engine of one of the library's connections. */
 struct engine *engine_of(WOLFSSL *ssl);

@@ -4,6 +4,7 @@
 
 #include "wire/alert.h"
 #include "wire/cursor.h"
+#include "wire/suites.h"
 
 #include <string.h>
 
@@ -30,7 +31,17 @@ enum extension {
     EXT_PROTOCOLS = 16, /* application_layer_protocol_negotiation */
     EXT_SESSION_TICKET = 35,
     EXT_PRE_SHARED_KEY = 41,
-    EXT_SUPPORTED_VERSIONS = 43
+    EXT_SUPPORTED_VERSIONS = 43,
+    EXT_KEY_SHARE = 51
+};
+
+enum {
+    GROUP_P256 = 23,
+    GROUP_P384 = 24,
+    GROUP_X25519 = 29,
+    GROUP_X25519MLKEM768 = 4588,
+    /* Of a client's share of the last: ML-KEM-768's key, then X25519's. */
+    HYBRID_SHARE_SIZE = 1184 + HELLO_SHARE_SIZE
 };
 
 /* What the message has about certificates, before it is evaluated. */
@@ -38,7 +49,7 @@ struct offer {
     uint16_t legacy_version;
     bool versions_given, tls12, tls13;
     bool algorithms_given, ecdsa_any, ecdsa_256, ecdsa_384, rsa_any, rsa_pss;
-    bool ecdsa_aead, ecdsa_other, rsa_aead, rsa_other;
+    struct suite_kinds suites;
 };
 
 /* Whether it is a list of 16-bit values, with one at least. */
@@ -202,13 +213,13 @@ static bool read_max_fragment(struct cursor c, struct client_hello *out) {
 
 static uint8_t bit_of_group(uint16_t group) {
     switch (group) {
-    case 23:
+    case GROUP_P256:
         return HELLO_P256;
-    case 24:
+    case GROUP_P384:
         return HELLO_P384;
-    case 29:
+    case GROUP_X25519:
         return HELLO_X25519;
-    case 4588:
+    case GROUP_X25519MLKEM768:
         return HELLO_X25519MLKEM768;
     default:
         return 0;
@@ -227,6 +238,30 @@ static bool read_groups(struct cursor c, struct client_hello *out) {
         out->groups |= bit_of_group(group);
     }
     return true;
+}
+
+static void set_share(struct hello_share *share, struct cursor key, size_t size) {
+    if (key.left == size) {
+        share->given = true;
+        memcpy(share->key, key.at + size - sizeof share->key, sizeof share->key);
+    }
+}
+
+/* Mistakes here are for the TLS library to report, which reads all of it. */
+static void read_key_shares(struct cursor c, struct client_hello *out) {
+    struct cursor list, key;
+    uint16_t group;
+
+    if (!take_vector16(&c, &list)) {
+        return;
+    }
+    while (take_u16(&list, &group) && take_vector16(&list, &key)) {
+        if (group == GROUP_X25519) {
+            set_share(&out->x25519, key, HELLO_SHARE_SIZE);
+        } else if (group == GROUP_X25519MLKEM768) {
+            set_share(&out->hybrid, key, HYBRID_SHARE_SIZE);
+        }
+    }
 }
 
 static bool read_algorithms(struct cursor c, struct offer *offer) {
@@ -311,6 +346,9 @@ static bool read_extension(uint16_t type, struct cursor c, struct offer *offer,
         return read_protocols(c, out);
     case EXT_SUPPORTED_VERSIONS:
         return read_versions(c, offer);
+    case EXT_KEY_SHARE:
+        read_key_shares(c, out);
+        return true;
     case EXT_SESSION_TICKET:
     case EXT_PRE_SHARED_KEY:
         out->has_ticket |= c.left > 0;
@@ -342,38 +380,6 @@ static bool read_extensions(struct cursor list, struct offer *offer, struct clie
     return true;
 }
 
-struct suite_range {
-    uint16_t first, last;
-    bool ecdsa, aead;
-};
-
-/* ECDHE suites signed by the server's key (IANA's registry); all others need no row. */
-static const struct suite_range suite_ranges[] = {
-    {0xC006, 0xC00A, true, false}, {0xC010, 0xC014, false, false}, /* NULL, RC4, 3DES, AES CBC */
-    {0xC023, 0xC024, true, false}, {0xC027, 0xC028, false, false}, /* AES CBC, SHA-2 */
-    {0xC02B, 0xC02C, true, true},  {0xC02F, 0xC030, false, true},  /* AES GCM */
-    {0xC048, 0xC049, true, false}, {0xC04C, 0xC04D, false, false}, /* ARIA CBC */
-    {0xC05C, 0xC05D, true, true},  {0xC060, 0xC061, false, true},  /* ARIA GCM */
-    {0xC072, 0xC073, true, false}, {0xC076, 0xC077, false, false}, /* Camellia CBC */
-    {0xC086, 0xC087, true, true},  {0xC08A, 0xC08B, false, true},  /* Camellia GCM */
-    {0xC0AC, 0xC0AF, true, true},                                  /* AES CCM */
-    {0xCCA9, 0xCCA9, true, true},  {0xCCA8, 0xCCA8, false, true},  /* ChaCha20 */
-};
-
-static void note_suite(uint16_t suite, struct offer *offer) {
-    for (size_t i = 0; i < sizeof suite_ranges / sizeof suite_ranges[0]; i++) {
-        const struct suite_range *range = &suite_ranges[i];
-        if (suite < range->first || suite > range->last) {
-            continue;
-        }
-        offer->ecdsa_aead |= range->ecdsa && range->aead;
-        offer->ecdsa_other |= range->ecdsa && !range->aead;
-        offer->rsa_aead |= !range->ecdsa && range->aead;
-        offer->rsa_other |= !range->ecdsa && !range->aead;
-        return;
-    }
-}
-
 static bool read_body(struct cursor c, struct offer *offer, struct client_hello *out) {
     struct cursor random, session_id, suites, compressions, extensions;
     uint16_t suite;
@@ -385,7 +391,7 @@ static bool read_body(struct cursor c, struct offer *offer, struct client_hello 
     }
     out->has_session_id = session_id.left > 0;
     while (take_u16(&suites, &suite)) {
-        note_suite(suite, offer);
+        suite_kinds_note(&offer->suites, suite);
     }
 
     if (c.left == 0) /* a client of TLS 1.2 without any extension */ {
@@ -400,9 +406,9 @@ static void conclude(const struct offer *offer, struct client_hello *out) {
 
     /* A client that offers AEAD at all gets AEAD (the default list knows nothing else), so the
      * key type of its older suites must not count. */
-    const bool aead = offer->ecdsa_aead || offer->rsa_aead;
-    const bool ecdsa_suite = aead ? offer->ecdsa_aead : offer->ecdsa_other;
-    const bool rsa_suite = aead ? offer->rsa_aead : offer->rsa_other;
+    const bool aead = offer->suites.ecdsa_aead || offer->suites.rsa_aead;
+    const bool ecdsa_suite = aead ? offer->suites.ecdsa_aead : offer->suites.ecdsa_other;
+    const bool rsa_suite = aead ? offer->suites.rsa_aead : offer->suites.rsa_other;
     const bool any_algorithm = !offer->algorithms_given;
     const bool any_group = !out->groups_given;
 

@@ -19,6 +19,13 @@ enum { CLIENT_HELLO_MAX = 16384 };
  * what clients send. */
 enum { CLIENT_HELLO_PROTOCOLS_MAX = 512 };
 
+/* A public key of X25519 that came in key_share (RFC 8446 4.2.8, draft-ietf-tls-ecdhe-mlkem). */
+enum { HELLO_SHARE_SIZE = 32 };
+struct hello_share {
+    bool given;
+    uint8_t key[HELLO_SHARE_SIZE];
+};
+
 enum client_hello_status {
     CLIENT_HELLO_OK,
     CLIENT_HELLO_MORE,    /* right so far: call again with more bytes, from the first one */
@@ -47,9 +54,12 @@ struct client_hello {
      * yes) holding P-256. */
     bool ecdsa_tls12, ecdsa_tls13;
     bool rsa_tls12, rsa_tls13;
-    bool ecdsa_p384;       /* secp384r1 keys too */
-    bool groups_given;     /* by supported_groups */
-    uint8_t groups;        /* enum hello_group: those of them that we know */
+    bool ecdsa_p384;   /* secp384r1 keys too */
+    bool groups_given; /* by supported_groups */
+    uint8_t groups;    /* enum hello_group: those of them that we know */
+    /* Public keys of X25519 in key_share: alone, and in X25519MLKEM768. Of several the last counts.
+     */
+    struct hello_share x25519, hybrid;
     uint16_t max_fragment; /* RFC 6066 4: 512, 1024, 2048, 4096; 0: not asked for */
     bool has_session_id;   /* a session to resume is named */
     bool has_ticket;       /* session_ticket with content, or pre_shared_key */

@@ -5,6 +5,7 @@
 #include "session/drain.h"
 #include "session/scheduler.h"
 #include "session/session.h"
+#include "tls/agreement.h"
 
 enum { ONE_PIECE_NS = 100 * 1000, MANY_PIECES_NS = 100 };
 
@@ -94,6 +95,92 @@ START_TEST(accepting_is_in_pieces_of_eight) {
 }
 END_TEST
 
+/* A client whose ClientHello has come; its first step is not made yet. */
+static struct session *say_hello(struct client *c) {
+    struct session *s = world_session(c);
+    client_send(c, SIZE_MAX);
+    conn_note(&s->client, POLLER_READABLE);
+    session_serve(&s->member);
+    ck_assert_int_eq(s->phase, PHASE_HANDSHAKE);
+    ck_assert(!s->heavy && !list_is_empty(&world.pool.light.fresh));
+    return s;
+}
+
+/* --- shared secrets computed together --- */
+
+/* Clients whose first steps need one; their ClientHellos have come. */
+static void say_hello_by_tls13(struct session **sessions, size_t count) {
+    struct client *clients[2 * AGREEMENTS_MAX];
+    for (size_t i = 0; i < count; i++) {
+        do {
+            clients[i] = fixture_accept(CLIENT_GOOD, SITE_CERTS);
+        } while (clients[i]->version != TLS1_3_VERSION);
+    }
+    for (size_t i = 0; i < count; i++) {
+        sessions[i] = say_hello(clients[i]);
+    }
+}
+
+/* Not on processors or in builds without the vector code. */
+static bool needs_secret(const struct session *s) {
+    struct agreement_step step = {.ctx = session_listener(s)->tls, .hello = &s->pending->hello};
+    return agreement_is_due(&step);
+}
+
+START_TEST(steps_that_need_a_secret_get_it_together_if_they_are_enough) {
+    struct session *all[2 * AGREEMENTS_MAX];
+    size_t count = (size_t)_i;
+    say_hello_by_tls13(all, count);
+    bool together = needs_secret(all[0]) && count >= AGREEMENTS_WORTHWHILE;
+    sim_clock_set_tick(ONE_PIECE_NS);
+    while (all[0]->in_steps) {
+        world_turn();
+    }
+    for (size_t i = 1; i < count; i++) {
+        ck_assert_int_eq(all[i]->pending->secret_ready, together && i < AGREEMENTS_MAX);
+    }
+    world_settle();
+    ck_assert(list_is_empty(&world.pool.light.fresh));
+}
+END_TEST
+
+/* Turns until none of them waits, while another client is to be read in each turn. */
+static unsigned turns_beside(struct client *other, struct session *const *sessions, size_t count) {
+    unsigned turns = 0;
+    sim_clock_set_tick(ONE_PIECE_NS);
+    for (size_t i = 0; i < count;) {
+        pool_serve_later(&world.pool, &world_session(other)->member, false);
+        world_turn();
+        turns++;
+        ck_assert_uint_lt(turns, 1000);
+        while (i < count && !sessions[i]->in_steps) {
+            i++;
+        }
+    }
+    return turns;
+}
+
+/* What is read may bring more such steps. Each of sixteen pieces takes a turn here, and each step,
+ * and what is read between steps. Where the steps stay too few for a batch, they wait once. */
+START_TEST(a_step_waits_for_other_work_and_not_for_ever) {
+    struct client *other = fixture_accept(CLIENT_HALF_HELLO, SITE_PLAIN);
+    struct session *two[2];
+    say_hello_by_tls13(two, 2);
+    bool deferred = needs_secret(two[0]);
+    unsigned turns = turns_beside(other, two, 2);
+    ck_assert_uint_ge(turns, deferred ? 16 : 2);
+    ck_assert_uint_le(turns, deferred ? 24 : 8);
+}
+END_TEST
+
+START_TEST(a_whole_batch_waits_for_nothing) {
+    struct client *other = fixture_accept(CLIENT_HALF_HELLO, SITE_PLAIN);
+    struct session *all[AGREEMENTS_MAX];
+    say_hello_by_tls13(all, AGREEMENTS_MAX);
+    ck_assert_uint_le(turns_beside(other, all, 1), 4);
+}
+END_TEST
+
 #ifdef POSTERN_PAUSES
 START_TEST(a_heavy_step_pauses_and_others_go_on) {
     struct client *heavy = fixture_connect(CLIENT_GOOD, SITE_BALANCED); /* has an RSA key alone */
@@ -118,17 +205,6 @@ START_TEST(a_heavy_step_pauses_and_others_go_on) {
 }
 END_TEST
 #endif
-
-/* A client whose ClientHello has come; its first step is not made yet. */
-static struct session *say_hello(struct client *c) {
-    struct session *s = world_session(c);
-    client_send(c, SIZE_MAX);
-    conn_note(&s->client, POLLER_READABLE);
-    session_serve(&s->member);
-    ck_assert_int_eq(s->phase, PHASE_HANDSHAKE);
-    ck_assert(!s->heavy && !list_is_empty(&world.pool.light.fresh));
-    return s;
-}
 
 /* The last worker has taken the new configuration, so that the old one is retired: its CAs are
  * gone, and SITE_CERTS has an RSA key now. */
@@ -409,6 +485,10 @@ int main(void) {
     tcase_add_test(test, established_sessions_are_all_served_and_pending_ones_within_a_budget);
     tcase_add_test(test, kinds_of_work_take_turns);
     tcase_add_test(test, accepting_is_in_pieces_of_eight);
+    tcase_add_loop_test(test, steps_that_need_a_secret_get_it_together_if_they_are_enough, 1,
+                        AGREEMENTS_MAX + 3);
+    tcase_add_test(test, a_step_waits_for_other_work_and_not_for_ever);
+    tcase_add_test(test, a_whole_batch_waits_for_nothing);
 #ifdef POSTERN_PAUSES
     tcase_add_test(test, a_heavy_step_pauses_and_others_go_on);
     tcase_add_test(test, a_step_that_a_reload_has_made_heavy_pauses);

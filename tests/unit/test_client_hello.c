@@ -620,6 +620,62 @@ START_TEST(the_groups_that_we_know_are_noted) {
 }
 END_TEST
 
+/* A share whose key's bytes have that value. */
+static void put_share(struct bytes *list, unsigned group, size_t len, int value) {
+    uint8_t key[2048];
+    memset(key, value, len);
+    put_extension(list, group, key, len);
+}
+
+static void shares_of(struct bytes *list, size_t promised, struct client_hello *hello) {
+    static struct bytes content, extensions;
+    content.len = extensions.len = 0;
+    put_u16(&content, promised);
+    put(&content, list->data, list->len);
+    put_extension(&extensions, 51, content.data, content.len);
+    offer_of(&(struct recipe){0x0303, 0, both_gcm, 2, &extensions}, hello);
+}
+
+START_TEST(public_keys_of_x25519_are_noted) {
+    static struct bytes list;
+    struct client_hello hello;
+    put_share(&list, 23, 65, 1);
+    put_share(&list, 0x11ec, 1184 + 32, 2);
+    put_share(&list, 29, 32, 5);
+    put_share(&list, 29, 32, 3); /* the last one counts */
+    memset(list.data + list.len - 32, 4, 31);
+    shares_of(&list, list.len, &hello);
+    ck_assert(hello.x25519.given && hello.hybrid.given);
+    ck_assert(hello.x25519.key[0] == 4 && hello.x25519.key[31] == 3);
+    ck_assert(hello.hybrid.key[0] == 2 && hello.hybrid.key[31] == 2);
+}
+END_TEST
+
+/* What is wrong with them is for the TLS library to say. */
+START_TEST(public_keys_of_a_wrong_length_are_passed_over) {
+    static struct bytes list;
+    struct client_hello hello;
+    put_share(&list, 29, 31, 1);
+    put_share(&list, 29, 33, 1);
+    put_share(&list, 0x11ec, 1184, 1);
+    put_share(&list, 0x11ec, 32, 1);
+    shares_of(&list, list.len, &hello);
+    ck_assert(!hello.x25519.given && !hello.hybrid.given);
+}
+END_TEST
+
+START_TEST(a_list_of_keys_that_is_cut_is_passed_over) {
+    static struct bytes list;
+    struct client_hello hello;
+    put_share(&list, 29, 32, 1);
+    list.len--;
+    shares_of(&list, list.len, &hello);
+    ck_assert(!hello.x25519.given);
+    shares_of(&list, list.len + 1, &hello);
+    ck_assert(!hello.x25519.given);
+}
+END_TEST
+
 START_TEST(protocols_are_noted_in_the_clients_order) {
     static struct bytes extensions;
     struct client_hello hello;
@@ -743,6 +799,9 @@ int main(void) {
     tcase_add_test(read, absent_algorithms_and_groups_mean_any_in_tls12);
     tcase_add_test(read, ecdsa_in_tls12_needs_p256_and_an_algorithm);
     tcase_add_test(read, the_groups_that_we_know_are_noted);
+    tcase_add_test(read, public_keys_of_x25519_are_noted);
+    tcase_add_test(read, public_keys_of_a_wrong_length_are_passed_over);
+    tcase_add_test(read, a_list_of_keys_that_is_cut_is_passed_over);
     tcase_add_test(read, protocols_are_noted_in_the_clients_order);
     tcase_add_test(read, of_a_list_of_protocols_that_is_too_long_the_first_count);
     tcase_add_test(read, tls13_is_decided_by_signature_algorithms_alone);

@@ -3,6 +3,7 @@
  * decrypts what the server sends first. Our own build of the library. */
 #include "hello_edit.h"
 #include "run.h"
+#include "tls/agreement.h"
 #include "tls_pair.h"
 
 #include <check.h>
@@ -32,6 +33,34 @@ static void finally(void) {
 
 static void setup(void) {
     site_init(&site, pki_certs("ecdsa.pem", &ecdsa, NULL), pki_key("ecdsa.key", &ecdsa));
+}
+
+/* --- shared secrets that are computed ahead --- */
+
+static bool ahead;
+static int taken;
+
+#ifdef POSTERN_AHEAD
+bool __real_postern_x25519_take_secret(unsigned char out[X], const unsigned char private_key[X],
+                                       const unsigned char peer[X]);
+bool __wrap_postern_x25519_take_secret(unsigned char out[X], const unsigned char private_key[X],
+                                       const unsigned char peer[X]);
+bool __wrap_postern_x25519_take_secret(unsigned char out[X], const unsigned char private_key[X],
+                                       const unsigned char peer[X]) {
+    bool found = __real_postern_x25519_take_secret(out, private_key, peer);
+    taken += found;
+    return found;
+}
+#endif
+
+/* Whether it was, and is to be taken. */
+static bool compute_ahead(struct tls_context *ctx, const struct client_hello *hello) {
+    struct agreement_step step = {.ctx = ctx, .hello = hello};
+    if (!ahead || !agreement_is_due(&step)) {
+        return false;
+    }
+    agreements_compute(&step, 1);
+    return true;
 }
 
 /* --- the client --- */
@@ -83,10 +112,16 @@ static enum engine_status client_answer(struct client *c, struct tls_context *ct
     struct pair *p = &c->p;
     ck_assert(buf_append(&c->transcript, p->up.data + 5, p->up.len - 5, SIZE_MAX));
     ck_assert_int_eq(client_hello_parse(p->up.data, p->up.len, &p->hello), CLIENT_HELLO_OK);
+    bool computed = compute_ahead(ctx, &p->hello);
     p->engine = engine_open(ctx, &p->hello);
     ck_assert_ptr_nonnull(p->engine);
     p->in = (struct engine_input){p->up.data, p->up.len};
-    return engine_handshake(p->engine, &p->in, &p->out, NULL);
+    int before = taken;
+    enum engine_status status = engine_handshake(p->engine, &p->in, &p->out, NULL);
+    if (computed && status != ENGINE_FAILED) {
+        ck_assert_int_eq(taken - before, 1);
+    }
+    return status;
 }
 
 static void client_end(struct client *c) {
@@ -197,6 +232,7 @@ static const uint8_t *encrypted_record(const struct buf *out, size_t *len) {
 }
 
 START_TEST(the_hybrid_share_comes_first_and_agrees) {
+    ahead = _i == 1;
     struct tls_context *ctx = site_load(&site, NULL);
     for (int i = 0; i < 20; i++) {
         struct client c;
@@ -261,19 +297,21 @@ START_TEST(groups_decide_whether_it_is_used) {
 END_TEST
 
 /* 0: a coefficient that is not reduced (FIPS 203 7.2); 1: X25519's point of low order; 2: too
- * short; 3: as long as ML-KEM's alone. */
+ * short; 3: as long as ML-KEM's alone; with what is computed ahead, and without. */
 START_TEST(a_bad_share_gets_an_alert_and_no_server_hello) {
+    int kind = _i / 2;
+    ahead = _i % 2 == 1;
     struct tls_context *ctx = site_load(&site, NULL);
     struct client c;
     client_begin(&c);
     client_add_group(&c);
-    if (_i == 0) {
+    if (kind == 0) {
         memset(c.share, 0xff, 3);
-    } else if (_i == 1) {
+    } else if (kind == 1) {
         memset(c.share + PUBLIC, 0, X);
     }
     static const size_t lens[] = {SHARE, SHARE, 31, PUBLIC};
-    client_add_share(&c, lens[_i]);
+    client_add_share(&c, lens[kind]);
     ck_assert_int_eq(client_answer(&c, ctx), ENGINE_FAILED);
     ck_assert_uint_eq(engine_alert(c.p.engine), 47);
     ck_assert_uint_eq(c.p.out.len, 7);
@@ -289,10 +327,10 @@ static Suite *suite(void) {
     tcase_set_timeout(tc, 60);
     tcase_add_unchecked_fixture(tc, once, finally);
     tcase_add_checked_fixture(tc, setup, NULL);
-    tcase_add_test(tc, the_hybrid_share_comes_first_and_agrees);
+    tcase_add_loop_test(tc, the_hybrid_share_comes_first_and_agrees, 0, 2);
     tcase_add_test(tc, a_client_that_only_lists_it_is_not_asked_for_it);
     tcase_add_test(tc, groups_decide_whether_it_is_used);
-    tcase_add_loop_test(tc, a_bad_share_gets_an_alert_and_no_server_hello, 0, 4);
+    tcase_add_loop_test(tc, a_bad_share_gets_an_alert_and_no_server_hello, 0, 8);
     suite_add_tcase(s, tc);
     return s;
 }

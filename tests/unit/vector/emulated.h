@@ -100,10 +100,10 @@ EMULATED __m256i _mm256_mask_add_epi64(__m256i other, __mmask8 k, __m256i a, __m
     return _mm256_mask_mov_epi64(other, k, _mm256_add_epi64(a, b));
 }
 
-EMULATED_256(emulated_subtract, (__m256i a, __m256i b), a.q[i] - b.q[i])
+EMULATED_256(_mm256_sub_epi64, (__m256i a, __m256i b), a.q[i] - b.q[i])
 
 EMULATED __m256i _mm256_mask_sub_epi64(__m256i other, __mmask8 k, __m256i a, __m256i b) {
-    return _mm256_mask_mov_epi64(other, k, emulated_subtract(a, b));
+    return _mm256_mask_mov_epi64(other, k, _mm256_sub_epi64(a, b));
 }
 
 EMULATED __mmask8 _mm256_cmpeq_epu64_mask(__m256i a, __m256i b) {

@@ -26,6 +26,7 @@ typedef __m256i vector;
 #define ZERO()              _mm256_setzero_si256()
 #define AND(a, b)           _mm256_and_si256(a, b)
 #define ADD(a, b)           _mm256_add_epi64(a, b)
+#define SUBTRACT(a, b)      _mm256_sub_epi64(a, b)
 #define LEFT(a, n)          _mm256_slli_epi64(a, n)
 #define RIGHT(a, n)         _mm256_srli_epi64(a, n)
 #define ADD_LOW(sum, a, b)  _mm256_madd52lo_epu64(sum, a, b)
@@ -36,6 +37,7 @@ typedef __m512i vector;
 #define ZERO()              _mm512_setzero_si512()
 #define AND(a, b)           _mm512_and_si512(a, b)
 #define ADD(a, b)           _mm512_add_epi64(a, b)
+#define SUBTRACT(a, b)      _mm512_sub_epi64(a, b)
 #define LEFT(a, n)          _mm512_slli_epi64(a, n)
 #define RIGHT(a, n)         _mm512_srli_epi64(a, n)
 #define ADD_LOW(sum, a, b)  _mm512_madd52lo_epu64(sum, a, b)
@@ -67,15 +69,42 @@ INLINE IFMA void carry(struct numbers *x) {
     x->limb[0] = ADD_LOW(x->limb[0], over[LIMBS - 1], EACH(19));
 }
 
+INLINE IFMA void add(struct numbers *r, const struct numbers *a, const struct numbers *b) {
+    EACH_LIMB {
+        r->limb[i] = ADD(a->limb[i], b->limb[i]);
+    }
+    carry(r);
+}
+
+INLINE IFMA void subtract(struct numbers *r, const struct numbers *a, const struct numbers *b) {
+    EACH_LIMB {
+        r->limb[i] = ADD(a->limb[i], SUBTRACT(twice_prime(i), b->limb[i]));
+    }
+    carry(r);
+}
+
 INLINE IFMA vector times_19(vector x) {
     vector twice = LEFT(x, 1), sixteenfold = LEFT(x, 4);
     return ADD(ADD(x, twice), sixteenfold);
 }
 
-/* The high half of a product counts 2^52, which is twice the weight of the next limb. */
+/* Of sums of the halves of products. The high half counts 2^52, which is twice the weight of the
+ * next limb. */
+INLINE IFMA void reduce(struct numbers *r, const vector low[2 * LIMBS],
+                        const vector high[2 * LIMBS]) {
+    vector sum[2 * LIMBS];
+    _Pragma("GCC unroll 10") for (int k = 0; k < 2 * LIMBS; k++) {
+        sum[k] = ADD(low[k], LEFT(high[k], 1));
+    }
+    EACH_LIMB {
+        r->limb[i] = ADD(sum[i], times_19(sum[i + LIMBS]));
+    }
+    carry(r);
+}
+
 INLINE IFMA void multiply(struct numbers *r, const struct numbers *a, const struct numbers *b) {
     const vector zero = ZERO();
-    vector low[2 * LIMBS], high[2 * LIMBS], sum[2 * LIMBS];
+    vector low[2 * LIMBS], high[2 * LIMBS];
     _Pragma("GCC unroll 10") for (int k = 0; k < 2 * LIMBS; k++) {
         low[k] = high[k] = zero;
     }
@@ -85,13 +114,40 @@ INLINE IFMA void multiply(struct numbers *r, const struct numbers *a, const stru
             high[i + j + 1] = ADD_HIGH(high[i + j + 1], a->limb[i], b->limb[j]);
         }
     }
+    reduce(r, low, high);
+}
+
+/* The same as multiply(r, a, a), with fewer instructions. */
+INLINE IFMA void square(struct numbers *r, const struct numbers *a) {
+    vector low[2 * LIMBS], high[2 * LIMBS];
     _Pragma("GCC unroll 10") for (int k = 0; k < 2 * LIMBS; k++) {
-        sum[k] = ADD(low[k], LEFT(high[k], 1));
+        low[k] = high[k] = ZERO();
+    }
+    EACH_LIMB { /* each product of two different limbs is there twice */
+        _Pragma("GCC unroll 5") for (int j = i + 1; j < LIMBS; j++) {
+            low[i + j] = ADD_LOW(low[i + j], a->limb[i], a->limb[j]);
+            high[i + j + 1] = ADD_HIGH(high[i + j + 1], a->limb[i], a->limb[j]);
+        }
+    }
+    _Pragma("GCC unroll 10") for (int k = 0; k < 2 * LIMBS; k++) {
+        low[k] = LEFT(low[k], 1);
+        high[k] = LEFT(high[k], 1);
     }
     EACH_LIMB {
-        r->limb[i] = ADD(sum[i], times_19(sum[i + LIMBS]));
+        low[2 * i] = ADD_LOW(low[2 * i], a->limb[i], a->limb[i]);
+        high[2 * i + 1] = ADD_HIGH(high[2 * i + 1], a->limb[i], a->limb[i]);
     }
-    carry(r);
+    reduce(r, low, high);
+}
+
+/* Four words of each number, lowest first. */
+INLINE IFMA void numbers_from_words(struct numbers *r, const vector words[4]) {
+    const vector mask = EACH(LIMB_MASK);
+    r->limb[0] = AND(words[0], mask);
+    r->limb[1] = AND(ADD(RIGHT(words[0], 51), LEFT(words[1], 13)), mask);
+    r->limb[2] = AND(ADD(RIGHT(words[1], 38), LEFT(words[2], 26)), mask);
+    r->limb[3] = AND(ADD(RIGHT(words[2], 25), LEFT(words[3], 39)), mask);
+    r->limb[4] = RIGHT(words[3], 12);
 }
 
 /* Of limbs below 2^52; the result is below 2^255 and may still be the prime or more. */

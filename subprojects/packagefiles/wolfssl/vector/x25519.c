@@ -4,7 +4,7 @@
  * The Montgomery ladder of RFC 7748, four field multiplications at a time.
  * The letters are those of RFC 7748, 5. */
 #include "vector/x25519.h"
-#include "vector/inverse.h"
+#include "vector/fractions.h"
 #include "vector/wipe.h"
 #define POSTERN_FIELD_LANES 4
 #include "vector/field25519.h"
@@ -17,12 +17,6 @@
 #include <wolfssl/wolfcrypt/types.h>
 
 enum { TOP_BIT = 254, A24 = 121665 };
-
-static const struct postern_modulus prime = {
-    {INT64_C(0x3fffffffffffffed), INT64_C(0x3fffffffffffffff), INT64_C(0x3fffffffffffffff),
-     INT64_C(0x3fffffffffffffff), 0x7f},
-    UINT64_C(0x39435e50d79435e5),
-};
 
 /* For _mm256_permute4x64_epi64: where the new lanes 0 to 3 come from. */
 #define LANES(a, b, c, d) ((a) | (b) << 2 | (c) << 4 | (d) << 6)
@@ -98,7 +92,6 @@ struct work {
     _Alignas(32) uint64_t lanes[LIMBS][4];
     struct numbers points, x1;
     uint64_t x[LIMBS], z[LIMBS];
-    unsigned char bytes[32];
     fe numerator, denominator;
 };
 
@@ -129,26 +122,14 @@ IFMA static void climb(struct work *w, const unsigned char *scalar) {
     }
 }
 
-/* r = 1 / r, and 0 of 0. */
-static void invert(fe r, unsigned char bytes[32]) {
-    uint64_t words[POSTERN_INVERSE_WORDS];
-    fe_tobytes(bytes, r); /* less than the prime */
-    memcpy(words, bytes, sizeof words);
-    postern_invert(words, words, &prime);
-    memcpy(bytes, words, sizeof words);
-    fe_frombytes(r, bytes);
-}
-
 static POSTERN_NOINLINE void compute(unsigned char *out, const unsigned char *scalar,
                                      const unsigned char *point) {
     struct work w;
     begin(&w, point);
     climb(&w, scalar);
-    bytes_from_limbs(w.bytes, w.x);
-    fe_frombytes(w.numerator, w.bytes);
-    bytes_from_limbs(w.bytes, w.z);
-    fe_frombytes(w.denominator, w.bytes);
-    invert(w.denominator, w.bytes);
+    postern_fe_from_limbs(w.numerator, w.x);
+    postern_fe_from_limbs(w.denominator, w.z);
+    postern_fe_invert(w.denominator);
     fe_mul(w.numerator, w.numerator, w.denominator);
     fe_tobytes(out, w.numerator);
 }

@@ -9,6 +9,7 @@
  * "Twisted Edwards Curves Revisited" (Hisil, Wong, Carter, Dawson 2008), 3.1; these formulas hold
  * for all points. No scalar is a multiple of the base point's order, so no denominator is zero. */
 #include "vector/x25519_base.h"
+#include "vector/fractions.h"
 #include "vector/library_ge.h"
 #include "vector/wipe.h"
 #define POSTERN_FIELD_LANES 8
@@ -32,10 +33,7 @@ struct summand {
 struct work {
     _Alignas(64) uint64_t size[WINDOWS][BATCH]; /* of the digits */
     unsigned char negative[WINDOWS];            /* a bit for each lane */
-    _Alignas(64) uint64_t over[LIMBS][BATCH], under[LIMBS][BATCH];
-    uint64_t limbs[LIMBS];
-    unsigned char bytes[BYTES];
-    fe numerators[BATCH], denominators[BATCH], products[BATCH], inverse, quotient;
+    struct postern_fractions fractions;
 };
 
 /* Digits from -8 to 8, the lowest first. */
@@ -51,29 +49,6 @@ static void recode(struct work *w, int lane, const unsigned char *scalar) {
 }
 
 /* --- the sum --- */
-
-INLINE IFMA void add(struct numbers *r, const struct numbers *a, const struct numbers *b) {
-    EACH_LIMB {
-        r->limb[i] = ADD(a->limb[i], b->limb[i]);
-    }
-    carry(r);
-}
-
-INLINE IFMA void subtract(struct numbers *r, const struct numbers *a, const struct numbers *b) {
-    EACH_LIMB {
-        r->limb[i] = ADD(a->limb[i], _mm512_sub_epi64(twice_prime(i), b->limb[i]));
-    }
-    carry(r);
-}
-
-INLINE IFMA void numbers_from_words(struct numbers *r, const vector words[WORDS]) {
-    const vector mask = EACH(LIMB_MASK);
-    r->limb[0] = AND(words[0], mask);
-    r->limb[1] = AND(ADD(RIGHT(words[0], 51), LEFT(words[1], 13)), mask);
-    r->limb[2] = AND(ADD(RIGHT(words[1], 38), LEFT(words[2], 26)), mask);
-    r->limb[3] = AND(ADD(RIGHT(words[2], 25), LEFT(words[3], 39)), mask);
-    r->limb[4] = RIGHT(words[3], 12);
-}
 
 /* Where the digit is 0: the neutral element (0, 1). */
 INLINE IFMA void choose(struct summand *s, const struct postern_multiple *row, vector size,
@@ -146,40 +121,9 @@ IFMA static void sum_up(struct work *w) {
     add(&over, &p.z, &p.y);
     subtract(&under, &p.z, &p.y);
     EACH_LIMB {
-        _mm512_store_si512(w->over[i], over.limb[i]);
-        _mm512_store_si512(w->under[i], under.limb[i]);
+        _mm512_store_si512(w->fractions.over[i], over.limb[i]);
+        _mm512_store_si512(w->fractions.under[i], under.limb[i]);
     }
-}
-
-/* --- the quotients --- */
-
-static void fe_from_lane(fe r, struct work *w, uint64_t lanes[LIMBS][BATCH], int lane) {
-    for (int i = 0; i < LIMBS; i++) {
-        w->limbs[i] = lanes[i][lane];
-    }
-    bytes_from_limbs(w->bytes, w->limbs);
-    fe_frombytes(r, w->bytes);
-}
-
-/* One inversion for all: that of the product of the denominators. */
-static void divide(struct work *w, unsigned char out[BATCH][BYTES]) {
-    for (int i = 0; i < BATCH; i++) {
-        fe_from_lane(w->numerators[i], w, w->over, i);
-        fe_from_lane(w->denominators[i], w, w->under, i);
-    }
-    fe_copy(w->products[0], w->denominators[0]);
-    for (int i = 1; i < BATCH; i++) {
-        fe_mul(w->products[i], w->products[i - 1], w->denominators[i]);
-    }
-    fe_invert(w->inverse, w->products[BATCH - 1]);
-    for (int i = BATCH - 1; i > 0; i--) {
-        fe_mul(w->quotient, w->inverse, w->products[i - 1]);
-        fe_mul(w->quotient, w->quotient, w->numerators[i]);
-        fe_tobytes(out[i], w->quotient);
-        fe_mul(w->inverse, w->inverse, w->denominators[i]);
-    }
-    fe_mul(w->quotient, w->inverse, w->numerators[0]);
-    fe_tobytes(out[0], w->quotient);
 }
 
 static POSTERN_NOINLINE void compute(unsigned char out[BATCH][BYTES],
@@ -190,10 +134,10 @@ static POSTERN_NOINLINE void compute(unsigned char out[BATCH][BYTES],
         recode(&w, i, scalars[i]);
     }
     sum_up(&w);
-    divide(&w, out);
+    postern_divide(out, &w.fractions);
 }
 
-/* All frames of `compute` and of what it calls, the library's inversion included. */
+/* All frames of `compute` and of what it calls. */
 POSTERN_DEFINE_WIPE_STACK(sizeof(struct work) + 8192)
 
 void postern_x25519_base(unsigned char out[BATCH][BYTES],

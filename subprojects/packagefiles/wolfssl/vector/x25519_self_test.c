@@ -1,6 +1,7 @@
 /* Deleted together with x25519.c. */
 #include "vector/x25519.h"
 #include "vector/x25519_base.h"
+#include "vector/x25519_eight.h"
 
 #include <string.h>
 
@@ -67,6 +68,24 @@ static bool pairs_are_right(void) {
     return right;
 }
 
+static bool eight_are_right(void) {
+    unsigned char out[POSTERN_X25519_BATCH][POSTERN_X25519_BYTES];
+    unsigned char scalars[POSTERN_X25519_BATCH][POSTERN_X25519_BYTES];
+    unsigned char points[POSTERN_X25519_BATCH][POSTERN_X25519_BYTES];
+    bool right = true;
+    for (int first = 0; first < 2; first++) {
+        for (int i = 0; i < POSTERN_X25519_BATCH; i++) {
+            memcpy(scalars[i], examples[(first + i) % 2].scalar, sizeof scalars[i]);
+            memcpy(points[i], examples[(first + i) % 2].point, sizeof points[i]);
+        }
+        postern_x25519_eight(out, (const void *)scalars, (const void *)points);
+        for (int i = 0; i < POSTERN_X25519_BATCH; i++) {
+            right = right && memcmp(out[i], examples[(first + i) % 2].answer, sizeof out[i]) == 0;
+        }
+    }
+    return right;
+}
+
 bool postern_x25519_self_test(void) {
     unsigned char out[POSTERN_X25519_BYTES];
     bool right = true;
@@ -75,5 +94,5 @@ bool postern_x25519_self_test(void) {
         postern_x25519(out, examples[i].scalar, examples[i].point);
         right = right && memcmp(out, examples[i].answer, sizeof out) == 0;
     }
-    return right && pairs_are_right();
+    return right && pairs_are_right() && eight_are_right();
 }
