@@ -95,7 +95,8 @@ static void read_bits(struct work *w, const unsigned char scalars[BATCH][BYTES])
     for (int t = 0; t <= TOP_BIT; t++) {
         unsigned bits = 0;
         for (int lane = 0; lane < BATCH; lane++) {
-            bits |= (scalars[lane][t / 8] >> t % 8 & 1U) << lane;
+            unsigned byte = scalars[lane][t / 8];
+            bits |= (byte >> t % 8 & 1) << lane;
         }
         w->bits[t] = (__mmask8)bits;
     }
