@@ -104,16 +104,18 @@ struct newcomer *newcomer_new(struct newcomer_kit *kit) {
 }
 
 size_t newcomer_begin(struct newcomer *s, uint8_t out[NEWCOMER_OUT]) {
+    /* clang-format off */
     static const uint8_t rest[] = {
         0, /* no session to resume */
         /* ECDHE-ECDSA- and ECDHE-RSA-AES128-GCM-SHA256, RFC 5746's signal */
-        0, 6, 0xc0, 0x2b, 0xc0, 0x2f, 0, 0xff, 1, 0, /* no compression */
-        0, 28,                                       /* extensions: */
-        0, 10, 0, 6, 0, 4, 0, 0x1d, 0, 0x17,         /* supported_groups: x25519, P-256 for keys */
-        0, 11, 0, 2, 1, 0,                           /* ec_point_formats: uncompressed */
-        0, 13, 0, 8, 0, 6, 4, 1, 8, 4, 4,
-        3, /* signature_algorithms: SHA-256 by PKCS 1, PSS, ECDSA */
+        0, 6, 0xc0, 0x2b, 0xc0, 0x2f, 0, 0xff,
+        1, 0,                                /* no compression */
+        0, 28,                               /* extensions: */
+        0, 10, 0, 6, 0, 4, 0, 0x1d, 0, 0x17, /* supported_groups: x25519, P-256 for keys */
+        0, 11, 0, 2, 1, 0,                   /* ec_point_formats: uncompressed */
+        0, 13, 0, 8, 0, 6, 4, 1, 8, 4, 4, 3, /* signature_algorithms: SHA-256 by PKCS 1, PSS, ECDSA */
     };
+    /* clang-format on */
     static const size_t body = 2 + RANDOM + sizeof rest;
     const uint8_t head[] = {1, 0, 0, (uint8_t)body, 3, 3};
     struct out o = {.bytes = out};
