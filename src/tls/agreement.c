@@ -65,7 +65,7 @@ const struct hello_share *agreement_share(const struct tls_context *ctx,
     return NULL;
 }
 
-/* Of both: `peer` NULL: it will ask for none. */
+/* What the step will ask for; with `peer` NULL nothing. */
 static struct postern_agreement wanted_first(const struct agreement_step *step) {
     const struct hello_share *share = agreement_share(step->ctx, step->hello);
     return (struct postern_agreement){.peer = share != NULL ? share->key : NULL};

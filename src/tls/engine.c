@@ -224,8 +224,8 @@ static enum engine_status shake_hands(struct engine *e, struct engine_call *call
     /* Whether a paused step consumed input before is not known here: it counts as if it had. */
     for (call->consumed = e->call != NULL;; call->consumed = false) {
         e->call = call;
-        if (call->stack ==
-            NULL) { /* what is computed ahead is the thread's own, a stack may be another */
+        if (call->stack == NULL) {
+            /* What is computed ahead is the thread's own, and a stack may be another thread. */
             agreement_expect(e->peer->share.given ? e->peer->share.key : NULL);
             code = engine_accept(e);
             agreement_expect(NULL);
