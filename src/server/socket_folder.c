@@ -49,8 +49,8 @@ static enum fault cannot_open(const char *folder, int error, struct error *err) 
 static void name_place(const struct way *w, char name[PATH_MAX]) {
     char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", w->at);
-    ssize_t len = readlink(link, name, PATH_MAX - 1);
-    if (len > 0) {
+    ssize_t len = readlink(link, name, PATH_MAX);
+    if (len > 0 && len < PATH_MAX) {
         name[len] = '\0';
     } else {
         snprintf(name, PATH_MAX, "%s", w->folder);

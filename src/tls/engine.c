@@ -139,6 +139,10 @@ static enum engine_status refuse(struct engine *e, struct buf *out) {
 /* As fail; what an older library does not report is found here. */
 static enum engine_status fail_handshake(struct engine *e, int code) {
     struct failure failure = failure_of(code);
+    if (failure.reason == REASON_OUT_OF_MEMORY && !e->peer->starved) {
+        /* 5.7.2 says so of a CA with Ed25519 that a client sends. */
+        failure.reason = REASON_PROTOCOL_ERROR;
+    }
     e->peer->flight.answered = false; /* by the library's own alert at most */
     quirks_note_flight(&e->peer->flight, e->call->in->data, e->call->in->len);
     if (quirks_is_plaintext_alert(&e->peer->flight, &e->alert)) {

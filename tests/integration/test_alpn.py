@@ -3,7 +3,7 @@
 import subprocess
 
 from brokers import echo
-from harness import PATIENCE, SLOW, Case, main, pki, run_program, tls_context
+from harness import PATIENCE, SLOW, Case, main, own_library, pki, run_program, tls_context
 
 VERSIONS = ("1.2", "1.3")
 AMAZON = "x-amzn-mqtt-ca"
@@ -24,7 +24,9 @@ class Alpn(Case):
         self.assertEqual(client.recv_exactly(5), b"hello")
         answer, kept = client.tls.selected_alpn_protocol(), (context, client.tls.session)
         client.close()
-        self.assertEqual(postern.end_of(client)["resumed"], "yes" if session else "no")
+        resumed = postern.end_of(client)["resumed"]
+        if own_library() or not session:  # others may resume only with the protocol of the last time
+            self.assertEqual(resumed, "yes" if session else "no")
         return answer, kept
 
     def s_client(self, postern, *options):

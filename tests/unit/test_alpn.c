@@ -72,6 +72,17 @@ static void expect_answer(SSL *client, const char *expected) {
                   "%.*s, not %s", (int)len, (const char *)name, expected);
 }
 
+/* With HAVE_ALPN, as sid has it and ours does not, wolfSSL 5.9 binds sessions to the protocol. */
+static bool may_start_anew(const SSL_SESSION *session, const char *expected) {
+    const uint8_t *name = NULL;
+    size_t len = 0;
+    if (session != NULL) {
+        SSL_SESSION_get0_alpn_selected(session, &name, &len);
+    }
+    bool same = len == strlen(expected) && (len == 0 || memcmp(name, expected, len) == 0);
+    return is_distribution_library() && session != NULL && !same;
+}
+
 /* A handshake that succeeds. The session that the client gets, for `session` of the next. */
 static SSL_SESSION *visit(SSL_CTX *client, SSL_SESSION *session, const char *expected) {
     struct pair p;
@@ -80,7 +91,8 @@ static SSL_SESSION *visit(SSL_CTX *client, SSL_SESSION *session, const char *exp
     pair_send_up(&p, "up", 2);
     pair_send_down(&p, "down", 4);
     expect_answer(p.client, expected);
-    ck_assert_int_eq(SSL_session_reused(p.client), session != NULL);
+    ck_assert(SSL_session_reused(p.client) == (session != NULL) ||
+              may_start_anew(session, expected));
     engine_close(p.engine, &p.out);
     pair_deliver(&p);
     SSL_shutdown(p.client);

@@ -67,11 +67,12 @@ static const struct {
 } kinds[] = {{PKI_P256, 0}, {PKI_RSA2048, 0}, {PKI_ED25519, 2}};
 
 /* Debian 13's library (5.7.2) refuses a client whose Ed25519 CA is sent along, before any list is
- * asked for: with MEMORY_E, although no allocation failed. */
+ * asked for: with MEMORY_E, although no allocation failed.
+ * The reason is that of certificates that the library cannot read. */
 static bool cannot_read_sent_ca(struct tls_context *ctx, enum pki_key key, int version,
                                 const struct pki *device, const struct pki *sub) {
     return is_distribution_library() && key == PKI_ED25519 &&
-           visit(ctx, version, device, sub, 1) == REASON_OUT_OF_MEMORY;
+           visit(ctx, version, device, sub, 1) == REASON_BAD_ENCODING;
 }
 
 /* A tenant has a CA of its own that the root certified several times under the name of another.
