@@ -16,7 +16,7 @@
 #define RUNNING_ON_VALGRIND                  0
 #endif
 
-enum { RUNS = 3, MOST_OUTPUT = 1024 };
+enum { RUNS = 3, MOST_OUTPUT = 2048 };
 
 static bool self_test_is_over;
 

@@ -13,8 +13,10 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { BLOCK = POSTERN_GCM_BLOCK, VECTOR = 4 * BLOCK, VECTORS = 4, GROUP = VECTORS * VECTOR };
-enum { POWERS = 16, PADDING = 3, MAX_ROUNDS = 14 };
+/* What is encrypted together is a piece. The hash is reduced once a group: the next one waits for
+ * it. */
+enum { BLOCK = POSTERN_GCM_BLOCK, VECTOR = 4 * BLOCK, VECTORS = 4, PIECE = VECTORS * VECTOR };
+enum { GROUP = 2 * PIECE, POWERS = GROUP / BLOCK, PADDING = 3, MAX_ROUNDS = 14 };
 
 #define VAES        POSTERN_VAES
 #define INLINE      static inline __attribute__((always_inline))
@@ -23,7 +25,7 @@ enum { POWERS = 16, PADDING = 3, MAX_ROUNDS = 14 };
 struct work {
     __m512i keys[MAX_ROUNDS + 1]; /* each round's key four times */
     int rounds;
-    /* H^16 down to H^1, then zeros: whoever hashes n blocks begins n before H^1. */
+    /* H^32 down to H^1, then zeros: whoever hashes n blocks begins n before H^1. */
     _Alignas(64) unsigned char powers[(POWERS + PADDING) * BLOCK];
     __m512i counters; /* of the next four blocks, byte-reversed */
     __m128i hash;
@@ -149,7 +151,7 @@ INLINE VAES void make_powers(struct work *w, __m128i h) {
         _mm512_inserti64x4(_mm512_castsi256_si512(next), _mm512_castsi512_si256(two), 1);
     __m512i by_four = _mm512_broadcast_i32x4(_mm512_castsi512_si128(power));
     memset(w->powers + POWERS * BLOCK, 0, (size_t)PADDING * BLOCK);
-    for (int v = VECTORS - 1; v >= 0; v--) {
+    for (int v = GROUP / VECTOR - 1; v >= 0; v--) {
         _mm512_store_si512(w->powers + v * VECTOR, power);
         power = multiply(power, by_four);
     }
@@ -189,10 +191,10 @@ INLINE VAES __m128i begin(struct work *w, const struct postern_gcm *gcm) {
     return _mm512_extracti32x4_epi32(first[0], 1);
 }
 
-INLINE VAES void whole_group(struct work *w, const unsigned char *in, unsigned char *out,
-                             int decrypt) {
+/* Adds what the hash has so far and the piece, multiplied with the powers from `power` on. */
+INLINE VAES void whole_piece(struct work *w, const unsigned char *in, unsigned char *out,
+                             int decrypt, struct product *sum, const unsigned char *power) {
     __m512i stream[VECTORS];
-    struct product p = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
     key_stream(w, stream, VECTORS);
     EACH_VECTOR {
         __m512i text = _mm512_loadu_si512(in + v * VECTOR);
@@ -201,9 +203,17 @@ INLINE VAES void whole_group(struct work *w, const unsigned char *in, unsigned c
         __m512i hashed = reverse_bytes(decrypt ? text : result);
         if (v == 0) {
             hashed = _mm512_xor_si512(hashed, first_lane(w->hash));
+            w->hash = _mm_setzero_si128();
         }
-        add_product(&p, hashed, _mm512_load_si512(w->powers + v * VECTOR));
+        add_product(sum, hashed, _mm512_load_si512(power + v * VECTOR));
     }
+}
+
+INLINE VAES void whole_group(struct work *w, const unsigned char *in, unsigned char *out,
+                             int decrypt) {
+    struct product p = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
+    whole_piece(w, in, out, decrypt, &p, w->powers);
+    whole_piece(w, in + PIECE, out + PIECE, decrypt, &p, w->powers + PIECE);
     w->hash = reduce_to_block(&p);
 }
 
