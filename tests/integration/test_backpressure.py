@@ -88,9 +88,10 @@ class Backpressure(Case):
 
     def waiting_in_the_kernel(self, peer):
         """Bytes that Postern has not read of what the broker's side of this connection sent."""
-        port = f":{peer.sock.getpeername()[1]:04X}"
+        near, far = (f":{name[1]:04X}" for name in (peer.sock.getpeername(), peer.sock.getsockname()))
         rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
-        sizes = [int(row[4].split(":")[1], 16) for row in rows if row[1].endswith(port) and row[3] == "01"]
+        sizes = [int(row[4].split(":")[1], 16) for row in rows
+                 if row[1].endswith(near) and row[2].endswith(far) and row[3] == "01"]
         self.assertEqual(len(sizes), 1)
         return sizes[0]
 
