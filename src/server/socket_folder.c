@@ -45,7 +45,7 @@ static enum fault cannot_open(const char *folder, int error, struct error *err) 
     return FAULT_MISSING;
 }
 
-/* Where it has got to, whichever links led there. */
+/* Where it has got to, whichever links led there; as it was configured if that is not known. */
 static void name_place(const struct way *w, char name[PATH_MAX]) {
     char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", w->at);

@@ -136,13 +136,23 @@ static enum engine_status refuse(struct engine *e, struct buf *out) {
     return ENGINE_FAILED;
 }
 
+/* wolfSSL 5.7.2 (Debian 13) returns MEMORY_E for an Ed25519 CA that a client sends, though no
+ * allocation has failed, after bad_certificate, by which fail knows that it could not be read. */
+static struct failure handshake_failure(const struct engine *e, int code) {
+    struct failure failure = failure_of(code);
+#ifndef POSTERN_OWN_WOLFSSL
+    if (failure.reason == REASON_OUT_OF_MEMORY && !e->peer->starved) {
+        return (struct failure){REASON_PROTOCOL_ERROR, ALERT_HANDSHAKE_FAILURE};
+    }
+#else
+    (void)e;
+#endif
+    return failure;
+}
+
 /* As fail; what an older library does not report is found here. */
 static enum engine_status fail_handshake(struct engine *e, int code) {
-    struct failure failure = failure_of(code);
-    if (failure.reason == REASON_OUT_OF_MEMORY && !e->peer->starved) {
-        /* 5.7.2 says so of a CA with Ed25519 that a client sends. */
-        failure.reason = REASON_PROTOCOL_ERROR;
-    }
+    struct failure failure = handshake_failure(e, code);
     e->peer->flight.answered = false; /* by the library's own alert at most */
     quirks_note_flight(&e->peer->flight, e->call->in->data, e->call->in->len);
     if (quirks_is_plaintext_alert(&e->peer->flight, &e->alert)) {

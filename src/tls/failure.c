@@ -21,8 +21,8 @@ static const struct {
     {MEMORY_ERROR, REASON_OUT_OF_MEMORY, ALERT_INTERNAL_ERROR},
 
     {MATCH_SUITE_ERROR, REASON_NO_SHARED_CIPHER, ALERT_HANDSHAKE_FAILURE},
-    /* The same by wolfSSL_get_error of a library with OPENSSL_EXTRA, as sid's is. It also stands
-     * for SOCKET_PEER_CLOSED_E, which only comes from callbacks that say so; ours do not. */
+    /* What wolfSSL_get_error makes of MATCH_SUITE_ERROR in a library with OPENSSL_EXTRA, as in
+     * Debian sid. It makes the same of SOCKET_PEER_CLOSED_E, which wolfSSL_accept never returns. */
     {WOLFSSL_ERROR_SYSCALL, REASON_NO_SHARED_CIPHER, ALERT_HANDSHAKE_FAILURE},
     {UNSUPPORTED_SUITE, REASON_NO_SHARED_CIPHER, ALERT_HANDSHAKE_FAILURE},
     {ECC_CURVE_ERROR, REASON_NO_SHARED_CIPHER, ALERT_HANDSHAKE_FAILURE},

@@ -88,10 +88,11 @@ class Backpressure(Case):
 
     def waiting_in_the_kernel(self, peer):
         """Bytes that Postern has not read of what the broker's side of this connection sent."""
-        near, far = (f":{name[1]:04X}" for name in (peer.sock.getpeername(), peer.sock.getsockname()))
+        names = peer.sock.getpeername(), peer.sock.getsockname()
+        local, remote = (f":{name[1]:04X}" for name in names)
         rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
         sizes = [int(row[4].split(":")[1], 16) for row in rows
-                 if row[1].endswith(near) and row[2].endswith(far) and row[3] == "01"]
+                 if row[1].endswith(local) and row[2].endswith(remote) and row[3] == "01"]
         self.assertEqual(len(sizes), 1)
         return sizes[0]
 

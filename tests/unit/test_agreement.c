@@ -5,8 +5,10 @@
 #include "tls_pair.h"
 
 #include <check.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 #include <vector/kernels.h>
 
 static struct pki ecdsa, ca, device;
@@ -25,6 +27,20 @@ bool __wrap_postern_x25519_take_secret(unsigned char out[32], const unsigned cha
     bool found = __real_postern_x25519_take_secret(out, private_key, peer);
     taken += found;
     return found;
+}
+
+/* --- randomness --- */
+
+static bool random_fails;
+
+ssize_t __real_getrandom(void *out, size_t len, unsigned flags);
+ssize_t __wrap_getrandom(void *out, size_t len, unsigned flags);
+ssize_t __wrap_getrandom(void *out, size_t len, unsigned flags) {
+    if (random_fails) {
+        errno = EIO;
+        return -1;
+    }
+    return __real_getrandom(out, len, flags);
 }
 
 static void once(void) {
@@ -46,6 +62,7 @@ static void finally(void) {
 static void setup(void) {
     site_init(&site, pki_certs("ecdsa.pem", &ecdsa, NULL), pki_key("ecdsa.key", &ecdsa));
     taken = 0;
+    random_fails = false;
 }
 
 /* --- handshakes, step by step --- */
@@ -256,6 +273,29 @@ START_TEST(handshakes_without_a_result_compute_it_themselves) {
 }
 END_TEST
 
+/* What is in stock lasts for a few computations, whose results the others overwrite. */
+START_TEST(without_randomness_nothing_is_computed_ahead) {
+    struct pair pairs[AGREEMENTS_MAX];
+    struct agreement_step steps[AGREEMENTS_MAX];
+    struct tls_context *ctx = site_load(&site, NULL);
+    for (int i = 0; i < AGREEMENTS_MAX; i++) {
+        begin_version(&pairs[i], TLS1_3_VERSION, "X25519:P-256");
+        ck_assert_msg(is_due(&pairs[i], ctx), "pair %d", i);
+        steps[i] = next_step(&pairs[i], ctx);
+    }
+    random_fails = true;
+    for (int i = 0; i < 16; i++) {
+        agreements_compute(steps, AGREEMENTS_MAX);
+    }
+    random_fails = false;
+    for (int i = 0; i < AGREEMENTS_MAX; i++) {
+        complete(&pairs[i], ctx);
+    }
+    ck_assert_int_eq(taken, 0);
+    tls_context_unref(ctx);
+}
+END_TEST
+
 int main(void) {
     if ((postern_kernels_offered() & POSTERN_KERNEL_X25519) == 0) {
         puts("skipped: this processor has no AVX-512 IFMA");
@@ -271,6 +311,7 @@ int main(void) {
     tcase_add_test(test, a_key_behind_many_records_is_not_looked_for);
     tcase_add_test(test, handshakes_use_what_was_computed_for_them_in_any_order);
     tcase_add_test(test, handshakes_without_a_result_compute_it_themselves);
+    tcase_add_test(test, without_randomness_nothing_is_computed_ahead);
     tcase_set_timeout(test, 60);
     suite_add_tcase(suite, test);
     return run_suite(suite, CK_FORK_GETENV);

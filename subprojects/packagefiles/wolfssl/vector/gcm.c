@@ -13,8 +13,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* What is encrypted together is a piece. The hash is reduced once a group: the next one waits for
- * it. */
+/* A piece is encrypted at once. A group is two pieces whose hash is reduced once: the next group
+ * has to wait for each reduction. */
 enum { BLOCK = POSTERN_GCM_BLOCK, VECTOR = 4 * BLOCK, VECTORS = 4, PIECE = VECTORS * VECTOR };
 enum { GROUP = 2 * PIECE, POWERS = GROUP / BLOCK, PADDING = 3, MAX_ROUNDS = 14 };
 
@@ -25,13 +25,13 @@ enum { GROUP = 2 * PIECE, POWERS = GROUP / BLOCK, PADDING = 3, MAX_ROUNDS = 14 }
 struct work {
     __m512i keys[MAX_ROUNDS + 1]; /* each round's key four times */
     int rounds;
-    /* H^32 down to H^1, then zeros: whoever hashes n blocks begins n before H^1. */
+    /* H^32 down to H^1, then zeros: the powers for n blocks begin with H^n. */
     _Alignas(64) unsigned char powers[(POWERS + PADDING) * BLOCK];
     __m512i counters; /* of the next four blocks, byte-reversed */
     __m128i hash;
 };
 
-/* The halves of a product before its reduction. */
+/* The parts of a product before its reduction. */
 struct product {
     __m512i low, middle, high;
 };
@@ -191,9 +191,10 @@ INLINE VAES __m128i begin(struct work *w, const struct postern_gcm *gcm) {
     return _mm512_extracti32x4_epi32(first[0], 1);
 }
 
-/* Adds what the hash has so far and the piece, multiplied with the powers from `power` on. */
+/* Adds to `sum` the products of this piece's blocks and of the powers that begin at `powers`. The
+ * first block takes up the hash so far, which is cleared for the group's second piece. */
 INLINE VAES void whole_piece(struct work *w, const unsigned char *in, unsigned char *out,
-                             int decrypt, struct product *sum, const unsigned char *power) {
+                             int decrypt, struct product *sum, const unsigned char *powers) {
     __m512i stream[VECTORS];
     key_stream(w, stream, VECTORS);
     EACH_VECTOR {
@@ -205,7 +206,7 @@ INLINE VAES void whole_piece(struct work *w, const unsigned char *in, unsigned c
             hashed = _mm512_xor_si512(hashed, first_lane(w->hash));
             w->hash = _mm_setzero_si128();
         }
-        add_product(sum, hashed, _mm512_load_si512(power + v * VECTOR));
+        add_product(sum, hashed, _mm512_load_si512(powers + v * VECTOR));
     }
 }
 
@@ -217,7 +218,7 @@ INLINE VAES void whole_group(struct work *w, const unsigned char *in, unsigned c
     w->hash = reduce_to_block(&p);
 }
 
-/* Less than a group: the last block may be a part of one, and is hashed with zeros behind it. */
+/* Less than a group: the last block may be a part of one, and is hashed with zeros after it. */
 INLINE VAES void the_rest(struct work *w, const unsigned char *in, unsigned char *out, size_t len,
                           int decrypt) {
     size_t blocks = (len + BLOCK - 1) / BLOCK;

@@ -1,5 +1,6 @@
 /* AES-GCM (NIST SP 800-38D) by the vector unit of x86-64 processors with AVX-512, VAES and
- * VPCLMULQDQ (processor.h): sixteen blocks at a time, and thirty-two for one step of the hash. */
+ * VPCLMULQDQ (processor.h): sixteen blocks are encrypted at a time, and the hash is reduced once
+ * for thirty-two. */
 #ifndef POSTERN_VECTOR_GCM_H
 #define POSTERN_VECTOR_GCM_H
 
