@@ -138,7 +138,7 @@ static enum engine_status refuse(struct engine *e, struct buf *out) {
 
 /* wolfSSL 5.7.2 (Debian 13) returns MEMORY_E for an Ed25519 CA that a client sends, though no
  * allocation has failed, after bad_certificate, by which fail knows that it could not be read. */
-static struct failure handshake_failure(const struct engine *e, int code) {
+static struct failure failure_of_handshake(const struct engine *e, int code) {
     struct failure failure = failure_of(code);
 #ifndef POSTERN_OWN_WOLFSSL
     if (failure.reason == REASON_OUT_OF_MEMORY && !e->peer->starved) {
@@ -152,7 +152,7 @@ static struct failure handshake_failure(const struct engine *e, int code) {
 
 /* As fail; what an older library does not report is found here. */
 static enum engine_status fail_handshake(struct engine *e, int code) {
-    struct failure failure = handshake_failure(e, code);
+    struct failure failure = failure_of_handshake(e, code);
     e->peer->flight.answered = false; /* by the library's own alert at most */
     quirks_note_flight(&e->peer->flight, e->call->in->data, e->call->in->len);
     if (quirks_is_plaintext_alert(&e->peer->flight, &e->alert)) {
