@@ -233,6 +233,7 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("dial_limit");
     TCase *dials = tcase_create("dials"), *sources = tcase_create("sources");
+    tcase_set_timeout(dials, 60);
     tcase_add_checked_fixture(dials, setup, teardown);
     tcase_add_test(dials, no_second_has_more_dials_than_the_rate_and_few_have_less);
     tcase_add_test(dials, a_rate_may_be_of_a_minute);
