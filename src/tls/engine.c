@@ -144,8 +144,6 @@ static struct failure failure_of_handshake(const struct engine *e, int code) {
     if (failure.reason == REASON_OUT_OF_MEMORY && !e->peer->starved) {
         return (struct failure){REASON_PROTOCOL_ERROR, ALERT_HANDSHAKE_FAILURE};
     }
-#else
-    (void)e;
 #endif
     return failure;
 }
